@@ -1,0 +1,107 @@
+package reason
+
+import "fmt"
+
+// Code names one way in which a resource can be wrong or not honoured. The
+// names are stable: scripts and alerts match on them.
+type Code uint8
+
+// The codes. Their names, severities and texts are in the table below.
+const (
+	ParseError Code = iota + 1
+	TooLarge
+	UnknownField
+	WrongType
+	DuplicateKey
+	InvalidValue
+	DuplicateObject
+	UnknownKind
+	KeptLastGood
+	Tombstone
+	NotHonoured
+	GuardClosed
+	GuardIgnored
+	ClassNotServed
+	ServiceNotFound
+	PortNotFound
+	ServiceTypeNotServed
+	SecretNotFound
+	SecretInvalid
+	CertificateGenerated
+	CertificateMismatch
+	PathConflict
+	DefaultConflict
+	DefaultClassConflict
+	HostInvalid
+	PathInvalid
+	AnnotationInvalid
+	ResourceBackend
+	ListenFailed
+	CommandFailed
+	WorkloadIncomplete
+	NothingToServe
+	SnapshotUnsupported
+)
+
+// CodeRow is what the table knows of a Code.
+type CodeRow struct {
+	Code     Code
+	Name     string
+	Severity Severity
+	// Doc says what happened, and what it means for traffic.
+	Doc string
+	// Fix is the user's next step.
+	Fix string
+}
+
+var codes = []CodeRow{
+	{ParseError, "ParseError", Error, "A document is not YAML or JSON. Resources that came from it before stay as they were.", "mend the syntax at this line"},
+	{TooLarge, "TooLarge", Error, "A file, document or value is larger than Windrose reads. It is set aside.", "split it, or raise the limit that the message names"},
+	{UnknownField, "UnknownField", Error, "A field that the kind does not have. The resource is set aside.", "correct the spelling, or remove the field"},
+	{WrongType, "WrongType", Error, "A value of another type than the field takes. The resource is set aside.", "write a value of the type that the message names"},
+	{DuplicateKey, "DuplicateKey", Error, "A key stands twice in one mapping. The resource is set aside.", "remove one of the two"},
+	{InvalidValue, "InvalidValue", Error, "A value that an API server would refuse. The resource is set aside.", "write a value that the message allows"},
+	{DuplicateObject, "DuplicateObject", Error, "One object stands in two places. The first, by file and line, counts.", "remove one of the two"},
+	{UnknownKind, "UnknownKind", Info, "Windrose has no use for this kind. Its objects are passed over.", "nothing to do, unless you relied on it here"},
+	{KeptLastGood, "KeptLastGood", Warning, "The new text is broken, so the last good version of this resource stays in force.", "mend the errors reported for the same object or file"},
+	{Tombstone, "Tombstone", Error, "A broken resource guards something and has no good version. What it guarded answers 503.", "mend the errors reported for the same object"},
+	{NotHonoured, "NotHonoured", Warning, "Windrose does not honour this yet. Traffic flows without it.", "remove it, or do without its effect"},
+	{GuardClosed, "GuardClosed", Error, "This guards something and is not honoured, or is invalid. Its routes answer 503 rather than stand open.", "remove it if the routes may be open, or run with --ignore-guards to open them all"},
+	{GuardIgnored, "GuardIgnored", Warning, "This guards something and is not honoured. Its routes are open because of --ignore-guards.", "drop --ignore-guards to close them"},
+	{ClassNotServed, "ClassNotServed", Info, "The resource belongs to a class that this Windrose does not serve.", "name a served class, or narrow --class less"},
+	{ServiceNotFound, "ServiceNotFound", Error, "A backend names a Service that does not exist. Its routes answer 503.", "create the Service, or correct the name"},
+	{PortNotFound, "PortNotFound", Error, "A backend names a port that its Service does not have. Its routes answer 503.", "use one of the ports that the message lists"},
+	{ServiceTypeNotServed, "ServiceTypeNotServed", Error, "A backend is a Service of a type that cannot be reached. Its routes answer 503.", "use a Service with a selector or endpoints"},
+	{SecretNotFound, "SecretNotFound", Error, "A TLS secret does not exist. TLS handshakes for its hosts are refused.", "create the Secret of type kubernetes.io/tls in the same namespace"},
+	{SecretInvalid, "SecretInvalid", Error, "A TLS secret does not hold a certificate and its key. TLS handshakes for its hosts are refused.", "put a PEM chain in tls.crt and its key in tls.key"},
+	{CertificateGenerated, "CertificateGenerated", Info, "A TLS secret is named but not shipped, so a self-signed certificate was made for it.", "trust the printed CA, or ship the Secret"},
+	{CertificateMismatch, "CertificateMismatch", Warning, "The certificate in a TLS secret does not cover a host that uses it. Clients will refuse it.", "issue the certificate for this host too"},
+	{PathConflict, "PathConflict", Warning, "Two rules claim the same host and path. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
+	{DefaultConflict, "DefaultConflict", Warning, "Two default backends claim the same host. The older wins; with equal age, the first by namespace/name.", "keep one of the two"},
+	{DefaultClassConflict, "DefaultClassConflict", Warning, "Two IngressClasses are marked as default. The newest wins, then the first by name.", "keep the is-default-class annotation on one"},
+	{HostInvalid, "HostInvalid", Error, "A host is not a DNS name, or a wildcard of more than its first label. The rule is set aside.", "write a lower-case DNS name, with *. in front at most"},
+	{PathInvalid, "PathInvalid", Error, "A path cannot match any request. The rule is set aside.", "start the path with /, without // or dot segments"},
+	{AnnotationInvalid, "AnnotationInvalid", Error, "An annotation's value cannot be understood, so its effect is left out; where it guards something, the routes answer 503.", "write a value of the form that the message shows"},
+	{ResourceBackend, "ResourceBackend", Error, "A backend is a resource and not a Service. Its routes answer 503.", "use a Service as the backend"},
+	{ListenFailed, "ListenFailed", Error, "A port could not be opened. What it serves is not reachable there.", "free the port, or publish it elsewhere: --publish PORT=ADDR:PORT"},
+	{CommandFailed, "CommandFailed", Error, "The command of a loopback pod ended or could not start. It is started again, ever more slowly.", "see its output above; the command is in annotation windrose.dev/command"},
+	{WorkloadIncomplete, "WorkloadIncomplete", Warning, "A workload cannot be run as it stands.", "see the message"},
+	{NothingToServe, "NothingToServe", Error, "No resource asks for a route.", "add an Ingress, or name another directory"},
+	{SnapshotUnsupported, "SnapshotUnsupported", Error, "The snapshot says something that this proxy cannot do. The route answers 503.", "upgrade the proxy"},
+}
+
+// Codes returns the table, one row a Code, in a stable order.
+func Codes() []CodeRow { return codes }
+
+// Row returns the table's row for c.
+func (c Code) Row() CodeRow {
+	if c == 0 || int(c) > len(codes) {
+		return CodeRow{Code: c, Name: fmt.Sprintf("Code(%d)", uint8(c)), Severity: Error}
+	}
+	return codes[c-1]
+}
+
+func (c Code) String() string { return c.Row().Name }
+
+// MarshalText writes the code as its name.
+func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

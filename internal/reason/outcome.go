@@ -1,0 +1,91 @@
+package reason
+
+import "fmt"
+
+// Outcome is the one code that says how a Flow ended. It stands in the access
+// log, in metrics, and in the body of answers that the proxy itself gives.
+type Outcome uint8
+
+// The outcomes. Their names, statuses and texts are in the table below.
+const (
+	OK Outcome = iota
+	Redirected
+	Answered
+	Upgraded
+	NoRoute
+	Closed
+	BackendInvalid
+	NoEndpoint
+	ConnectFailed
+	ConnectTimeout
+	UpstreamReset
+	UpstreamInvalid
+	UpstreamTimeout
+	UpstreamTruncated
+	ClientGone
+	ClientTimeout
+	BadRequest
+	HeadersTooLarge
+	URITooLong
+	BodyTooLarge
+	NotImplemented
+	Misdirected
+	Overloaded
+	HandshakeFailed
+	InternalError
+)
+
+// OutcomeRow is what the table knows of an Outcome.
+type OutcomeRow struct {
+	Outcome Outcome
+	Name    string
+	// Status is what the client gets when the proxy itself answers; 0 when
+	// there is no such answer.
+	Status int
+	Doc    string
+	Fix    string
+}
+
+var outcomes = [...]OutcomeRow{
+	OK:                {OK, "ok", 0, "The backend answered, and the answer reached the client.", ""},
+	Redirected:        {Redirected, "redirected", 308, "A rule answered with a redirect.", ""},
+	Answered:          {Answered, "answered", 200, "A rule answered in the backend's place, such as a CORS preflight.", ""},
+	Upgraded:          {Upgraded, "upgraded", 101, "The connection became a tunnel, such as a WebSocket, and ended in order.", ""},
+	NoRoute:           {NoRoute, "no_route", 404, "No rule matches the host and path.", "add a rule for this host and path, or a default backend"},
+	Closed:            {Closed, "closed", 503, "The rule is closed, because something that guards it is missing, invalid or not honoured.", "see the Reports of the object that the rule comes from"},
+	BackendInvalid:    {BackendInvalid, "backend_invalid", 503, "The rule's backend does not exist or cannot be used.", "see the Reports of the object that the rule comes from"},
+	NoEndpoint:        {NoEndpoint, "no_endpoint", 503, "The service has no endpoint that is ready.", "check that the pods run, are ready, and that the selector matches them"},
+	ConnectFailed:     {ConnectFailed, "connect_failed", 502, "No connection to an endpoint could be made.", "check that the pods listen on the target port"},
+	ConnectTimeout:    {ConnectTimeout, "connect_timeout", 504, "An endpoint did not accept a connection in time.", "check the network path, or raise proxy-connect-timeout"},
+	UpstreamReset:     {UpstreamReset, "upstream_reset", 502, "The endpoint closed the connection before it answered.", "look for crashes, and keep-alive times below 4 s, in the backend"},
+	UpstreamInvalid:   {UpstreamInvalid, "upstream_invalid", 502, "The endpoint's answer is not valid HTTP.", "check the protocol of the target port"},
+	UpstreamTimeout:   {UpstreamTimeout, "upstream_timeout", 504, "The endpoint did not answer, or did not take the request, in time.", "find what is slow in the backend, or raise proxy-read-timeout"},
+	UpstreamTruncated: {UpstreamTruncated, "upstream_truncated", 0, "The endpoint's answer broke off after it had begun; the client's connection was closed so that it notices.", "look for crashes in the backend"},
+	ClientGone:        {ClientGone, "client_gone", 499, "The client went away before the answer was complete.", "nothing to do here; look for client timeouts"},
+	ClientTimeout:     {ClientTimeout, "client_timeout", 408, "The client did not send its request, or take the answer, in time.", "raise the header or body timeout if such clients are wanted"},
+	BadRequest:        {BadRequest, "bad_request", 400, "The request is not valid HTTP.", "look at the client; the message says which rule it broke"},
+	HeadersTooLarge:   {HeadersTooLarge, "headers_too_large", 431, "The request's header section is too large, or has too many fields.", "send less, often fewer cookies, or raise the header limits"},
+	URITooLong:        {URITooLong, "uri_too_long", 414, "The request's target is too long.", "use POST, or raise the URI limit"},
+	BodyTooLarge:      {BodyTooLarge, "body_too_large", 413, "The request's body is larger than the route allows.", "send less, or raise proxy-body-size"},
+	NotImplemented:    {NotImplemented, "not_implemented", 501, "The request needs a method, coding or protocol that the proxy does not speak.", "look at the client"},
+	Misdirected:       {Misdirected, "misdirected", 421, "The request's host may not be asked over this connection.", "open a connection for this host"},
+	Overloaded:        {Overloaded, "overloaded", 503, "The proxy is at one of its own limits and takes no new work.", "add replicas or memory, or raise the limit that the log names"},
+	HandshakeFailed:   {HandshakeFailed, "handshake_failed", 0, "A TLS handshake failed, so there was no request.", "check certificates, names and protocol versions"},
+	InternalError:     {InternalError, "internal_error", 500, "A defect in the proxy. It is contained in this one connection.", "please report it with the log line"},
+}
+
+// Outcomes returns the table, one row an Outcome, in a stable order.
+func Outcomes() []OutcomeRow { return outcomes[:] }
+
+// Row returns the table's row for o.
+func (o Outcome) Row() OutcomeRow {
+	if int(o) >= len(outcomes) {
+		return OutcomeRow{Outcome: o, Name: fmt.Sprintf("outcome(%d)", uint8(o))}
+	}
+	return outcomes[o]
+}
+
+func (o Outcome) String() string { return o.Row().Name }
+
+// MarshalText writes the outcome as its name.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }

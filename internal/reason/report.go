@@ -1,0 +1,86 @@
+package reason
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Severity orders Reports by what they cost the user.
+type Severity uint8
+
+const (
+	// Info: traffic flows as written; something is worth knowing.
+	Info Severity = iota
+	// Warning: traffic flows, but not all of what was written is honoured.
+	Warning
+	// Error: something that was written is not served, or is closed.
+	Error
+)
+
+func (s Severity) String() string {
+	return [...]string{"info", "warning", "error"}[s]
+}
+
+// MarshalText writes the severity as its word.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Report is a value that says what is wrong or lost in a user's resource.
+// Reports are collected and sorted; they never stop a build.
+type Report struct {
+	Origin   Origin
+	Code     Code
+	Severity Severity
+	Message  string
+	// Fix is the next step for the user.
+	Fix string
+}
+
+// New makes a Report with the severity and the fix that the table gives for
+// the code.
+func New(code Code, at Origin, message string) Report {
+	row := code.Row()
+	return Report{Origin: at, Code: code, Severity: row.Severity, Message: message, Fix: row.Fix}
+}
+
+// WithFix returns r with a more specific next step.
+func (r Report) WithFix(fix string) Report {
+	r.Fix = fix
+	return r
+}
+
+// String is one line: "file:line: severity Code: Kind ns/name: field: message; fix: …".
+func (r Report) String() string {
+	out := ""
+	if place := r.Origin.Place(); place != "" {
+		out = place + ": "
+	}
+	out += r.Severity.String() + " " + r.Code.String() + ": "
+	if object := r.Origin.Object(); object != "" {
+		out += object + ": "
+	}
+	if r.Origin.Field != "" {
+		out += r.Origin.Field + ": "
+	}
+	out += r.Message
+	if r.Fix != "" {
+		out += "; fix: " + r.Fix
+	}
+	return out
+}
+
+// Compare orders by origin, then code, then message.
+func (r Report) Compare(q Report) int {
+	return cmp.Or(r.Origin.Compare(q.Origin), cmp.Compare(r.Code, q.Code), cmp.Compare(r.Message, q.Message))
+}
+
+// Sorted returns the Reports in order and each once.
+func Sorted(reports []Report) []Report {
+	out := slices.Clone(reports)
+	slices.SortFunc(out, Report.Compare)
+	return slices.Compact(out)
+}
+
+// HasErrors tells whether any Report is an Error.
+func HasErrors(reports []Report) bool {
+	return slices.ContainsFunc(reports, func(r Report) bool { return r.Severity == Error })
+}

@@ -1,0 +1,114 @@
+package source
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Name identifies an object among those of its kind. Namespace is empty for
+// cluster-scoped kinds.
+type Name struct{ Namespace, Name string }
+
+func (n Name) String() string {
+	if n.Namespace == "" {
+		return n.Name
+	}
+	return n.Namespace + "/" + n.Name
+}
+
+// Compare orders by namespace, then name.
+func (n Name) Compare(m Name) int {
+	return cmp.Or(cmp.Compare(n.Namespace, m.Namespace), cmp.Compare(n.Name, m.Name))
+}
+
+// State says how far an Object can be relied on.
+type State uint8
+
+const (
+	// Current: the object is what the file says now.
+	Current State = iota
+	// Stale: the file's text is broken; this is the last good version.
+	Stale
+	// Tombstone: the object is broken, was never good, and guards something.
+	// Its Value holds what could still be read. Nothing may be opened on its
+	// account; what it names is to be closed.
+	Tombstone
+)
+
+// Object is one resource as it was read.
+type Object[T any] struct {
+	// Value is shared: it must not be modified.
+	Value  *T
+	Origin reason.Origin
+	Lines  Lines
+	State  State
+}
+
+// At is the origin of one field of the object, such as
+// spec.rules[0].http.paths[1]. A field that was not written gets the line of
+// its nearest written parent.
+func (o *Object[T]) At(field string) reason.Origin {
+	return o.Origin.At(field, o.Lines.Of(field))
+}
+
+// Name is the object's namespace and name.
+func (o *Object[T]) Name() Name { return Name{o.Origin.Namespace, o.Origin.Name} }
+
+// Index holds the objects of one kind, sorted by namespace and name.
+type Index[T any] struct {
+	sorted []*Object[T]
+	byName map[Name]*Object[T]
+}
+
+// NewIndex sorts and indexes objects. Of two with one name the first counts.
+func NewIndex[T any](objects []*Object[T]) Index[T] {
+	sorted := slices.Clone(objects)
+	slices.SortStableFunc(sorted, func(a, b *Object[T]) int { return a.Name().Compare(b.Name()) })
+	sorted = slices.CompactFunc(sorted, func(a, b *Object[T]) bool { return a.Name() == b.Name() })
+	byName := make(map[Name]*Object[T], len(sorted))
+	for _, object := range sorted {
+		byName[object.Name()] = object
+	}
+	return Index[T]{sorted, byName}
+}
+
+// Get returns the object of that name, or nil.
+func (x Index[T]) Get(namespace, name string) *Object[T] { return x.byName[Name{namespace, name}] }
+
+// Len is the number of objects.
+func (x Index[T]) Len() int { return len(x.sorted) }
+
+// All yields the objects by namespace and name.
+func (x Index[T]) All() iter.Seq[*Object[T]] { return slices.Values(x.sorted) }
+
+// With returns an Index that also holds objects; they replace those of the
+// same name. The receiver stays as it is.
+func (x Index[T]) With(objects ...*Object[T]) Index[T] {
+	return NewIndex(append(slices.Clone(objects), x.sorted...))
+}
+
+// Set is all resources known at one moment. It is read-only.
+type Set struct {
+	Namespaces     Index[corev1.Namespace]
+	Services       Index[corev1.Service]
+	EndpointSlices Index[discoveryv1.EndpointSlice]
+	Endpoints      Index[corev1.Endpoints]
+	Secrets        Index[corev1.Secret]
+	ConfigMaps     Index[corev1.ConfigMap]
+	Pods           Index[corev1.Pod]
+	Deployments    Index[appsv1.Deployment]
+	StatefulSets   Index[appsv1.StatefulSet]
+	Ingresses      Index[networkingv1.Ingress]
+	IngressClasses Index[networkingv1.IngressClass]
+
+	// Reports says what reading found, sorted.
+	Reports []reason.Report
+}
