@@ -1,0 +1,239 @@
+package model
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// sample says everything that the model can say.
+func sample() Parts {
+	return Parts{
+		Config: Config{
+			Listeners: []Listener{
+				{Port: 80},
+				{Port: 443, Protocol: HTTPS, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
+			},
+			Hosts: []Host{
+				{Name: "shop.example.com", Ports: []uint16{80, 443}, Blocks: []Block{{
+					Dialect: "ingress", MergeSlashes: true, Rules: []Rule{
+						{ID: "ingress/shop/web/0/0", Path: PathMatch{ExactPath, "/cart"}, MaxBody: 1 << 20,
+							TLSRedirect: &TLSRedirect{308, 443, []string{"/.well-known/acme-challenge"}},
+							Forward:     &Forward{Backends: []Backend{{"shop/cart:80", 1}}, ReadTimeout: 90 * time.Second}},
+						{ID: "ingress/shop/web/0/1", Path: PathMatch{PrefixPath, "/"},
+							CORS:    &CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5},
+							Forward: &Forward{Backends: []Backend{{"shop/cart:80", 9}, {"shop/front:http", 1}}}},
+					}}, {Dialect: "later", Order: FirstMatch, Rules: []Rule{
+					{ID: "x", Path: PathMatch{RegexPath, "(?i)^/a b"}, Rewrite: &Rewrite{`^/a b(.*)`, "/$1"},
+						Respond: &Respond{503, reason.Closed, `annotation "auth-url" is not honoured`}},
+				}}}},
+				{Name: "*", Ports: []uint16{80}, Blocks: []Block{{Dialect: "ingress", Rules: []Rule{
+					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{"shop/front:http", 1}}}}}}}},
+			},
+			Services: []Service{{ID: "shop/front:http", Balance: LeastRequest}, {ID: "shop/cart:80"}},
+		},
+		Endpoints: []Endpoints{
+			{Service: "shop/front:http"},
+			{Service: "shop/cart:80", Endpoints: []Endpoint{
+				{Addr: netip.MustParseAddrPort("[::1]:81"), Terminating: true},
+				{Addr: netip.MustParseAddrPort("127.0.0.1:81"), Pod: "shop/cart-1"}}},
+		},
+		Secrets: []Secret{{Name: "shop/wild", Digest: "0a"}, {Name: "shop/tls", Digest: "0b"}},
+		Origins: map[string]reason.Origin{"x": {Kind: "Ingress", Namespace: "shop", Name: "x", File: "a b.yaml", Line: 3, Field: "spec"}},
+	}
+}
+
+const sampleText = `listener 80 http
+listener 443 https
+certificate 443 *.example.com shop/wild
+certificate 443 shop.example.com shop/tls
+host * 80
+block ingress by-specificity
+rule ingress/shop/default/default any: forward=shop/front:http
+host shop.example.com 80,443
+block ingress by-specificity merge-slashes
+rule ingress/shop/web/0/0 exact:/cart forward=shop/cart:80 read=1m30s tls-redirect=308:443 plain=/.well-known/acme-challenge max-body=1048576
+rule ingress/shop/web/0/1 prefix:/ forward=shop/cart:80*9,shop/front:http*1 cors=https://*.example.com "cors-methods=GET, PUT" cors-credentials cors-max-age=5
+block later first-match
+rule x "regex:(?i)^/a b" respond=503:closed "why=annotation \"auth-url\" is not honoured" rewrite=/$1 "pattern=^/a b(.*)"
+service shop/cart:80 round-robin
+service shop/front:http least-request
+endpoint shop/cart:80 127.0.0.1:81 pod=shop/cart-1
+endpoint shop/cart:80 [::1]:81 terminating
+endpoint shop/front:http none
+secret shop/tls 0b
+secret shop/wild 0a
+`
+
+func TestTextForm(t *testing.T) {
+	s := Freeze(sample())
+	if diff := cmp.Diff(sampleText, Format(s)); diff != "" {
+		t.Fatalf("-want +got:\n%s", diff)
+	}
+	back, err := Parse(Format(s) + FormatOrigins(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s, back, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Fatalf("-written +read:\n%s", diff)
+	}
+}
+
+func TestWireForm(t *testing.T) {
+	s := Freeze(sample())
+	data, err := Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Root != s.Root || Format(back) != Format(s) {
+		t.Fatalf("decoded to another snapshot:\n%s", Format(back))
+	}
+	for _, cut := range []int{1, 4, len(data) / 2, len(data) - 1} {
+		if _, err := Decode(data[:cut]); err == nil {
+			t.Errorf("a form cut at %d of %d bytes was accepted", cut, len(data))
+		}
+	}
+}
+
+func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
+	type newer struct {
+		Schema int   `cbor:"1,keyasint"`
+		Parts  Parts `cbor:"2,keyasint"`
+		Extra  int   `cbor:"9,keyasint"`
+	}
+	for name, v := range map[string]any{
+		"unknown field": newer{Schema, sample(), 1},
+		"newer schema":  envelope{Schema + 1, sample()},
+		"lost service":  envelope{Schema, Parts{Endpoints: []Endpoints{{Service: "gone"}}}},
+	} {
+		body, err := wireCodec.enc.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Decode(slices.Concat(wireMagic, body)); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func TestHashIgnoresOrderAndOrigins(t *testing.T) {
+	want := Freeze(sample())
+	for seed := range uint64(20) {
+		p := sample()
+		r := rand.New(rand.NewPCG(seed, 1))
+		shuffle(r, p.Config.Hosts)
+		shuffle(r, p.Config.Listeners)
+		shuffle(r, p.Config.Services)
+		shuffle(r, p.Endpoints)
+		shuffle(r, p.Secrets)
+		for _, h := range p.Config.Hosts {
+			shuffle(r, h.Blocks[0].Rules)
+		}
+		p.Origins = nil
+		if got := Freeze(p); got.Root != want.Root {
+			t.Fatalf("seed %d: another hash", seed)
+		}
+	}
+}
+
+func shuffle[T any](r *rand.Rand, s []T) {
+	r.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] })
+}
+
+func TestHashesTellWhatChanged(t *testing.T) {
+	base := Freeze(sample())
+	p := sample()
+	p.Endpoints[1].Endpoints = p.Endpoints[1].Endpoints[:1]
+	endpoints := Freeze(p)
+	if endpoints.ConfigHash != base.ConfigHash || endpoints.EndpointsHash == base.EndpointsHash || endpoints.Root == base.Root {
+		t.Error("an endpoint that went must change the endpoints' hash and the root, not the configuration's")
+	}
+	p = sample()
+	p.Secrets[0].Digest = "0c"
+	secrets := Freeze(p)
+	if secrets.ConfigHash != base.ConfigHash || secrets.SecretsHash == base.SecretsHash {
+		t.Error("a changed secret must change the secrets' hash alone")
+	}
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	p := sample()
+	p.Secrets[0].Key = []byte("VERY-PRIVATE")
+	p.Secrets[0].Chain = []byte("CHAIN")
+	s := Freeze(p)
+	if strings.Contains(Format(s)+FormatOrigins(s), "PRIVATE") {
+		t.Error("the text form holds a key")
+	}
+	if i := slices.IndexFunc(s.Secrets, func(x Secret) bool { return x.Name == "shop/wild" }); len(s.Secrets[i].Digest) != 64 {
+		t.Errorf("digest %q", s.Secrets[i].Digest)
+	}
+}
+
+func TestParseErrorsNameTheLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"listener 80 http\nlistener x http\n": `line 2: "x" is not a port`,
+		"rule a any: forward=b\n":             "line 1: no block above this rule",
+		"host a 80\n":                         "host a: no listener 80",
+		"bogus\n":                             `line 1: unknown word "bogus"`,
+		"listener 80\n":                       "line 1: listener needs 1 more words",
+		"host a\nblock i first-match\nrule r any: why=x\n":              "line 3: why: what it belongs to",
+		"host a\nblock i by-specificity\nrule r regex:( respond=503:ok": "missing closing )",
+	} {
+		_, err := Parse(text)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(sampleText)
+	f.Add(FormatOrigins(Freeze(sample())))
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Parse(text)
+		if err != nil {
+			return
+		}
+		out := Format(s) + FormatOrigins(s)
+		back, err := Parse(out)
+		if err != nil {
+			t.Fatalf("what was written does not parse: %v\n%s", err, out)
+		}
+		if back.Root != s.Root || Format(back)+FormatOrigins(back) != out {
+			t.Fatalf("written and read back to another snapshot:\n%s\n%s", out, Format(back))
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	data, err := Encode(Freeze(sample()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Decode(data)
+		if err != nil {
+			return
+		}
+		again, err := Encode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := Decode(again); err != nil || back.Root != s.Root {
+			t.Fatalf("encoded and decoded to another snapshot: %v", err)
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// MaxRegexLength bounds a path expression or rewrite pattern, in bytes.
+const MaxRegexLength = 1024
+
+// Validate tells whether parts that came from outside can be compiled: every
+// reference leads somewhere, every value is one that the model defines. It
+// returns all that is wrong, joined.
+func Validate(p *Parts) error {
+	v := validator{services: map[string]bool{}, secrets: map[string]bool{}, ports: map[uint16]bool{}, rules: map[string]bool{}}
+	for _, s := range p.Config.Services {
+		v.unique(v.services, "service", s.ID)
+		v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
+	}
+	for _, s := range p.Secrets {
+		v.unique(v.secrets, "secret", s.Name)
+	}
+	for _, l := range p.Config.Listeners {
+		v.listener(l)
+	}
+	hosts := map[string]bool{}
+	for _, h := range p.Config.Hosts {
+		for _, port := range h.Ports {
+			v.unique(hosts, "host", fmt.Sprintf("%s on %d", h.Name, port))
+		}
+		v.host(h)
+	}
+	for _, e := range p.Endpoints {
+		v.check(v.services[e.Service], "endpoints of %s: no such service", e.Service)
+		for _, ep := range e.Endpoints {
+			v.check(ep.Addr.IsValid() && ep.Addr.Port() != 0, "endpoints of %s: %s is no address", e.Service, ep.Addr)
+		}
+	}
+	return errors.Join(v.errs...)
+}
+
+type validator struct {
+	services, secrets, rules map[string]bool
+	ports                    map[uint16]bool
+	errs                     []error
+}
+
+func (v *validator) check(ok bool, format string, args ...any) {
+	if !ok {
+		v.errs = append(v.errs, fmt.Errorf(format, args...))
+	}
+}
+
+func (v *validator) unique(seen map[string]bool, what, name string) {
+	v.check(name != "", "%s without a name", what)
+	v.check(!seen[name], "%s %s stands twice", what, name)
+	seen[name] = true
+}
+
+func (v *validator) listener(l Listener) {
+	v.check(l.Port != 0, "listener without a port")
+	v.check(!v.ports[l.Port], "listener %d stands twice", l.Port)
+	v.ports[l.Port] = true
+	v.check(l.Protocol <= HTTPS, "listener %d: unknown protocol %d", l.Port, l.Protocol)
+	for _, c := range l.Certificates {
+		v.check(v.secrets[c.Secret], "listener %d: no secret %s", l.Port, c.Secret)
+	}
+}
+
+func (v *validator) host(h Host) {
+	v.check(h.Name != "" && h.Name == strings.ToLower(h.Name), "host %q is not a lower-case name", h.Name)
+	for _, port := range h.Ports {
+		v.check(v.ports[port], "host %s: no listener %d", h.Name, port)
+	}
+	for _, b := range h.Blocks {
+		v.check(b.Order <= FirstMatch, "host %s: unknown order %d", h.Name, b.Order)
+		for _, r := range b.Rules {
+			v.rule(r, b.Order)
+		}
+	}
+}
+
+func (v *validator) rule(r Rule, order Order) {
+	v.unique(v.rules, "rule", r.ID)
+	v.check(r.Path.Kind <= RegexPath, "rule %s: unknown path kind %d", r.ID, r.Path.Kind)
+	switch r.Path.Kind {
+	case ExactPath, PrefixPath:
+		v.check(strings.HasPrefix(r.Path.Value, "/"), "rule %s: path %q does not start with /", r.ID, r.Path.Value)
+	case RegexPath:
+		v.check(order == FirstMatch, "rule %s: an expression needs a first-match block", r.ID)
+		v.regex(r.ID, r.Path.Value)
+	}
+	if r.Rewrite != nil {
+		v.regex(r.ID, r.Rewrite.Pattern)
+	}
+	if r.TLSRedirect != nil {
+		v.check(r.TLSRedirect.Status/100 == 3, "rule %s: redirect with status %d", r.ID, r.TLSRedirect.Status)
+	}
+	v.check((r.Forward == nil) != (r.Respond == nil), "rule %s: not exactly one of forward and respond", r.ID)
+	if r.Respond != nil {
+		v.check(r.Respond.Status >= 200 && r.Respond.Status <= 599, "rule %s: status %d", r.ID, r.Respond.Status)
+	}
+	if r.Forward != nil {
+		v.forward(r.ID, r.Forward)
+	}
+}
+
+func (v *validator) forward(id string, f *Forward) {
+	v.check(len(f.Backends) > 0, "rule %s: no backend", id)
+	for _, b := range f.Backends {
+		v.check(v.services[b.Service], "rule %s: no service %s", id, b.Service)
+	}
+	v.check(f.ConnectTimeout >= 0 && f.ReadTimeout >= 0 && f.SendTimeout >= 0, "rule %s: negative timeout", id)
+}
+
+func (v *validator) regex(id, expr string) {
+	v.check(len(expr) <= MaxRegexLength, "rule %s: expression longer than %d bytes", id, MaxRegexLength)
+	if len(expr) <= MaxRegexLength {
+		_, err := regexp.Compile(expr)
+		v.check(err == nil, "rule %s: %v", id, err)
+	}
+}
