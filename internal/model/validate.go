@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // MaxRegexLength bounds a path expression or rewrite pattern, in bytes.
@@ -17,6 +18,7 @@ func Validate(p *Parts) error {
 	v := validator{services: map[string]bool{}, secrets: map[string]bool{}, ports: map[uint16]bool{}, rules: map[string]bool{}}
 	for _, s := range p.Config.Services {
 		v.unique(v.services, "service", s.ID)
+		v.check(!strings.ContainsAny(s.ID, ",*"), "service %q: a comma or star in its name", s.ID)
 		v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
 	}
 	for _, s := range p.Secrets {
@@ -32,7 +34,12 @@ func Validate(p *Parts) error {
 		}
 		v.host(h)
 	}
+	for id := range p.Origins {
+		v.name("origin", id)
+	}
+	served := map[string]bool{}
 	for _, e := range p.Endpoints {
+		v.unique(served, "endpoints of", e.Service)
 		v.check(v.services[e.Service], "endpoints of %s: no such service", e.Service)
 		for _, ep := range e.Endpoints {
 			v.check(ep.Addr.IsValid() && ep.Addr.Port() != 0, "endpoints of %s: %s is no address", e.Service, ep.Addr)
@@ -54,9 +61,15 @@ func (v *validator) check(ok bool, format string, args ...any) {
 }
 
 func (v *validator) unique(seen map[string]bool, what, name string) {
-	v.check(name != "", "%s without a name", what)
+	v.name(what, name)
 	v.check(!seen[name], "%s %s stands twice", what, name)
 	seen[name] = true
+}
+
+// name checks an identifier: something, and printable.
+func (v *validator) name(what, name string) {
+	v.check(name != "", "%s without a name", what)
+	v.check(strings.IndexFunc(name, unicode.IsControl) < 0, "%s %q has control characters", what, name)
 }
 
 func (v *validator) listener(l Listener) {
@@ -65,16 +78,19 @@ func (v *validator) listener(l Listener) {
 	v.ports[l.Port] = true
 	v.check(l.Protocol <= HTTPS, "listener %d: unknown protocol %d", l.Port, l.Protocol)
 	for _, c := range l.Certificates {
+		v.name("certificate", c.Host)
 		v.check(v.secrets[c.Secret], "listener %d: no secret %s", l.Port, c.Secret)
 	}
 }
 
 func (v *validator) host(h Host) {
-	v.check(h.Name != "" && h.Name == strings.ToLower(h.Name), "host %q is not a lower-case name", h.Name)
+	v.name("host", h.Name)
+	v.check(h.Name == strings.ToLower(h.Name), "host %q is not lower-case", h.Name)
 	for _, port := range h.Ports {
 		v.check(v.ports[port], "host %s: no listener %d", h.Name, port)
 	}
 	for _, b := range h.Blocks {
+		v.name("block", b.Dialect)
 		v.check(b.Order <= FirstMatch, "host %s: unknown order %d", h.Name, b.Order)
 		for _, r := range b.Rules {
 			v.rule(r, b.Order)
@@ -97,6 +113,10 @@ func (v *validator) rule(r Rule, order Order) {
 	}
 	if r.TLSRedirect != nil {
 		v.check(r.TLSRedirect.Status/100 == 3, "rule %s: redirect with status %d", r.ID, r.TLSRedirect.Status)
+	}
+	v.check(r.MaxBody >= 0, "rule %s: negative body limit", r.ID)
+	if r.CORS != nil {
+		v.check(!strings.Contains(strings.Join(r.CORS.AllowOrigins, ""), ","), "rule %s: a comma in an origin", r.ID)
 	}
 	v.check((r.Forward == nil) != (r.Respond == nil), "rule %s: not exactly one of forward and respond", r.ID)
 	if r.Respond != nil {
