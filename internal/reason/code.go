@@ -9,6 +9,7 @@ type Code uint8
 // The codes. Their names, severities and texts are in the table below.
 const (
 	ParseError Code = iota + 1
+	Unreadable
 	TooLarge
 	UnknownField
 	WrongType
@@ -56,6 +57,7 @@ type CodeRow struct {
 
 var codes = []CodeRow{
 	{ParseError, "ParseError", Error, "A document is not YAML or JSON. Resources that came from it before stay as they were.", "mend the syntax at this line"},
+	{Unreadable, "Unreadable", Error, "A file or directory cannot be read. Resources that came from it before stay as they were.", "check that it exists and may be read"},
 	{TooLarge, "TooLarge", Error, "A file, document or value is larger than Windrose reads. It is set aside.", "split it, or raise the limit that the message names"},
 	{UnknownField, "UnknownField", Error, "A field that the kind does not have. The resource is set aside.", "correct the spelling, or remove the field"},
 	{WrongType, "WrongType", Error, "A value of another type than the field takes. The resource is set aside.", "write a value of the type that the message names"},
