@@ -1,0 +1,198 @@
+package http1
+
+import (
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// Kind is how the end of a body is found.
+type Kind uint8
+
+const (
+	// NoBody: the message ends with its head.
+	NoBody Kind = iota
+	// Length: a number of bytes is given.
+	Length
+	// Chunked: the chunked transfer coding.
+	Chunked
+	// UntilClose: the body ends with the connection; responses only.
+	UntilClose
+)
+
+// maxLength bounds Content-Length so that sums of lengths never overflow.
+const maxLength = 1 << 60
+
+// RequestFraming finds the body of a request (RFC 9112 §6.3) and checks Host
+// (§3.2).
+func RequestFraming(h *msg.Head) (kind Kind, length int64, err error) {
+	if h.Minor == 1 && !h.Has(msg.Host) {
+		return 0, 0, ErrHostCount
+	}
+	kind, length, err = framing(h)
+	if err != nil || kind != UntilClose {
+		return kind, length, err
+	}
+	return NoBody, 0, nil
+}
+
+// ResponseFraming finds the body of a response to a request with the given
+// method (RFC 9112 §6.3).
+func ResponseFraming(h *msg.Head, method []byte) (kind Kind, length int64, err error) {
+	kind, length, err = framing(h)
+	if err != nil {
+		return kind, length, err
+	}
+	if h.Status < 200 || h.Status == 204 || h.Status == 304 || string(method) == "HEAD" {
+		return NoBody, 0, nil
+	}
+	return kind, length, nil
+}
+
+// framing is the part that both sides share; UntilClose is what is left when
+// neither field stands.
+func framing(h *msg.Head) (Kind, int64, error) {
+	if !h.Has(msg.TransferEncoding) && !h.Has(msg.ContentLength) {
+		return UntilClose, 0, nil
+	}
+	if h.Has(msg.TransferEncoding) {
+		return chunkedFraming(h)
+	}
+	length := int64(-1)
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.ID != msg.ContentLength {
+			continue
+		}
+		if length >= 0 {
+			return 0, 0, ErrLengthTwice
+		}
+		var ok bool
+		if length, ok = parseLength(h.Value(f)); !ok {
+			return 0, 0, ErrLengthValue
+		}
+	}
+	if length == 0 {
+		return NoBody, 0, nil
+	}
+	return Length, length, nil
+}
+
+func chunkedFraming(h *msg.Head) (Kind, int64, error) {
+	if h.Has(msg.ContentLength) {
+		return 0, 0, ErrLengthAndTE
+	}
+	if h.Minor == 0 {
+		return 0, 0, ErrCoding10
+	}
+	count := 0
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.ID != msg.TransferEncoding {
+			continue
+		}
+		if count++; count > 1 {
+			return 0, 0, ErrCodingTwice
+		}
+		if !msg.EqualFold(h.Value(f), "chunked") {
+			return 0, 0, ErrTransferCoding
+		}
+	}
+	return Chunked, 0, nil
+}
+
+func parseLength(b []byte) (int64, bool) {
+	if len(b) == 0 || len(b) > 19 {
+		return 0, false
+	}
+	n := int64(0)
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n = n*10 + int64(c-'0'); n > maxLength {
+			return 0, false
+		}
+	}
+	return n, true
+}
+
+// KeepsAlive tells whether the sender of h lets the connection go on after
+// this message (RFC 9112 §9.3).
+func KeepsAlive(h *msg.Head) bool {
+	if !h.Has(msg.Connection) {
+		return h.Minor == 1
+	}
+	alive := h.Minor == 1
+	for i := range h.Fields {
+		if f := &h.Fields[i]; f.ID == msg.Connection {
+			value := h.Value(f)
+			if msg.HasToken(value, "close") {
+				return false
+			}
+			alive = alive || msg.HasToken(value, "keep-alive")
+		}
+	}
+	return alive
+}
+
+// UpgradeOf returns the protocol that a request asks to switch to, or nil: the
+// Connection field must name Upgrade (RFC 9110 §7.8).
+func UpgradeOf(h *msg.Head) []byte {
+	if !h.Has(msg.Upgrade) || !h.Has(msg.Connection) || h.Minor == 0 {
+		return nil
+	}
+	for i := range h.Fields {
+		if f := &h.Fields[i]; f.ID == msg.Connection && msg.HasToken(h.Value(f), "upgrade") {
+			return h.Get(msg.Upgrade)
+		}
+	}
+	return nil
+}
+
+// hopByHop are the fields that concern one connection (RFC 9110 §7.6.1).
+var hopByHop = [...]msg.FieldID{
+	msg.Connection, msg.KeepAlive, msg.ProxyConnection, msg.TE, msg.Trailer,
+	msg.Upgrade, msg.HTTP2Settings, msg.TransferEncoding, msg.Twin,
+}
+
+// DropHopByHop removes the fields that concern one connection, and those that
+// Connection nominates. The fields that frame or route the message cannot be
+// nominated away.
+func DropHopByHop(h *msg.Head) {
+	if h.Has(msg.Connection) {
+		dropNominated(h)
+	}
+	const mask = 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection | 1<<msg.TE |
+		1<<msg.Trailer | 1<<msg.Upgrade | 1<<msg.HTTP2Settings | 1<<msg.TransferEncoding | 1<<msg.Twin
+	if h.Known&mask == 0 {
+		return
+	}
+	for _, id := range hopByHop {
+		h.Drop(id)
+	}
+}
+
+func dropNominated(h *msg.Head) {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.ID != msg.Connection {
+			continue
+		}
+		for rest := h.Value(f); len(rest) > 0; {
+			var name []byte
+			name, rest = msg.NextToken(rest)
+			if ok, underscore := msg.CheckName(name); ok && mayNominate(msg.Classify(name, underscore)) {
+				h.DropName(name)
+			}
+		}
+	}
+}
+
+// mayNominate tells whether a sender may have a field removed. Identity fields
+// are ours to set and are removed or kept by trust alone.
+func mayNominate(id msg.FieldID) bool {
+	switch id {
+	case msg.Host, msg.ContentLength, msg.TransferEncoding, msg.Connection:
+		return false
+	}
+	return !id.Identity()
+}

@@ -1,0 +1,150 @@
+package http1
+
+import (
+	"bytes"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Target is a request target taken apart (RFC 9112 §3.2).
+type Target struct {
+	// Authority is that of an absolute-form target; it then counts instead of
+	// Host. Else it is nil.
+	Authority []byte
+	// HTTPS tells the scheme of an absolute-form target.
+	HTTPS bool
+	// Path starts with a slash, or is a lone * (asterisk-form).
+	Path []byte
+	// Query holds what follows the ?; HasQuery tells "/?" from "/".
+	Query    []byte
+	HasQuery bool
+}
+
+// ErrConnect refuses the authority-form: a gateway is no tunnel to anywhere.
+var ErrConnect = &Error{reason.NotImplemented, "CONNECT is not offered here (RFC 9110 §9.3.6)"}
+
+// SplitTarget takes a request target apart.
+func SplitTarget(method, target []byte) (Target, error) {
+	switch {
+	case string(method) == "CONNECT":
+		return Target{}, ErrConnect
+	case target[0] == '/':
+		return splitPath(Target{}, target), nil
+	case string(target) == "*":
+		if string(method) != "OPTIONS" {
+			return Target{}, ErrTarget
+		}
+		return Target{Path: target}, nil
+	}
+	return absoluteForm(target)
+}
+
+func absoluteForm(target []byte) (Target, error) {
+	var t Target
+	var rest []byte
+	switch {
+	case hasPrefixFold(target, "http://"):
+		rest = target[len("http://"):]
+	case hasPrefixFold(target, "https://"):
+		rest, t.HTTPS = target[len("https://"):], true
+	default:
+		return Target{}, ErrTarget
+	}
+	end := bytes.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	if t.Authority = rest[:end]; end == 0 {
+		return Target{}, ErrTarget
+	}
+	if rest = rest[end:]; len(rest) == 0 || rest[0] == '?' {
+		query := splitPath(t, rest)
+		query.Path = slash
+		return query, nil
+	}
+	return splitPath(t, rest), nil
+}
+
+var slash = []byte("/")
+
+func splitPath(t Target, pathQuery []byte) Target {
+	t.Path = pathQuery
+	if i := bytes.IndexByte(pathQuery, '?'); i >= 0 {
+		t.Path, t.Query, t.HasQuery = pathQuery[:i], pathQuery[i+1:], true
+	}
+	return t
+}
+
+func hasPrefixFold(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && msg.EqualFold(b[:len(prefix)], prefix)
+}
+
+// HostName returns the name in a Host value (RFC 9110 §7.2) as it is matched:
+// without port and final dot, and in lower case. The result is a part of value
+// unless there is something to fold, in which case it lies in scratch.
+func HostName(value, scratch []byte) ([]byte, error) {
+	name, err := cutPort(value)
+	if err != nil {
+		return nil, err
+	}
+	upper := false
+	for _, c := range name {
+		if !hostChar[c] {
+			return nil, ErrHostValue
+		}
+		upper = upper || c >= 'A' && c <= 'Z'
+	}
+	if len(name) > 1 && name[len(name)-1] == '.' {
+		name = name[:len(name)-1]
+	}
+	if !upper {
+		return name, nil
+	}
+	scratch = append(scratch[:0], name...)
+	for i, c := range scratch {
+		if c >= 'A' && c <= 'Z' {
+			scratch[i] = c + 'a' - 'A'
+		}
+	}
+	return scratch, nil
+}
+
+func cutPort(value []byte) ([]byte, error) {
+	end := len(value)
+	if end > 0 && value[0] == '[' {
+		i := bytes.IndexByte(value, ']')
+		if i < 0 {
+			return nil, ErrHostValue
+		}
+		end = i + 1
+	} else if i := bytes.IndexByte(value, ':'); i >= 0 {
+		end = i
+	}
+	if end == 0 || end > 255 {
+		return nil, ErrHostValue
+	}
+	if port := value[end:]; len(port) > 0 {
+		if port[0] != ':' || len(port) > 6 {
+			return nil, ErrHostValue
+		}
+		for _, c := range port[1:] {
+			if c < '0' || c > '9' {
+				return nil, ErrHostValue
+			}
+		}
+	}
+	return value[:end], nil
+}
+
+// hostChar are the characters of a DNS name or IP literal. RFC 3986 allows
+// more in a registered name; none of it can match a rule.
+var hostChar = func() (table [256]bool) {
+	for c := range 128 {
+		table[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	}
+	for _, c := range []byte("-._:[]") {
+		table[c] = true
+	}
+	return table
+}()
