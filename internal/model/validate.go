@@ -11,6 +11,10 @@ import (
 // MaxRegexLength bounds a path expression or rewrite pattern, in bytes.
 const MaxRegexLength = 1024
 
+// MaxPathDepth bounds the elements of a path prefix, and so what the lookup of
+// a hostile path can cost.
+const MaxPathDepth = 63
+
 // Validate tells whether parts that came from outside can be compiled: every
 // reference leads somewhere, every value is one that the model defines. It
 // returns all that is wrong, joined.
@@ -104,6 +108,7 @@ func (v *validator) rule(r Rule, order Order) {
 	switch r.Path.Kind {
 	case ExactPath, PrefixPath:
 		v.check(strings.HasPrefix(r.Path.Value, "/"), "rule %s: path %q does not start with /", r.ID, r.Path.Value)
+		v.check(r.Path.Kind == ExactPath || strings.Count(r.Path.Value, "/") <= MaxPathDepth, "rule %s: a prefix of more than %d elements", r.ID, MaxPathDepth)
 	case RegexPath:
 		v.check(order == FirstMatch, "rule %s: an expression needs a first-match block", r.ID)
 		v.regex(r.ID, r.Path.Value)

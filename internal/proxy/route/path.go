@@ -1,0 +1,157 @@
+package route
+
+import (
+	"bytes"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// Path is the canonical form of a request path.
+type Path struct {
+	// Bytes is the canonical path: unreserved characters decoded, other
+	// escapes in upper case, dot segments resolved (RFC 3986 §6.2.2). An
+	// encoded slash or backslash stays encoded.
+	Bytes []byte
+	// DotsRemoved tells that there were dot segments, so that the client's own
+	// bytes must not be forwarded.
+	DotsRemoved bool
+}
+
+// Canonical computes the canonical form of a path that begins with a slash, or
+// is a lone *. The result is path itself when that is canonical already, and
+// else lies in scratch, which it may grow; it is returned for reuse. A NUL, in
+// any spelling, and an escape that is not % and two hexadecimal digits make
+// the path invalid: ok is false.
+func Canonical(path, scratch []byte) (p Path, grown []byte, ok bool) {
+	if !needsWork(path) {
+		return Path{Bytes: path}, scratch, true
+	}
+	scratch, ok = decodeUnreserved(scratch[:0], path)
+	if !ok {
+		return Path{}, scratch, false
+	}
+	n, removed := removeDots(scratch)
+	return Path{Bytes: scratch[:n], DotsRemoved: removed}, scratch, true
+}
+
+// needsWork tells whether a path may differ from its canonical form: it has an
+// escape, or a segment that begins with a dot.
+func needsWork(path []byte) bool {
+	if bytes.IndexByte(path, '%') >= 0 || bytes.IndexByte(path, 0) >= 0 {
+		return true
+	}
+	for rest := path; ; {
+		i := bytes.IndexByte(rest, '.')
+		if i < 0 {
+			return false
+		}
+		at := len(path) - len(rest) + i
+		if at > 0 && path[at-1] == '/' {
+			return true
+		}
+		rest = rest[i+1:]
+	}
+}
+
+func decodeUnreserved(dst, path []byte) ([]byte, bool) {
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		if c == 0 {
+			return dst, false
+		}
+		if c != '%' {
+			dst = append(dst, c)
+			continue
+		}
+		if i+2 >= len(path) || !msg.IsHex(path[i+1]) || !msg.IsHex(path[i+2]) {
+			return dst, false
+		}
+		decoded := hexValue(path[i+1])<<4 | hexValue(path[i+2])
+		switch {
+		case decoded == 0:
+			return dst, false
+		case unreserved(decoded):
+			dst = append(dst, decoded)
+		default:
+			dst = append(dst, '%', upperHex(path[i+1]), upperHex(path[i+2]))
+		}
+		i += 2
+	}
+	return dst, true
+}
+
+// unreserved are the characters of RFC 3986 §2.3.
+func unreserved(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+func hexValue(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c >= 'a':
+		return c - 'a' + 10
+	}
+	return c - 'A' + 10
+}
+
+func upperHex(c byte) byte {
+	if c >= 'a' {
+		return c - 'a' + 'A'
+	}
+	return c
+}
+
+// removeDots resolves dot segments in place (RFC 3986 §5.2.4) and returns the
+// new length. A .. at the root stays at the root.
+func removeDots(p []byte) (int, bool) {
+	out, removed := 0, false
+	for in := 0; in < len(p); {
+		end := len(p) // of the segment that starts with the slash at in
+		if i := bytes.IndexByte(p[in+1:], '/'); i >= 0 {
+			end = in + 1 + i
+		}
+		last := end == len(p)
+		switch segment := p[in+1 : end]; {
+		case len(segment) == 1 && segment[0] == '.':
+			removed = true
+			out = endSlash(p, out, last)
+		case len(segment) == 2 && segment[0] == '.' && segment[1] == '.':
+			removed = true
+			out = max(bytes.LastIndexByte(p[:out], '/'), 0)
+			out = endSlash(p, out, last)
+		default:
+			out += copy(p[out:], p[in:end])
+		}
+		in = end
+	}
+	return out, removed
+}
+
+// endSlash keeps the slash that a final dot segment leaves behind.
+func endSlash(p []byte, out int, last bool) int {
+	if !last {
+		return out
+	}
+	p[out] = '/'
+	return out + 1
+}
+
+// MergeSlashes writes path to scratch with each run of slashes as one. It
+// returns path itself when there is none.
+func MergeSlashes(path, scratch []byte) (merged, grown []byte) {
+	if !bytes.Contains(path, doubleSlash) {
+		return path, scratch
+	}
+	scratch = scratch[:0]
+	for i, c := range path {
+		if c == '/' && i > 0 && path[i-1] == '/' {
+			continue
+		}
+		scratch = append(scratch, c)
+	}
+	return scratch, scratch
+}
+
+var doubleSlash = []byte("//")

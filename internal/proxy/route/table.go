@@ -1,0 +1,237 @@
+package route
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"windrose.dev/windrose/internal/model"
+)
+
+// Table finds the rule for a request. T is what the caller keeps of a rule. A
+// Table is read-only and may be shared.
+type Table[T any] struct{ ports map[uint16]*hosts[T] }
+
+// hosts are the virtual hosts of one listener.
+type hosts[T any] struct {
+	exact    map[string]*host[T]
+	wildcard map[string]*host[T] // keyed by the name behind "*"
+	any      *host[T]
+}
+
+type host[T any] struct{ blocks []block[T] }
+
+type block[T any] struct {
+	mergeSlashes bool
+	exact        map[string]T
+	prefix       map[string]T
+	// depths has a bit for each number of slashes that a prefix has.
+	depths   uint64
+	any      T
+	hasAny   bool
+	patterns []pattern[T]
+}
+
+type pattern[T any] struct {
+	match func(path []byte) bool
+	rule  T
+}
+
+// Compile builds a Table. keep is called once for each rule, in the order of
+// the model. An error means that the hosts were not valid (see
+// model.Validate).
+func Compile[T any](all []model.Host, keep func(*model.Host, *model.Rule) (T, error)) (*Table[T], error) {
+	t := &Table[T]{ports: map[uint16]*hosts[T]{}}
+	for i := range all {
+		compiled, err := compileHost(&all[i], keep)
+		if err != nil {
+			return nil, fmt.Errorf("host %s: %w", all[i].Name, err)
+		}
+		for _, port := range all[i].Ports {
+			t.add(port, all[i].Name, compiled)
+		}
+	}
+	return t, nil
+}
+
+func (t *Table[T]) add(port uint16, name string, compiled *host[T]) {
+	hs := t.ports[port]
+	if hs == nil {
+		hs = &hosts[T]{exact: map[string]*host[T]{}, wildcard: map[string]*host[T]{}}
+		t.ports[port] = hs
+	}
+	switch {
+	case name == "*":
+		hs.any = compiled
+	case strings.HasPrefix(name, "*"):
+		hs.wildcard[name[1:]] = compiled
+	default:
+		hs.exact[name] = compiled
+	}
+}
+
+func compileHost[T any](h *model.Host, keep func(*model.Host, *model.Rule) (T, error)) (*host[T], error) {
+	out := &host[T]{blocks: make([]block[T], len(h.Blocks))}
+	for i := range h.Blocks {
+		b := &out.blocks[i]
+		b.mergeSlashes = h.Blocks[i].MergeSlashes
+		rules := h.Blocks[i].Rules
+		for j := range rules {
+			kept, err := keep(h, &rules[j])
+			if err != nil {
+				return nil, err
+			}
+			if err := b.add(&rules[j], kept, h.Blocks[i].Order); err != nil {
+				return nil, fmt.Errorf("rule %s: %w", rules[j].ID, err)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (b *block[T]) add(r *model.Rule, kept T, order model.Order) error {
+	if order == model.FirstMatch {
+		match, err := matcher(r.Path)
+		b.patterns = append(b.patterns, pattern[T]{match, kept})
+		return err
+	}
+	switch r.Path.Kind {
+	case model.ExactPath:
+		setFirst(&b.exact, r.Path.Value, kept)
+	case model.PrefixPath:
+		prefix := strings.TrimSuffix(r.Path.Value, "/")
+		depth := strings.Count(prefix, "/")
+		if depth > model.MaxPathDepth {
+			return fmt.Errorf("a prefix of %d elements, more than %d", depth, model.MaxPathDepth)
+		}
+		setFirst(&b.prefix, prefix, kept)
+		b.depths |= 1 << depth
+	case model.AnyPath:
+		if !b.hasAny {
+			b.any, b.hasAny = kept, true
+		}
+	default:
+		return fmt.Errorf("path kind %d does not go by specificity", r.Path.Kind)
+	}
+	return nil
+}
+
+// setFirst keeps the first of two rules for one path, as the model lists them.
+func setFirst[T any](m *map[string]T, key string, value T) {
+	if *m == nil {
+		*m = map[string]T{}
+	}
+	if _, taken := (*m)[key]; !taken {
+		(*m)[key] = value
+	}
+}
+
+func matcher(p model.PathMatch) (func([]byte) bool, error) {
+	switch p.Kind {
+	case model.AnyPath:
+		return func([]byte) bool { return true }, nil
+	case model.ExactPath:
+		return func(path []byte) bool { return string(path) == p.Value }, nil
+	case model.PrefixPath:
+		prefix := strings.TrimSuffix(p.Value, "/")
+		return func(path []byte) bool { return hasPathPrefix(path, prefix) }, nil
+	}
+	re, err := regexp.Compile(p.Value)
+	if err != nil {
+		return nil, err
+	}
+	return re.Match, nil
+}
+
+func hasPathPrefix(path []byte, prefix string) bool {
+	return len(path) >= len(prefix) && string(path[:len(prefix)]) == prefix &&
+		(len(path) == len(prefix) || path[len(prefix)] == '/')
+}
+
+// HasPrefix tells whether path lies at or below prefix, by whole elements.
+func HasPrefix(path []byte, prefix string) bool {
+	return hasPathPrefix(path, strings.TrimSuffix(prefix, "/"))
+}
+
+// Match finds the rule for a listener, a host name as http1.HostName gives it,
+// and a canonical path. scratch is for a path with runs of slashes; it is
+// returned, perhaps grown.
+func (t *Table[T]) Match(port uint16, name, path, scratch []byte) (rule T, found bool, grown []byte) {
+	h := t.host(port, name)
+	if h == nil {
+		return rule, false, scratch
+	}
+	for i := range h.blocks {
+		b := &h.blocks[i]
+		seen := path
+		if b.mergeSlashes {
+			seen, scratch = MergeSlashes(path, scratch)
+		}
+		if rule, found = b.match(seen); found {
+			return rule, true, scratch
+		}
+	}
+	return rule, false, scratch
+}
+
+// host finds the virtual host: the name itself, then the wildcard of its
+// parent, then any.
+func (t *Table[T]) host(port uint16, name []byte) *host[T] {
+	hs := t.ports[port]
+	if hs == nil {
+		return nil
+	}
+	if h := hs.exact[string(name)]; h != nil {
+		return h
+	}
+	if i := bytes.IndexByte(name, '.'); i > 0 && len(hs.wildcard) > 0 {
+		if h := hs.wildcard[string(name[i:])]; h != nil {
+			return h
+		}
+	}
+	return hs.any
+}
+
+func (b *block[T]) match(path []byte) (rule T, found bool) {
+	if len(b.patterns) > 0 {
+		return b.firstMatch(path)
+	}
+	if rule, found = b.exact[string(path)]; found {
+		return rule, true
+	}
+	if rule, found = b.longestPrefix(path); found {
+		return rule, true
+	}
+	return b.any, b.hasAny
+}
+
+func (b *block[T]) firstMatch(path []byte) (rule T, found bool) {
+	for i := range b.patterns {
+		if b.patterns[i].match(path) {
+			return b.patterns[i].rule, true
+		}
+	}
+	return rule, false
+}
+
+// longestPrefix probes the prefixes of path that end before a slash or at its
+// end, longest first, at the depths that occur.
+func (b *block[T]) longestPrefix(path []byte) (rule T, found bool) {
+	if b.depths == 0 || len(path) == 0 || path[0] != '/' {
+		return rule, false
+	}
+	end := len(path)
+	for depth := bytes.Count(path, slash); depth > 0; depth-- {
+		if depth <= model.MaxPathDepth && b.depths&(1<<depth) != 0 {
+			if rule, found = b.prefix[string(path[:end])]; found {
+				return rule, true
+			}
+		}
+		end = bytes.LastIndexByte(path[:end], '/')
+	}
+	rule, found = b.prefix[""]
+	return rule, found
+}
+
+var slash = []byte("/")
