@@ -1,0 +1,186 @@
+package sock
+
+import (
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Conn is a connection of the proxy, on either side. One goroutine reads; one
+// goroutine, the same or another, writes.
+type Conn struct {
+	// In holds what was read and not yet used; nil while there is nothing. It
+	// may be given back to the pool, with ReleaseIn, when it is empty.
+	In *Buffer
+
+	net   net.Conn
+	raw   syscall.RawConn // nil unless net is plain TCP
+	clock *Clock
+	pool  *Pool
+
+	readUntil, writeUntil int64 // what the deadlines are armed to
+
+	// What the raw callbacks work on. They are made once a connection, because
+	// a closure made for each call would be an allocation for each call.
+	fillRaw, sendRaw func(fd uintptr) bool
+	out              []byte
+	sent             int
+	got              int
+	err              error
+	one              [1]byte
+
+	gone    atomic.Bool
+	partner atomic.Pointer[Conn]
+	watch   *Hangups
+	watchID uint64
+}
+
+// NewConn wraps a connection. Buffers come from pool. With hangups not nil,
+// Gone and AbortOnHangup work, if the system and the connection allow it.
+func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
+	c := &Conn{net: nc, clock: clock, pool: pool}
+	if raw := rawConn(nc); raw != nil {
+		c.raw = raw
+		c.fillRaw, c.sendRaw = c.fillStep, c.sendStep
+	}
+	if hangups != nil {
+		hangups.add(c)
+	}
+	return c
+}
+
+// Net is the wrapped connection.
+func (c *Conn) Net() net.Conn { return c.net }
+
+// Wrap puts another connection, such as a TLS session over the first, in the
+// place of the wrapped one. What was read before must have been used.
+func (c *Conn) Wrap(nc net.Conn) {
+	c.net, c.raw = nc, nil
+}
+
+// Plain tells whether the bytes go to a TCP socket as they are.
+func (c *Conn) Plain() bool { return c.raw != nil }
+
+// Close closes the connection and gives the buffer back.
+func (c *Conn) Close() error {
+	if c.watch != nil {
+		c.watch.remove(c)
+	}
+	c.ReleaseIn()
+	return c.net.Close()
+}
+
+// ReleaseIn gives In back to the pool, with what is in it.
+func (c *Conn) ReleaseIn() {
+	if c.In != nil {
+		c.pool.Put(c.In)
+		c.In = nil
+	}
+}
+
+// LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer
+// than limit, counted from now. The deadline is set only when it is off by
+// much, so that a call a request costs next to nothing: reads fail between
+// limit and limit and a quarter.
+func (c *Conn) LimitReads(now int64, limit time.Duration) {
+	if armed := c.readUntil; armed < now+int64(limit) || armed > now+int64(limit)*5/4 {
+		c.readUntil = now + int64(limit)*9/8
+		c.net.SetReadDeadline(c.clock.Time(c.readUntil))
+	}
+}
+
+// LimitWrites bounds writes as LimitReads bounds reads.
+func (c *Conn) LimitWrites(now int64, limit time.Duration) {
+	if armed := c.writeUntil; armed < now+int64(limit) || armed > now+int64(limit)*5/4 {
+		c.writeUntil = now + int64(limit)*9/8
+		c.net.SetWriteDeadline(c.clock.Time(c.writeUntil))
+	}
+}
+
+// Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
+// may be called from any goroutine; the connection is of no use afterwards but
+// to be closed, unless it is idle and its reader expects this.
+func (c *Conn) Interrupt() { c.net.SetReadDeadline(time.Unix(1, 0)) }
+
+// Fill reads more into In, which must have room (see Buffer.MakeRoom) or be
+// nil. While it waits with In nil it holds no buffer.
+func (c *Conn) Fill() (int, error) {
+	if c.raw != nil {
+		c.out = nil
+		return c.rawFill(c.fillRaw)
+	}
+	if c.In == nil {
+		// One byte tells that there are more: a message is never that short.
+		if n, err := c.net.Read(c.one[:]); n == 0 || err != nil {
+			return 0, err
+		}
+		c.In = c.pool.Get()
+		c.In.Free()[0] = c.one[0]
+		c.In.Wrote(1)
+		return 1, nil
+	}
+	n, err := c.net.Read(c.In.Free())
+	c.In.Wrote(n)
+	if n > 0 {
+		return n, nil
+	}
+	return 0, err
+}
+
+// Write writes all of p.
+func (c *Conn) Write(p []byte) error {
+	_, err := c.net.Write(p)
+	return err
+}
+
+// SendFill writes all of out, then reads as Fill does. sent is how much of out
+// was taken by the system, also with an error.
+func (c *Conn) SendFill(out []byte) (sent, got int, err error) {
+	if c.raw == nil {
+		if sent, err = c.net.Write(out); err != nil {
+			return sent, 0, err
+		}
+		got, err = c.Fill()
+		return sent, got, err
+	}
+	c.out, c.sent = out, 0
+	if _, err = c.rawFill(c.sendRaw); err != nil || c.got > 0 {
+		return c.sent, c.got, err
+	}
+	// The socket's buffer was full: write the rest with patience.
+	n, err := c.net.Write(out[c.sent:])
+	if c.sent += n; err != nil {
+		return c.sent, 0, err
+	}
+	got, err = c.Fill()
+	return c.sent, got, err
+}
+
+// Gone tells whether the peer hung up. It is only ever true for connections
+// that are watched.
+func (c *Conn) Gone() bool { return c.gone.Load() }
+
+// AbortOnHangup has partner interrupted when c's peer hangs up. It returns
+// false when that has already happened.
+func (c *Conn) AbortOnHangup(partner *Conn) bool {
+	if c.watch == nil {
+		return true
+	}
+	c.partner.Store(partner)
+	return !c.gone.Load()
+}
+
+// KeepOnHangup ends what AbortOnHangup began. It returns false when partner
+// was, or is being, interrupted, and must not be used again.
+func (c *Conn) KeepOnHangup(partner *Conn) bool {
+	return c.watch == nil || c.partner.CompareAndSwap(partner, nil)
+}
+
+// hungUp is called once by the watcher.
+func (c *Conn) hungUp() {
+	c.gone.Store(true)
+	if partner := c.partner.Swap(nil); partner != nil {
+		partner.Interrupt()
+	}
+}

@@ -1,0 +1,83 @@
+package sock
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// rawConn returns the raw socket of a plain TCP connection, or nil.
+func rawConn(nc net.Conn) syscall.RawConn {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// rawFill runs one of the two steps below until it is done.
+func (c *Conn) rawFill(step func(uintptr) bool) (int, error) {
+	c.got, c.err = 0, nil
+	if err := c.raw.Read(step); err != nil {
+		return 0, err
+	}
+	return c.got, c.err
+}
+
+// fillStep reads once; false means that there is nothing yet. A buffer that
+// was taken for the attempt goes back before the wait.
+func (c *Conn) fillStep(fd uintptr) bool {
+	taken := c.In == nil
+	if taken {
+		c.In = c.pool.Get()
+	}
+	n, err := ignoringEINTR(syscall.Read, int(fd), c.In.Free())
+	switch {
+	case n > 0:
+		c.In.Wrote(n)
+		c.got = n
+		return true
+	case taken:
+		c.ReleaseIn()
+	}
+	if err == syscall.EAGAIN {
+		return false
+	}
+	if c.err = err; err == nil {
+		c.err = io.EOF
+	}
+	return true
+}
+
+// sendStep writes once and then behaves as fillStep. The runtime forgets what
+// it knew of the socket's readiness before it calls this for the first time,
+// that is before the write; so the answer's arrival cannot be missed, and the
+// read that would only find that there is nothing yet can be left out.
+func (c *Conn) sendStep(fd uintptr) bool {
+	if c.out == nil {
+		return c.fillStep(fd)
+	}
+	n, err := ignoringEINTR(syscall.Write, int(fd), c.out)
+	c.sent = max(n, 0)
+	switch {
+	case err == nil && n == len(c.out):
+		c.out = nil
+		return false
+	case err != nil && err != syscall.EAGAIN:
+		c.err = err
+	}
+	return true // partly written or failed: SendFill goes on
+}
+
+func ignoringEINTR(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
+	for {
+		n, err := call(fd, p)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
