@@ -1,0 +1,282 @@
+package observe
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Metrics holds all counts of one proxy.
+type Metrics struct {
+	shards int
+	limit  int
+	other  *Route
+
+	mu       sync.Mutex
+	routes   map[string]*Route
+	services map[string]*Service
+	listens  map[uint16]*Listener
+	live     int // routes and services with memory of their own
+
+	// Dropped counts access-log lines that could not be kept.
+	Dropped *Counter
+	// Unrouted counts requests that reached no rule.
+	unrouted *Route
+	// SaveToLive is the time from the first sign of a change until it served.
+	SaveToLive *Histogram
+
+	state atomic.Pointer[State]
+}
+
+// State is what is true now, as opposed to what was counted.
+type State struct {
+	// Generation counts from 1; Hash is its Snapshot's.
+	Generation uint64
+	Hash       string
+	Since      time.Time
+	Reports    []reason.Report
+	Routes     int
+	Services   int
+	Ready      bool
+}
+
+// DefaultSeriesLimit bounds the routes and services that have series of their
+// own.
+const DefaultSeriesLimit = 10_000
+
+// NewMetrics makes a Metrics. limit bounds the routes and services with series
+// of their own; 0 is DefaultSeriesLimit.
+func NewMetrics(limit int) *Metrics {
+	if limit <= 0 {
+		limit = DefaultSeriesLimit
+	}
+	shards := Shards()
+	m := &Metrics{
+		shards: shards, limit: limit,
+		routes: map[string]*Route{}, services: map[string]*Service{}, listens: map[uint16]*Listener{},
+		Dropped: NewCounter(shards), SaveToLive: NewHistogram(1),
+	}
+	m.other = &Route{metrics: m, Name: "other"}
+	m.unrouted = &Route{metrics: m, Name: "none"}
+	m.state.Store(&State{})
+	return m
+}
+
+// ShardCount is the number of shards of each counter.
+func (m *Metrics) ShardCount() int { return m.shards }
+
+// State returns what was last set.
+func (m *Metrics) State() State { return *m.state.Load() }
+
+// SetState changes the state. Calls must not overlap.
+func (m *Metrics) SetState(change func(*State)) {
+	next := *m.state.Load()
+	change(&next)
+	m.state.Store(&next)
+}
+
+// Unrouted is the handle for requests that reached no rule.
+func (m *Metrics) Unrouted() *Route { return m.unrouted }
+
+// Route returns the handle for a rule id. It costs no series until its first
+// hit.
+func (m *Metrics) Route(name string) *Route {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return getOrMake(m.routes, name, func() *Route { return &Route{metrics: m, Name: name} })
+}
+
+// Service returns the handle for a service id.
+func (m *Metrics) Service(name string) *Service {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return getOrMake(m.services, name, func() *Service { return &Service{metrics: m, Name: name} })
+}
+
+// Listener returns the handle for a listener's port.
+func (m *Metrics) Listener(port uint16) *Listener {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return getOrMake(m.listens, port, func() *Listener { return newListener(port, m.shards) })
+}
+
+func getOrMake[K comparable, V any](all map[K]*V, key K, make func() *V) *V {
+	if all[key] == nil {
+		all[key] = make()
+	}
+	return all[key]
+}
+
+// Retain forgets the routes and services that are not named and were not hit
+// since the call before. It is called after each change of configuration and
+// from time to time.
+func (m *Metrics) Retain(routes, services func(name string) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, r := range m.routes {
+		if r.expired(routes(name)) {
+			delete(m.routes, name)
+		}
+	}
+	for name, s := range m.services {
+		if s.expired(services(name)) {
+			delete(m.services, name)
+		}
+	}
+}
+
+// takeSeries asks for memory for one more series. The lock is held.
+func (m *Metrics) takeSeries() bool {
+	if m.live >= m.limit {
+		return false
+	}
+	m.live++
+	return true
+}
+
+// Route counts the requests of one rule by status class and Outcome.
+type Route struct {
+	metrics *Metrics
+	// Name is the rule's id.
+	Name  string
+	cells atomic.Pointer[[]*cell]
+	seen  uint64 // the count at the last Retain
+}
+
+type cell struct {
+	class   uint8
+	outcome reason.Outcome
+	count   *Counter
+}
+
+// Hit counts one request in a shard.
+func (r *Route) Hit(shard, status int, outcome reason.Outcome) {
+	class := uint8(status / 100)
+	if cells := r.cells.Load(); cells != nil {
+		for _, c := range *cells {
+			if c.class == class && c.outcome == outcome {
+				c.count.Add(shard, 1)
+				return
+			}
+		}
+	}
+	r.firstHit(shard, class, outcome)
+}
+
+func (r *Route) firstHit(shard int, class uint8, outcome reason.Outcome) {
+	if c := r.cell(class, outcome); c != nil {
+		c.count.Add(shard, 1)
+		return
+	}
+	r.metrics.other.Hit(shard, int(class)*100, outcome)
+}
+
+// cell finds or makes the cell for class and outcome. It returns nil when the
+// bound on series is reached.
+func (r *Route) cell(class uint8, outcome reason.Outcome) *cell {
+	m := r.metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var cells []*cell
+	if old := r.cells.Load(); old != nil {
+		cells = append(cells, *old...)
+	} else if r != m.other && r != m.unrouted && !m.takeSeries() {
+		return nil
+	}
+	for _, c := range cells {
+		if c.class == class && c.outcome == outcome {
+			return c // made by another in between
+		}
+	}
+	made := &cell{class, outcome, NewCounter(m.shards)}
+	cells = append(cells, made)
+	r.cells.Store(&cells)
+	return made
+}
+
+func (r *Route) sum() uint64 {
+	sum := uint64(0)
+	if cells := r.cells.Load(); cells != nil {
+		for _, c := range *cells {
+			sum += c.count.Sum()
+		}
+	}
+	return sum
+}
+
+// expired is called with the lock held.
+func (r *Route) expired(named bool) bool {
+	sum := r.sum()
+	gone := !named && sum == r.seen
+	if r.seen = sum; gone && r.cells.Load() != nil {
+		r.metrics.live--
+	}
+	return gone
+}
+
+// Service observes the durations of one service's requests.
+type Service struct {
+	metrics *Metrics
+	// Name is the service's id.
+	Name string
+	hist atomic.Pointer[Histogram]
+	seen uint64
+}
+
+// Observe counts one request's duration in a shard. Past the bound on series
+// it counts nothing.
+func (s *Service) Observe(shard int, d time.Duration) {
+	h := s.hist.Load()
+	if h == nil {
+		if h = s.firstObserve(); h == nil {
+			return
+		}
+	}
+	h.Observe(shard, d)
+}
+
+func (s *Service) firstObserve() *Histogram {
+	s.metrics.mu.Lock()
+	defer s.metrics.mu.Unlock()
+	if s.hist.Load() == nil && s.metrics.takeSeries() {
+		s.hist.Store(NewHistogram(s.metrics.shards))
+	}
+	return s.hist.Load()
+}
+
+func (s *Service) expired(named bool) bool {
+	sum := uint64(0)
+	if h := s.hist.Load(); h != nil {
+		buckets, _ := h.snapshot()
+		for _, n := range buckets {
+			sum += n
+		}
+	}
+	gone := !named && sum == s.seen
+	if s.seen = sum; gone && s.hist.Load() != nil {
+		s.metrics.live--
+	}
+	return gone
+}
+
+// Listener counts what happens to the connections of one port.
+type Listener struct {
+	Port uint16
+	// Accepted and Closed count connections; the difference is open.
+	Accepted, Closed *Counter
+	// Refused counts connections that a limit turned away.
+	Refused *Counter
+	// Handshakes, Resumed and HandshakeErrors count TLS handshakes; resumed
+	// ones are handshakes too.
+	Handshakes, Resumed, HandshakeErrors *Counter
+}
+
+func newListener(port uint16, shards int) *Listener {
+	l := &Listener{Port: port}
+	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
+		*c = NewCounter(shards)
+	}
+	return l
+}

@@ -1,0 +1,175 @@
+package observe
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// MetricRow describes one metric: a row of docs/metrics.md and the head of its
+// series.
+type MetricRow struct {
+	Name, Type string
+	Labels     []string
+	Help       string
+}
+
+// The metrics. /metrics writes them in this order.
+var metricRows = []MetricRow{
+	{"windrose_requests_total", "counter", []string{"route", "class", "outcome"}, "Requests by the rule that took them, status class and outcome. Route none took no rule, other is past the bound on series."},
+	{"windrose_request_duration_seconds", "histogram", []string{"service"}, "Time from a request's first byte to its answer's last, by service."},
+	{"windrose_connections_total", "counter", []string{"port"}, "Client connections accepted."},
+	{"windrose_connections_open", "gauge", []string{"port"}, "Client connections open now."},
+	{"windrose_connections_refused_total", "counter", []string{"port"}, "Client connections turned away by a limit."},
+	{"windrose_tls_handshakes_total", "counter", []string{"port", "result"}, "TLS handshakes: full, resumed or failed."},
+	{"windrose_reports", "gauge", []string{"code", "severity"}, "Reports that stand now."},
+	{"windrose_generation", "gauge", []string{"hash"}, "The number of the live Generation, with the hash of its snapshot."},
+	{"windrose_generation_age_seconds", "gauge", nil, "Time since the live Generation went live."},
+	{"windrose_routes", "gauge", nil, "Rules in the live Generation."},
+	{"windrose_services", "gauge", nil, "Services in the live Generation."},
+	{"windrose_save_to_live_seconds", "histogram", nil, "Time from the first sign of a change until it served."},
+	{"windrose_log_dropped_total", "counter", nil, "Access-log lines dropped because the log's reader is too slow."},
+}
+
+// MetricRows returns the table of metrics.
+func MetricRows() []MetricRow { return metricRows }
+
+// WriteText writes all series in the Prometheus text format, version 0.0.4.
+func (m *Metrics) WriteText() []byte {
+	w := &promWriter{}
+	now := time.Now()
+	state := m.State()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	writers := map[string]func(MetricRow){
+		"windrose_requests_total":            func(MetricRow) { m.writeRequests(w) },
+		"windrose_request_duration_seconds":  func(row MetricRow) { m.writeDurations(w, row) },
+		"windrose_connections_total":         func(MetricRow) { m.eachListener(w, func(l *Listener) uint64 { return l.Accepted.Sum() }) },
+		"windrose_connections_open":          func(MetricRow) { m.eachListener(w, (*Listener).open) },
+		"windrose_connections_refused_total": func(MetricRow) { m.eachListener(w, func(l *Listener) uint64 { return l.Refused.Sum() }) },
+		"windrose_tls_handshakes_total":      func(MetricRow) { m.writeHandshakes(w) },
+		"windrose_reports":                   func(MetricRow) { writeReports(w, state.Reports) },
+		"windrose_generation":                func(MetricRow) { w.sample(float64(state.Generation), state.Hash) },
+		"windrose_generation_age_seconds":    func(MetricRow) { w.sample(now.Sub(state.Since).Seconds()) },
+		"windrose_routes":                    func(MetricRow) { w.sample(float64(state.Routes)) },
+		"windrose_services":                  func(MetricRow) { w.sample(float64(state.Services)) },
+		"windrose_save_to_live_seconds":      func(MetricRow) { w.histogram(m.SaveToLive) },
+		"windrose_log_dropped_total":         func(MetricRow) { w.sample(float64(m.Dropped.Sum())) },
+	}
+	for _, row := range metricRows {
+		w.begin(row)
+		writers[row.Name](row)
+	}
+	return w.b.Bytes()
+}
+
+func (l *Listener) open() uint64 { closed := l.Closed.Sum(); return l.Accepted.Sum() - closed }
+
+func (m *Metrics) writeRequests(w *promWriter) {
+	all := slices.SortedFunc(maps.Values(m.routes), func(a, b *Route) int { return cmp.Compare(a.Name, b.Name) })
+	for _, r := range append(all, m.unrouted, m.other) {
+		cells := r.cells.Load()
+		if cells == nil {
+			continue
+		}
+		for _, c := range *cells {
+			w.sample(float64(c.count.Sum()), r.Name, strconv.Itoa(int(c.class))+"xx", c.outcome.String())
+		}
+	}
+}
+
+func (m *Metrics) writeDurations(w *promWriter, _ MetricRow) {
+	for _, s := range slices.SortedFunc(maps.Values(m.services), func(a, b *Service) int { return cmp.Compare(a.Name, b.Name) }) {
+		if h := s.hist.Load(); h != nil {
+			w.histogram(h, s.Name)
+		}
+	}
+}
+
+func (m *Metrics) eachListener(w *promWriter, value func(*Listener) uint64) {
+	for _, port := range slices.Sorted(maps.Keys(m.listens)) {
+		w.sample(float64(value(m.listens[port])), strconv.Itoa(int(port)))
+	}
+}
+
+func (m *Metrics) writeHandshakes(w *promWriter) {
+	for _, port := range slices.Sorted(maps.Keys(m.listens)) {
+		l, name := m.listens[port], strconv.Itoa(int(port))
+		resumed := l.Resumed.Sum()
+		w.sample(float64(l.Handshakes.Sum()-resumed), name, "full")
+		w.sample(float64(resumed), name, "resumed")
+		w.sample(float64(l.HandshakeErrors.Sum()), name, "failed")
+	}
+}
+
+func writeReports(w *promWriter, reports []reason.Report) {
+	type key struct {
+		code     reason.Code
+		severity reason.Severity
+	}
+	counts := map[key]int{}
+	for _, r := range reports {
+		counts[key{r.Code, r.Severity}]++
+	}
+	for _, row := range reason.Codes() {
+		for severity := reason.Info; severity <= reason.Error; severity++ {
+			if n := counts[key{row.Code, severity}]; n > 0 {
+				w.sample(float64(n), row.Name, severity.String())
+			}
+		}
+	}
+}
+
+// promWriter writes the samples of one metric after the other.
+type promWriter struct {
+	b   bytes.Buffer
+	row MetricRow
+}
+
+func (w *promWriter) begin(row MetricRow) {
+	w.row = row
+	fmt.Fprintf(&w.b, "# HELP %s %s\n# TYPE %s %s\n", row.Name, row.Help, row.Name, row.Type)
+}
+
+func (w *promWriter) sample(value float64, labels ...string) {
+	w.line(w.row.Name, w.row.Labels, labels, value)
+}
+
+func (w *promWriter) line(name string, keys, values []string, value float64) {
+	w.b.WriteString(name)
+	for i, v := range values {
+		w.b.WriteString([]string{"{", ","}[min(i, 1)])
+		w.b.WriteString(keys[i] + `="` + labelEscaper.Replace(v) + `"`)
+	}
+	if len(values) > 0 {
+		w.b.WriteByte('}')
+	}
+	w.b.WriteByte(' ')
+	w.b.WriteString(strconv.FormatFloat(value, 'g', -1, 64))
+	w.b.WriteByte('\n')
+}
+
+var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func (w *promWriter) histogram(h *Histogram, labels ...string) {
+	buckets, sum := h.snapshot()
+	keys := append(slices.Clone(w.row.Labels), "le")
+	total := uint64(0)
+	for i, n := range buckets {
+		le := "+Inf"
+		if i < len(bounds) {
+			le = strconv.FormatFloat(bounds[i].Seconds(), 'g', -1, 64)
+		}
+		total += n
+		w.line(w.row.Name+"_bucket", keys, append(slices.Clone(labels), le), float64(total))
+	}
+	w.line(w.row.Name+"_sum", w.row.Labels, labels, sum.Seconds())
+	w.line(w.row.Name+"_count", w.row.Labels, labels, float64(total))
+}
