@@ -1,0 +1,153 @@
+package standalone
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+)
+
+// fallbackHost stands in a certificate that nobody named a host for.
+const fallbackHost = "localhost"
+
+// wantedSecret is a TLS secret that Ingresses name and nobody shipped.
+type wantedSecret struct {
+	name source.Name
+	// hosts are the names for the certificate, sorted, each once.
+	hosts []string
+	// asked are the places that name it.
+	asked []reason.Origin
+}
+
+// wantedSecrets lists, by name, the secrets that are to be made. An Ingress
+// that is broken still gets its own: it closes its hosts, over TLS too.
+func wantedSecrets(set *source.Set) []wantedSecret {
+	wanted := map[source.Name]wantedSecret{}
+	for ingress := range set.Ingresses.All() {
+		for i, entry := range ingress.Value.Spec.TLS {
+			name := source.Name{Namespace: ingress.Name().Namespace, Name: entry.SecretName}
+			if name.Name == "" || set.Secrets.Get(name.Namespace, name.Name) != nil {
+				continue
+			}
+			w := wanted[name]
+			w.name = name
+			w.hosts = append(w.hosts, certificateHosts(ingress.Value, entry)...)
+			w.asked = append(w.asked, ingress.At(fmt.Sprintf("spec.tls[%d].secretName", i)))
+			wanted[name] = w
+		}
+	}
+	out := slices.SortedFunc(maps.Values(wanted), func(a, b wantedSecret) int { return a.name.Compare(b.name) })
+	for i := range out {
+		slices.Sort(out[i].hosts)
+		out[i].hosts = slices.Compact(out[i].hosts)
+	}
+	return out
+}
+
+// certificateHosts are the hosts of a tls entry, or those of all rules when it
+// names none.
+func certificateHosts(ingress *networkingv1.Ingress, entry networkingv1.IngressTLS) []string {
+	hosts := slices.Clone(entry.Hosts)
+	if len(hosts) == 0 {
+		for _, rule := range ingress.Spec.Rules {
+			hosts = append(hosts, rule.Host)
+		}
+	}
+	hosts = slices.DeleteFunc(hosts, func(h string) bool { return !isASCIIName(h) })
+	if len(hosts) == 0 {
+		return []string{fallbackHost}
+	}
+	return hosts
+}
+
+// isASCIIName tells whether a certificate can hold the name at all. Whether it
+// is a good one is for others to report.
+func isASCIIName(host string) bool {
+	return host != "" && !strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r >= 0x7F })
+}
+
+// issuer makes the secrets, and keeps them for as long as they are wanted for
+// the same hosts, so that a reload does not change what clients see. One
+// goroutine uses it at a time.
+type issuer struct {
+	authority *authority
+	issued    map[source.Name]issuedSecret
+}
+
+type issuedSecret struct {
+	hosts   []string
+	until   time.Time
+	content map[string][]byte
+}
+
+// secrets returns those that set lacks, with a Report for each place that
+// names one.
+func (s *issuer) secrets(set *source.Set, now time.Time) ([]*source.Object[corev1.Secret], []reason.Report) {
+	var objects []*source.Object[corev1.Secret]
+	var reports []reason.Report
+	kept := map[source.Name]issuedSecret{}
+	for _, wanted := range wantedSecrets(set) {
+		secret, err := s.secret(wanted, now)
+		if err != nil {
+			reports = append(reports, reportAll(wanted, reason.SecretInvalid, fmt.Sprintf("no certificate could be made: %v", err))...)
+			continue
+		}
+		kept[wanted.name] = secret
+		objects = append(objects, secretObject(wanted, secret.content))
+		reports = append(reports, reportAll(wanted, reason.CertificateGenerated, fmt.Sprintf(
+			"Secret %s is not here; made a certificate for %s", wanted.name, strings.Join(wanted.hosts, ", ")))...)
+	}
+	s.issued = kept
+	return objects, reports
+}
+
+func reportAll(wanted wantedSecret, code reason.Code, message string) []reason.Report {
+	var out []reason.Report
+	for _, at := range wanted.asked {
+		out = append(out, reason.New(code, at, message))
+	}
+	return out
+}
+
+func (s *issuer) secret(wanted wantedSecret, now time.Time) (issuedSecret, error) {
+	old, found := s.issued[wanted.name]
+	if found && slices.Equal(old.hosts, wanted.hosts) && now.Before(old.until) {
+		return old, nil
+	}
+	cert, key, err := s.authority.issue(wanted.hosts, now)
+	if err != nil {
+		return issuedSecret{}, err
+	}
+	return issuedSecret{
+		hosts: wanted.hosts,
+		until: now.Add(leafLifetime - renewBefore),
+		content: map[string][]byte{
+			corev1.TLSCertKey:              cert,
+			corev1.TLSPrivateKeyKey:        key,
+			corev1.ServiceAccountRootCAKey: s.authority.certPEM,
+		},
+	}, nil
+}
+
+func secretObject(wanted wantedSecret, content map[string][]byte) *source.Object[corev1.Secret] {
+	return &source.Object[corev1.Secret]{
+		Value: &corev1.Secret{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: wanted.name.Namespace, Name: wanted.name.Name,
+				Labels: map[string]string{"app.kubernetes.io/managed-by": managedBy},
+			},
+			Type: corev1.SecretTypeTLS,
+			Data: content,
+		},
+		Origin: derived(wanted.asked[0], "Secret", wanted.name.Namespace, wanted.name.Name),
+	}
+}

@@ -1,0 +1,194 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+const (
+	// probeQuick is how often a program's ports are tried at first, probeSlow
+	// once it has taken slowAfter, which is also when it gets a Report.
+	probeQuick = 10 * time.Millisecond
+	probeSlow  = 250 * time.Millisecond
+	slowAfter  = 3 * time.Second
+)
+
+// condition is how a pod is: ready, or in the state that code and message say.
+// The zero value is a pod that starts.
+type condition struct {
+	ready   bool
+	code    reason.Code
+	message string
+}
+
+// commandConfig is what a commandPod needs.
+type commandConfig struct {
+	pod   plannedPod
+	ports map[int32]int32
+	// env is the whole environment.
+	env    []string
+	output *output
+	// changed is called after each change of condition.
+	changed func()
+}
+
+// commandPod keeps the program of one pod running.
+type commandPod struct {
+	commandConfig
+	// ending asks the program to end, killing kills it.
+	ending, killing context.Context
+	end, kill       context.CancelFunc
+	done            chan struct{}
+
+	mu  sync.Mutex
+	now condition
+}
+
+// startCommand starts the program and keeps it running until stop.
+func startCommand(c commandConfig) *commandPod {
+	p := &commandPod{commandConfig: c, done: make(chan struct{})}
+	p.ending, p.end = context.WithCancel(context.Background())
+	p.killing, p.kill = context.WithCancel(context.Background())
+	go p.keepRunning()
+	return p
+}
+
+func (p *commandPod) loopbackPorts() map[int32]int32 { return p.ports }
+
+func (p *commandPod) condition() condition {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
+// stop asks the program to end, kills it when ctx is done, and returns when it
+// has ended.
+func (p *commandPod) stop(ctx context.Context) {
+	p.end()
+	defer p.kill()
+	defer context.AfterFunc(ctx, p.kill)()
+	<-p.done
+}
+
+func (p *commandPod) keepRunning() {
+	defer close(p.done)
+	var wait backoff
+	for {
+		started := time.Now()
+		err := p.runOnce()
+		if p.ending.Err() != nil {
+			p.set(condition{})
+			return
+		}
+		wait = wait.after(time.Since(started))
+		p.set(condition{code: reason.CommandFailed, message: failure(err)})
+		select {
+		case <-time.After(wait.delay()):
+		case <-p.ending.Done():
+			return
+		}
+	}
+}
+
+func failure(err error) string {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "ended with exit status 0, but a pod's program is to stay"
+	case errors.As(err, &exit):
+		return "ended with " + exit.String()
+	}
+	return "could not start: " + err.Error()
+}
+
+func (p *commandPod) runOnce() error {
+	words := p.pod.command.words
+	lines := &lineWriter{out: p.output, prefix: "[" + p.pod.name.String() + "] "}
+	defer lines.flush()
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Dir, cmd.Env = p.pod.command.dir, p.env
+	cmd.Stdout, cmd.Stderr = lines, lines
+
+	alive, died := context.WithCancel(p.ending)
+	var prober sync.WaitGroup
+	err := runProcess(p.ending, p.killing, cmd, func() {
+		prober.Go(func() { p.probe(alive) })
+	})
+	died()
+	prober.Wait()
+	return err
+}
+
+// probe waits until every port accepts: a pod is ready when its Services can
+// reach it, whichever port they aim at.
+func (p *commandPod) probe(alive context.Context) {
+	waiting := p.pod.ports
+	started := time.Now()
+	for interval := probeQuick; ; {
+		waiting = slices.DeleteFunc(slices.Clone(waiting), func(port int32) bool { return accepts(alive, p.ports[port]) })
+		if len(waiting) == 0 {
+			p.setIfAlive(alive, condition{ready: true})
+			return
+		}
+		if interval == probeQuick && time.Since(started) > slowAfter {
+			interval = probeSlow
+			p.reportSlow(alive, waiting)
+		}
+		select {
+		case <-time.After(interval):
+		case <-alive.Done():
+			return
+		}
+	}
+}
+
+func accepts(ctx context.Context, port int32) bool {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", address(port))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// reportSlow keeps the Report of a program that failed before: it says more.
+func (p *commandPod) reportSlow(alive context.Context, waiting []int32) {
+	if p.condition().code == reason.CommandFailed {
+		return
+	}
+	missing := make([]string, len(waiting))
+	for i, port := range waiting {
+		missing[i] = fmt.Sprintf("%s (PORT_%d)", address(p.ports[port]), port)
+	}
+	p.setIfAlive(alive, condition{
+		code:    reason.WorkloadIncomplete,
+		message: "runs, but does not accept connections at " + strings.Join(missing, ", "),
+	})
+}
+
+// setIfAlive leaves the last word to the program's end.
+func (p *commandPod) setIfAlive(alive context.Context, now condition) {
+	if alive.Err() == nil {
+		p.set(now)
+	}
+}
+
+func (p *commandPod) set(now condition) {
+	p.mu.Lock()
+	same := p.now == now
+	p.now = now
+	p.mu.Unlock()
+	if !same {
+		p.changed()
+	}
+}

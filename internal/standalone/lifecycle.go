@@ -1,0 +1,185 @@
+package standalone
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+)
+
+// The methods in this file are called with Host.mu held, where they do not say
+// otherwise.
+
+// startPods starts what is planned and does not run, and tells what runs
+// already what is new about it.
+func (h *Host) startPods(plan *plan) {
+	if h.closed {
+		return
+	}
+	for _, planned := range plan.pods {
+		if planned.broken {
+			continue
+		}
+		if err := h.startPod(planned); err != nil {
+			plan.report(reason.ListenFailed, planned.origin, "pod %s: %v", planned.name, err)
+		}
+	}
+}
+
+func (h *Host) startPod(planned plannedPod) error {
+	pod := h.pods[planned.podKey]
+	if pod == nil {
+		app, err := h.launch(planned)
+		if err != nil {
+			return err
+		}
+		pod = &livePod{application: app}
+		h.pods[planned.podKey] = pod
+	}
+	pod.plan = planned
+	if pod.leaving != nil { // it is wanted again
+		pod.leaving.Stop()
+		pod.leaving = nil
+	}
+	if echo, ok := pod.application.(*echoPod); ok {
+		return echo.update(planned)
+	}
+	return nil
+}
+
+func (h *Host) launch(planned plannedPod) (application, error) {
+	if planned.command == nil {
+		return startEcho(), nil
+	}
+	ports, err := h.free.take(planned.ports)
+	if err != nil {
+		return nil, err
+	}
+	return startCommand(commandConfig{
+		pod: planned, ports: ports,
+		env:    commandEnv(h.env, planned, ports),
+		output: h.output, changed: h.notify,
+	}), nil
+}
+
+// retirePods takes the old pods out of the endpoints that are no longer
+// needed. Those that never got into them end at once.
+func (h *Host) retirePods(desired []plannedPod) {
+	wanted := map[podKey]bool{}
+	var now, old []candidate
+	for _, planned := range desired {
+		wanted[planned.podKey] = true
+		now = append(now, h.candidate(planned))
+	}
+	for key, pod := range h.pods {
+		if !wanted[key] && pod.leaving == nil {
+			old = append(old, h.candidate(pod.plan))
+		}
+	}
+	stay := staying(now, old)
+	for _, c := range old {
+		switch pod := h.pods[c.podKey]; {
+		case stay[c.podKey]:
+		case c.ready:
+			h.leave(pod)
+		default:
+			h.end(pod, pod.plan.termination)
+		}
+	}
+}
+
+func (h *Host) candidate(planned plannedPod) candidate {
+	pod := h.pods[planned.podKey]
+	return candidate{planned.podKey, planned.workload, pod != nil && pod.condition().ready}
+}
+
+// leave ends a pod once requests that are on their way to it have had time to
+// arrive.
+func (h *Host) leave(pod *livePod) {
+	var timer *time.Timer
+	timer = time.AfterFunc(h.config.Grace, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		// Another timer, or none: it was wanted again in the meantime.
+		if pod.leaving == timer && !h.closed {
+			h.end(pod, pod.plan.termination)
+		}
+	})
+	pod.leaving = timer
+}
+
+// end forgets a pod and stops it in the background, by force after limit.
+func (h *Host) end(pod *livePod, limit time.Duration) {
+	delete(h.pods, pod.plan.podKey)
+	if pod.leaving != nil {
+		pod.leaving.Stop()
+	}
+	h.stopping.Go(func() {
+		ctx, cancel := context.WithTimeout(h.patience, limit)
+		defer cancel()
+		pod.stop(ctx)
+		if pod.plan.command != nil {
+			h.free.give(pod.loopbackPorts())
+		}
+	})
+}
+
+// reportConditions says why planned pods are not ready.
+func (h *Host) reportConditions(plan *plan) {
+	for _, planned := range plan.pods {
+		pod := h.pods[planned.podKey]
+		if pod == nil || planned.command == nil {
+			continue
+		}
+		if now := pod.condition(); now.message != "" {
+			plan.report(now.code, planned.command.at, "pod %s: %s %s", planned.name, planned.command.words[0], now.message)
+		}
+	}
+}
+
+// running is what to publish: the planned pods, and the old ones that stand in
+// for some that are not ready. An old one hides a new one of its name.
+func (h *Host) running(desired []plannedPod) []runningPod {
+	var out []runningPod
+	hidden := map[source.Name]bool{}
+	wanted := map[podKey]bool{}
+	for _, planned := range desired {
+		wanted[planned.podKey] = true
+	}
+	for key, pod := range h.pods {
+		if !wanted[key] && pod.leaving == nil {
+			hidden[key.name] = true
+			out = append(out, h.runningPod(pod.plan))
+		}
+	}
+	for _, planned := range desired {
+		if !hidden[planned.name] {
+			out = append(out, h.runningPod(planned))
+		}
+	}
+	return out
+}
+
+func (h *Host) runningPod(planned plannedPod) runningPod {
+	out := runningPod{origin: planned.origin, object: planned.object}
+	if pod := h.pods[planned.podKey]; pod != nil {
+		out.ports, out.ready = pod.loopbackPorts(), pod.condition().ready
+	}
+	return out
+}
+
+// addSecrets puts the certificates that set lacks into out.
+func (h *Host) addSecrets(set, out *source.Set, plan *plan) {
+	if h.issuer.authority == nil {
+		return
+	}
+	secrets, reports := h.issuer.secrets(set, time.Now())
+	out.Secrets = set.Secrets.With(secrets...)
+	plan.reports = append(plan.reports, reports...)
+}
+
+func sortedReports(parts ...[]reason.Report) []reason.Report {
+	return reason.Sorted(slices.Concat(parts...))
+}

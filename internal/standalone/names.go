@@ -1,0 +1,60 @@
+package standalone
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/rand"
+)
+
+// suffixLength is how many characters Kubernetes appends to a generated name.
+const suffixLength = 5
+
+// contentHash names the content of v as Kubernetes names a pod template: ten
+// characters at most, from an alphabet without vowels. It depends on nothing
+// but the content, so an unchanged template keeps its pods over restarts.
+func contentHash(v any) string {
+	// Kubernetes API types always marshal, and maps in sorted order.
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("standalone: marshal %T: %v", v, err))
+	}
+	return hashString(string(text))
+}
+
+func hashString(s string) string {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
+}
+
+// podSuffixes returns n distinct suffixes for the pods of one template. The
+// first of them do not depend on n, so scaling keeps the pods that stay.
+func podSuffixes(templateHash string, n int) []string {
+	taken := make(map[string]bool, n)
+	suffixes := make([]string, 0, n)
+	for attempt := 0; len(suffixes) < n; attempt++ {
+		suffix := podSuffix(templateHash, attempt)
+		if !taken[suffix] {
+			taken[suffix] = true
+			suffixes = append(suffixes, suffix)
+		}
+	}
+	return suffixes
+}
+
+// podSuffix spreads 64 bits over the alphabet: the digits of a decimal number
+// would reach only ten of its characters.
+func podSuffix(templateHash string, index int) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s/%d", templateHash, index)
+	sum := h.Sum64()
+	runes := make([]rune, suffixLength)
+	for i := range runes {
+		runes[i] = rune(sum % 27)
+		sum /= 27
+	}
+	return rand.SafeEncodeString(string(runes))
+}

@@ -1,0 +1,63 @@
+package standalone
+
+import (
+	"bytes"
+	"io"
+	"sync"
+)
+
+// maxLine is the longest line that is kept whole. What is longer goes out in
+// pieces, so that a program without line ends costs no memory.
+const maxLine = 8 << 10
+
+// output is one writer for the lines of many programs: a line is never mixed
+// with another.
+type output struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *output) writeLine(prefix string, line []byte) {
+	whole := make([]byte, 0, len(prefix)+len(line)+1)
+	whole = append(append(append(whole, prefix...), line...), '\n')
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.w.Write(whole) // a reader that has gone must not end the programs
+}
+
+// lineWriter puts a prefix before each line of one program. One goroutine
+// writes at a time.
+type lineWriter struct {
+	out    *output
+	prefix string
+	rest   []byte
+}
+
+// Write takes everything and never fails.
+func (w *lineWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		line, after, ended := bytes.Cut(p, []byte("\n"))
+		w.rest, p = append(w.rest, line...), after
+		for len(w.rest) > maxLine {
+			w.out.writeLine(w.prefix, w.rest[:maxLine])
+			w.rest = append(w.rest[:0], w.rest[maxLine:]...)
+		}
+		if ended {
+			w.end()
+		}
+	}
+	return n, nil
+}
+
+// flush writes a last line that has no end.
+func (w *lineWriter) flush() {
+	if len(w.rest) > 0 {
+		w.end()
+	}
+}
+
+func (w *lineWriter) end() {
+	w.out.writeLine(w.prefix, bytes.TrimSuffix(w.rest, []byte("\r")))
+	w.rest = w.rest[:0]
+}

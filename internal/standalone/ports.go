@@ -1,0 +1,85 @@
+package standalone
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+)
+
+// The ports for programs, which bind them themselves. They lie below the range
+// from which Linux and macOS take the ports of outgoing connections, so that
+// nothing takes one between our choice and the program's start.
+const (
+	firstProgramPort = 20000
+	programPorts     = 12000
+)
+
+var errNoPort = errors.New("standalone: no free port at " + loopback)
+
+// portPool hands out ports that are free and not handed out already. Its
+// methods may be called concurrently.
+type portPool struct {
+	mu    sync.Mutex
+	taken map[int32]bool
+	// next starts anywhere, so that two runs on one machine seldom meet.
+	next int32
+}
+
+func newPortPool() *portPool {
+	return &portPool{taken: map[int32]bool{}, next: rand.Int32N(programPorts)}
+}
+
+// take returns a port for each of the container ports.
+func (p *portPool) take(containerPorts []int32) (map[int32]int32, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make(map[int32]int32, len(containerPorts))
+	for _, port := range containerPorts {
+		number, err := p.takeOne()
+		if err != nil {
+			p.release(out)
+			return nil, fmt.Errorf("find a port for container port %d: %w", port, err)
+		}
+		out[port] = number
+	}
+	return out, nil
+}
+
+// give takes ports back whose program has ended.
+func (p *portPool) give(ports map[int32]int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release(ports)
+}
+
+func (p *portPool) release(ports map[int32]int32) {
+	for _, number := range ports {
+		delete(p.taken, number)
+	}
+}
+
+func (p *portPool) takeOne() (int32, error) {
+	for range programPorts {
+		number := firstProgramPort + p.next
+		p.next = (p.next + 1) % programPorts
+		if !p.taken[number] && isFree(number) {
+			p.taken[number] = true
+			return number, nil
+		}
+	}
+	return 0, errNoPort
+}
+
+func isFree(port int32) bool {
+	l, err := net.Listen("tcp", address(port))
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+func address(port int32) string { return net.JoinHostPort(loopback, strconv.Itoa(int(port))) }

@@ -1,0 +1,40 @@
+package standalone
+
+import (
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// isolate prepares cmd to run in a process group of its own, without a way to
+// more privileges than ours (no set-user-id, no file capabilities), and to die
+// with us even if we are killed.
+//
+// Both of the latter belong to the calling thread. The goroutine keeps that
+// thread and never unlocks it: the kernel sends the death signal when the
+// thread that started the program ends, and no other goroutine must inherit
+// the lost privileges. The thread ends with the goroutine.
+func isolate(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// awaitExit returns when the program has ended but still has its process id,
+// so that signals to its group cannot hit another. The result reaps it.
+func awaitExit(cmd *exec.Cmd) (reap func() error) {
+	for {
+		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return cmd.Wait
+		}
+	}
+}
+
+func signalEnd(cmd *exec.Cmd)  { signalGroup(cmd, syscall.SIGTERM) }
+func signalKill(cmd *exec.Cmd) { signalGroup(cmd, syscall.SIGKILL) }
+
+// signalGroup fails only when nobody is left in the group.
+func signalGroup(cmd *exec.Cmd, signal syscall.Signal) { syscall.Kill(-cmd.Process.Pid, signal) }

@@ -1,0 +1,20 @@
+//go:build !unix
+
+package standalone
+
+import "os/exec"
+
+// isolate does nothing: there are no process groups.
+func isolate(*exec.Cmd) error { return nil }
+
+// awaitExit returns when the program has ended.
+func awaitExit(cmd *exec.Cmd) (reap func() error) {
+	err := cmd.Wait()
+	return func() error { return err }
+}
+
+// signalEnd kills: there is no signal to ask with.
+func signalEnd(cmd *exec.Cmd) { signalKill(cmd) }
+
+// signalKill fails only when the program has ended.
+func signalKill(cmd *exec.Cmd) { cmd.Process.Kill() }

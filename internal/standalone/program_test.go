@@ -1,0 +1,193 @@
+package standalone
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"windrose.dev/windrose/internal/source"
+)
+
+// programVariable makes the test binary act as the program of a pod.
+const programVariable = "STANDALONE_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if program, found := os.LookupEnv(programVariable); found {
+		runProgram(program)
+	}
+	os.Exit(m.Run())
+}
+
+func runProgram(name string) {
+	switch name {
+	case "serve":
+		serveProgram()
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+		serveProgram()
+	case "fail":
+		fmt.Println("about to fail")
+		os.Exit(3)
+	case "host":
+		hostProgram()
+	}
+	os.Exit(2)
+}
+
+// programState is what serveProgram tells of itself.
+type programState struct {
+	PID    int
+	Dir    string
+	Env    map[string]string
+	Status string // of /proc/self
+}
+
+// serveProgram answers with its state; /exit ends it with that query's code.
+func serveProgram() {
+	fmt.Fprintln(os.Stderr, "serving")
+	http.HandleFunc("/exit", func(_ http.ResponseWriter, r *http.Request) {
+		code, _ := strconv.Atoi(r.URL.RawQuery)
+		os.Exit(code)
+	})
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		dir, _ := os.Getwd()
+		status, _ := os.ReadFile("/proc/self/status") // empty where there is none
+		state := programState{PID: os.Getpid(), Dir: dir, Env: map[string]string{}, Status: string(status)}
+		for _, name := range []string{"PORT", "PORT_80", "PORT_HTTP", "POD_NAME", "POD_NAMESPACE", "SERVICE_NAME", "COLOUR"} {
+			state.Env[name] = os.Getenv(name)
+		}
+		json.NewEncoder(w).Encode(state)
+	})
+	fmt.Println(http.ListenAndServe(net.JoinHostPort(loopback, os.Getenv("PORT")), nil))
+}
+
+// hostProgram is a run of its own: it prints the port of its one pod.
+func hostProgram() {
+	h := New(Config{})
+	set := &source.Set{}
+	pod := podOf("one", programTemplate("serve"))
+	set.Pods = set.Pods.With(objectOf("Pod", pod, pod))
+	service := serviceOf("svc", "http:80:http")
+	set.Services = set.Services.With(objectOf("Service", service, service))
+	for {
+		if ports := endpointPorts(h.Reconcile(set)); len(ports) > 0 {
+			fmt.Println(ports[0])
+			break
+		}
+		<-h.Changed()
+	}
+	h.Run(context.Background())
+}
+
+// programTemplate runs this test binary as a program.
+func programTemplate(program string, env ...string) corev1.PodTemplateSpec {
+	return withCommand(template("http:80"), `"`+os.Args[0]+`"`, append(env, programVariable+"="+program)...)
+}
+
+// startHost runs a Host for as long as the test, and returns what ends it
+// before.
+func startHost(t *testing.T, config Config) (h *Host, end func()) {
+	t.Helper()
+	h = New(config)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	ended := false
+	end = func() {
+		cancel()
+		if !ended {
+			ended = true
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}
+	}
+	t.Cleanup(end)
+	return h, end
+}
+
+// await reconciles at each change until the result is as wanted.
+func await(t *testing.T, h *Host, set *source.Set, what string, wanted func(*source.Set) bool) *source.Set {
+	t.Helper()
+	limit := time.After(30 * time.Second)
+	for {
+		out := h.Reconcile(set)
+		if wanted(out) {
+			return out
+		}
+		select {
+		case <-h.Changed():
+		case <-limit:
+			t.Fatalf("no %s; endpoints %v, reports %v", what, slicesOf(out), out.Reports)
+		}
+	}
+}
+
+func hasEndpoints(n int) func(*source.Set) bool {
+	return func(out *source.Set) bool { return out.EndpointSlices.Len() == n }
+}
+
+// endpointPorts are the ports of all endpoints, by slice name.
+func endpointPorts(set *source.Set) []int32 {
+	var out []int32
+	for slice := range set.EndpointSlices.All() {
+		for _, port := range slice.Value.Ports {
+			out = append(out, *port.Port)
+		}
+	}
+	return out
+}
+
+// ask sends one request on a connection of its own and decodes the answer.
+func ask[T any](t *testing.T, port int32, path string) T {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: transport}).Get("http://" + address(port) + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var out T
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// hold opens a connection that ends when the pod does.
+func hold(t *testing.T, port int32) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	// A request, so that the program has accepted the connection.
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// awaitEnd returns once the pod has closed a connection.
+func awaitEnd(t *testing.T, conn net.Conn) {
+	t.Helper()
+	// A reset is an end as well.
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays open")
+	}
+}
