@@ -1,0 +1,10 @@
+// Package upstream holds the live things towards backends that outlive a
+// configuration swap: connection pools, and the turn-taking and load of each
+// service.
+//
+// A [Registry] keeps them by key. A new Generation asks it for the endpoints
+// and services that it names, and gets those that are already there; what no
+// Generation names any more is retired: its idle connections are closed, and
+// those in use are closed when they come back. Nobody counts references: an
+// exchange that still holds a retired [Endpoint] can finish on it.
+package upstream

@@ -1,0 +1,278 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/balance"
+	"windrose.dev/windrose/internal/proxy/sock"
+)
+
+// DefaultIdle is how long a connection may lie idle. It stays below the 5 s
+// after which common backends close theirs, so that a request rarely meets a
+// connection that is just being closed.
+const DefaultIdle = 4 * time.Second
+
+// maxIdle bounds the idle connections of one endpoint in one shard.
+const maxIdle = 256
+
+// Config is what a Registry needs.
+type Config struct {
+	// Shards is the number of idle lists an endpoint has.
+	Shards int
+	// Idle is how long a connection may lie idle; 0 is DefaultIdle.
+	Idle time.Duration
+	// Clock and Hangups serve the connections. Hangups may be nil.
+	Clock   *sock.Clock
+	Hangups *sock.Hangups
+	// Dial makes a connection; nil dials TCP.
+	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+}
+
+// Registry keeps endpoints and services by key, over Generations.
+type Registry struct {
+	cfg       Config
+	mu        sync.Mutex
+	endpoints map[netip.AddrPort]*Endpoint
+	services  map[string]*Service
+}
+
+// NewRegistry makes an empty Registry.
+func NewRegistry(cfg Config) *Registry {
+	if cfg.Idle <= 0 {
+		cfg.Idle = DefaultIdle
+	}
+	if cfg.Dial == nil {
+		dialer := &net.Dialer{}
+		cfg.Dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", addr.String())
+		}
+	}
+	return &Registry{cfg: cfg, endpoints: map[netip.AddrPort]*Endpoint{}, services: map[string]*Service{}}
+}
+
+// Endpoint returns the live endpoint at addr.
+func (r *Registry) Endpoint(addr netip.AddrPort) *Endpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.endpoints[addr]
+	if e == nil {
+		e = &Endpoint{Addr: addr, Name: addr.String(), registry: r, idle: make([]idleList, r.cfg.Shards)}
+		r.endpoints[addr] = e
+	}
+	return e
+}
+
+// Service returns the live part of a service.
+func (r *Registry) Service(s model.Service) *Service {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	live := r.services[s.ID]
+	if live == nil || live.policy != s.Balance {
+		live = &Service{ID: s.ID, policy: s.Balance, Picker: balance.New(s.Balance)}
+		r.services[s.ID] = live
+	}
+	return live
+}
+
+// Retain retires the endpoints and services that are not named.
+func (r *Registry) Retain(endpoint func(netip.AddrPort) bool, service func(id string) bool) {
+	r.mu.Lock()
+	var retired []*Endpoint
+	for addr, e := range r.endpoints {
+		if !endpoint(addr) {
+			delete(r.endpoints, addr)
+			retired = append(retired, e)
+		}
+	}
+	for id := range r.services {
+		if !service(id) {
+			delete(r.services, id)
+		}
+	}
+	r.mu.Unlock()
+	for _, e := range retired {
+		e.retired.Store(true)
+		e.closeIdle(0, true)
+	}
+}
+
+// Run closes idle connections when their time has come, until ctx ends; then
+// it closes them all.
+func (r *Registry) Run(ctx context.Context) error {
+	tick := time.NewTicker(r.cfg.Idle / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			none := func(netip.AddrPort) bool { return false }
+			r.Retain(none, func(string) bool { return false })
+			return ctx.Err()
+		case <-tick.C:
+			before := r.cfg.Clock.Now() - int64(r.cfg.Idle)
+			for _, e := range r.all() {
+				e.closeIdle(before, false)
+			}
+		}
+	}
+}
+
+func (r *Registry) all() []*Endpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]*Endpoint, 0, len(r.endpoints))
+	for _, e := range r.endpoints {
+		out = append(out, e)
+	}
+	return out
+}
+
+// Size is the number of live endpoints, services and idle connections.
+func (r *Registry) Size() (endpoints, services, idle int) {
+	for _, e := range r.all() {
+		endpoints++
+		for i := range e.idle {
+			e.idle[i].mu.Lock()
+			idle += len(e.idle[i].conns)
+			e.idle[i].mu.Unlock()
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return endpoints, len(r.services), idle
+}
+
+// Service is what outlives Generations of one service.
+type Service struct {
+	ID     string
+	Picker balance.Picker
+	policy model.Balance
+}
+
+// Endpoint is one address with its idle connections and its load.
+type Endpoint struct {
+	Addr netip.AddrPort
+	// Name is Addr as text.
+	Name string
+	// Active is the number of requests under way.
+	Active atomic.Int64
+
+	registry *Registry
+	retired  atomic.Bool
+	idle     []idleList
+}
+
+// idleList is a stack: the connection that was used last is the most likely
+// to be alive, and the others grow old and go.
+type idleList struct {
+	mu    sync.Mutex
+	conns []*Conn
+	_     [32]byte
+}
+
+// Conn is a connection to an endpoint.
+type Conn struct {
+	*sock.Conn
+	// Reused tells that the connection has carried a request before.
+	Reused bool
+	since  int64 // when it became idle
+}
+
+// Errors of Connect.
+var (
+	// ErrTimeout: the endpoint did not accept in time.
+	ErrTimeout = errors.New("the endpoint did not accept a connection in time")
+	// ErrRefused: the connection could not be made.
+	ErrRefused = errors.New("no connection to the endpoint could be made")
+)
+
+// Idle takes an idle connection, of this shard's if there is one. It returns
+// nil when there is none.
+func (e *Endpoint) Idle(shard int) *Conn {
+	for i := range e.idle {
+		if c := e.take((shard + i) % len(e.idle)); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+func (e *Endpoint) take(shard int) *Conn {
+	l := &e.idle[shard]
+	for {
+		l.mu.Lock()
+		n := len(l.conns)
+		if n == 0 {
+			l.mu.Unlock()
+			return nil
+		}
+		c := l.conns[n-1]
+		l.conns[n-1] = nil
+		l.conns = l.conns[:n-1]
+		l.mu.Unlock()
+		if !c.Gone() {
+			c.Reused = true
+			return c
+		}
+		c.Close()
+	}
+}
+
+// Connect makes a connection. The error is ErrTimeout or ErrRefused.
+func (e *Endpoint) Connect(pool *sock.Pool, timeout time.Duration) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	nc, err := e.registry.cfg.Dial(ctx, e.Addr)
+	switch {
+	case err == nil:
+		return &Conn{Conn: sock.NewConn(nc, e.registry.cfg.Clock, pool, e.registry.cfg.Hangups)}, nil
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, ErrTimeout
+	}
+	return nil, ErrRefused
+}
+
+// Release gives a connection back that is ready for the next request. now is
+// the clock's time.
+func (e *Endpoint) Release(c *Conn, shard int, now int64) {
+	if c.In != nil {
+		c.Close() // bytes that nobody asked for: the next answer cannot be trusted
+		return
+	}
+	c.since = now
+	l := &e.idle[shard]
+	l.mu.Lock()
+	if e.retired.Load() || len(l.conns) >= maxIdle {
+		l.mu.Unlock()
+		c.Close()
+		return
+	}
+	l.conns = append(l.conns, c)
+	l.mu.Unlock()
+}
+
+// closeIdle closes the connections that have been idle since before, or all.
+func (e *Endpoint) closeIdle(before int64, all bool) {
+	for i := range e.idle {
+		l := &e.idle[i]
+		l.mu.Lock()
+		n := 0 // the oldest are at the bottom
+		for n < len(l.conns) && (all || l.conns[n].since < before || l.conns[n].Gone()) {
+			n++
+		}
+		old := append([]*Conn(nil), l.conns[:n]...)
+		l.conns = append(l.conns[:0], l.conns[n:]...)
+		clear(l.conns[len(l.conns):cap(l.conns)])
+		l.mu.Unlock()
+		for _, c := range old {
+			c.Close()
+		}
+	}
+}

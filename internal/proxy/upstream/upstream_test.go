@@ -1,0 +1,127 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/sock"
+)
+
+var addr = netip.MustParseAddrPort("10.0.0.1:80")
+
+// pipes dials in-memory connections and keeps the far ends.
+type pipes struct{ far []net.Conn }
+
+func (p *pipes) dial(context.Context, netip.AddrPort) (net.Conn, error) {
+	near, far := net.Pipe()
+	p.far = append(p.far, far)
+	return near, nil
+}
+
+func newRegistry(p *pipes) *Registry {
+	return NewRegistry(Config{Shards: 2, Clock: sock.NewClock(), Dial: p.dial})
+}
+
+func TestConnectionsAreReused(t *testing.T) {
+	p := &pipes{}
+	r := newRegistry(p)
+	e := r.Endpoint(addr)
+	if e.Idle(0) != nil {
+		t.Fatal("an idle connection out of nothing")
+	}
+	c, err := e.Connect(&sock.Pool{}, time.Second)
+	if err != nil || c.Reused {
+		t.Fatal(err)
+	}
+	e.Release(c, 0, 1)
+	if got := e.Idle(1); got != c || !got.Reused {
+		t.Error("another shard's connection was not taken")
+	}
+	if r.Endpoint(addr) != e {
+		t.Error("one address, two endpoints")
+	}
+}
+
+func TestRetiredEndpointsCloseTheirConnections(t *testing.T) {
+	p := &pipes{}
+	r := newRegistry(p)
+	e := r.Endpoint(addr)
+	idle, _ := e.Connect(&sock.Pool{}, time.Second)
+	busy, _ := e.Connect(&sock.Pool{}, time.Second)
+	e.Release(idle, 0, 1)
+	none := func(netip.AddrPort) bool { return false }
+	r.Retain(none, func(string) bool { return false })
+	e.Release(busy, 0, 2)
+	for i, far := range p.far {
+		if _, err := far.Read(make([]byte, 1)); err == nil {
+			t.Errorf("connection %d is still open", i)
+		}
+	}
+	if r.Endpoint(addr) == e {
+		t.Error("a retired endpoint came back")
+	}
+}
+
+func TestIdleConnectionsGrowOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipes{}
+		r := newRegistry(p)
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.Run(ctx)
+		e := r.Endpoint(addr)
+		c, _ := e.Connect(&sock.Pool{}, time.Second)
+		e.Release(c, 0, r.cfg.Clock.Now())
+		time.Sleep(3 * time.Second)
+		if _, _, idle := r.Size(); idle != 1 {
+			t.Errorf("%d idle after 3 s", idle)
+		}
+		time.Sleep(3 * time.Second)
+		if _, _, idle := r.Size(); idle != 0 {
+			t.Errorf("%d idle after 6 s", idle)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestConnectErrors(t *testing.T) {
+	for want, dial := range map[error]func(context.Context, netip.AddrPort) (net.Conn, error){
+		ErrRefused: func(context.Context, netip.AddrPort) (net.Conn, error) { return nil, errors.New("refused") },
+		ErrTimeout: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+	} {
+		r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), Dial: dial})
+		if _, err := r.Endpoint(addr).Connect(&sock.Pool{}, time.Millisecond); err != want {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+}
+
+func TestUnaskedBytesEndAConnection(t *testing.T) {
+	p := &pipes{}
+	e := newRegistry(p).Endpoint(addr)
+	c, _ := e.Connect(&sock.Pool{}, time.Second)
+	go p.far[0].Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
+	c.Fill()
+	e.Release(c, 0, 1)
+	if e.Idle(0) != nil {
+		t.Error("a connection with unasked bytes was kept")
+	}
+}
+
+func TestServiceKeepsItsTurn(t *testing.T) {
+	r := newRegistry(&pipes{})
+	s := r.Service(model.Service{ID: "a/b:80"})
+	s.Picker.Pick(2, nil)
+	if again := r.Service(model.Service{ID: "a/b:80"}); again != s || again.Picker.Pick(2, nil) != 1 {
+		t.Error("a service forgot its turn")
+	}
+	if r.Service(model.Service{ID: "a/b:80", Balance: model.LeastRequest}) == s {
+		t.Error("another policy needs another picker")
+	}
+}
