@@ -1,0 +1,91 @@
+package source
+
+import (
+	"maps"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// The defaults below are those of an API server, as far as somebody here reads
+// them. One is left out on purpose: conditions.ready of an endpoint may stay
+// nil, which its readers are to take as true.
+
+func completeService(s *corev1.Service) {
+	orDefault(&s.Spec.Type, corev1.ServiceTypeClusterIP)
+	orDefault(&s.Spec.SessionAffinity, corev1.ServiceAffinityNone)
+	for i := range s.Spec.Ports {
+		port := &s.Spec.Ports[i]
+		orDefault(&port.Protocol, corev1.ProtocolTCP)
+		if port.TargetPort == intstr.FromInt32(0) || port.TargetPort == intstr.FromString("") {
+			port.TargetPort = intstr.FromInt32(port.Port)
+		}
+	}
+}
+
+func orDefault[T comparable](field *T, standard T) {
+	var zero T
+	if *field == zero {
+		*field = standard
+	}
+}
+
+func orNew[T any](field **T, standard T) {
+	if *field == nil {
+		*field = &standard
+	}
+}
+
+func completeEndpointSlice(s *discoveryv1.EndpointSlice) {
+	for i := range s.Ports {
+		orNew(&s.Ports[i].Name, "")
+		orNew(&s.Ports[i].Protocol, corev1.ProtocolTCP)
+	}
+}
+
+func completeEndpoints(e *corev1.Endpoints) {
+	for i := range e.Subsets {
+		ports := e.Subsets[i].Ports
+		for j := range ports {
+			orDefault(&ports[j].Protocol, corev1.ProtocolTCP)
+		}
+	}
+}
+
+// completeSecret merges stringData into data, over which it wins.
+func completeSecret(s *corev1.Secret) {
+	orDefault(&s.Type, corev1.SecretTypeOpaque)
+	if len(s.StringData) == 0 {
+		return
+	}
+	data := maps.Clone(s.Data)
+	if data == nil {
+		data = make(map[string][]byte, len(s.StringData))
+	}
+	for key, value := range s.StringData {
+		data[key] = []byte(value)
+	}
+	s.Data, s.StringData = data, nil
+}
+
+func completePodSpec(spec *corev1.PodSpec) {
+	orDefault(&spec.RestartPolicy, corev1.RestartPolicyAlways)
+	for i := range spec.Containers {
+		ports := spec.Containers[i].Ports
+		for j := range ports {
+			orDefault(&ports[j].Protocol, corev1.ProtocolTCP)
+		}
+	}
+}
+
+func completeDeployment(d *appsv1.Deployment) {
+	orNew(&d.Spec.Replicas, 1)
+	completePodSpec(&d.Spec.Template.Spec)
+}
+
+func completeStatefulSet(s *appsv1.StatefulSet) {
+	orNew(&s.Spec.Replicas, 1)
+	completePodSpec(&s.Spec.Template.Spec)
+}

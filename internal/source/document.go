@@ -1,0 +1,257 @@
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// document is what the text of one document says. It does not depend on where
+// the text stands: its lines count from the text's first.
+type document struct {
+	objects []*decoded
+	// problems are those that belong to no object.
+	problems []problem
+	unknown  []unknownKind
+	// lost says that objects may stand here that could not be told apart.
+	lost bool
+}
+
+// unknownKind is one object that Windrose has no use for.
+type unknownKind struct {
+	version, kind string
+	line          int
+}
+
+// decoded is one object as far as it could be read.
+type decoded struct {
+	kind     *kind
+	name     Name // the name part is empty if it could not be read
+	line     int
+	value    metav1.Object
+	lines    Lines
+	problems []problem
+	guards   bool
+}
+
+// header is what decides how an object is read.
+type header struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+}
+
+// listItems is a list whose items are read later, one by one.
+type listItems struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+	Items           []keptNode `json:"items"`
+}
+
+// reader turns texts into documents. It is read-only and safe for concurrent
+// use.
+type reader struct {
+	config Config
+	kinds  map[string]*kind
+	header *typeInfo
+	list   *typeInfo
+}
+
+func newReader(config Config) *reader {
+	types := typeTable{}
+	r := &reader{
+		config: config,
+		kinds:  map[string]*kind{},
+		header: types.of(reflect.TypeFor[header]()),
+		list:   types.of(reflect.TypeFor[listItems]()),
+	}
+	for _, k := range kinds() {
+		k.info = types.of(k.typ)
+		r.kinds[k.name] = k
+	}
+	return r
+}
+
+// document reads the text of one document.
+func (r *reader) document(text string) *document {
+	one := &reading{reader: r, document: &document{}}
+	root, broken := parse(text)
+	switch {
+	case broken != nil:
+		one.problems, one.lost = []problem{*broken}, true
+	case root != nil:
+		one.object(root, header{}, 0)
+	}
+	one.clamp(text)
+	return one.document
+}
+
+// reading is the work on one document.
+type reading struct {
+	*reader
+	*document
+	// unfolded counts nodes read through aliases: the bound is for the whole
+	// document.
+	unfolded int
+}
+
+// decode reads node into v. Problems are the caller's to use or drop.
+func (r *reading) decode(d *decoder, node *yaml.Node, t *typeInfo, v any) {
+	d.config, d.unfolded = &r.config, r.unfolded
+	d.value(node, t, reflect.ValueOf(v).Elem())
+	r.unfolded = d.unfolded
+}
+
+// clamp keeps all lines within the text.
+func (doc *document) clamp(text string) {
+	last := clampLine(text, 1<<30)
+	clampAll := func(problems []problem) {
+		for i := range problems {
+			problems[i].line = min(max(problems[i].line, 1), last)
+			problems[i].other = min(problems[i].other, last)
+		}
+	}
+	clampAll(doc.problems)
+	for _, o := range doc.objects {
+		o.line = min(o.line, last)
+		clampAll(o.problems)
+	}
+	for i := range doc.unknown {
+		doc.unknown[i].line = min(doc.unknown[i].line, last)
+	}
+}
+
+func (doc *document) lose(code reason.Code, line int, message, fix string) {
+	doc.lost = true
+	doc.problems = append(doc.problems, problem{code: code, line: line, message: message, fix: fix})
+}
+
+// object reads one object, or the objects of a list. What a typed list says of
+// its items stands in for what they do not say themselves.
+func (r *reading) object(node *yaml.Node, list header, depth int) {
+	h, isMapping := r.peek(node)
+	if !isMapping {
+		message := "want an object with apiVersion, kind and metadata, found " + (&decoder{secret: true}).describe(node)
+		r.lose(problem{code: reason.WrongType, line: node.Line, message: message, fix: "write an object, or move this out of the directory"})
+		return
+	}
+	if h.Kind == "" {
+		h.Kind, h.APIVersion = list.Kind, list.APIVersion
+	}
+	k := r.kinds[h.Kind]
+	switch {
+	case h.Kind == "":
+		r.lose(problem{code: reason.InvalidValue, field: "kind", line: node.Line, message: "the object has no kind", fix: "write apiVersion and kind"})
+	case r.isList(h):
+		r.items(node, h, depth)
+	case k == nil || k.foreign(h.APIVersion):
+		r.unknown = append(r.unknown, unknownKind{h.APIVersion, h.Kind, node.Line})
+	default:
+		r.add(r.known(node, k, h))
+	}
+}
+
+// lostLine is the line of the first place that could not be read.
+func (doc *document) lostLine() int {
+	if len(doc.problems) > 0 {
+		return doc.problems[0].line
+	}
+	for _, o := range doc.objects {
+		if o.name.Name == "" {
+			return o.line
+		}
+	}
+	return 0
+}
+
+func (r *reading) lose(problems ...problem) {
+	r.lost = true
+	r.problems = append(r.problems, problems[:min(len(problems), r.config.MaxProblems-min(len(r.problems), r.config.MaxProblems))]...)
+}
+
+func (r *reading) add(o *decoded) {
+	o.kind.complete(o.value)
+	r.lost = r.lost || o.name.Name == ""
+	r.objects = append(r.objects, o)
+}
+
+// peek reads the header of an object, whatever else is wrong with it.
+func (r *reading) peek(node *yaml.Node) (h header, isMapping bool) {
+	r.decode(&decoder{quiet: true}, node, r.header, &h)
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	return h, node.Kind == yaml.MappingNode
+}
+
+// known reads an object of a known kind.
+func (r *reading) known(node *yaml.Node, k *kind, h header) *decoded {
+	value := k.make()
+	d := &decoder{secret: k.name == "Secret"}
+	r.decode(d, node, k.info, value)
+	o := &decoded{kind: k, value: value, line: node.Line, lines: d.lines.build(), problems: d.problems}
+	o.name = k.nameOf(value)
+	o.guards = r.config.Guards(k.name, h.Metadata.Annotations)
+	if k.version != h.APIVersion {
+		// Its fields are those of another version: only this one is worth saying.
+		o.problems = []problem{wrongVersion(o, h)}
+		return o
+	}
+	o.problems = append(o.problems, check(o)...)
+	return o
+}
+
+func wrongVersion(o *decoded, h header) problem {
+	message := fmt.Sprintf("%s has no apiVersion %s", o.kind.name, strconv.Quote(clip(h.APIVersion)))
+	if h.APIVersion == "" {
+		message = "apiVersion is required"
+	}
+	return problem{code: reason.InvalidValue, field: "apiVersion", line: cmp.Or(o.lines.Of("apiVersion"), o.line),
+		message: message, fix: "write apiVersion: " + o.kind.version}
+}
+
+// isList tells whether the object is a v1 List or a typed list of a known kind.
+func (r *reading) isList(h header) bool {
+	of, isList := strings.CutSuffix(h.Kind, "List")
+	if of == "" {
+		return isList && h.APIVersion == "v1"
+	}
+	k := r.kinds[of]
+	return isList && k != nil && !k.foreign(h.APIVersion)
+}
+
+// items reads the objects of a list.
+func (r *reading) items(node *yaml.Node, h header, depth int) {
+	of := header{Kind: strings.TrimSuffix(h.Kind, "List")}
+	if of.Kind != "" {
+		of.APIVersion = h.APIVersion
+	}
+	list := listItems{}
+	d := &decoder{}
+	r.decode(d, node, r.list, &list)
+	if len(d.problems) > 0 {
+		r.lose(d.problems...)
+	}
+	for _, item := range list.Items {
+		if depth > 0 || item.node.Kind == yaml.AliasNode {
+			r.unfolded++
+		}
+		if depth >= maxListDepth || r.unfolded > r.config.MaxAliasNodes {
+			r.lose(problem{code: reason.TooLarge, line: item.node.Line, message: "lists stand within lists too deep or too often", fix: "write the objects in one list"})
+			return
+		}
+		r.object(item.node, of, depth+1)
+	}
+}
+
+// maxListDepth bounds lists within lists.
+const maxListDepth = 4

@@ -1,0 +1,185 @@
+package source
+
+import (
+	"reflect"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// kind is one row of the table of kinds: all that the rest of the package
+// needs to know of a kind, without its Go type.
+type kind struct {
+	name string
+	// version is the one apiVersion that is read.
+	version string
+	// cluster is set for kinds without a namespace.
+	cluster bool
+	typ     reflect.Type
+	info    *typeInfo
+
+	make func() metav1.Object
+	// validName returns what is wrong with a name.
+	validName func(string) []string
+	// check records what an API server would refuse. It sees the object as it
+	// was written, before its defaults.
+	check func(*checker, metav1.Object)
+	// complete sets defaults, as an API server would. It must take an object
+	// of which any part is missing.
+	complete func(metav1.Object)
+
+	// place makes the *Object[T] of a decoded object.
+	place func(o *decoded, at reason.Origin, base int, state State) any
+	// stale copies an *Object[T] as Stale.
+	stale func(object any) any
+	// install puts the *Object[T]s into a Set.
+	install func(set *Set, objects []any)
+}
+
+// row is how a kind is written down in the table.
+type row[T any] struct {
+	version   string
+	cluster   bool
+	validName func(string) []string
+	index     func(*Set) *Index[T]
+	check     func(*checker, *T)
+	complete  func(*T)
+}
+
+// kinds returns the table. To add a kind: a field of Set, a row here, and a
+// check and defaults where it needs them.
+func kinds() []*kind {
+	return []*kind{
+		row[corev1.Namespace]{
+			version: "v1", cluster: true, validName: validation.IsDNS1123Label,
+			index: func(s *Set) *Index[corev1.Namespace] { return &s.Namespaces },
+		}.kind(),
+		row[corev1.Service]{
+			version: "v1", validName: validation.IsDNS1123Label,
+			index: func(s *Set) *Index[corev1.Service] { return &s.Services },
+			check: checkService, complete: completeService,
+		}.kind(),
+		row[discoveryv1.EndpointSlice]{
+			version: "discovery.k8s.io/v1",
+			index:   func(s *Set) *Index[discoveryv1.EndpointSlice] { return &s.EndpointSlices },
+			check:   checkEndpointSlice, complete: completeEndpointSlice,
+		}.kind(),
+		row[corev1.Endpoints]{
+			version: "v1",
+			index:   func(s *Set) *Index[corev1.Endpoints] { return &s.Endpoints },
+			check:   checkEndpoints, complete: completeEndpoints,
+		}.kind(),
+		row[corev1.Secret]{
+			version: "v1",
+			index:   func(s *Set) *Index[corev1.Secret] { return &s.Secrets },
+			check:   checkSecret, complete: completeSecret,
+		}.kind(),
+		row[corev1.ConfigMap]{
+			version: "v1",
+			index:   func(s *Set) *Index[corev1.ConfigMap] { return &s.ConfigMaps },
+			check:   checkConfigMap,
+		}.kind(),
+		row[corev1.Pod]{
+			version: "v1",
+			index:   func(s *Set) *Index[corev1.Pod] { return &s.Pods },
+			check:   checkPod, complete: func(p *corev1.Pod) { completePodSpec(&p.Spec) },
+		}.kind(),
+		row[appsv1.Deployment]{
+			version: "apps/v1",
+			index:   func(s *Set) *Index[appsv1.Deployment] { return &s.Deployments },
+			check:   checkDeployment, complete: completeDeployment,
+		}.kind(),
+		row[appsv1.StatefulSet]{
+			version: "apps/v1",
+			index:   func(s *Set) *Index[appsv1.StatefulSet] { return &s.StatefulSets },
+			check:   checkStatefulSet, complete: completeStatefulSet,
+		}.kind(),
+		row[networkingv1.Ingress]{
+			version: "networking.k8s.io/v1",
+			index:   func(s *Set) *Index[networkingv1.Ingress] { return &s.Ingresses },
+			check:   checkIngress,
+		}.kind(),
+		row[networkingv1.IngressClass]{
+			version: "networking.k8s.io/v1", cluster: true,
+			index: func(s *Set) *Index[networkingv1.IngressClass] { return &s.IngressClasses },
+			check: checkIngressClass,
+		}.kind(),
+	}
+}
+
+func (r row[T]) kind() *kind {
+	typ := reflect.TypeFor[T]()
+	k := &kind{
+		name: typ.Name(), version: r.version, cluster: r.cluster, typ: typ, validName: r.validName,
+		make:     func() metav1.Object { return any(new(T)).(metav1.Object) },
+		check:    func(*checker, metav1.Object) {},
+		complete: func(metav1.Object) {},
+		stale:    stale[T],
+		place:    place[T],
+		install:  func(s *Set, objects []any) { *r.index(s) = indexOfAny[T](objects) },
+	}
+	if r.validName == nil {
+		k.validName = validation.IsDNS1123Subdomain
+	}
+	if r.check != nil {
+		k.check = func(c *checker, o metav1.Object) { r.check(c, any(o).(*T)) }
+	}
+	if r.complete != nil {
+		k.complete = func(o metav1.Object) { r.complete(any(o).(*T)) }
+	}
+	return k
+}
+
+func place[T any](o *decoded, at reason.Origin, base int, state State) any {
+	return &Object[T]{
+		Value:  any(o.value).(*T),
+		Origin: at,
+		Lines:  o.lines.from(base),
+		State:  state,
+	}
+}
+
+func stale[T any](object any) any {
+	copied := *object.(*Object[T])
+	copied.State = Stale
+	return &copied
+}
+
+func indexOfAny[T any](objects []any) Index[T] {
+	typed := make([]*Object[T], len(objects))
+	for i, o := range objects {
+		typed[i] = o.(*Object[T])
+	}
+	return NewIndex(typed)
+}
+
+// nameOf returns the name of an object of kind k, and gives the object the
+// namespace that it has on a cluster.
+func (k *kind) nameOf(o metav1.Object) Name {
+	switch {
+	case k.cluster:
+		o.SetNamespace("")
+	case o.GetNamespace() == "":
+		o.SetNamespace(metav1.NamespaceDefault)
+	}
+	return Name{o.GetNamespace(), o.GetName()}
+}
+
+// foreign tells whether apiVersion is that of somebody else's kind with the
+// same name, such as serving.knative.dev/v1 Service. The groups of Kubernetes
+// itself, and slips of the pen, are not foreign.
+func (k *kind) foreign(apiVersion string) bool {
+	group, _, grouped := strings.Cut(apiVersion, "/")
+	if !grouped || !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io") {
+		return false
+	}
+	own, _, _ := strings.Cut(k.version, "/")
+	return distance(group, own) > 3
+}

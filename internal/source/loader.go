@@ -1,0 +1,121 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Loader reads directories into Sets, and remembers what it has read: texts,
+// so that only new ones are decoded, and the last good version of each object.
+//
+// Load has one caller at a time. Check and Watch may run beside it.
+type Loader struct {
+	config Config
+	reader *reader
+
+	files     map[string]*fileText // by real path
+	documents map[string]*document // by text
+	last      map[objectKey]*claim // of the Set before
+}
+
+// NewLoader makes a Loader. It reads nothing yet.
+func NewLoader(config Config) *Loader {
+	config = config.withDefaults()
+	return &Loader{config: config, reader: newReader(config)}
+}
+
+// located is a document and where it stands.
+type located struct {
+	file string
+	chunk
+	doc *document
+}
+
+// Load reads the directories as they are now. It never fails: what is wrong is
+// in the Set's Reports. The Set is not changed afterwards.
+func (l *Loader) Load() *Set {
+	list := scan(&l.config)
+	s := newSettling(l.reader.kinds, l.last)
+	for _, lost := range list.lost {
+		s.losePath(lost)
+	}
+	files := l.boundFiles(list.files, s)
+	texts, errs := l.readFiles(files)
+	for i, err := range errs {
+		if err != nil {
+			s.loseFile(files[i].path, l.readReport(files[i].path, err))
+		}
+	}
+	documents := l.locate(files, texts, s)
+	l.decode(documents)
+	for _, at := range documents {
+		s.document(at)
+	}
+	set := s.finish()
+	l.last = s.next
+	return set
+}
+
+// boundFiles drops the files beyond the bound.
+func (l *Loader) boundFiles(files []foundFile, s *settling) []foundFile {
+	most := l.config.MaxFiles
+	if len(files) <= most {
+		return files
+	}
+	at := reason.Origin{File: files[most].path}
+	report := reason.New(reason.TooLarge, at, fmt.Sprintf("there are %d files, and only %d are read: neither this one nor those after it", len(files), most))
+	for _, file := range files[most:] {
+		s.loseFile(file.path, report)
+	}
+	return files[:most]
+}
+
+func (l *Loader) readReport(path string, err error) reason.Report {
+	at := reason.Origin{File: path}
+	if errors.Is(err, errTooLarge) {
+		return reason.New(reason.TooLarge, at, fmt.Sprintf("the file is larger than %d bytes", l.config.MaxFileBytes)).WithFix("split it")
+	}
+	return reason.New(reason.Unreadable, at, plainError(err).Error())
+}
+
+// locate lists the documents of all files, up to the bound. A file that does
+// not fit is set aside as a whole.
+func (l *Loader) locate(files []foundFile, texts []*fileText, s *settling) []located {
+	var out []located
+	for i, text := range texts {
+		if text == nil {
+			continue
+		}
+		if len(out)+len(text.chunks) > l.config.MaxDocuments {
+			at := reason.Origin{File: files[i].path}
+			s.loseFile(files[i].path, reason.New(reason.TooLarge, at, fmt.Sprintf("with this file there would be more than %d documents", l.config.MaxDocuments)))
+			continue
+		}
+		for _, c := range text.chunks {
+			out = append(out, located{file: files[i].path, chunk: c})
+		}
+	}
+	return out
+}
+
+// decode finds the document of each text. It decodes those whose text is new,
+// and forgets those whose text is gone.
+func (l *Loader) decode(all []located) {
+	known := make(map[string]*document, len(all))
+	var fresh []*located
+	for i := range all {
+		at := &all[i]
+		if at.doc = known[at.text]; at.doc != nil {
+			continue
+		}
+		if at.doc = l.documents[at.text]; at.doc == nil {
+			at.doc = &document{}
+			fresh = append(fresh, at)
+		}
+		known[at.text] = at.doc
+	}
+	parallel(len(fresh), func(i int) { *fresh[i].doc = *l.reader.document(fresh[i].text) })
+	l.documents = known
+}

@@ -1,0 +1,134 @@
+package source
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"windrose.dev/windrose/internal/reason"
+)
+
+// parse reads the text of one document. It returns nil, nil for one that is
+// empty.
+func parse(text string) (*yaml.Node, *problem) {
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return nil, &problem{code: reason.ParseError, line: 1, message: "the file is UTF-16", fix: "save it as UTF-8"}
+	}
+	node, err := parseYAML(text)
+	if err == nil {
+		return node, nil
+	}
+	message, line := yamlError(err)
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		line = brokenLine(text, line)
+	} else if at, ok := brokenJSONLine(text); ok {
+		line = at
+	}
+	return nil, &problem{code: reason.ParseError, line: clampLine(text, line), message: message}
+}
+
+// parseYAML parses exactly one document. A panic of the YAML library is an
+// error of the text: users' files must not stop the program.
+func parseYAML(text string) (root *yaml.Node, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			root, err = nil, fmt.Errorf("yaml: the parser gave up: %v", p)
+		}
+	}()
+	dec := yaml.NewDecoder(strings.NewReader(text))
+	var doc, more yaml.Node
+	if err := dec.Decode(&doc); err == io.EOF {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := dec.Decode(&more); err == nil {
+		return nil, fmt.Errorf("yaml: line %d: a second document begins without --- at the start of a line", more.Line)
+	} else if err != io.EOF {
+		return nil, err
+	}
+	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
+		return nil, nil
+	}
+	return doc.Content[0], nil
+}
+
+var yamlErrorText = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+
+// yamlError takes the line out of an error of the YAML library; 1 if it has
+// none.
+func yamlError(err error) (message string, line int) {
+	parts := yamlErrorText.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return err.Error(), 1
+	}
+	line, _ = strconv.Atoi(parts[1])
+	return parts[2], max(line, 1)
+}
+
+// brokenLine finds the line after which a text no longer parses. The YAML
+// library names the line where the enclosing mapping begins, or is one off; so
+// we look for the longest run of whole lines that does parse. Where that would
+// take long, hint, the library's line, has to do.
+func brokenLine(text string, hint int) int {
+	const mostBytes, ahead = 64 << 10, 40
+	if len(text) > mostBytes {
+		return hint
+	}
+	ends := lineEnds(text)
+	parses := func(lines int) bool {
+		_, err := parseYAML(text[:ends[lines]])
+		return err == nil
+	}
+	good, bad := 0, len(ends)-1
+	for bad-good > 1 {
+		if mid := (good + bad) / 2; parses(mid) {
+			good = mid
+		} else {
+			bad = mid
+		}
+	}
+	// An open quote or bracket breaks a run of lines too, until it is closed.
+	for next := good + 2; next < len(ends) && next <= good+ahead; next++ {
+		if parses(next) {
+			good = next
+		}
+	}
+	return good + 1
+}
+
+// lineEnds returns where each line of text ends, after 0 for none.
+func lineEnds(text string) []int {
+	ends := []int{0}
+	for at := 0; at < len(text); {
+		i := strings.IndexByte(text[at:], '\n')
+		if i < 0 {
+			return append(ends, len(text))
+		}
+		at += i + 1
+		ends = append(ends, at)
+	}
+	return ends
+}
+
+func brokenJSONLine(text string) (int, bool) {
+	var raw json.RawMessage
+	var syntax *json.SyntaxError
+	if !errors.As(json.Unmarshal([]byte(text), &raw), &syntax) {
+		return 0, false
+	}
+	offset := min(max(int(syntax.Offset)-1, 0), len(text))
+	return strings.Count(text[:offset], "\n") + 1, true
+}
+
+// clampLine keeps line within text: YAML counts some characters as line ends
+// that editors do not.
+func clampLine(text string, line int) int {
+	return min(max(line, 1), strings.Count(strings.TrimSuffix(text, "\n"), "\n")+1)
+}
