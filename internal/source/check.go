@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -52,7 +53,7 @@ func (c *checker) follows(path string) bool {
 // failAll records the messages that a function of Kubernetes's own gave.
 func (c *checker) failAll(path *field.Path, value string, messages []string, fix string) bool {
 	for _, message := range messages {
-		c.fail(path, fmt.Sprintf("%q is refused: %s", clip(value), message), fix)
+		c.fail(path, fmt.Sprintf("%q is refused: %s", clip(value), shortened(message)), fix)
 	}
 	return len(messages) > 0
 }
@@ -60,9 +61,15 @@ func (c *checker) failAll(path *field.Path, value string, messages []string, fix
 // failErrors records the errors that a validation of Kubernetes's own gave.
 func (c *checker) failErrors(errs field.ErrorList, fix string) {
 	for _, err := range errs {
-		c.fail(field.NewPath(err.Field), err.ErrorBody(), fix)
+		c.fail(field.NewPath(err.Field), shortened(err.ErrorBody()), fix)
 	}
 }
+
+var regexpAside = regexp.MustCompile(` \(e\.g\. .*?regex used for validation is '[^']*'\)`)
+
+// shortened leaves out the regular expressions that Kubernetes's messages end
+// with; the fix says it in words.
+func shortened(message string) string { return regexpAside.ReplaceAllString(message, "") }
 
 func (c *checker) required(path *field.Path, value, what string) bool {
 	if value == "" {

@@ -242,6 +242,9 @@ func (r *reading) items(node *yaml.Node, h header, depth int) {
 		r.lose(d.problems...)
 	}
 	for _, item := range list.Items {
+		if item.node == nil {
+			continue // a bound was passed before it, which is a problem of the list
+		}
 		if depth > 0 || item.node.Kind == yaml.AliasNode {
 			r.unfolded++
 		}

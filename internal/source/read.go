@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -62,10 +61,10 @@ func (l *Loader) readFile(file foundFile) (*fileText, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return l.readOpen(f, filepath.Ext(file.path))
+	return l.readOpen(f)
 }
 
-func (l *Loader) readOpen(f *os.File, ext string) (*fileText, error) {
+func (l *Loader) readOpen(f *os.File) (*fileText, error) {
 	// The stamp is taken before the content: if the file changes in between,
 	// the next stamp differs.
 	info, err := f.Stat()
@@ -77,11 +76,7 @@ func (l *Loader) readOpen(f *os.File, ext string) (*fileText, error) {
 	if err != nil {
 		return nil, err
 	}
-	cut := split
-	if ext == ".json" {
-		cut = splitJSON
-	}
-	return &fileText{chunks: cut(string(content)), stamp: stamp, settled: settled}, nil
+	return &fileText{chunks: splitAny(string(content)), stamp: stamp, settled: settled}, nil
 }
 
 func readAll(f *os.File, info fs.FileInfo, most int) ([]byte, error) {

@@ -117,9 +117,9 @@ func (s *settling) object(p placed) {
 }
 
 func (p placed) origin() reason.Origin {
-	o := reason.Origin{Kind: p.kind.name, File: p.file, Line: p.base + p.line}
+	o := reason.Origin{File: p.file, Line: p.base + p.line}
 	if p.name.Name != "" {
-		o.Namespace, o.Name = p.name.Namespace, p.name.Name
+		o.Kind, o.Namespace, o.Name = p.kind.name, p.name.Namespace, p.name.Name
 	}
 	return o
 }
@@ -239,7 +239,7 @@ func (s *settling) countUnknown(u unknownKind, at located) {
 	if !grouped {
 		group = ""
 	}
-	place := reason.Origin{Kind: u.kind, File: at.file, Line: at.base + u.line}
+	place := reason.Origin{File: at.file, Line: at.base + u.line}
 	count, ok := s.unknown[unknownKey{group, u.kind}]
 	if !ok {
 		count = &unknownCount{first: place, version: u.version}
@@ -253,7 +253,6 @@ func (c *unknownCount) report(key unknownKey) reason.Report {
 	if c.n == 1 {
 		noun = "object is"
 	}
-	at := c.first
 	message := fmt.Sprintf("%d %s passed over: Windrose has no use for %s of %s", c.n, noun, clip(key.kind), cmp.Or(clip(c.version), "no apiVersion"))
-	return reason.New(reason.UnknownKind, at, message)
+	return reason.New(reason.UnknownKind, c.first, message)
 }

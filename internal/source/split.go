@@ -63,6 +63,15 @@ func isBare(row string) bool {
 	return row == "" || row[0] == '#' || row[0] == '%'
 }
 
+// splitAny cuts a file of either form, whatever its name says: a YAML file may
+// hold JSON as well.
+func splitAny(text string) []chunk {
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return splitJSON(text)
+	}
+	return split(text)
+}
+
 // splitJSON cuts a file of one JSON value after another. One that is not all
 // JSON is left to split and to the YAML parser, whose errors are as good.
 func splitJSON(text string) []chunk {
@@ -82,30 +91,35 @@ func splitJSON(text string) []chunk {
 		begin := end - len(raw)
 		line += strings.Count(text[counted:begin], "\n")
 		counted = begin
-		out = append(out, chunk{joinSurrogates(text[begin:end]), line})
+		out = append(out, chunk{yamlEscapes(text[begin:end]), line})
 	}
 }
 
-// joinSurrogates writes pairs of \u escapes, in which JSON spells what lies
-// beyond the first 65,536 characters, as the one escape that YAML has for them.
-func joinSurrogates(text string) string {
-	if !strings.Contains(text, `\ud`) && !strings.Contains(text, `\uD`) {
+// yamlEscapes rewrites the two escapes of JSON that the YAML library does not
+// read: \/, and pairs of \u, in which JSON spells what lies beyond the first
+// 65,536 characters.
+func yamlEscapes(text string) string {
+	if !strings.Contains(text, `\/`) && !strings.Contains(text, `\ud`) && !strings.Contains(text, `\uD`) {
 		return text
 	}
 	var out strings.Builder
-	for i := 0; i < len(text); {
-		n := 1
-		if r := surrogatePair(text[i:]); r != 0 {
-			fmt.Fprintf(&out, `\U%08X`, r)
-			i += pairLen
-			continue
-		} else if text[i] == '\\' {
-			n = min(2, len(text)-i) // an escaped backslash begins no escape
+	for {
+		i := strings.IndexByte(text, '\\')
+		if i < 0 || i+1 == len(text) {
+			out.WriteString(text)
+			return out.String()
 		}
-		out.WriteString(text[i : i+n])
-		i += n
+		out.WriteString(text[:i])
+		text = text[i:]
+		escape, n := text[:2], 2
+		if text[1] == '/' {
+			escape = "/"
+		} else if r := surrogatePair(text); r != 0 {
+			escape, n = fmt.Sprintf(`\U%08X`, r), pairLen
+		}
+		out.WriteString(escape)
+		text = text[n:]
 	}
-	return out.String()
 }
 
 const pairLen = len(`\ud83d\ude00`)
