@@ -98,6 +98,11 @@ func publish(set *source.Set, pods []runningPod) *source.Set {
 	out.EndpointSlices = keep(set.EndpointSlices, func(o *source.Object[discoveryv1.EndpointSlice]) bool {
 		return !isExported(set, o)
 	}).With(endpointSlices(set, pods)...)
+	// A cluster overwrites the Endpoints of a Service with a selector.
+	out.Endpoints = keep(set.Endpoints, func(o *source.Object[corev1.Endpoints]) bool {
+		service := set.Services.Get(o.Name().Namespace, o.Name().Name)
+		return service == nil || !hasSelector(service)
+	})
 	return &out
 }
 

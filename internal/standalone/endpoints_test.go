@@ -109,6 +109,19 @@ func TestPublishLeavesTheUsersSlices(t *testing.T) {
 	}
 }
 
+func TestPublishDropsEndpointsOfSelectors(t *testing.T) {
+	plain := serviceOf("plain", "http:80:80")
+	plain.Spec.Selector = nil
+	set := setOf(t, serviceOf("svc", "http:80:80"), plain)
+	for _, name := range []string{"svc", "plain", "orphan"} {
+		endpoints := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		set.Endpoints = set.Endpoints.With(objectOf("Endpoints", endpoints, endpoints))
+	}
+	if diff := cmp.Diff([]string{"orphan", "plain"}, namesOf(publish(set, nil).Endpoints)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestPublishPods(t *testing.T) {
 	bare := podOf("bare", template("80"))
 	exported := podOf("web-1-x", template("80"))

@@ -133,7 +133,8 @@ func (h *Host) CAPEM() []byte {
 // Reconcile makes the pods match set, which must be as it was read and not a
 // result of Reconcile. It returns set with Pods and their status, EndpointSlices
 // for those that accept connections, TLS Secrets for Ingresses that name one
-// that is absent, and the Reports about all this.
+// that is absent, and the Reports about all this. A pod that does not accept
+// connections yet is Pending and has no address.
 func (h *Host) Reconcile(set *source.Set) *source.Set {
 	h.mu.Lock()
 	defer h.mu.Unlock()

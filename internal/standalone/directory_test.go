@@ -1,0 +1,60 @@
+package standalone
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"windrose.dev/windrose/internal/source"
+)
+
+const directoryYAML = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata:
+      labels: {app: web}
+      annotations:
+        other: x
+        windrose.dev/command: "'"
+    spec:
+      containers:
+      - name: web
+        image: web:1
+        ports:
+        - containerPort: 80
+        - containerPort: 53
+          protocol: UDP
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: shop}
+spec:
+  tls:
+  - hosts: [shop.example]
+    secretName: web-tls
+  defaultBackend: {service: {name: web, port: {number: 80}}}
+`
+
+// Reports point to the lines of a directory as it is read.
+func TestReportsOfADirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "web.yaml"), []byte(directoryYAML), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set := source.NewLoader(source.Config{Dirs: []string{dir}}).Load()
+	h, _ := startHost(t, Config{})
+	var got []string
+	for _, report := range h.Reconcile(set).Reports {
+		got = append(got, strings.ReplaceAll(report.Origin.Place()+" "+report.Code.String(), dir, ""))
+	}
+	want := []string{"/web.yaml:11 AnnotationInvalid", "/web.yaml:19 NotHonoured", "/web.yaml:27 CertificateGenerated"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
