@@ -111,28 +111,30 @@ func (r *reading) decode(d *decoder, node *yaml.Node, t *typeInfo, v any) {
 	r.unfolded = d.unfolded
 }
 
-// clamp keeps all lines within the text.
+// clamp keeps all lines within the text: YAML ends lines at some characters
+// that editors do not, and that nobody counts.
 func (doc *document) clamp(text string) {
-	last := clampLine(text, 1<<30)
-	clampAll := func(problems []problem) {
+	if !strings.ContainsAny(text, "\r\u0085\u2028\u2029") {
+		return
+	}
+	last := clampLine(text, len(text)+1)
+	clamp := func(problems []problem) {
 		for i := range problems {
-			problems[i].line = min(max(problems[i].line, 1), last)
+			problems[i].line = min(problems[i].line, last)
 			problems[i].other = min(problems[i].other, last)
 		}
 	}
-	clampAll(doc.problems)
+	clamp(doc.problems)
 	for _, o := range doc.objects {
 		o.line = min(o.line, last)
-		clampAll(o.problems)
+		clamp(o.problems)
+		for i := range o.lines.lines {
+			o.lines.lines[i] = min(o.lines.lines[i], uint32(last))
+		}
 	}
 	for i := range doc.unknown {
 		doc.unknown[i].line = min(doc.unknown[i].line, last)
 	}
-}
-
-func (doc *document) lose(code reason.Code, line int, message, fix string) {
-	doc.lost = true
-	doc.problems = append(doc.problems, problem{code: code, line: line, message: message, fix: fix})
 }
 
 // object reads one object, or the objects of a list. What a typed list says of
