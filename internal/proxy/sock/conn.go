@@ -98,6 +98,13 @@ func (c *Conn) LimitWrites(now int64, limit time.Duration) {
 	}
 }
 
+// ReadBy has reads fail with os.ErrDeadlineExceeded from a time on the clock
+// on, exactly.
+func (c *Conn) ReadBy(at int64) {
+	c.readUntil = at
+	c.net.SetReadDeadline(c.clock.Time(at))
+}
+
 // Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
 // may be called from any goroutine; the connection is of no use afterwards but
 // to be closed, unless it is idle and its reader expects this.

@@ -150,8 +150,8 @@ func UpgradeOf(h *msg.Head) []byte {
 
 // hopByHop are the fields that concern one connection (RFC 9110 §7.6.1).
 var hopByHop = [...]msg.FieldID{
-	msg.Connection, msg.KeepAlive, msg.ProxyConnection, msg.TE, msg.Trailer,
-	msg.Upgrade, msg.HTTP2Settings, msg.TransferEncoding, msg.Twin,
+	msg.Connection, msg.KeepAlive, msg.ProxyConnection, msg.TE, msg.Upgrade,
+	msg.HTTP2Settings, msg.TransferEncoding, msg.Twin,
 }
 
 // DropHopByHop removes the fields that concern one connection, and those that
@@ -162,7 +162,7 @@ func DropHopByHop(h *msg.Head) {
 		dropNominated(h)
 	}
 	const mask = 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection | 1<<msg.TE |
-		1<<msg.Trailer | 1<<msg.Upgrade | 1<<msg.HTTP2Settings | 1<<msg.TransferEncoding | 1<<msg.Twin
+		1<<msg.Upgrade | 1<<msg.HTTP2Settings | 1<<msg.TransferEncoding | 1<<msg.Twin
 	if h.Known&mask == 0 {
 		return
 	}

@@ -1,0 +1,12 @@
+// Command windrose-proxy is the data plane of the mesh: sidecar, node and
+// waypoint. It links no Kubernetes code and stays small.
+package main
+
+import (
+	"os"
+
+	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/serve"
+)
+
+func main() { os.Exit(serve.Main("windrose-proxy", os.Args[1:], filter.Table())) }

@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/wire/http1"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// answer sends an answer of our own, which stands in t.x. It returns whether
+// the connection can carry another request.
+func (t *transfer) answer() (again bool) {
+	switch t.x.Outcome {
+	case reason.BadRequest, reason.HeadersTooLarge, reason.URITooLong, reason.ClientTimeout:
+		t.closeAfter() // where the next request would begin is not known
+	case reason.ClientGone:
+		t.keepAlive = false
+		t.record()
+		return false
+	}
+	if !t.skipBody() {
+		t.closeAfter()
+	}
+	t.out = t.appendOwn(t.out[:0])
+	if !t.writeClient(t.out) {
+		return false
+	}
+	t.record()
+	return t.keepAlive
+}
+
+// skipBody passes over what has come of the request's body. It returns whether
+// that was all of it.
+func (t *transfer) skipBody() bool {
+	if t.pinned != nil || t.head == 0 {
+		return t.body.Done() && t.head > 0
+	}
+	if !t.body.Done() {
+		_, taken, err := t.body.Compact(t.client.In.Bytes()[t.head+t.taken:])
+		if t.taken += taken; err != nil {
+			return false
+		}
+	}
+	return t.body.Done()
+}
+
+// appendOwn writes an answer of our own: what the filters added, and a short
+// text that names the Outcome and the request.
+func (t *transfer) appendOwn(dst []byte) []byte {
+	x, h := &t.x, &t.x.Resp
+	text := t.ownText()
+	if h.Status != 204 {
+		if len(text) > 0 {
+			h.Add(msg.ContentType, "Content-Type", []byte("text/plain; charset=utf-8"))
+		}
+		h.Add(msg.ContentLength, "Content-Length", strconv.AppendInt(nil, int64(len(text)), 10))
+	}
+	h.Add(msg.Date, "Date", time.Now().UTC().AppendFormat(nil, "Mon, 02 Jan 2006 15:04:05 GMT"))
+	if len(x.RequestID) > 0 {
+		h.Add(msg.XRequestID, "X-Request-ID", x.RequestID)
+	}
+	x.FilterResponse()
+	t.addConnection()
+	dst = http1.AppendStatus(dst, h.Status, phraseOf(h.Status))
+	dst = append(http1.AppendFields(dst, h), '\r', '\n')
+	if string(x.Req.Bytes(x.Req.Method)) == "HEAD" {
+		return dst
+	}
+	return append(dst, text...)
+}
+
+// ownText is the body of an answer of our own: nothing for those that need
+// none. What is wrong with a message is said to whoever sent it; why a backend
+// could not be reached is not.
+func (t *transfer) ownText() []byte {
+	x := &t.x
+	if x.Outcome == reason.Redirected || x.Outcome == reason.Answered {
+		return nil
+	}
+	text := strconv.AppendInt(nil, int64(x.Resp.Status), 10)
+	text = append(append(text, ' '), phraseOf(x.Resp.Status)...)
+	text = append(append(text, "\noutcome: "...), x.Outcome.String()...)
+	if x.Outcome == reason.BadRequest || x.Outcome == reason.NotImplemented {
+		text = append(append(text, "\ndetail: "...), x.Detail...)
+	}
+	if len(x.RequestID) > 0 {
+		text = append(append(text, "\nrequest: "...), x.RequestID...)
+	}
+	return append(text, '\n')
+}
+
+// phrases are the reason phrases of RFC 9110 §15 for the answers that we give.
+var phrases = map[int]string{
+	200: "OK", 204: "No Content",
+	301: "Moved Permanently", 302: "Found", 303: "See Other", 307: "Temporary Redirect", 308: "Permanent Redirect",
+	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
+	413: "Content Too Large", 414: "URI Too Long", 421: "Misdirected Request", 429: "Too Many Requests",
+	431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+	502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+}
+
+// phraseOf may be empty: clients ignore it (RFC 9112 §4).
+func phraseOf(status int) string { return phrases[status] }

@@ -1,0 +1,332 @@
+package exchange
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+
+	"windrose.dev/windrose/internal/proxy/balance"
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/route"
+	"windrose.dev/windrose/internal/proxy/wire/http1"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Peer is what is known of a client's connection. It does not change while
+// the connection lives.
+type Peer struct {
+	Addr netip.AddrPort
+	// Port is the listener's; PublicPort is what clients dial to reach it.
+	Port, PublicPort uint16
+	TLS              bool
+	// Trusted peers are believed when they say who their client is.
+	Trusted bool
+	// PublicPorts tells what clients dial to reach another listener.
+	PublicPorts func(port uint16) uint16
+
+	identity *msg.Block
+	ip       []byte
+}
+
+// Exchange is the state of one request and its response.
+type Exchange struct {
+	Gen  *Generation
+	Peer *Peer
+
+	Req  msg.Head
+	Resp msg.Head
+	// Target is the request target taken apart.
+	Target http1.Target
+	// Authority is the host that was asked for, as it was written.
+	Authority []byte
+	// Host is the same as it is matched.
+	Host []byte
+	// Path is the canonical path.
+	Path route.Path
+	// HTTPS tells whether the client speaks TLS, to us or to a trusted peer.
+	HTTPS bool
+	// BodyLength is the length of the request's body, -1 when it is not known
+	// before its end.
+	BodyLength int64
+	RequestID  []byte
+
+	Route *Route
+	// Rewritten is the target that goes to the backend; nil is the client's.
+	Rewritten []byte
+	// MaxBody bounds the request's body; 0 is unbounded.
+	MaxBody int64
+
+	// Outcome and Detail say how the exchange ended.
+	Outcome reason.Outcome
+	Detail  string
+	// Answered tells that the answer is our own.
+	Answered bool
+
+	pathScratch, slashScratch, targetScratch []byte
+	hostScratch                              [256]byte
+	idScratch                                [32]byte
+}
+
+// Reset makes x ready for the next request. It keeps its memory.
+func (x *Exchange) Reset() {
+	x.Req.Reset()
+	x.Resp.Reset()
+	*x = Exchange{
+		Req: x.Req, Resp: x.Resp,
+		pathScratch: x.pathScratch, slashScratch: x.slashScratch, targetScratch: x.targetScratch,
+	}
+}
+
+// Answer ends the exchange with an answer of our own. Fields may be added to
+// x.Resp afterwards.
+func (x *Exchange) Answer(status int, outcome reason.Outcome) {
+	x.Resp.Reset()
+	x.Resp.Status = status
+	x.Outcome = outcome
+	x.Answered = true
+}
+
+// Fail ends the exchange with the answer that the table has for outcome.
+func (x *Exchange) Fail(outcome reason.Outcome, detail string) {
+	x.Answer(outcome.Row().Status, outcome)
+	x.Detail = detail
+}
+
+// FailWith ends the exchange because a message broke a rule.
+func (x *Exchange) FailWith(err error) {
+	if broken, ok := err.(*http1.Error); ok {
+		x.Fail(broken.Outcome, broken.Text)
+		return
+	}
+	x.Fail(reason.BadRequest, err.Error())
+}
+
+// Decide computes the fate of the request in x.Req: it sets Route and either
+// answers, or leaves the request ready to be forwarded.
+func (x *Exchange) Decide(g *Generation, p *Peer) {
+	x.Gen, x.Peer = g, p
+	x.identify()
+	if err := x.read(); err != nil {
+		x.FailWith(err)
+		return
+	}
+	r, found, scratch := g.table.Match(p.Port, x.Host, x.Path.Bytes, x.slashScratch)
+	if x.slashScratch = scratch; !found {
+		x.Fail(reason.NoRoute, "")
+		return
+	}
+	x.Route = r
+	for _, f := range r.filters {
+		if f.Request(x) {
+			return
+		}
+	}
+	if respond := r.Rule.Respond; respond != nil {
+		x.Answer(respond.Status, respond.Outcome)
+		x.Detail = respond.Why
+		return
+	}
+	x.setIdentity()
+}
+
+// read finds host and path in the request.
+func (x *Exchange) read() (err error) {
+	h := &x.Req
+	if x.Target, err = http1.SplitTarget(h.Bytes(h.Method), h.Bytes(h.Target)); err != nil {
+		return err
+	}
+	x.Authority = h.Get(msg.Host)
+	if x.Target.Authority != nil {
+		x.Authority = x.Target.Authority
+		h.Set(msg.Host, "Host", x.Authority)
+	}
+	if x.Authority != nil {
+		if x.Host, err = http1.HostName(x.Authority, x.hostScratch[:]); err != nil {
+			return err
+		}
+	}
+	var ok bool
+	if x.Path, x.pathScratch, ok = route.Canonical(x.Target.Path, x.pathScratch); !ok {
+		return http1.ErrTarget
+	}
+	x.HTTPS = x.Peer.TLS
+	if proto := h.Get(msg.XForwardedProto); x.Peer.Trusted && proto != nil {
+		x.HTTPS = msg.EqualFold(proto, "https")
+	}
+	return nil
+}
+
+// identify gives the request its id: the client's own, when it is a sane one,
+// or a new one.
+func (x *Exchange) identify() {
+	if id := x.Req.Get(msg.XRequestID); len(id) > 0 && len(id) <= 128 && msg.IsToken(id) {
+		x.RequestID = id
+		return
+	}
+	var raw [16]byte
+	for i, word := 0, rand.Uint64(); i < 8; i++ {
+		raw[i] = byte(word >> (8 * i))
+	}
+	for i, word := 0, rand.Uint64(); i < 8; i++ {
+		raw[8+i] = byte(word >> (8 * i))
+	}
+	hex.Encode(x.idScratch[:], raw[:])
+	x.RequestID = x.idScratch[:]
+	x.Req.Set(msg.XRequestID, "X-Request-ID", x.RequestID)
+}
+
+// identityFields are believed only from trusted peers.
+var identityFields = [...]msg.FieldID{
+	msg.Forwarded, msg.XForwardedFor, msg.XForwardedHost, msg.XForwardedPort, msg.XForwardedProto,
+	msg.XForwardedScheme, msg.XForwardedPrefix, msg.XForwardedClientCert, msg.XOriginalForwardedFor,
+	msg.XScheme, msg.XRealIP, msg.Spoof,
+}
+
+// setIdentity says to the backend who the client is, in the fields that
+// ingress-nginx sets.
+func (x *Exchange) setIdentity() {
+	h, p := &x.Req, x.Peer
+	if p.Trusted {
+		x.extendIdentity()
+		return
+	}
+	for _, id := range identityFields {
+		h.Drop(id)
+	}
+	if p.identity == nil {
+		p.identity = newIdentity(p)
+	}
+	h.AddBlock(p.identity)
+	h.Add(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
+}
+
+func newIdentity(p *Peer) *msg.Block {
+	var h msg.Head
+	scheme := []byte(schemeOf(p.TLS))
+	p.ip = []byte(p.Addr.Addr().Unmap().WithZone("").String())
+	h.Add(msg.XForwardedFor, "X-Forwarded-For", p.ip)
+	h.Add(msg.XRealIP, "X-Real-IP", p.ip)
+	h.Add(msg.XForwardedPort, "X-Forwarded-Port", strconv.AppendUint(nil, uint64(p.PublicPort), 10))
+	h.Add(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
+	h.Add(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
+	h.Add(msg.XScheme, "X-Scheme", scheme)
+	return msg.NewBlock(&h)
+}
+
+func schemeOf(tls bool) string {
+	if tls {
+		return "https"
+	}
+	return "http"
+}
+
+// extendIdentity keeps what a trusted peer says and adds the peer itself to
+// the chain.
+func (x *Exchange) extendIdentity() {
+	h, p := &x.Req, x.Peer
+	if p.ip == nil {
+		p.identity = newIdentity(p)
+	}
+	chain := append([]byte(nil), h.Get(msg.XForwardedFor)...)
+	if len(chain) > 0 {
+		chain = append(chain, ", "...)
+	}
+	h.Set(msg.XForwardedFor, "X-Forwarded-For", append(chain, p.ip...))
+	scheme := []byte(schemeOf(x.HTTPS))
+	x.setMissing(msg.XRealIP, "X-Real-IP", p.ip)
+	x.setMissing(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
+	x.setMissing(msg.XForwardedPort, "X-Forwarded-Port", strconv.AppendUint(nil, uint64(p.PublicPort), 10))
+	x.setMissing(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
+	x.setMissing(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
+	x.setMissing(msg.XScheme, "X-Scheme", scheme)
+}
+
+func (x *Exchange) setMissing(id msg.FieldID, name string, value []byte) {
+	if !x.Req.Has(id) {
+		x.Req.Add(id, name, value)
+	}
+}
+
+// PickCluster draws the backend of this request by weight. It returns nil when
+// no backend has any weight.
+func (x *Exchange) PickCluster() *Cluster {
+	r := x.Route
+	if len(r.clusters) == 1 && r.total > 0 {
+		return x.Gen.Clusters[r.clusters[0]]
+	}
+	i := balance.ByWeight(r.weights, r.total)
+	if i < 0 {
+		return nil
+	}
+	return x.Gen.Clusters[r.clusters[i]]
+}
+
+// Pick chooses an endpoint, or returns nil when there is none. avoid is an
+// endpoint that has just failed; it is taken again only if there is no other.
+func (c *Cluster) Pick(avoid *Endpoint) *Endpoint {
+	n := len(c.Endpoints)
+	if n == 0 {
+		return nil
+	}
+	e := &c.Endpoints[c.Service.Picker.Pick(n, c.load)]
+	if avoid != nil && n > 1 && e.Endpoint == avoid.Endpoint {
+		e = &c.Endpoints[c.Service.Picker.Pick(n, c.load)]
+	}
+	return e
+}
+
+func (c *Cluster) load(i int) int64 { return c.Endpoints[i].Active.Load() }
+
+// ForwardTarget is the target that goes to the backend: a filter's, or the
+// client's own bytes, or the canonical path where the client's had dot
+// segments.
+func (x *Exchange) ForwardTarget() []byte {
+	switch {
+	case x.Rewritten != nil:
+		return x.Rewritten
+	case x.Path.DotsRemoved:
+		x.targetScratch = x.appendQuery(append(x.targetScratch[:0], x.Path.Bytes...))
+		return x.targetScratch
+	case x.Target.Authority != nil:
+		x.targetScratch = x.appendQuery(append(x.targetScratch[:0], x.Target.Path...))
+		return x.targetScratch
+	}
+	return x.Req.Bytes(x.Req.Target)
+}
+
+func (x *Exchange) appendQuery(dst []byte) []byte {
+	if x.Target.HasQuery {
+		dst = append(append(dst, '?'), x.Target.Query...)
+	}
+	return dst
+}
+
+// OnResponse prepares a backend's response head for the client: what concerned
+// the connection to the backend goes, and the rule's filters edit the rest.
+func (x *Exchange) OnResponse() {
+	http1.DropHopByHop(&x.Resp)
+	x.Resp.Drop(msg.Spoof)
+	x.FilterResponse()
+}
+
+// FilterResponse runs the rule's filters over the response head, the backend's
+// or our own.
+func (x *Exchange) FilterResponse() {
+	if x.Route == nil {
+		return
+	}
+	for i := len(x.Route.filters) - 1; i >= 0; i-- {
+		x.Route.filters[i].Response(x)
+	}
+}
+
+// MayRepeat tells whether the request may be sent again after it may have
+// reached a backend: its method is idempotent (RFC 9110 §9.2.2).
+func (x *Exchange) MayRepeat() bool {
+	switch string(x.Req.Bytes(x.Req.Method)) {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,267 @@
+package exchange
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/route"
+	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Filter is one step that a rule adds to its exchanges. Filters are made when
+// a Generation is compiled, and are shared by all its exchanges.
+type Filter interface {
+	// Request looks at, edits or answers a request. It returns true when it
+	// has answered (see Exchange.Answer).
+	Request(x *Exchange) bool
+	// Response edits a response head, the backend's or our own.
+	Response(x *Exchange)
+}
+
+// FilterSpec makes the Filter for the rules that need it.
+type FilterSpec struct {
+	Name string
+	// New returns nil for a rule that does not use the filter.
+	New func(*model.Rule) (Filter, error)
+}
+
+// Feature is a part of a rule that only a filter can honour.
+type Feature struct {
+	Filter string
+	Used   func(*model.Rule) bool
+}
+
+// features lists them all: a proxy whose table of filters lacks one closes the
+// rules that use it.
+var features = []Feature{
+	{"tls-redirect", func(r *model.Rule) bool { return r.TLSRedirect != nil }},
+	{"body-limit", func(r *model.Rule) bool { return r.MaxBody != 0 }},
+	{"cors", func(r *model.Rule) bool { return r.CORS != nil }},
+	{"rewrite", func(r *model.Rule) bool { return r.Rewrite != nil }},
+}
+
+// Route is a compiled rule.
+type Route struct {
+	Rule *model.Rule
+	// Origin is where the rule was written, as text.
+	Origin  string
+	Stats   *observe.Route
+	Connect time.Duration
+	Read    time.Duration
+	Send    time.Duration
+
+	filters  []Filter
+	clusters []int // indices into Generation.Clusters
+	weights  []uint32
+	total    uint64
+}
+
+// Cluster is a service with the endpoints that one Generation has for it.
+type Cluster struct {
+	Service   *upstream.Service
+	Stats     *observe.Service
+	Endpoints []Endpoint
+}
+
+// Endpoint is a live endpoint and what this Generation knows of it.
+type Endpoint struct {
+	*upstream.Endpoint
+	Pod string
+}
+
+// Generation is a Snapshot, compiled and ready to serve. It is read-only.
+type Generation struct {
+	// Number counts from 1.
+	Number   uint64
+	Snapshot *model.Snapshot
+	Clusters []*Cluster
+	Routes   int
+
+	table *route.Table[*Route]
+}
+
+// Compiler makes Generations.
+type Compiler struct {
+	Filters  []FilterSpec
+	Registry *upstream.Registry
+	Metrics  *observe.Metrics
+}
+
+// Compile makes the Generation for a snapshot. What did not change since old,
+// which may be nil, is taken over. Rules that use what no filter honours are
+// closed, with a Report each.
+func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []reason.Report, error) {
+	g := &Generation{Number: 1, Snapshot: s}
+	if old != nil {
+		g.Number = old.Number + 1
+	}
+	index := make(map[string]int, len(s.Config.Services))
+	for i, service := range s.Config.Services {
+		index[service.ID] = i
+	}
+	var reports []reason.Report
+	if old != nil && old.Snapshot.ConfigHash == s.ConfigHash && sameOrigins(old.Snapshot, s) {
+		g.table, g.Routes = old.table, old.Routes
+	} else {
+		var err error
+		g.table, err = route.Compile(s.Config.Hosts, func(h *model.Host, r *model.Rule) (*Route, error) {
+			g.Routes++
+			compiled, report, err := c.route(s, r, index)
+			reports = append(reports, report...)
+			return compiled, err
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	g.Clusters = c.clusters(s, index)
+	return g, reports, nil
+}
+
+// sameOrigins tells whether rules may keep the origins that they were compiled
+// with: these are shown in logs, and must not grow stale.
+func sameOrigins(a, b *model.Snapshot) bool {
+	if len(a.Origins) != len(b.Origins) {
+		return false
+	}
+	for id, origin := range a.Origins {
+		if b.Origins[id] != origin {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Compiler) clusters(s *model.Snapshot, index map[string]int) []*Cluster {
+	out := make([]*Cluster, len(s.Config.Services))
+	for i, service := range s.Config.Services {
+		out[i] = &Cluster{Service: c.Registry.Service(service), Stats: c.Metrics.Service(service.ID)}
+	}
+	for _, e := range s.Endpoints {
+		i, known := index[e.Service]
+		if !known {
+			continue
+		}
+		usable := readyOrAll(e.Endpoints)
+		out[i].Endpoints = make([]Endpoint, 0, len(usable))
+		for _, ep := range usable {
+			out[i].Endpoints = append(out[i].Endpoints, Endpoint{c.Registry.Endpoint(ep.Addr), ep.Pod})
+		}
+	}
+	return out
+}
+
+// readyOrAll leaves out terminating endpoints, unless there are no others
+// (Kubernetes KEP-1669).
+func readyOrAll(all []model.Endpoint) []model.Endpoint {
+	ready := make([]model.Endpoint, 0, len(all))
+	for _, ep := range all {
+		if !ep.Terminating {
+			ready = append(ready, ep)
+		}
+	}
+	if len(ready) == 0 {
+		return all
+	}
+	return ready
+}
+
+func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int) (*Route, []reason.Report, error) {
+	origin := s.Origins[r.ID]
+	out := &Route{Rule: r, Origin: origin.Place(), Stats: c.Metrics.Route(r.ID)}
+	if missing := c.missing(r); missing != "" {
+		why := fmt.Sprintf("this proxy has no filter %s", missing)
+		out.Rule = closed(r, why)
+		return out, []reason.Report{reason.New(reason.SnapshotUnsupported, origin, why)}, nil
+	}
+	for _, spec := range c.Filters {
+		filter, err := spec.New(r)
+		if err != nil {
+			return nil, nil, fmt.Errorf("filter %s: %w", spec.Name, err)
+		}
+		if filter != nil {
+			out.filters = append(out.filters, filter)
+		}
+	}
+	if r.Forward != nil {
+		return out, nil, out.forward(r.Forward, index)
+	}
+	return out, nil, nil
+}
+
+// missing names a filter that the rule needs and the table lacks.
+func (c *Compiler) missing(r *model.Rule) string {
+	for _, feature := range features {
+		if !feature.Used(r) {
+			continue
+		}
+		found := false
+		for _, spec := range c.Filters {
+			found = found || spec.Name == feature.Filter
+		}
+		if !found {
+			return feature.Filter
+		}
+	}
+	return ""
+}
+
+func closed(r *model.Rule, why string) *model.Rule {
+	return &model.Rule{ID: r.ID, Path: r.Path, Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: why}}
+}
+
+func (out *Route) forward(f *model.Forward, index map[string]int) error {
+	out.Connect = orDefault(f.ConnectTimeout, model.DefaultConnectTimeout)
+	out.Read = orDefault(f.ReadTimeout, model.DefaultReadTimeout)
+	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
+	for _, b := range f.Backends {
+		i, known := index[b.Service]
+		if !known {
+			return fmt.Errorf("rule %s: no service %s", out.Rule.ID, b.Service)
+		}
+		out.clusters = append(out.clusters, i)
+		out.weights = append(out.weights, b.Weight)
+		out.total += uint64(b.Weight)
+	}
+	return nil
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// Names tells which endpoints, services and rules a Generation names, for
+// those who forget the others.
+func (g *Generation) Names() (endpoints map[netip.AddrPort]bool, services, rules map[string]bool) {
+	endpoints, services, rules = map[netip.AddrPort]bool{}, map[string]bool{}, map[string]bool{}
+	for _, e := range g.Snapshot.Endpoints {
+		for _, ep := range e.Endpoints {
+			endpoints[ep.Addr] = true
+		}
+	}
+	for _, s := range g.Snapshot.Config.Services {
+		services[s.ID] = true
+	}
+	for _, h := range g.Snapshot.Config.Hosts {
+		for _, b := range h.Blocks {
+			for i := range b.Rules {
+				rules[b.Rules[i].ID] = true
+			}
+		}
+	}
+	return endpoints, services, rules
+}
+
+// Closed tells whether a request to that listener, host and canonical path is
+// now refused because something that guards it is not in force.
+func (g *Generation) Closed(port uint16, host, path []byte) bool {
+	r, found, _ := g.table.Match(port, host, path, nil)
+	return found && r.Rule.Respond != nil && r.Rule.Respond.Outcome == reason.Closed
+}

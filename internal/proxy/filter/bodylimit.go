@@ -1,0 +1,30 @@
+package filter
+
+import (
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// bodyLimit refuses bodies that are known to be too large, and has the others
+// counted while they pass.
+type bodyLimit struct {
+	requestOnly
+	max int64
+}
+
+func newBodyLimit(r *model.Rule) (exchange.Filter, error) {
+	if r.MaxBody == 0 {
+		return nil, nil
+	}
+	return bodyLimit{max: r.MaxBody}, nil
+}
+
+func (f bodyLimit) Request(x *exchange.Exchange) bool {
+	x.MaxBody = f.max
+	if x.BodyLength > f.max {
+		x.Fail(reason.BodyTooLarge, "")
+		return true
+	}
+	return false
+}

@@ -1,0 +1,107 @@
+package filter
+
+import (
+	"regexp"
+	"strings"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/route"
+	"windrose.dev/windrose/internal/proxy/wire/http1"
+)
+
+// rewrite replaces the path by a target with captures, as nginx's rewrite
+// directive does. It works on the canonical path with runs of slashes merged;
+// what is percent-encoded there stays so.
+type rewrite struct {
+	requestOnly
+	pattern *regexp.Regexp
+	path    []piece
+	query   []piece
+	keepsQ  bool // the request's query is appended
+}
+
+// piece is literal text, or a group of the pattern.
+type piece struct {
+	text  string
+	group int // 0 is text
+}
+
+func newRewrite(r *model.Rule) (exchange.Filter, error) {
+	w := r.Rewrite
+	if w == nil {
+		return nil, nil
+	}
+	pattern, err := regexp.Compile(w.Pattern)
+	if err != nil {
+		return nil, err
+	}
+	path, query, _ := strings.Cut(w.Target, "?")
+	// As in nginx, a final ? drops the request's own query.
+	keeps := !strings.HasSuffix(w.Target, "?")
+	return &rewrite{pattern: pattern, path: pieces(path), query: pieces(strings.TrimSuffix(query, "?")), keepsQ: keeps}, nil
+}
+
+// pieces takes a target apart: $1 to $9 are groups.
+func pieces(target string) []piece {
+	var out []piece
+	for target != "" {
+		i := strings.IndexByte(target, '$')
+		if i < 0 || i+1 >= len(target) {
+			return append(out, piece{text: target})
+		}
+		if digit := target[i+1]; digit >= '1' && digit <= '9' {
+			out = append(out, piece{text: target[:i]}, piece{group: int(digit - '0')})
+			target = target[i+2:]
+			continue
+		}
+		out = append(out, piece{text: target[:i+1]})
+		target = target[i+1:]
+	}
+	return out
+}
+
+func (f *rewrite) Request(x *exchange.Exchange) bool {
+	path, _ := route.MergeSlashes(x.Path.Bytes, nil)
+	match := f.pattern.FindSubmatchIndex(path)
+	if match == nil {
+		return false
+	}
+	raw := expand(nil, f.path, path, match)
+	if len(raw) == 0 || raw[0] != '/' {
+		raw = append([]byte("/"), raw...)
+	}
+	// Captures are the client's: together with the target's own text they must
+	// not make dot segments.
+	clean, _, ok := route.Canonical(raw, nil)
+	if !ok {
+		x.FailWith(http1.ErrTarget)
+		return true
+	}
+	x.Rewritten = f.appendQuery(clean.Bytes, x, path, match)
+	return false
+}
+
+func expand(dst []byte, pieces []piece, path []byte, match []int) []byte {
+	for _, p := range pieces {
+		if p.group == 0 {
+			dst = append(dst, p.text...)
+		} else if 2*p.group < len(match) && match[2*p.group] >= 0 {
+			dst = append(dst, path[match[2*p.group]:match[2*p.group+1]]...)
+		}
+	}
+	return dst
+}
+
+// appendQuery writes the target's query before the request's.
+func (f *rewrite) appendQuery(dst []byte, x *exchange.Exchange, path []byte, match []int) []byte {
+	sep := byte('?')
+	if len(f.query) > 0 {
+		dst = expand(append(dst, sep), f.query, path, match)
+		sep = '&'
+	}
+	if f.keepsQ && x.Target.HasQuery {
+		dst = append(append(dst, sep), x.Target.Query...)
+	}
+	return dst
+}

@@ -1,0 +1,348 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/proxy/wire/http1"
+	"windrose.dev/windrose/internal/reason"
+)
+
+func durationOf(from, to int64) time.Duration { return time.Duration(to - from) }
+
+// forward sends the request to a backend and its answer to the client.
+func (t *transfer) forward() (again bool) {
+	if t.cluster = t.x.PickCluster(); t.cluster == nil {
+		t.x.Fail(reason.NoEndpoint, "all backends of the rule have weight 0")
+		return t.answer()
+	}
+	if err := t.prepare(); err != nil {
+		t.x.FailWith(err)
+		return t.answer()
+	}
+	if !t.attempts() {
+		t.drop()
+		return t.answer()
+	}
+	again = t.relay()
+	t.endpoint.Active.Add(-1)
+	return again
+}
+
+// prepare writes the request, with what has come of its body, to t.out.
+func (t *transfer) prepare() error {
+	h := &t.x.Req
+	if !h.Has(msg.Host) {
+		h.Add(msg.Host, "Host", nil)
+	}
+	if t.body.Kind() == http1.Chunked {
+		h.Add(msg.TransferEncoding, "Transfer-Encoding", chunked)
+	}
+	if t.te {
+		h.Add(msg.Connection, "Connection", []byte("TE"))
+		h.Add(msg.TE, "TE", []byte("trailers"))
+	}
+	if t.upgrade != nil {
+		h.Add(msg.Connection, "Connection", []byte("Upgrade"))
+		h.Add(msg.Upgrade, "Upgrade", t.upgrade)
+	}
+	t.out = http1.AppendRequest(t.out[:0], h, t.x.ForwardTarget())
+	if t.body.Done() {
+		return nil
+	}
+	rest := t.client.In.Bytes()[t.head:]
+	n, taken, err := t.body.Compact(rest)
+	if err != nil {
+		return err
+	}
+	if t.taken = taken; t.overLimit(n) {
+		return errBodyTooLarge
+	}
+	t.out = t.appendBody(t.out, rest[:n])
+	return nil
+}
+
+var chunked = []byte("chunked")
+
+var errBodyTooLarge = &http1.Error{Outcome: reason.BodyTooLarge, Text: "the body grew beyond the route's limit"}
+
+// overLimit counts bytes of the request's body.
+func (t *transfer) overLimit(n int) bool {
+	t.in += int64(n)
+	return t.x.MaxBody > 0 && t.in > t.x.MaxBody
+}
+
+// appendBody frames a piece of the request's body for the backend.
+func (t *transfer) appendBody(dst, data []byte) []byte {
+	if t.body.Kind() != http1.Chunked {
+		return append(dst, data...)
+	}
+	dst = appendChunk(dst, data)
+	if t.body.Done() {
+		dst = http1.AppendLastChunk(dst, t.body.Trailer())
+	}
+	return dst
+}
+
+func appendChunk(dst, data []byte) []byte {
+	if len(data) == 0 {
+		return dst
+	}
+	dst = append(http1.AppendChunkHead(dst, len(data)), data...)
+	return append(dst, '\r', '\n')
+}
+
+// attempts tries endpoints until one has begun to answer. Otherwise it leaves
+// the failure in t.x.
+func (t *transfer) attempts() bool {
+	fresh := false
+	for try := 1; ; try++ {
+		t.endpoint = t.cluster.Pick(t.endpoint)
+		if t.endpoint == nil {
+			t.x.Fail(reason.NoEndpoint, "")
+			return false
+		}
+		t.endpoint.Active.Add(1)
+		verdict := t.attempt(fresh)
+		if verdict == attemptOK {
+			return true
+		}
+		t.endpoint.Active.Add(-1)
+		if verdict == attemptFinal || try >= t.proxy.cfg.Limits.Attempts {
+			return false
+		}
+		fresh = true
+		t.retries++
+		t.x.Answered = false
+	}
+}
+
+// attemptResult is how one attempt ended.
+type attemptResult uint8
+
+const (
+	attemptOK    attemptResult = iota // the answer has begun
+	attemptAgain                      // failed, and may be repeated
+	attemptFinal                      // failed for good
+)
+
+// attempt sends the request to the endpoint and waits for the first bytes of
+// the answer. fresh asks for a new connection.
+func (t *transfer) attempt(fresh bool) attemptResult {
+	t.up = nil
+	if !fresh {
+		t.up = t.endpoint.Idle(t.session.shard.index)
+	}
+	if t.up == nil {
+		var err error
+		if t.up, err = t.endpoint.Connect(&t.session.shard.pool, t.x.Route.Connect); err != nil {
+			return t.notConnected(err)
+		}
+	}
+	now := t.proxy.clock.Now()
+	t.sentAt = now
+	t.up.LimitWrites(now, t.x.Route.Send)
+	t.up.LimitReads(now, t.x.Route.Read)
+	if !t.client.AbortOnHangup(t.up.Conn) {
+		t.fail(reason.ClientGone, "")
+		return attemptFinal
+	}
+	sent, err := t.send()
+	if err == nil {
+		t.waited = t.proxy.clock.Now()
+		return attemptOK
+	}
+	return t.sendFailed(sent, err)
+}
+
+func (t *transfer) notConnected(err error) attemptResult {
+	outcome := reason.ConnectFailed
+	if errors.Is(err, upstream.ErrTimeout) {
+		outcome = reason.ConnectTimeout
+	}
+	t.x.Fail(outcome, err.Error())
+	return attemptAgain
+}
+
+// send writes the request and waits for the answer's first bytes. A body that
+// is still coming goes on in the pump.
+func (t *transfer) send() (sent int, err error) {
+	if t.body.Done() {
+		sent, _, err = t.up.SendFill(t.out)
+		return sent, err
+	}
+	if err := t.up.Write(t.out); err != nil {
+		return 0, err
+	}
+	t.startPump()
+	_, err = t.up.Fill()
+	return len(t.out), err
+}
+
+// sendFailed tells apart why no answer came, and whether the request may be
+// sent again: when nothing of it can have been acted upon, or when a
+// connection that was idle turned out dead and the method is idempotent.
+func (t *transfer) sendFailed(sent int, err error) attemptResult {
+	outcome, detail := reason.UpstreamReset, "it closed the connection before it answered"
+	pumped := t.pump.running
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		outcome, detail = reason.UpstreamTimeout, "no answer within the read timeout"
+	case !pumped && t.up.Reused && (sent == 0 || t.x.MayRepeat()):
+		if t.client.KeepOnHangup(t.up.Conn) {
+			t.up.Close()
+			t.x.Fail(outcome, detail)
+			return attemptAgain
+		}
+	}
+	t.fail(outcome, detail)
+	return attemptFinal
+}
+
+// fail ends the attempt at the backend with an outcome, unless it was the
+// client, or the pump, that broke it off: then with theirs.
+func (t *transfer) fail(outcome reason.Outcome, detail string) {
+	t.drop()
+	switch stopped := t.pump.stopped.Load(); {
+	case stopped != 0:
+		outcome, detail = reason.Outcome(stopped-1), t.pump.detail
+	case t.client.Gone():
+		outcome, detail = reason.ClientGone, ""
+	}
+	t.x.Fail(outcome, detail)
+}
+
+// drop closes the connection to the backend and ends the pump.
+func (t *transfer) drop() {
+	if t.up == nil {
+		return
+	}
+	t.client.KeepOnHangup(t.up.Conn)
+	if !t.pumpEnded() && t.pump.running {
+		t.up.Net().Close() // ends its writes
+		t.stopPump()
+	}
+	t.up.Close()
+	t.up = nil
+}
+
+// fill reads more of the answer.
+func (t *transfer) fill() error {
+	if t.up.In != nil && !t.up.In.MakeRoom(2*t.limits.HeadBytes) {
+		return http1.ErrHeadTooLong
+	}
+	t.up.LimitReads(t.proxy.clock.Now(), t.x.Route.Read)
+	if t.pump.stopped.Load() != 0 || t.client.Gone() {
+		return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
+	}
+	_, err := t.up.Fill()
+	return err
+}
+
+// release gives the connection to the backend back, or closes it.
+func (t *transfer) release(reusable bool) {
+	kept := t.client.KeepOnHangup(t.up.Conn)
+	if t.up.In != nil && t.up.In.Len() == 0 {
+		t.up.ReleaseIn()
+	}
+	if kept && reusable && !t.pump.running {
+		t.endpoint.Release(t.up, t.session.shard.index, t.proxy.clock.Now())
+		t.up = nil
+		return
+	}
+	t.drop()
+}
+
+// startPump begins to move the rest of the request's body. The head stays
+// where it is, in a buffer of its own.
+func (t *transfer) startPump() {
+	t.pinned, t.client.In = t.client.In, nil
+	t.pump.running = true
+	t.proxy.serving.Go(t.runPump)
+}
+
+// stopPump waits until the pump has ended; its writes must be failing. The
+// client's connection cannot be read from any more.
+func (t *transfer) stopPump() {
+	t.client.Interrupt()
+	<-t.pump.done
+	t.pump.running = false
+	t.closeAfter()
+}
+
+// closeAfter has the client's connection end after this exchange, while the
+// client may still be sending.
+func (t *transfer) closeAfter() { t.keepAlive, t.session.linger = false, true }
+
+// pumpEnded tells, without waiting, whether the whole body was moved.
+func (t *transfer) pumpEnded() bool {
+	if !t.pump.running {
+		return t.body.Done()
+	}
+	select {
+	case <-t.pump.done:
+		t.pump.running = false
+		return t.body.Done()
+	default:
+		return false
+	}
+}
+
+func (t *transfer) runPump() {
+	defer func() {
+		if broken := recover(); broken != nil {
+			reportDefect(broken)
+			t.stopFor(reason.InternalError, "")
+		}
+		t.pump.done <- struct{}{}
+	}()
+	for !t.body.Done() {
+		outcome, detail, ok := t.pumpOnce()
+		if !ok {
+			t.stopFor(outcome, detail)
+			return
+		}
+	}
+}
+
+// stopFor ends the exchange from within the pump. When it was the backend that
+// broke off, its answer is still read: it may say why.
+func (t *transfer) stopFor(outcome reason.Outcome, detail string) {
+	if outcome == reason.UpstreamReset {
+		return
+	}
+	t.pump.detail = detail
+	t.pump.stopped.Store(int32(outcome) + 1)
+	t.up.Interrupt()
+}
+
+// pumpOnce moves what one read brings. On failure it says why.
+func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
+	t.client.LimitReads(t.proxy.clock.Now(), t.proxy.cfg.Limits.BodyTimeout)
+	if _, err := t.client.Fill(); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return reason.ClientTimeout, "the request's body stopped coming", false
+		}
+		return reason.ClientGone, "", false
+	}
+	in := t.client.In
+	n, taken, err := t.body.Compact(in.Bytes())
+	if err != nil {
+		return reason.BadRequest, err.Error(), false
+	}
+	if t.overLimit(n) {
+		return reason.BodyTooLarge, errBodyTooLarge.Text, false
+	}
+	t.pump.out = t.appendBody(t.pump.out[:0], in.Bytes()[:n])
+	t.up.LimitWrites(t.proxy.clock.Now(), t.x.Route.Send)
+	if err := t.up.Write(t.pump.out); err != nil {
+		return reason.UpstreamReset, "it stopped reading the request", false
+	}
+	if in.Advance(taken); in.Len() == 0 {
+		t.client.ReleaseIn()
+	}
+	return 0, "", true
+}

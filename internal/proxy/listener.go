@@ -1,0 +1,163 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/sock"
+)
+
+// listener accepts the connections of one port.
+type listener struct {
+	proxy  *Proxy
+	port   uint16
+	public uint16
+	net    net.Listener
+	stats  *observe.Listener
+}
+
+func newListener(p *Proxy, port uint16, nl net.Listener) *listener {
+	public := p.publicPort(port)
+	if addr, ok := nl.Addr().(*net.TCPAddr); ok {
+		public = uint16(addr.Port)
+	}
+	return &listener{proxy: p, port: port, public: public, net: nl, stats: p.cfg.Metrics.Listener(port)}
+}
+
+// accept serves connections until the listener is closed. When the system
+// cannot give more (too many open files), it waits and tries again.
+func (l *listener) accept() {
+	pause := time.Duration(0)
+	for {
+		nc, err := l.net.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			l.proxy.admit(l, nc)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			time.Sleep(pause)
+		}
+	}
+}
+
+func (l *listener) close() { l.net.Close() }
+
+// admit serves a connection, unless a limit turns it away.
+func (p *Proxy) admit(l *listener, nc net.Conn) {
+	sh := p.shards[p.next.Add(1)%uint64(len(p.shards))]
+	addr := addrPort(nc.RemoteAddr())
+	trusted := p.trusts(addr.Addr())
+	if !p.takePlace(addr.Addr(), trusted) {
+		l.stats.Refused.Add(sh.index, 1)
+		nc.Close()
+		return
+	}
+	l.stats.Accepted.Add(sh.index, 1)
+	s := newSession(p, sh, l, nc, addr, trusted)
+	sh.add(s)
+	p.serving.Go(s.serve)
+}
+
+func (p *Proxy) takePlace(addr netip.Addr, trusted bool) bool {
+	limit := int64(p.cfg.Limits.Connections)
+	if n := p.open.Add(1); limit > 0 && n > limit {
+		p.open.Add(-1)
+		return false
+	}
+	if !trusted && !p.clients.add(addr, p.cfg.Limits.ConnectionsPerClient) {
+		p.open.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (p *Proxy) givePlace(addr netip.Addr, trusted bool) {
+	p.open.Add(-1)
+	if !trusted {
+		p.clients.remove(addr)
+	}
+}
+
+// addrPort reads the address of a TCP connection; others have none.
+func addrPort(addr net.Addr) netip.AddrPort {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		ap := tcp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// clientCounts counts connections by client.
+type clientCounts struct {
+	mu     sync.Mutex
+	counts map[netip.Addr]int
+}
+
+// clientKey is the address, or the /64 that one IPv6 host can use at will.
+func clientKey(addr netip.Addr) netip.Addr {
+	if addr.Is6() && !addr.Is4In6() {
+		if prefix, err := addr.Prefix(64); err == nil {
+			return prefix.Addr()
+		}
+	}
+	return addr
+}
+
+func (c *clientCounts) add(addr netip.Addr, limit int) bool {
+	key := clientKey(addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts == nil {
+		c.counts = map[netip.Addr]int{}
+	}
+	if limit > 0 && c.counts[key] >= limit {
+		return false
+	}
+	c.counts[key]++
+	return true
+}
+
+func (c *clientCounts) remove(addr netip.Addr) {
+	key := clientKey(addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts[key]--; c.counts[key] <= 0 {
+		delete(c.counts, key)
+	}
+}
+
+// shard is a part of the proxy's state that connections on different cores
+// need not share.
+type shard struct {
+	index     int
+	pool      sock.Pool
+	transfers sync.Pool
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+}
+
+func newShard(p *Proxy, index int) *shard {
+	sh := &shard{index: index, sessions: map[*session]struct{}{}}
+	sh.transfers.New = func() any { return newTransfer(p) }
+	return sh
+}
+
+func (sh *shard) add(s *session) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.sessions[s] = struct{}{}
+}
+
+func (sh *shard) remove(s *session) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.sessions, s)
+}

@@ -1,0 +1,307 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Config is what a Proxy needs. Metrics and Filters are required.
+type Config struct {
+	Filters []exchange.FilterSpec
+	Metrics *observe.Metrics
+	// Log may be nil.
+	Log    *observe.Log
+	Limits Limits
+	// Trusted are the peers that are believed when they say who their client
+	// is.
+	Trusted []netip.Prefix
+	// Address gives the address to listen on for a listener's port; nil is
+	// that port on all addresses.
+	Address func(port uint16) string
+	// Listen opens a listener; nil is net.Listen.
+	Listen func(address string) (net.Listener, error)
+	// Dial makes connections to endpoints; nil dials TCP.
+	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// DrainGrace is how long a draining proxy keeps accepting, and DrainWait
+	// how long it then waits for exchanges to end.
+	DrainGrace, DrainWait time.Duration
+}
+
+// Proxy serves Snapshots. Its methods may be called from any goroutine.
+type Proxy struct {
+	cfg      Config
+	clock    *sock.Clock
+	hangups  *sock.Hangups
+	registry *upstream.Registry
+	compiler exchange.Compiler
+	tickets  *ticketKeys
+	certs    certificateCache
+	shards   []*shard
+	clients  clientCounts
+	tunnels  tunnels
+
+	live     atomic.Pointer[live]
+	next     atomic.Uint64 // of the shard for the next connection
+	open     atomic.Int64  // client connections
+	serving  sync.WaitGroup
+	maxOut   int64 // buffers that one shard may have out
+	draining atomic.Bool
+	stopping atomic.Bool // idle connections are closed
+
+	mu        sync.Mutex // guards Apply, listeners and closed
+	listeners map[uint16]*listener
+	closed    bool
+}
+
+// live is what serves now: swapped as one.
+type live struct {
+	gen *exchange.Generation
+	tls map[uint16]*tlsListener
+}
+
+// New makes a Proxy that serves nothing yet.
+func New(cfg Config) (*Proxy, error) {
+	hangups, err := sock.NewHangups()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Address == nil {
+		cfg.Address = func(port uint16) string { return fmt.Sprintf(":%d", port) }
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
+	p := &Proxy{
+		cfg: cfg, clock: sock.NewClock(), hangups: hangups,
+		tickets: newTicketKeys(), listeners: map[uint16]*listener{},
+		shards: make([]*shard, cfg.Metrics.ShardCount()),
+	}
+	for i := range p.shards {
+		p.shards[i] = newShard(p, i)
+	}
+	p.registry = upstream.NewRegistry(upstream.Config{
+		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial,
+	})
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics}
+	p.maxOut = maxBuffers(cfg.Limits.BufferBytes) / int64(len(p.shards))
+	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
+	if err != nil {
+		return nil, err
+	}
+	empty.Number = 0
+	p.live.Store(&live{gen: empty})
+	return p, nil
+}
+
+// maxBuffers is how many buffers may be out in all.
+func maxBuffers(limit int64) int64 {
+	if limit <= 0 {
+		limit = debug.SetMemoryLimit(-1) / 2
+	}
+	return max(limit/sock.BufferSize, 64)
+}
+
+// Generation is the one that serves now.
+func (p *Proxy) Generation() *exchange.Generation { return p.live.Load().gen }
+
+// Registry holds the live things towards backends.
+func (p *Proxy) Registry() *upstream.Registry { return p.registry }
+
+// Connections is the number of open client connections.
+func (p *Proxy) Connections() int64 { return p.open.Load() }
+
+// Addr is the address on which the listener for a port listens, or nil.
+func (p *Proxy) Addr(port uint16) net.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.listeners[port]; l != nil {
+		return l.net.Addr()
+	}
+	return nil
+}
+
+// ErrClosed is returned by Apply when the proxy has stopped accepting.
+var ErrClosed = errors.New("the proxy has stopped")
+
+// Apply makes s what the proxy serves. It returns when new exchanges are
+// served by it. What s asks for and this proxy cannot give is reported, and
+// closed; an error means that s cannot be compiled, and the proxy goes on with
+// what it had.
+func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, ErrClosed
+	}
+	old := p.live.Load()
+	gen, reports, err := p.compiler.Compile(s, old.gen)
+	if err != nil {
+		return nil, fmt.Errorf("compile snapshot %s: %w", s.Root, err)
+	}
+	next := &live{gen: gen}
+	var more []reason.Report
+	next.tls, more = p.compileTLS(s)
+	reports = append(reports, more...)
+	opened, more := p.openListeners(s)
+	reports = append(reports, more...)
+	p.live.Store(next)
+	for _, l := range opened {
+		p.serving.Go(l.accept)
+	}
+	p.closeListeners(s)
+	p.forgetAllBut(gen)
+	p.tunnels.reconsider(gen)
+	p.cfg.Metrics.SetState(func(state *observe.State) {
+		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
+		state.Routes, state.Services = gen.Routes, len(gen.Clusters)
+	})
+	return reports, nil
+}
+
+func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
+	endpoints, services, rules := gen.Names()
+	p.registry.Retain(func(a netip.AddrPort) bool { return endpoints[a] }, func(id string) bool { return services[id] })
+	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return services[id] })
+}
+
+func (p *Proxy) openListeners(s *model.Snapshot) (opened []*listener, reports []reason.Report) {
+	for _, want := range s.Config.Listeners {
+		if p.listeners[want.Port] != nil {
+			continue
+		}
+		address := p.cfg.Address(want.Port)
+		nl, err := p.cfg.Listen(address)
+		if err != nil {
+			reports = append(reports, reason.New(reason.ListenFailed, reason.Origin{},
+				fmt.Sprintf("port %d cannot be opened at %s: %v", want.Port, address, err)).
+				WithFix(fmt.Sprintf("free it, or publish it elsewhere: --publish %d=ADDR:PORT", want.Port)))
+			continue
+		}
+		l := newListener(p, want.Port, nl)
+		p.listeners[want.Port] = l
+		opened = append(opened, l)
+	}
+	return opened, reports
+}
+
+func (p *Proxy) closeListeners(s *model.Snapshot) {
+	wanted := map[uint16]bool{}
+	for _, l := range s.Config.Listeners {
+		wanted[l.Port] = true
+	}
+	for port, l := range p.listeners {
+		if !wanted[port] {
+			delete(p.listeners, port)
+			l.close()
+		}
+	}
+}
+
+// Run serves until ctx ends, then drains: it keeps accepting for DrainGrace
+// while it asks clients to leave, stops accepting, lets exchanges end for
+// DrainWait, and closes what is left. It returns the number of connections
+// that it had to cut.
+func (p *Proxy) Run(ctx context.Context) (cut int, err error) {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var helpers sync.WaitGroup
+	for _, run := range []func(context.Context) error{p.hangups.Run, p.registry.Run, p.tickets.run} {
+		helpers.Go(func() { run(inner) })
+	}
+	<-ctx.Done()
+	cut = p.drain()
+	cancel()
+	helpers.Wait()
+	return cut, nil
+}
+
+// Drain begins to drain without ending Run: answers ask clients to leave.
+func (p *Proxy) Drain() {
+	p.draining.Store(true)
+	p.cfg.Metrics.SetState(func(s *observe.State) { s.Ready = false })
+}
+
+func (p *Proxy) drain() (cut int) {
+	p.Drain()
+	time.Sleep(p.cfg.DrainGrace)
+	p.mu.Lock()
+	p.closed = true
+	for _, l := range p.listeners {
+		l.close()
+	}
+	p.mu.Unlock()
+	p.stopping.Store(true)
+	p.eachSession(func(s *session) {
+		if !s.active.Load() {
+			s.conn.Interrupt()
+		}
+	})
+	done := make(chan struct{})
+	go func() { p.serving.Wait(); close(done) }()
+	select {
+	case <-done:
+		return 0
+	case <-time.After(p.cfg.DrainWait):
+	}
+	p.eachSession(func(s *session) {
+		cut++
+		s.conn.Net().Close()
+	})
+	<-done
+	return cut
+}
+
+func (p *Proxy) eachSession(do func(*session)) {
+	for _, sh := range p.shards {
+		sh.mu.Lock()
+		all := make([]*session, 0, len(sh.sessions))
+		for s := range sh.sessions {
+			all = append(all, s)
+		}
+		sh.mu.Unlock()
+		for _, s := range all {
+			do(s)
+		}
+	}
+}
+
+// overloaded tells whether a shard's exchanges hold more than their part of
+// the memory for buffers.
+func (p *Proxy) overloaded(sh *shard) bool { return sh.pool.Out() > p.maxOut }
+
+func (p *Proxy) trusts(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	for _, prefix := range p.cfg.Trusted {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// publicPort is what clients dial to reach the listener for a port.
+func (p *Proxy) publicPort(port uint16) uint16 {
+	_, text, err := net.SplitHostPort(p.cfg.Address(port))
+	if err != nil {
+		return port
+	}
+	var n uint16
+	if _, err := fmt.Sscan(text, &n); err != nil || n == 0 {
+		return port
+	}
+	return n
+}

@@ -1,0 +1,245 @@
+// Package serve is what the data-plane mains share: flags, a Snapshot from a
+// file, the admin API, and signals. A main adds its table of filters.
+package serve
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/admin"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// options are the flags of a data plane.
+type options struct {
+	snapshot         string
+	bind             string
+	publish          Publish
+	admin, telemetry string
+	logFormat        string
+	trusted          Prefixes
+	limits           proxy.Limits
+	grace, wait      time.Duration
+}
+
+// Publish maps a listener's port to the address where it is opened. It is a
+// flag value: PORT=ADDR:PORT, repeatable.
+type Publish map[uint16]string
+
+func (p Publish) String() string { return "" }
+
+// Set reads one PORT=ADDR:PORT.
+func (p Publish) Set(text string) error {
+	port, address, found := strings.Cut(text, "=")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if _, _, splitErr := net.SplitHostPort(address); !found || err != nil || splitErr != nil {
+		return fmt.Errorf("%q is not PORT=ADDR:PORT, such as 80=127.0.0.1:8080", text)
+	}
+	p[uint16(n)] = address
+	return nil
+}
+
+// Type names the value in help texts.
+func (p Publish) Type() string { return "PORT=ADDR:PORT" }
+
+// Prefixes is a flag value: CIDRs or addresses, separated by commas.
+type Prefixes []netip.Prefix
+
+func (p *Prefixes) String() string { return "" }
+
+// Set reads a list of CIDRs or addresses.
+func (p *Prefixes) Set(text string) error {
+	for _, word := range strings.Split(text, ",") {
+		prefix, err := netip.ParsePrefix(word)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(word)
+			if addrErr != nil {
+				return fmt.Errorf("%q is neither a CIDR nor an address", word)
+			}
+			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		*p = append(*p, prefix.Masked())
+	}
+	return nil
+}
+
+// Type names the value in help texts.
+func (p *Prefixes) Type() string { return "CIDR,…" }
+
+func parse(name string, args []string, errOut io.Writer) (*options, error) {
+	o := &options{publish: Publish{}, limits: proxy.DefaultLimits()}
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(errOut)
+	f.StringVar(&o.snapshot, "snapshot", "", "file with the Snapshot to serve, in text or wire form; SIGHUP reads it again (required)")
+	f.StringVar(&o.bind, "bind", "", "address to listen on; empty is all")
+	f.Var(o.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT (repeatable)")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:15000", "address of the admin API; empty is none")
+	f.StringVar(&o.telemetry, "telemetry", ":15020", "address of /metrics, /ready and /live; empty is none")
+	f.StringVar(&o.logFormat, "log", "compact", "access log on standard output: compact, json or off")
+	f.Var(&o.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
+	f.DurationVar(&o.grace, "drain-grace", 10*time.Second, "how long to keep accepting after SIGTERM")
+	f.DurationVar(&o.wait, "drain-wait", 20*time.Second, "how long to wait for exchanges to end after that")
+	for _, s := range o.limits.Settings() {
+		addFlag(f, s)
+	}
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.snapshot == "" || f.NArg() > 0 {
+		return nil, fmt.Errorf("usage: %s --snapshot FILE; see --help", name)
+	}
+	return o, nil
+}
+
+func addFlag(f *flag.FlagSet, s proxy.Setting) {
+	switch v := s.Value.(type) {
+	case *int:
+		f.IntVar(v, s.Flag, *v, s.Doc)
+	case *int64:
+		f.Int64Var(v, s.Flag, *v, s.Doc)
+	case *time.Duration:
+		f.DurationVar(v, s.Flag, *v, s.Doc)
+	}
+}
+
+// Main runs a data plane until a signal ends it. It returns the exit status.
+func Main(name string, args []string, filters []exchange.FilterSpec) int {
+	o, err := parse(name, args, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err == nil {
+		err = run(name, o, filters)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}
+
+func run(name string, o *options, filters []exchange.FilterSpec) error {
+	proxy.LimitMemory()
+	format, err := observe.ParseLogFormat(o.logFormat)
+	if err != nil {
+		return err
+	}
+	metrics := observe.NewMetrics(0)
+	log := observe.NewLog(os.Stdout, format, metrics.Dropped)
+	p, err := proxy.New(proxy.Config{
+		Filters: filters, Metrics: metrics, Log: log, Limits: o.limits, Trusted: o.trusted,
+		Address: o.address, DrainGrace: o.grace, DrainWait: o.wait,
+	})
+	if err != nil {
+		return err
+	}
+	if err := apply(name, o.snapshot, p, metrics); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return serveAll(ctx, stop, name, o, p, metrics, log)
+}
+
+func serveAll(ctx context.Context, stop func(), name string, o *options, p *proxy.Proxy, metrics *observe.Metrics, log *observe.Log) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	// The log and the APIs outlive the drain.
+	after, end := context.WithCancel(context.Background())
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer end()
+	helpers.Go(func() { log.Run(after) })
+	if err := listenAdmin(after, &helpers, o.admin, admin.All(metrics, p)); err != nil {
+		return err
+	}
+	if err := listenAdmin(after, &helpers, o.telemetry, admin.Telemetry(metrics)); err != nil {
+		return err
+	}
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				if err := apply(name, o.snapshot, p, metrics); err != nil {
+					fmt.Fprintf(os.Stderr, "%s: kept what was live: %v\n", name, err)
+				}
+			}
+		}
+	}()
+	metrics.SetState(func(s *observe.State) { s.Ready = true })
+	fmt.Fprintf(os.Stderr, "%s: ready\n", name)
+	cut, err := p.Run(ctx)
+	if cut > 0 {
+		fmt.Fprintf(os.Stderr, "%s: cut %d connections that did not end in time\n", name, cut)
+	}
+	return err
+}
+
+func listenAdmin(ctx context.Context, helpers *sync.WaitGroup, address string, handler http.Handler) error {
+	if address == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with --admin or --telemetry", err)
+	}
+	helpers.Go(func() { admin.Serve(ctx, l, handler) })
+	return nil
+}
+
+func (o *options) address(port uint16) string {
+	if address, published := o.publish[port]; published {
+		return address
+	}
+	return net.JoinHostPort(o.bind, strconv.Itoa(int(port)))
+}
+
+// apply reads the file and serves it. At the start, a listener that cannot be
+// opened is an error.
+func apply(name, file string, p *proxy.Proxy, metrics *observe.Metrics) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	snapshot, err := model.Load(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	first := p.Generation().Number == 0
+	reports, err := p.Apply(snapshot)
+	if err != nil {
+		return err
+	}
+	metrics.SetState(func(s *observe.State) { s.Reports = reports })
+	for _, r := range reports {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, r)
+		if first && r.Code == reason.ListenFailed {
+			return fmt.Errorf("a port cannot be opened")
+		}
+	}
+	return nil
+}

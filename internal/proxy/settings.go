@@ -1,0 +1,66 @@
+package proxy
+
+import "time"
+
+// Limits bounds what clients can make the proxy do.
+type Limits struct {
+	// HeaderBytes bounds a message's head, TargetBytes a request's target, and
+	// HeaderFields the number of fields of a head.
+	HeaderBytes, TargetBytes, HeaderFields int
+	// HeaderTimeout bounds the time from the first byte of a request to the
+	// end of its head, and that of a TLS handshake.
+	HeaderTimeout time.Duration
+	// BodyTimeout bounds the time between two reads of a request's body, and
+	// between two writes of an answer.
+	BodyTimeout time.Duration
+	// IdleTimeout bounds the time between two requests of a connection.
+	IdleTimeout time.Duration
+	// TunnelTimeout bounds the time for which a tunnel may be silent, where
+	// the route has no read timeout of its own.
+	TunnelTimeout time.Duration
+	// Connections bounds the client connections of the whole proxy, and
+	// ConnectionsPerClient those of one address (one /64 for IPv6). Trusted
+	// peers are not counted by address. 0 is unbounded.
+	Connections, ConnectionsPerClient int
+	// BufferBytes bounds the memory that exchanges under way may hold in
+	// buffers. 0 is half of the process's memory limit, if there is one.
+	BufferBytes int64
+	// Attempts bounds how often a request is tried.
+	Attempts int
+}
+
+// DefaultLimits returns the limits that stand unless they are changed.
+func DefaultLimits() Limits {
+	return Limits{
+		HeaderBytes: 32 << 10, TargetBytes: 8 << 10, HeaderFields: 100,
+		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
+		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
+		Connections: 50_000, ConnectionsPerClient: 16_384,
+		Attempts: 3,
+	}
+}
+
+// Setting is one limit as a user sets it: a flag of the commands that serve,
+// and a row of docs/settings.md. Value points into the Limits.
+type Setting struct {
+	Flag  string
+	Value any // *int, *int64 or *time.Duration
+	Doc   string
+}
+
+// Settings lists the limits of l.
+func (l *Limits) Settings() []Setting {
+	return []Setting{
+		{"max-header-bytes", &l.HeaderBytes, "Largest head of a request or response, in bytes. More answers 431."},
+		{"max-uri-bytes", &l.TargetBytes, "Longest request target, in bytes. More answers 414."},
+		{"max-header-fields", &l.HeaderFields, "Most header fields in a message. More answers 431."},
+		{"header-timeout", &l.HeaderTimeout, "Longest time for a request's head, or a TLS handshake, to arrive. More answers 408."},
+		{"body-timeout", &l.BodyTimeout, "Longest pause while a client sends a body or takes an answer. More answers 408, or closes."},
+		{"idle-timeout", &l.IdleTimeout, "Longest pause between two requests of a connection."},
+		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set."},
+		{"max-connections", &l.Connections, "Most client connections at a time; 0 is unbounded. More are closed at once."},
+		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
+		{"max-buffer-bytes", &l.BufferBytes, "Most memory in buffers of exchanges under way; 0 is half the memory limit. More answers 503 overloaded."},
+		{"max-attempts", &l.Attempts, "Most attempts for one request, while nothing was sent or it is safe to repeat."},
+	}
+}

@@ -1,0 +1,190 @@
+package proxy
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// tlsListener is the TLS side of one listener in one Generation.
+type tlsListener struct {
+	config *tls.Config
+	byName map[string]*tls.Certificate
+}
+
+// compileTLS makes the TLS side of every HTTPS listener. A certificate that
+// cannot be used is reported, and handshakes for its names are refused.
+func (p *Proxy) compileTLS(s *model.Snapshot) (map[uint16]*tlsListener, []reason.Report) {
+	secrets := make(map[string]*model.Secret, len(s.Secrets))
+	for i := range s.Secrets {
+		secrets[s.Secrets[i].Name] = &s.Secrets[i]
+	}
+	out := map[uint16]*tlsListener{}
+	var reports []reason.Report
+	used := map[string]bool{}
+	for _, l := range s.Config.Listeners {
+		if l.Protocol != model.HTTPS {
+			continue
+		}
+		t := &tlsListener{byName: make(map[string]*tls.Certificate, len(l.Certificates))}
+		var names strings.Builder
+		for _, c := range l.Certificates {
+			secret := secrets[c.Secret]
+			if secret == nil {
+				reports = append(reports, reason.New(reason.SecretNotFound, secretOrigin(c.Secret), "no such secret"))
+				continue
+			}
+			used[secret.Digest] = true
+			cert, err := p.certs.get(secret)
+			if err != nil {
+				reports = append(reports, reason.New(reason.SecretInvalid, secretOrigin(c.Secret), err.Error()))
+				continue
+			}
+			t.byName[c.Host] = cert
+			fmt.Fprintf(&names, "%s %s\n", c.Host, secret.Digest)
+		}
+		t.config = &tls.Config{
+			MinVersion:                  tls.VersionTLS12,
+			NextProtos:                  []string{"http/1.1"},
+			GetCertificate:              t.certificate,
+			DynamicRecordSizingDisabled: true,
+		}
+		p.tickets.serve(l.Port, t.config, names.String())
+		out[l.Port] = t
+	}
+	p.certs.retain(used)
+	return out, reports
+}
+
+func secretOrigin(name string) reason.Origin {
+	namespace, name, _ := strings.Cut(name, "/")
+	return reason.Origin{Kind: "Secret", Namespace: namespace, Name: name}
+}
+
+// certificate chooses by server name (RFC 6066 §3): the name itself, the
+// wildcard of its parent, any. Without one crypto/tls refuses the handshake
+// with unrecognized_name.
+func (t *tlsListener) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if cert := t.byName[name]; cert != nil {
+		return cert, nil
+	}
+	if _, parent, found := strings.Cut(name, "."); found {
+		if cert := t.byName["*."+parent]; cert != nil {
+			return cert, nil
+		}
+	}
+	return t.byName["*"], nil
+}
+
+// certificateCache keeps parsed certificates by digest, over Generations.
+type certificateCache struct{ byDigest map[string]*tls.Certificate }
+
+// get is called by one Apply at a time.
+func (c *certificateCache) get(s *model.Secret) (*tls.Certificate, error) {
+	if cert := c.byDigest[s.Digest]; cert != nil {
+		return cert, nil
+	}
+	if len(s.Key) == 0 {
+		return nil, fmt.Errorf("the snapshot has no key for it")
+	}
+	cert, err := tls.X509KeyPair(s.Chain, s.Key)
+	if err != nil {
+		return nil, fmt.Errorf("not a certificate and its key: %w", err)
+	}
+	if c.byDigest == nil {
+		c.byDigest = map[string]*tls.Certificate{}
+	}
+	c.byDigest[s.Digest] = &cert
+	return &cert, nil
+}
+
+func (c *certificateCache) retain(used map[string]bool) {
+	for digest := range c.byDigest {
+		if !used[digest] {
+			delete(c.byDigest, digest)
+		}
+	}
+}
+
+const (
+	// ticketRotation is how long one master key encrypts session tickets.
+	ticketRotation = 8 * time.Hour
+	// ticketMasters is how many master keys can still decrypt them.
+	ticketMasters = 3
+)
+
+// ticketKeys derives the keys of TLS session tickets from rotating masters and
+// from the names and certificates of a listener: a session does not outlive
+// the certificates that it was made with.
+type ticketKeys struct {
+	mu      sync.Mutex
+	masters [][]byte // newest first
+	serving map[uint16]ticketUser
+}
+
+type ticketUser struct {
+	config *tls.Config
+	policy string
+}
+
+func newTicketKeys() *ticketKeys {
+	k := &ticketKeys{serving: map[uint16]ticketUser{}}
+	k.rotate()
+	return k
+}
+
+// serve sets the keys of a config now and at each rotation. It replaces the
+// config that the port had before.
+func (k *ticketKeys) serve(port uint16, config *tls.Config, policy string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	user := ticketUser{config, policy}
+	k.serving[port] = user
+	k.set(user)
+}
+
+func (k *ticketKeys) set(user ticketUser) {
+	keys := make([][32]byte, len(k.masters))
+	for i, master := range k.masters {
+		key, err := hkdf.Key(sha256.New, master, nil, "windrose session tickets\n"+user.policy, 32)
+		if err != nil {
+			panic(err) // the lengths are constants
+		}
+		keys[i] = [32]byte(key)
+	}
+	user.config.SetSessionTicketKeys(keys)
+}
+
+func (k *ticketKeys) rotate() {
+	master := make([]byte, 32)
+	rand.Read(master)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.masters = append([][]byte{master}, k.masters[:min(len(k.masters), ticketMasters-1)]...)
+	for _, user := range k.serving {
+		k.set(user)
+	}
+}
+
+func (k *ticketKeys) run(ctx context.Context) error {
+	tick := time.NewTicker(ticketRotation)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			k.rotate()
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/proxy/wire/http1"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// transfer drives one exchange over HTTP/1: it reads the request, has it
+// decided, and moves the bytes. It is reused, and belongs to one session's
+// goroutine at a time.
+type transfer struct {
+	proxy   *Proxy
+	session *session
+	client  *sock.Conn
+	x       exchange.Exchange
+	limits  http1.Limits
+
+	out      []byte // what is written next
+	head     int    // bytes of the request's head in client.In, or in pinned
+	taken    int    // bytes of its body behind the head
+	pinned   *sock.Buffer
+	body     http1.Body // of the request
+	respBody http1.Body
+	upgrade  []byte // the protocol that the client asks to switch to
+	te       bool   // the client takes trailers
+
+	cluster  *exchange.Cluster
+	endpoint *exchange.Endpoint
+	up       *upstream.Conn
+
+	keepAlive   bool
+	headersSent bool // the client has got a part of the final answer
+	chunk       bool // the answer's body goes out in chunks
+
+	pump     pump
+	start    int64
+	sentAt   int64
+	waited   int64
+	in, back int64 // body bytes from the client, and bytes written to it
+	retries  int
+	flow     observe.Flow
+}
+
+// maxKeptOut is the largest output buffer that is kept for the next exchange.
+const maxKeptOut = 64 << 10
+
+func newTransfer(p *Proxy) *transfer {
+	l := p.cfg.Limits
+	return &transfer{
+		proxy:  p,
+		limits: http1.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
+		pump:   pump{done: make(chan struct{}, 1)},
+	}
+}
+
+// reset lets go of everything that belongs to the exchange.
+func (t *transfer) reset() {
+	t.x.Reset()
+	out := t.out[:0]
+	if cap(out) > maxKeptOut {
+		out = nil
+	}
+	pumpOut := t.pump.out[:0]
+	if cap(pumpOut) > maxKeptOut {
+		pumpOut = nil
+	}
+	x, proxy, limits, done := t.x, t.proxy, t.limits, t.pump.done
+	*t = transfer{proxy: proxy, limits: limits, x: x, out: out, pump: pump{done: done, out: pumpOut}}
+}
+
+// serve runs one exchange. It returns whether the connection can carry
+// another.
+func (t *transfer) serve(s *session) (again bool) {
+	t.session, t.client = s, s.conn
+	t.start = t.proxy.clock.Now()
+	gen := t.proxy.live.Load().gen
+	switch err := t.readHead(); {
+	case err == errQuiet:
+		return false
+	case err != nil:
+		t.x.Gen, t.x.Peer = gen, &s.peer
+		t.x.FailWith(err)
+		again = t.answer()
+	default:
+		again = t.decide(gen)
+	}
+	t.finish()
+	return again
+}
+
+// errQuiet ends a connection without an answer: there is nobody to answer.
+var errQuiet = errors.New("the client left")
+
+// errHeadTimeout is a head that did not come in time.
+var errHeadTimeout = &http1.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
+
+// readHead reads the request's head and finds how its body ends.
+func (t *transfer) readHead() error {
+	var parser http1.Parser
+	bounded := false
+	for {
+		n, err := parser.Request(&t.x.Req, t.client.In.Bytes(), &t.limits)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			t.head = n
+			return t.frame()
+		}
+		if !bounded {
+			bounded = true
+			t.client.ReadBy(t.start + int64(t.proxy.cfg.Limits.HeaderTimeout))
+		}
+		t.client.In.MakeRoom(2 * t.limits.HeadBytes)
+		if _, err := t.client.Fill(); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && parser.Started(t.client.In.Bytes()) {
+				return errHeadTimeout
+			}
+			return errQuiet
+		}
+	}
+}
+
+// frame finds the body's end and what concerns this connection alone, which
+// then goes.
+func (t *transfer) frame() error {
+	h := &t.x.Req
+	kind, length, err := http1.RequestFraming(h)
+	if err != nil {
+		return err
+	}
+	t.body = http1.NewBody(kind, length)
+	if t.x.BodyLength = length; kind == http1.Chunked {
+		t.x.BodyLength = -1
+	}
+	t.keepAlive = http1.KeepsAlive(h) && !t.proxy.draining.Load()
+	if t.upgrade = http1.UpgradeOf(h); msg.EqualFold(t.upgrade, "h2c") || kind != http1.NoBody {
+		t.upgrade = nil // h2c would carry requests that nobody looks at
+	}
+	t.te = msg.HasToken(h.Get(msg.TE), "trailers")
+	http1.DropHopByHop(h)
+	return nil
+}
+
+func (t *transfer) decide(gen *exchange.Generation) (again bool) {
+	if t.proxy.overloaded(t.session.shard) {
+		t.x.Gen, t.x.Peer = gen, &t.session.peer
+		t.x.Fail(reason.Overloaded, "the limit on buffers is reached: --max-buffer-bytes")
+		return t.answer()
+	}
+	t.x.Decide(gen, &t.session.peer)
+	if t.x.Answered {
+		return t.answer()
+	}
+	return t.forward()
+}
+
+// finish gives back what the exchange held and records it.
+func (t *transfer) finish() {
+	if t.pinned != nil {
+		t.session.shard.pool.Put(t.pinned)
+	} else if t.client.In != nil {
+		t.client.In.Advance(t.head + t.taken)
+		if t.client.In.Len() == 0 {
+			t.client.ReleaseIn()
+		}
+	}
+}
+
+// record counts and logs the exchange. Views into buffers are still valid.
+func (t *transfer) record() {
+	shard, m := t.session.shard.index, t.proxy.cfg.Metrics
+	status := t.x.Resp.Status
+	if t.x.Outcome == reason.ClientGone && !t.headersSent {
+		status = reason.ClientGone.Row().Status
+	}
+	route := m.Unrouted()
+	if t.x.Route != nil {
+		route = t.x.Route.Stats
+	}
+	route.Hit(shard, status, t.x.Outcome)
+	now := t.proxy.clock.Now()
+	if t.cluster != nil {
+		t.cluster.Stats.Observe(shard, durationOf(t.start, now))
+	}
+	if t.proxy.cfg.Log.Enabled() {
+		t.log(status, now)
+	}
+}
+
+func (t *transfer) log(status int, now int64) {
+	x, f := &t.x, &t.flow
+	*f = observe.Flow{
+		Start: t.proxy.clock.Time(t.start), Duration: durationOf(t.start, now),
+		Client: t.session.peer.Addr, TLS: t.session.peer.TLS,
+		Method: x.Req.Bytes(x.Req.Method), Host: x.Authority, Target: x.Req.Bytes(x.Req.Target),
+		RequestID: x.RequestID, Minor: x.Req.Minor,
+		Status: status, Outcome: x.Outcome, BytesIn: t.in, BytesOut: t.back,
+		Detail: x.Detail, Retries: t.retries,
+	}
+	if t.waited > 0 {
+		f.Wait = durationOf(t.sentAt, t.waited)
+	}
+	if x.Route != nil {
+		f.Route, f.Origin = x.Route.Rule.ID, x.Route.Origin
+	}
+	if t.endpoint != nil {
+		f.Endpoint, f.Pod = t.endpoint.Name, t.endpoint.Pod
+	}
+	t.proxy.cfg.Log.Record(t.session.shard.index, f)
+}
+
+// pump moves a request body that is still coming to the backend, in a
+// goroutine of its own, while the transfer's waits for the answer.
+type pump struct {
+	running bool
+	done    chan struct{} // holds a value once the pump has ended
+	out     []byte
+	// stopped is why the pump broke off, as an Outcome + 1; 0 while it goes
+	// well.
+	stopped atomic.Int32
+	detail  string
+}
