@@ -17,12 +17,13 @@ import (
 type checker struct {
 	object   *decoded
 	problems []problem
+	most     int // problems
 }
 
 // check returns what is wrong with an object beyond its fields' names and
-// types.
-func check(o *decoded) []problem {
-	c := &checker{object: o}
+// types, up to a number of problems.
+func check(o *decoded, most int) []problem {
+	c := &checker{object: o, most: most}
 	c.metadata()
 	o.kind.check(c, o.value)
 	return c.problems
@@ -31,7 +32,7 @@ func check(o *decoded) []problem {
 // fail records that the value at path is refused.
 func (c *checker) fail(path *field.Path, message, fix string) {
 	at := path.String()
-	if c.follows(at) {
+	if len(c.problems) >= c.most || c.follows(at) {
 		return
 	}
 	line := c.object.lines.Of(at)
@@ -69,7 +70,9 @@ var regexpAside = regexp.MustCompile(` \(e\.g\. .*?regex used for validation is 
 
 // shortened leaves out the regular expressions that Kubernetes's messages end
 // with; the fix says it in words.
-func shortened(message string) string { return regexpAside.ReplaceAllString(message, "") }
+func shortened(message string) string {
+	return clipTo(regexpAside.ReplaceAllString(message, ""), 500)
+}
 
 func (c *checker) required(path *field.Path, value, what string) bool {
 	if value == "" {

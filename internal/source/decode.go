@@ -77,10 +77,15 @@ func (d *decoder) hash() uint64 {
 	return d.steps[len(d.steps)-1].hash
 }
 
+// longestStep bounds a step of a path in a message. Labels and annotations have
+// keys of up to 253 + 1 + 63 bytes.
+const longestStep = 320
+
 // path writes the steps as users do: spec.rules[0].http.
 func (d *decoder) path() string {
 	var out strings.Builder
 	for _, s := range d.steps {
+		s.name = clipTo(s.name, longestStep)
 		switch {
 		case s.isKey:
 			out.WriteString("[" + s.name + "]")

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"windrose.dev/windrose/internal/reason"
 )
@@ -33,7 +34,7 @@ type unknownKind struct {
 // decoded is one object as far as it could be read.
 type decoded struct {
 	kind     *kind
-	name     Name // the name part is empty if it could not be read
+	name     Name // the name part is empty if it could not be read, or is too long to be one
 	line     int
 	value    metav1.Object
 	lines    Lines
@@ -201,14 +202,16 @@ func (r *reading) known(node *yaml.Node, k *kind, h header) *decoded {
 	d := &decoder{secret: k.name == "Secret"}
 	r.decode(d, node, k.info, value)
 	o := &decoded{kind: k, value: value, line: node.Line, lines: d.lines.build(), problems: d.problems}
-	o.name = k.nameOf(value)
+	if name := k.nameOf(value); max(len(name.Name), len(name.Namespace)) <= validation.DNS1123SubdomainMaxLength {
+		o.name = name
+	}
 	o.guards = r.config.Guards(k.name, h.Metadata.Annotations)
 	if k.version != h.APIVersion {
 		// Its fields are those of another version: only this one is worth saying.
 		o.problems = []problem{wrongVersion(o, h)}
 		return o
 	}
-	o.problems = append(o.problems, check(o)...)
+	o.problems = append(o.problems, check(o, r.config.MaxProblems)...)
 	return o
 }
 

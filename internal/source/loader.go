@@ -65,7 +65,8 @@ func (l *Loader) boundFiles(files []foundFile, s *settling) []foundFile {
 		return files
 	}
 	at := reason.Origin{File: files[most].path}
-	report := reason.New(reason.TooLarge, at, fmt.Sprintf("there are %d files, and only %d are read: neither this one nor those after it", len(files), most))
+	message := fmt.Sprintf("there are %d files, and only %d are read: neither this one nor those after it", len(files), most)
+	report := reason.New(reason.TooLarge, at, message).WithFix("put fewer files into the directories")
 	for _, file := range files[most:] {
 		s.loseFile(file.path, report)
 	}
@@ -89,8 +90,9 @@ func (l *Loader) locate(files []foundFile, texts []*fileText, s *settling) []loc
 			continue
 		}
 		if len(out)+len(text.chunks) > l.config.MaxDocuments {
-			at := reason.Origin{File: files[i].path}
-			s.loseFile(files[i].path, reason.New(reason.TooLarge, at, fmt.Sprintf("with this file there would be more than %d documents", l.config.MaxDocuments)))
+			message := fmt.Sprintf("with this file there would be more than %d documents", l.config.MaxDocuments)
+			report := reason.New(reason.TooLarge, reason.Origin{File: files[i].path}, message)
+			s.loseFile(files[i].path, report.WithFix("put fewer documents into the directories"))
 			continue
 		}
 		for _, c := range text.chunks {

@@ -73,12 +73,13 @@ func (d *decoder) keyOf(node *yaml.Node) (string, bool) {
 }
 
 func (d *decoder) duplicateKey(first pair, line int, of shape) {
-	field := d.path() + "[" + first.key + "]"
+	key := clipTo(first.key, longestStep)
+	field := d.path() + "[" + key + "]"
 	if of == shapeStruct {
-		field = strings.TrimPrefix(d.path()+"."+first.key, ".")
+		field = strings.TrimPrefix(d.path()+"."+key, ".")
 	}
 	d.failAt(problem{code: reason.DuplicateKey, field: field, line: line, other: first.line,
-		message: fmt.Sprintf("the key %q stands here and", clip(first.key))})
+		message: fmt.Sprintf("the key %q stands here and", key)})
 }
 
 // merge adds the pairs of the mapping, or list of mappings, that a merge key

@@ -112,8 +112,10 @@ func (s scalar) integer() (text string, ok bool) {
 	return "", false
 }
 
-func clip(s string) string {
-	const most = 60
+// clip keeps what users wrote from filling a message.
+func clip(s string) string { return clipTo(s, 60) }
+
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

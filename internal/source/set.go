@@ -35,11 +35,14 @@ type State uint8
 const (
 	// Current: the object is what the file says now.
 	Current State = iota
-	// Stale: the file's text is broken; this is the last good version.
+	// Stale: the file's text is broken; this is the last good version, with the
+	// lines that it had.
 	Stale
 	// Tombstone: the object is broken, was never good, and guards something.
-	// Its Value holds what could still be read. Nothing may be opened on its
-	// account; what it names is to be closed.
+	// Its Value holds what could still be read: bad fields are left out, list
+	// items keep their places. Nothing may be opened on its account; what it
+	// names is to be closed. If its name could not be read, Origin has one made
+	// of its place, file:line, and Value has none.
 	Tombstone
 )
 
@@ -95,7 +98,9 @@ func (x Index[T]) With(objects ...*Object[T]) Index[T] {
 	return NewIndex(append(slices.Clone(objects), x.sorted...))
 }
 
-// Set is all resources known at one moment. It is read-only.
+// Set is all resources known at one moment. It is read-only. Its objects have
+// the defaults of an API server where those matter here; conditions.ready of an
+// endpoint may still be nil, which means ready.
 type Set struct {
 	Namespaces     Index[corev1.Namespace]
 	Services       Index[corev1.Service]

@@ -14,6 +14,12 @@ import (
 // custom reads a type that reads JSON itself: the node is written as JSON for
 // it, as the way through sigs.k8s.io/yaml would.
 func (d *decoder) custom(node *yaml.Node, t *typeInfo, v reflect.Value) bool {
+	// Numbers of a million digits take minutes to read, and mean nothing.
+	const longestScalar = 1024
+	if node.Kind == yaml.ScalarNode && len(node.Value) > longestScalar {
+		d.fail(reason.InvalidValue, node.Line, "want "+t.wants+", found a text of more than 1024 bytes", "")
+		return false
+	}
 	before := len(d.problems)
 	value := d.json(node)
 	if len(d.problems) > before || d.exhausted {
