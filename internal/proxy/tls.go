@@ -43,6 +43,9 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[uint16]*tlsListener, []reason
 				reports = append(reports, reason.New(reason.SecretNotFound, secretOrigin(c.Secret), "no such secret"))
 				continue
 			}
+			if secret.Digest == "" {
+				continue // whoever made the snapshot has reported why
+			}
 			used[secret.Digest] = true
 			cert, err := p.certs.get(secret)
 			if err != nil {

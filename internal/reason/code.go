@@ -37,6 +37,9 @@ const (
 	PathInvalid
 	AnnotationInvalid
 	ResourceBackend
+	CertificateConflict
+	RegexHost
+	CanarySetAside
 	ListenFailed
 	CommandFailed
 	WorkloadIncomplete
@@ -85,6 +88,9 @@ var codes = []CodeRow{
 	{PathInvalid, "PathInvalid", Error, "A path cannot match any request. The rule is set aside.", "start the path with /, without // or dot segments"},
 	{AnnotationInvalid, "AnnotationInvalid", Error, "An annotation's value cannot be understood, so its effect is left out; where it guards something, the routes answer 503.", "write a value of the form that the message shows"},
 	{ResourceBackend, "ResourceBackend", Error, "A backend is a resource and not a Service. Its routes answer 503.", "use a Service as the backend"},
+	{CertificateConflict, "CertificateConflict", Warning, "Two Ingresses give one host different TLS secrets. The older wins; with equal age, the first by namespace/name.", "name one secret for the host"},
+	{RegexHost, "RegexHost", Info, "Another path of this host uses use-regex or rewrite-target, so, as with ingress-nginx, this path too is a case-insensitive expression that matches by its beginning, whatever its pathType.", "give the paths with expressions a host of their own"},
+	{CanarySetAside, "CanarySetAside", Warning, "A canary Ingress would take a part of another's traffic. Windrose does not honour that yet, so all of it stays with the other.", "remove it, or wait for canary support"},
 	{ListenFailed, "ListenFailed", Error, "A port could not be opened. What it serves is not reachable there.", "free the port, or publish it elsewhere: --publish PORT=ADDR:PORT"},
 	{CommandFailed, "CommandFailed", Error, "The command of a loopback pod ended or could not start. It is started again, ever more slowly.", "see its output above; the command is in annotation windrose.dev/command"},
 	{WorkloadIncomplete, "WorkloadIncomplete", Warning, "A workload cannot be run as it stands.", "see the message"},

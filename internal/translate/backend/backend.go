@@ -1,0 +1,166 @@
+// Package backend finds what stands behind a reference to a Service: its port,
+// and the endpoints that serve it. All dialects share it.
+package backend
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+)
+
+// Ref is a port of a Service that exists.
+type Ref struct {
+	Service source.Name
+	Port    int32
+	// PortName finds the port in endpoints.
+	PortName string
+}
+
+// ID is the model's name for it: namespace/name:port.
+func (r Ref) ID() string { return r.Service.String() + ":" + strconv.Itoa(int(r.Port)) }
+
+// Port names a port of a Service: by number, or else by name.
+type Port struct {
+	Number int32
+	Name   string
+}
+
+func (p Port) String() string {
+	if p.Name != "" {
+		return strconv.Quote(p.Name)
+	}
+	return strconv.Itoa(int(p.Number))
+}
+
+// Problem is why a reference leads nowhere.
+type Problem struct {
+	Code    reason.Code
+	Message string
+}
+
+// Find resolves a reference in a Set. Exactly one of its results is set.
+func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
+	service := set.Services.Get(namespace, name)
+	if service == nil {
+		return nil, &Problem{reason.ServiceNotFound, fmt.Sprintf("there is no Service %s/%s", namespace, name)}
+	}
+	if service.Value.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil, &Problem{reason.ServiceTypeNotServed, fmt.Sprintf("Service %s/%s is an ExternalName, which is not served yet", namespace, name)}
+	}
+	var known []string
+	for _, p := range service.Value.Spec.Ports {
+		if p.Protocol == corev1.ProtocolTCP && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
+			return &Ref{service.Name(), p.Port, p.Name}, nil
+		}
+		known = append(known, strings.TrimSuffix(p.Name+" "+strconv.Itoa(int(p.Port)), " "))
+	}
+	return nil, &Problem{reason.PortNotFound, fmt.Sprintf("Service %s/%s has no TCP port %s; it has %s", namespace, name, port, strings.Join(known, ", "))}
+}
+
+// Endpoints returns the endpoints of refs, each ref once.
+func Endpoints(set *source.Set, refs []Ref) []model.Endpoints {
+	slicesOf := map[source.Name][]*discoveryv1.EndpointSlice{}
+	for object := range set.EndpointSlices.All() {
+		slice := object.Value
+		key := source.Name{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
+		slicesOf[key] = append(slicesOf[key], slice)
+	}
+	seen := make(map[string]bool, len(refs))
+	out := make([]model.Endpoints, 0, len(refs))
+	for _, ref := range refs {
+		if id := ref.ID(); !seen[id] {
+			seen[id] = true
+			out = append(out, model.Endpoints{Service: id, Endpoints: unique(ref.endpoints(set, slicesOf[ref.Service]))})
+		}
+	}
+	return out
+}
+
+// endpoints reads the EndpointSlices of the Service, or, where there is none,
+// the Endpoints object that older controllers write.
+func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []model.Endpoint {
+	var out []model.Endpoint
+	for _, slice := range all {
+		for _, port := range slice.Ports {
+			if port.Port != nil && deref(port.Name, "") == r.PortName {
+				out = appendSlice(out, slice, uint16(*port.Port))
+			}
+		}
+	}
+	if len(all) > 0 {
+		return out
+	}
+	if object := set.Endpoints.Get(r.Service.Namespace, r.Service.Name); object != nil {
+		for _, subset := range object.Value.Subsets {
+			for _, port := range subset.Ports {
+				if port.Name == r.PortName {
+					out = appendSubset(out, subset.Addresses, uint16(port.Port))
+				}
+			}
+		}
+	}
+	return out
+}
+
+func deref[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+// appendSlice adds the endpoints of a slice that are ready, or that still
+// serve while they terminate. A condition that is not written means ready, as
+// the EndpointSlice API says.
+func appendSlice(out []model.Endpoint, slice *discoveryv1.EndpointSlice, port uint16) []model.Endpoint {
+	for _, e := range slice.Endpoints {
+		ready := deref(e.Conditions.Ready, true)
+		terminating := deref(e.Conditions.Terminating, false)
+		serving := deref(e.Conditions.Serving, ready)
+		if !ready && !(terminating && serving) {
+			continue
+		}
+		for _, text := range e.Addresses {
+			addr, err := netip.ParseAddr(text)
+			if err != nil {
+				continue // a name: slices of type FQDN have no meaning here
+			}
+			out = append(out, model.Endpoint{Addr: netip.AddrPortFrom(addr.Unmap(), port), Pod: podOf(slice.Namespace, e.TargetRef), Terminating: !ready})
+		}
+	}
+	return out
+}
+
+func appendSubset(out []model.Endpoint, addresses []corev1.EndpointAddress, port uint16) []model.Endpoint {
+	for _, a := range addresses {
+		if addr, err := netip.ParseAddr(a.IP); err == nil {
+			out = append(out, model.Endpoint{Addr: netip.AddrPortFrom(addr.Unmap(), port), Pod: podOf("", a.TargetRef)})
+		}
+	}
+	return out
+}
+
+func podOf(namespace string, ref *corev1.ObjectReference) string {
+	if ref == nil || ref.Kind != "Pod" {
+		return ""
+	}
+	if ref.Namespace != "" {
+		namespace = ref.Namespace
+	}
+	return namespace + "/" + ref.Name
+}
+
+// unique drops the repeats that overlapping slices bring while they change.
+func unique(all []model.Endpoint) []model.Endpoint {
+	slices.SortFunc(all, func(a, b model.Endpoint) int { return a.Addr.Compare(b.Addr) })
+	return slices.CompactFunc(all, func(a, b model.Endpoint) bool { return a.Addr == b.Addr })
+}

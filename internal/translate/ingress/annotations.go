@@ -1,0 +1,296 @@
+package ingress
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+)
+
+// Prefix begins the names of all annotations of ingress-nginx.
+const Prefix = "nginx.ingress.kubernetes.io/"
+
+// Annotation is one annotation that ingress-nginx documents.
+type Annotation struct {
+	// Name is without the prefix.
+	Name  string
+	Group string
+	// Risk is what ingress-nginx calls the risk of letting tenants set it.
+	Risk string
+	// Apply reads the value into the settings of an Ingress. Nil: it is not
+	// honoured.
+	Apply func(*settings, string) error
+	// Guard: it guards something. While it is not honoured, the routes of its
+	// Ingress are closed.
+	Guard bool
+	// Inert lists values with which it does nothing, besides the empty one.
+	Inert []string
+	// Doc says what Windrose does.
+	Doc string
+}
+
+// annotationRow is the short form of rows that are not honoured.
+type annotationRow struct{ name, group, risk string }
+
+// guards are not honoured yet, and guard something.
+var guards = []Annotation{
+	{Name: "allowlist-source-range", Group: "Allowlist", Risk: "Medium"},
+	{Name: "whitelist-source-range", Group: "Allowlist", Risk: "Medium", Doc: "The old name of allowlist-source-range."},
+	{Name: "denylist-source-range", Group: "Denylist", Risk: "Medium"},
+	{Name: "auth-realm", Group: "BasicDigestAuth", Risk: "Medium"},
+	{Name: "auth-secret", Group: "BasicDigestAuth", Risk: "Medium"},
+	{Name: "auth-secret-type", Group: "BasicDigestAuth", Risk: "Low"},
+	{Name: "auth-type", Group: "BasicDigestAuth", Risk: "Low"},
+	{Name: "auth-tls-error-page", Group: "CertificateAuth", Risk: "High"},
+	{Name: "auth-tls-match-cn", Group: "CertificateAuth", Risk: "High"},
+	{Name: "auth-tls-pass-certificate-to-upstream", Group: "CertificateAuth", Risk: "Low", Inert: []string{"false"}},
+	{Name: "auth-tls-secret", Group: "CertificateAuth", Risk: "Medium"},
+	{Name: "auth-tls-verify-client", Group: "CertificateAuth", Risk: "Medium", Inert: []string{"off"}},
+	{Name: "auth-tls-verify-depth", Group: "CertificateAuth", Risk: "Low"},
+	{Name: "enable-global-auth", Group: "EnableGlobalAuth", Risk: "Low", Inert: []string{"false"}},
+	{Name: "auth-always-set-cookie", Group: "ExternalAuth", Risk: "Low", Inert: []string{"false"}},
+	{Name: "auth-cache-duration", Group: "ExternalAuth", Risk: "Medium"},
+	{Name: "auth-cache-key", Group: "ExternalAuth", Risk: "Medium"},
+	{Name: "auth-keepalive", Group: "ExternalAuth", Risk: "Low"},
+	{Name: "auth-keepalive-requests", Group: "ExternalAuth", Risk: "Low"},
+	{Name: "auth-keepalive-share-vars", Group: "ExternalAuth", Risk: "Low", Inert: []string{"false"}},
+	{Name: "auth-keepalive-timeout", Group: "ExternalAuth", Risk: "Low"},
+	{Name: "auth-method", Group: "ExternalAuth", Risk: "Low"},
+	{Name: "auth-proxy-set-headers", Group: "ExternalAuth", Risk: "Medium"},
+	{Name: "auth-request-redirect", Group: "ExternalAuth", Risk: "Medium"},
+	{Name: "auth-response-headers", Group: "ExternalAuth", Risk: "Medium"},
+	{Name: "auth-signin", Group: "ExternalAuth", Risk: "High"},
+	{Name: "auth-signin-redirect-param", Group: "ExternalAuth", Risk: "Medium"},
+	{Name: "auth-snippet", Group: "ExternalAuth", Risk: "Critical"},
+	{Name: "auth-url", Group: "ExternalAuth", Risk: "High"},
+	{Name: "satisfy", Group: "Satisfy", Risk: "Low"},
+	{Name: "enable-modsecurity", Group: "ModSecurity", Risk: "Low", Inert: []string{"false"}},
+	{Name: "enable-owasp-core-rules", Group: "ModSecurity", Risk: "Low", Inert: []string{"false"}},
+	{Name: "modsecurity-snippet", Group: "ModSecurity", Risk: "Critical"},
+	{Name: "modsecurity-transaction-id", Group: "ModSecurity", Risk: "High"},
+	{Name: "limit-allowlist", Group: "RateLimit", Risk: "Low"},
+	{Name: "limit-whitelist", Group: "RateLimit", Risk: "Low", Doc: "The old name of limit-allowlist."},
+	{Name: "limit-burst-multiplier", Group: "RateLimit", Risk: "Low"},
+	{Name: "limit-connections", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
+	{Name: "limit-rate", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
+	{Name: "limit-rate-after", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
+	{Name: "limit-rpm", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
+	{Name: "limit-rps", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
+	{Name: "rate-limit", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}, Doc: "A spelling that ingress-nginx does not know and people write."},
+	{Name: "rate-limit-window", Group: "RateLimit", Risk: "Low", Doc: "A spelling that ingress-nginx does not know and people write."},
+	{Name: "ssl-passthrough", Group: "SSLPassthrough", Risk: "Low", Inert: []string{"false"}, Doc: "The backend is to see the client's own TLS, which is where it authenticates."},
+	{Name: "backend-protocol", Group: "BackendProtocol", Risk: "Low", Inert: []string{"HTTP", "http", "AUTO_HTTP", "auto_http"}, Doc: "HTTP is honoured. With others the connection to the backend would not be the protected one that was asked for."},
+	{Name: "configuration-snippet", Group: "ConfigurationSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny, auth_basic, limit_req or return."},
+	{Name: "server-snippet", Group: "ServerSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny, auth_basic, limit_req or return."},
+	{Name: "stream-snippet", Group: "StreamSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny."},
+}
+
+// unguarded are not honoured yet, and traffic flows without them.
+var unguarded = []annotationRow{
+	{"server-alias", "Aliases", "High"},
+	{"canary-by-cookie", "Canary", "Medium"},
+	{"canary-by-header", "Canary", "Medium"},
+	{"canary-by-header-pattern", "Canary", "Medium"},
+	{"canary-by-header-value", "Canary", "Medium"},
+	{"canary-weight", "Canary", "Low"},
+	{"canary-weight-total", "Canary", "Low"},
+	{"client-body-buffer-size", "ClientBodyBufferSize", "Low"},
+	{"connection-proxy-header", "Connection", "Low"},
+	{"custom-http-errors", "CustomHTTPErrors", "Low"},
+	{"custom-headers", "CustomHeaders", "Medium"},
+	{"default-backend", "DefaultBackend", "Low"},
+	{"disable-proxy-intercept-errors", "DisableProxyInterceptErrors", "Low"},
+	{"fastcgi-index", "FastCGI", "Medium"},
+	{"fastcgi-params-configmap", "FastCGI", "Medium"},
+	{"http2-push-preload", "HTTP2PushPreload", "Low"},
+	{"load-balance", "LoadBalancing", "Low"},
+	{"enable-access-log", "Logs", "Low"},
+	{"enable-rewrite-log", "Logs", "Low"},
+	{"mirror-host", "Mirror", "High"},
+	{"mirror-request-body", "Mirror", "Low"},
+	{"mirror-target", "Mirror", "High"},
+	{"enable-opentelemetry", "Opentelemetry", "Low"},
+	{"opentelemetry-operation-name", "Opentelemetry", "Medium"},
+	{"opentelemetry-trust-incoming-span", "Opentelemetry", "Low"},
+	{"proxy-buffer-size", "Proxy", "Low"},
+	{"proxy-buffering", "Proxy", "Low"},
+	{"proxy-buffers-number", "Proxy", "Low"},
+	{"proxy-busy-buffers-size", "Proxy", "Low"},
+	{"proxy-cookie-domain", "Proxy", "Medium"},
+	{"proxy-cookie-path", "Proxy", "Medium"},
+	{"proxy-http-version", "Proxy", "Low"},
+	{"proxy-max-temp-file-size", "Proxy", "Low"},
+	{"proxy-next-upstream", "Proxy", "Medium"},
+	{"proxy-next-upstream-timeout", "Proxy", "Low"},
+	{"proxy-next-upstream-tries", "Proxy", "Low"},
+	{"proxy-redirect-from", "Proxy", "Medium"},
+	{"proxy-redirect-to", "Proxy", "Medium"},
+	{"proxy-request-buffering", "Proxy", "Low"},
+	{"proxy-ssl-ciphers", "ProxySSL", "Medium"},
+	{"proxy-ssl-name", "ProxySSL", "High"},
+	{"proxy-ssl-protocols", "ProxySSL", "Low"},
+	{"proxy-ssl-secret", "ProxySSL", "Medium"},
+	{"proxy-ssl-server-name", "ProxySSL", "Low"},
+	{"proxy-ssl-verify", "ProxySSL", "Low"},
+	{"proxy-ssl-verify-depth", "ProxySSL", "Low"},
+	{"from-to-www-redirect", "Redirect", "Low"},
+	{"permanent-redirect", "Redirect", "Medium"},
+	{"permanent-redirect-code", "Redirect", "Low"},
+	{"relative-redirects", "Redirect", "Low"},
+	{"temporal-redirect", "Redirect", "Medium"},
+	{"temporal-redirect-code", "Redirect", "Low"},
+	{"app-root", "Rewrite", "Medium"},
+	{"preserve-trailing-slash", "Rewrite", "Medium"},
+	{"ssl-ciphers", "SSLCipher", "Low"},
+	{"ssl-prefer-server-ciphers", "SSLCipher", "Low"},
+	{"service-upstream", "ServiceUpstream", "Low"},
+	{"affinity", "SessionAffinity", "Low"},
+	{"affinity-canary-behavior", "SessionAffinity", "Low"},
+	{"affinity-mode", "SessionAffinity", "Medium"},
+	{"session-cookie-change-on-failure", "SessionAffinity", "Low"},
+	{"session-cookie-conditional-samesite-none", "SessionAffinity", "Low"},
+	{"session-cookie-domain", "SessionAffinity", "Medium"},
+	{"session-cookie-expires", "SessionAffinity", "Medium"},
+	{"session-cookie-max-age", "SessionAffinity", "Medium"},
+	{"session-cookie-name", "SessionAffinity", "Medium"},
+	{"session-cookie-partitioned", "SessionAffinity", "Low"},
+	{"session-cookie-path", "SessionAffinity", "Medium"},
+	{"session-cookie-samesite", "SessionAffinity", "Low"},
+	{"session-cookie-secure", "SessionAffinity", "Low"},
+	{"upstream-hash-by", "UpstreamHashBy", "High"},
+	{"upstream-hash-by-subset", "UpstreamHashBy", "Low"},
+	{"upstream-hash-by-subset-size", "UpstreamHashBy", "Low"},
+	{"upstream-vhost", "UpstreamVhost", "Low"},
+	{"use-port-in-redirects", "UsePortInRedirects", "Low"},
+	{"x-forwarded-prefix", "XForwardedPrefix", "Medium"},
+}
+
+// Annotations returns the table, by group and name.
+func Annotations() []Annotation {
+	all := slices.Concat(honoured, guards)
+	for _, row := range unguarded {
+		all = append(all, Annotation{Name: row.name, Group: row.group, Risk: row.risk})
+	}
+	slices.SortFunc(all, func(a, b Annotation) int {
+		return strings.Compare(a.Group+" "+a.Name, b.Group+" "+b.Name)
+	})
+	return all
+}
+
+// byName indexes the table once.
+var byName = func() map[string]Annotation {
+	index := map[string]Annotation{}
+	for _, a := range Annotations() {
+		index[a.Name] = a
+	}
+	return index
+}()
+
+// guardPrefixes begin names that guard something even if nobody knows them: a
+// misspelled guard must not leave its routes open.
+var guardPrefixes = []string{"auth", "allowlist", "whitelist", "denylist", "blacklist", "blocklist", "deny", "limit", "rate-limit", "global-rate-limit", "satisfy", "modsecurity", "enable-modsecurity", "enable-owasp", "waf"}
+
+// Guards tells whether annotations of a resource guard something that Windrose
+// does not honour yet. It serves the source, which then leaves a tombstone.
+func Guards(kind string, annotations map[string]string) bool {
+	if kind != "Ingress" {
+		return false
+	}
+	for key, value := range annotations {
+		if name, ours := strings.CutPrefix(key, Prefix); ours && lookup(name).guards(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookup returns the row for a name; for an unknown one it makes one up.
+func lookup(name string) Annotation {
+	if row, known := byName[name]; known {
+		return row
+	}
+	row := Annotation{Name: name}
+	for _, prefix := range guardPrefixes {
+		row.Guard = row.Guard || strings.HasPrefix(name, prefix)
+	}
+	return row
+}
+
+func (a Annotation) inert(value string) bool {
+	return strings.TrimSpace(value) == "" || slices.Contains(a.Inert, strings.TrimSpace(value))
+}
+
+// guards tells whether the annotation, with this value, guards something that
+// is not honoured.
+func (a Annotation) guards(value string) bool {
+	if !a.Guard || a.Apply != nil || a.inert(value) {
+		return false
+	}
+	if strings.HasSuffix(a.Name, "-snippet") && a.Group != "ExternalAuth" && a.Group != "ModSecurity" {
+		return snippetGuards(value)
+	}
+	return true
+}
+
+// guardDirectives are the nginx directives that refuse, limit or check.
+var guardDirectives = []string{"deny", "allow", "auth_", "satisfy", "limit_", "return", "modsecurity", "internal", "valid_referers", "secure_link", "ssl_verify", "ssl_client", "access_by_lua", "if"}
+
+func snippetGuards(text string) bool {
+	words := strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" \t\r\n;{}()", c) })
+	return slices.ContainsFunc(words, func(word string) bool {
+		return slices.ContainsFunc(guardDirectives, func(d string) bool {
+			return word == d || strings.HasSuffix(d, "_") && strings.HasPrefix(word, d) || len(d) > 6 && strings.HasPrefix(word, d)
+		})
+	})
+}
+
+// read reads all annotations of an Ingress.
+func read(object *source.Object[networkingv1.Ingress], opts Options) (settings, []reason.Report) {
+	s := defaultSettings()
+	var reports []reason.Report
+	for _, key := range slices.Sorted(maps.Keys(object.Value.Annotations)) {
+		name, ours := strings.CutPrefix(key, Prefix)
+		if !ours {
+			continue
+		}
+		at := object.At("metadata.annotations[" + key + "]")
+		if report := s.take(lookup(name), object.Value.Annotations[key], opts); report != nil {
+			report.Origin = at
+			reports = append(reports, *report)
+		}
+	}
+	return s, reports
+}
+
+// take reads one annotation into s. It returns what is to be reported, but for
+// the origin.
+func (s *settings) take(a Annotation, value string, opts Options) *reason.Report {
+	report := func(code reason.Code, format string, args ...any) *reason.Report {
+		r := reason.New(code, reason.Origin{}, fmt.Sprintf(format, args...))
+		return &r
+	}
+	switch {
+	case a.Apply != nil:
+		if err := a.Apply(s, strings.TrimSpace(value)); err != nil {
+			r := report(reason.AnnotationInvalid, "%q cannot be understood: %v", value, err)
+			r.Fix = "write " + err.Error()
+			return r
+		}
+		return nil
+	case a.inert(value):
+		return nil
+	case a.guards(value) && opts.IgnoreGuards:
+		return report(reason.GuardIgnored, "%s guards its routes, is not honoured yet, and is ignored as --ignore-guards says", a.Name)
+	case a.guards(value):
+		s.closedBy = a.Name
+		return report(reason.GuardClosed, "%s guards its routes and is not honoured yet, so they answer 503", a.Name)
+	case a.Group == "":
+		return report(reason.NotHonoured, "%s is no annotation of ingress-nginx; it has no effect", a.Name)
+	}
+	return report(reason.NotHonoured, "%s is not honoured yet; traffic flows without it", a.Name)
+}

@@ -1,0 +1,170 @@
+package ingress
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/backend"
+)
+
+// Options are what the user of the translation chooses.
+type Options struct {
+	// Class narrows to the Ingresses of one class; empty serves every class.
+	Class string
+	// IgnoreGuards opens routes that are guarded by something that is not
+	// honoured.
+	IgnoreGuards bool
+}
+
+// Dialect is the name of this dialect's blocks.
+const Dialect = "ingress"
+
+// Result is what the Ingresses of a Set ask for.
+type Result struct {
+	// Blocks holds one block for each host, keyed by its name.
+	Blocks map[string]model.Block
+	// Certificates are those that hosts ask for, in order of host.
+	Certificates []Certificate
+	// Refs are the Service ports that the blocks forward to, with repeats.
+	Refs    []backend.Ref
+	Origins map[string]reason.Origin
+	Reports []reason.Report
+}
+
+// Certificate is a host's wish for a certificate.
+type Certificate struct {
+	// Host is a name, a wildcard, or * for any.
+	Host   string
+	Secret source.Name
+	Origin reason.Origin
+}
+
+// Translate translates all Ingresses of a Set.
+func Translate(set *source.Set, opts Options) Result {
+	t := &translation{
+		set: set, opts: opts, hosts: map[string]*host{}, tls: map[string]Certificate{},
+		closedNamespaces: map[string]reason.Origin{},
+		out:              Result{Blocks: map[string]model.Block{}, Origins: map[string]reason.Origin{}},
+	}
+	served := t.served()
+	for _, in := range served {
+		t.collectTLS(in)
+	}
+	for _, in := range served {
+		t.collectRules(in)
+	}
+	t.shareDefault()
+	for _, name := range sortedKeys(t.hosts) {
+		t.out.Blocks[name] = t.block(name, t.hosts[name])
+	}
+	for _, name := range sortedKeys(t.tls) {
+		t.out.Certificates = append(t.out.Certificates, t.tls[name])
+	}
+	return t.out
+}
+
+// translation is the state of one Translate.
+type translation struct {
+	set   *source.Set
+	opts  Options
+	hosts map[string]*host
+	tls   map[string]Certificate
+	// closedNamespaces are those in which a tombstone cannot say what it
+	// guarded.
+	closedNamespaces map[string]reason.Origin
+	out              Result
+}
+
+// ingress is one Ingress with its settings.
+type ingress struct {
+	object *source.Object[networkingv1.Ingress]
+	settings
+}
+
+// host gathers the rules for one host name.
+type host struct {
+	rules   []rule
+	byMatch map[model.PathMatch]rule
+	// standard is the default backend.
+	standard *rule
+	regex    bool
+}
+
+// rule is one path of one Ingress.
+type rule struct {
+	ingress
+	id    string
+	path  model.PathMatch
+	at    reason.Origin
+	ref   *backend.Ref
+	lost  *backend.Problem // why there is no ref
+	tight bool             // the Ingress asked for expressions itself
+}
+
+func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {
+	t.out.Reports = append(t.out.Reports, reason.New(code, at, fmt.Sprintf(format, args...)))
+}
+
+// served lists the Ingresses to be served, oldest first, with their settings.
+// Objects from files have no age, so that their names decide.
+func (t *translation) served() []ingress {
+	classes, reports := newClasses(t.set, t.opts.Class)
+	t.out.Reports = append(t.out.Reports, reports...)
+	var out []ingress
+	for object := range t.set.Ingresses.All() {
+		ok, report := classes.serves(object)
+		if report != nil {
+			t.out.Reports = append(t.out.Reports, *report)
+		}
+		if !ok {
+			continue
+		}
+		in := ingress{object: object}
+		in.settings, reports = read(object, t.opts)
+		t.out.Reports = append(t.out.Reports, reports...)
+		if t.setAside(&in) {
+			continue
+		}
+		out = append(out, in)
+	}
+	slices.SortStableFunc(out, func(a, b ingress) int {
+		return cmp.Or(a.object.Value.CreationTimestamp.Compare(b.object.Value.CreationTimestamp.Time),
+			a.object.Name().Compare(b.object.Name()))
+	})
+	return out
+}
+
+// setAside tells whether an Ingress has no rules to give. A tombstone closes
+// what it names, or, when it names nothing any more, its namespace.
+func (t *translation) setAside(in *ingress) bool {
+	if in.canary {
+		t.report(reason.CanarySetAside, in.object.At("metadata.annotations["+Prefix+"canary]"), "this Ingress is set aside")
+		return true
+	}
+	if in.object.State != source.Tombstone {
+		return false
+	}
+	in.closedBy = "a broken resource"
+	spec := in.object.Value.Spec
+	if len(spec.Rules) == 0 && spec.DefaultBackend == nil {
+		t.closedNamespaces[in.object.Origin.Namespace] = in.object.Origin
+		t.report(reason.GuardClosed, in.object.Origin, "what it guarded cannot be read any more, so all Ingresses of namespace %s answer 503", in.object.Origin.Namespace)
+		return true
+	}
+	return false
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,111 @@
+package translate
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/ingress"
+)
+
+var update = flag.Bool("update", false, "write what the translation gives into the cases")
+
+// TestCases translates the YAML of each case and holds the model's text form
+// and the Reports against what stands in it. A case's comment may give
+// options, a line each: class NAME, ignore-guards.
+func TestCases(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { runCase(t, file) })
+	}
+}
+
+func runCase(t *testing.T, file string) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	want := map[string]string{"want.model": "", "want.reports": ""}
+	for _, f := range archive.Files {
+		if _, expected := want[f.Name]; expected {
+			want[f.Name] = string(f.Data)
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: ingress.Guards}).Load()
+	snapshot, reports := Build(set, optionsOf(string(archive.Comment)))
+	if err := model.Validate(&snapshot.Parts); err != nil {
+		t.Errorf("the snapshot is not valid: %v", err)
+	}
+	got := map[string]string{"want.model": model.Format(snapshot), "want.reports": ""}
+	for _, r := range reports {
+		got["want.reports"] += strings.ReplaceAll(r.String(), dir+"/", "") + "\n"
+	}
+	if *update {
+		writeCase(t, file, archive, got)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if diff := cmp.Diff(want[name], got[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func optionsOf(comment string) Options {
+	var opts Options
+	for line := range strings.Lines(comment) {
+		switch words := strings.Fields(line); {
+		case len(words) == 2 && words[0] == "class":
+			opts.Ingress.Class = words[1]
+		case len(words) == 1 && words[0] == "ignore-guards":
+			opts.Ingress.IgnoreGuards = true
+		}
+	}
+	return opts
+}
+
+func writeCase(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {
+	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { _, want := got[f.Name]; return want })
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(got[name])})
+	}
+	if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEveryRuleHasAnOrigin: what explain and the log name must be known.
+func TestEveryRuleHasAnOrigin(t *testing.T) {
+	set := source.NewLoader(source.Config{Dirs: []string{"../../examples/shop"}, Guards: ingress.Guards}).Load()
+	snapshot, _ := Build(set, Options{})
+	for _, h := range snapshot.Config.Hosts {
+		for _, b := range h.Blocks {
+			for _, r := range b.Rules {
+				if o := snapshot.Origins[r.ID]; o.File == "" || o.Line == 0 || o.Field == "" {
+					t.Errorf("rule %s comes from %+v", r.ID, o)
+				}
+			}
+		}
+	}
+	if slices.ContainsFunc(set.Reports, func(r reason.Report) bool { return r.Severity == reason.Error }) {
+		t.Errorf("%v", set.Reports)
+	}
+}
