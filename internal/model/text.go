@@ -77,6 +77,18 @@ var (
 	balanceNames  = []string{RoundRobin: "round-robin", LeastRequest: "least-request"}
 )
 
+// MarshalText writes the protocol as its word.
+func (p Protocol) MarshalText() ([]byte, error) { return []byte(protocolNames[p]), nil }
+
+// MarshalText writes the order as its word.
+func (o Order) MarshalText() ([]byte, error) { return []byte(orderNames[o]), nil }
+
+// MarshalText writes the kind as its word.
+func (k PathKind) MarshalText() ([]byte, error) { return []byte(pathNames[k]), nil }
+
+// MarshalText writes the policy as its word.
+func (b Balance) MarshalText() ([]byte, error) { return []byte(balanceNames[b]), nil }
+
 type textWriter struct{ b strings.Builder }
 
 // line writes words, leaving out empty options (see option); an empty word

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -148,6 +149,9 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 		return nil, ErrClosed
 	}
 	old := p.live.Load()
+	if p.serves(old.gen, s) {
+		return nil, nil
+	}
 	gen, reports, err := p.compiler.Compile(s, old.gen)
 	if err != nil {
 		return nil, fmt.Errorf("compile snapshot %s: %w", s.Root, err)
@@ -170,6 +174,17 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)
 	})
 	return reports, nil
+}
+
+// serves tells whether s is what gen serves already, on listeners that are all
+// open.
+func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
+	for _, l := range s.Config.Listeners {
+		if p.listeners[l.Port] == nil {
+			return false
+		}
+	}
+	return gen.Number > 0 && gen.Snapshot.Root == s.Root && maps.Equal(gen.Snapshot.Origins, s.Origins)
 }
 
 func (p *Proxy) forgetAllBut(gen *exchange.Generation) {

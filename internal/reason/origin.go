@@ -10,14 +10,14 @@ import (
 // line, and which field within the object. Every part may be empty; an Origin
 // without File comes from an API server.
 type Origin struct {
-	Kind      string `cbor:"1,keyasint,omitempty"`
-	Namespace string `cbor:"2,keyasint,omitempty"`
-	Name      string `cbor:"3,keyasint,omitempty"`
-	File      string `cbor:"4,keyasint,omitempty"`
+	Kind      string `cbor:"1,keyasint,omitempty" json:"kind,omitempty"`
+	Namespace string `cbor:"2,keyasint,omitempty" json:"namespace,omitempty"`
+	Name      string `cbor:"3,keyasint,omitempty" json:"name,omitempty"`
+	File      string `cbor:"4,keyasint,omitempty" json:"file,omitempty"`
 	// Line counts from 1; 0 is unknown.
-	Line int `cbor:"5,keyasint,omitempty"`
+	Line int `cbor:"5,keyasint,omitempty" json:"line,omitempty"`
 	// Field is a path within the object: spec.rules[0].http.paths[1].path.
-	Field string `cbor:"6,keyasint,omitempty"`
+	Field string `cbor:"6,keyasint,omitempty" json:"field,omitempty"`
 }
 
 // Object names the object alone: "Ingress shop/web", or "" if there is none.

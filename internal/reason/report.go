@@ -27,12 +27,12 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 // Report is a value that says what is wrong or lost in a user's resource.
 // Reports are collected and sorted; they never stop a build.
 type Report struct {
-	Origin   Origin
-	Code     Code
-	Severity Severity
-	Message  string
+	Origin   Origin   `json:"origin"`
+	Code     Code     `json:"code"`
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"`
 	// Fix is the next step for the user.
-	Fix string
+	Fix string `json:"fix,omitempty"`
 }
 
 // New makes a Report with the severity and the fix that the table gives for

@@ -180,6 +180,18 @@ func (h *Host) addSecrets(set, out *source.Set, plan *plan) {
 	plan.reports = append(plan.reports, reports...)
 }
 
+// WithCertificates returns set with the TLS Secrets that Reconcile would add,
+// and the Reports about them, and starts nothing.
+func (h *Host) WithCertificates(set *source.Set) *source.Set {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := *set
+	var made plan
+	h.addSecrets(set, &out, &made)
+	out.Reports = sortedReports(set.Reports, made.reports)
+	return &out
+}
+
 func sortedReports(parts ...[]reason.Report) []reason.Report {
 	return reason.Sorted(slices.Concat(parts...))
 }

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -104,7 +105,7 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 		index[service.ID] = i
 	}
 	var reports []reason.Report
-	if old != nil && old.Snapshot.ConfigHash == s.ConfigHash && sameOrigins(old.Snapshot, s) {
+	if old != nil && old.Snapshot.ConfigHash == s.ConfigHash && maps.Equal(old.Snapshot.Origins, s.Origins) {
 		g.table, g.Routes = old.table, old.Routes
 	} else {
 		var err error
@@ -120,20 +121,6 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 	}
 	g.Clusters = c.clusters(s, index)
 	return g, reports, nil
-}
-
-// sameOrigins tells whether rules may keep the origins that they were compiled
-// with: these are shown in logs, and must not grow stale.
-func sameOrigins(a, b *model.Snapshot) bool {
-	if len(a.Origins) != len(b.Origins) {
-		return false
-	}
-	for id, origin := range a.Origins {
-		if b.Origins[id] != origin {
-			return false
-		}
-	}
-	return true
 }
 
 func (c *Compiler) clusters(s *model.Snapshot, index map[string]int) []*Cluster {

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"windrose.dev/windrose/internal/model"
+)
+
+// maxEntryPoints bounds the table; a directory may have thousands of rules.
+const maxEntryPoints = 50
+
+// writeEntryPoints prints where the rules of a Snapshot are reached: URL, what
+// answers, and where the rule was written.
+func writeEntryPoints(out io.Writer, s *model.Snapshot, addr func(port uint16) net.Addr) {
+	endpoints := map[string]int{}
+	for _, e := range s.Endpoints {
+		endpoints[e.Service] = len(e.Endpoints)
+	}
+	secure := map[uint16]bool{}
+	for _, l := range s.Config.Listeners {
+		secure[l.Port] = l.Protocol == model.HTTPS
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "ENTRY POINT\tANSWERED BY\tWRITTEN AT")
+	rows := 0
+	for _, h := range s.Config.Hosts {
+		for _, b := range h.Blocks {
+			for i := range b.Rules {
+				if rows++; rows <= maxEntryPoints {
+					r := &b.Rules[i]
+					fmt.Fprintf(w, "%s\t%s\t%s\n", urlOf(h, r, secure, addr), answerOf(r, endpoints), s.Origins[r.ID].Place())
+				}
+			}
+		}
+	}
+	w.Flush()
+	if rows > maxEntryPoints {
+		fmt.Fprintf(out, "… and %d more; windrose translate --to model lists them all\n", rows-maxEntryPoints)
+	}
+}
+
+// urlOf is the URL of a rule on the first listener that does not redirect it.
+func urlOf(h model.Host, r *model.Rule, secure map[uint16]bool, addr func(uint16) net.Addr) string {
+	port := h.Ports[0]
+	if r.TLSRedirect != nil {
+		if i := slices.IndexFunc(h.Ports, func(p uint16) bool { return secure[p] }); i >= 0 {
+			port = h.Ports[i]
+		}
+	}
+	scheme, standard := "http", "80"
+	if secure[port] {
+		scheme, standard = "https", "443"
+	}
+	host, shown := h.Name, strconv.Itoa(int(port))
+	if a, ok := addr(port).(*net.TCPAddr); ok {
+		shown = strconv.Itoa(a.Port)
+		if host == "*" {
+			host = a.IP.String()
+		}
+	}
+	if shown != standard {
+		host = net.JoinHostPort(host, shown)
+	}
+	return scheme + "://" + host + pathOf(r.Path)
+}
+
+func pathOf(p model.PathMatch) string {
+	switch p.Kind {
+	case model.ExactPath:
+		return p.Value
+	case model.RegexPath:
+		return " " + p.Value
+	}
+	return strings.TrimSuffix(p.Value, "/") + "/…"
+}
+
+func answerOf(r *model.Rule, endpoints map[string]int) string {
+	if r.Respond != nil {
+		return fmt.Sprintf("%d %s: %s", r.Respond.Status, r.Respond.Outcome, r.Respond.Why)
+	}
+	var parts []string
+	for _, b := range r.Forward.Backends {
+		n := endpoints[b.Service]
+		parts = append(parts, fmt.Sprintf("%s, %d %s", b.Service, n, map[bool]string{true: "endpoint", false: "endpoints"}[n == 1]))
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"windrose.dev/windrose/internal/control"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/admin"
+	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/serve"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/standalone"
+	"windrose.dev/windrose/internal/translate"
+	"windrose.dev/windrose/internal/translate/ingress"
+)
+
+const runLong = `Serve a directory of resources on this machine: no cluster, no root.
+
+Every Pod, Deployment and StatefulSet in it becomes loopback pods, which run the
+built-in echo application or the program in annotation windrose.dev/command.
+Port 80 is published at 127.0.0.1:8080, 443 at 127.0.0.1:8443, others as they
+are. Changes of files are live as soon as they are saved.`
+
+// runFlags are the flags as they were written.
+type runFlags struct {
+	publish      serve.Publish
+	admin        string
+	class        string
+	ignoreGuards bool
+	log          string
+	trusted      serve.Prefixes
+	stateDir     string
+	limits       proxy.Limits
+	grace, wait  time.Duration
+}
+
+func runCommand() *cobra.Command {
+	flags := runFlags{publish: serve.Publish{}, limits: proxy.DefaultLimits()}
+	cmd := &cobra.Command{
+		Use: "run DIR...", Short: "serve a directory of resources on this machine",
+		Long: runLong, Example: "  windrose run examples/shop",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runDirectories(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, &flags)
+		},
+	}
+	f := cmd.Flags()
+	f.Var(flags.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT, may be repeated")
+	f.StringVar(&flags.admin, "admin", "127.0.0.1:15000", "address of the admin API, with /metrics, /ready and /config")
+	f.StringVar(&flags.log, "log", "compact", "access log on standard output: compact, json or off")
+	f.Var(&flags.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
+	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
+	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
+	f.DurationVar(&flags.wait, "drain-wait", 10*time.Second, "how long to wait for exchanges to end after that")
+	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	for _, s := range flags.limits.Settings() {
+		switch v := s.Value.(type) {
+		case *int:
+			f.IntVar(v, s.Flag, *v, s.Doc)
+		case *int64:
+			f.Int64Var(v, s.Flag, *v, s.Doc)
+		case *time.Duration:
+			f.DurationVar(v, s.Flag, *v, s.Doc)
+		}
+	}
+	return cmd
+}
+
+// address is where a listener's port is published.
+func (f *runFlags) address(port uint16) string {
+	if address, published := f.publish[port]; published {
+		return address
+	}
+	published := map[uint16]uint16{80: 8080, 443: 8443}[port]
+	if published == 0 {
+		published = port
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(published)))
+}
+
+// runner is one `windrose run`.
+type runner struct {
+	flags   *runFlags
+	out     io.Writer
+	errOut  io.Writer
+	loader  *source.Loader
+	host    *standalone.Host
+	proxy   *proxy.Proxy
+	metrics *observe.Metrics
+	log     *observe.Log
+	loop    *control.Loop
+	told    map[reason.Report]bool // what was printed and still stands
+}
+
+func runDirectories(ctx context.Context, out, errOut io.Writer, dirs []string, flags *runFlags) error {
+	proxy.LimitMemory()
+	r, err := newRunner(out, errOut, dirs, flags)
+	if err != nil {
+		return err
+	}
+	adminAPI, err := net.Listen("tcp", flags.admin)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with --admin", err)
+	}
+	defer adminAPI.Close()
+	return r.run(ctx, adminAPI)
+}
+
+func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, error) {
+	format, err := observe.ParseLogFormat(flags.log)
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{flags: flags, out: out, errOut: errOut, metrics: observe.NewMetrics(0), told: map[reason.Report]bool{}}
+	r.loader = source.NewLoader(source.Config{Dirs: dirs, Guards: ingress.Guards})
+	if err := r.loader.Check(); err != nil {
+		return nil, err
+	}
+	r.log = observe.NewLog(out, format, r.metrics.Dropped)
+	r.host = standalone.New(standalone.Config{Output: out, StateDir: flags.stateDir})
+	r.proxy, err = proxy.New(proxy.Config{
+		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted,
+		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.loop = control.New(control.Config{
+		Read:    func() *source.Set { return r.host.Reconcile(r.loader.Load()) },
+		Options: translate.Options{Ingress: ingress.Options{Class: flags.class, IgnoreGuards: flags.ignoreGuards}},
+		Apply:   r.proxy.Apply,
+		Built:   r.built,
+	})
+	return r, nil
+}
+
+// run serves until ctx ends and everything has drained: first the proxy, then
+// the pods behind it, then the log.
+func (r *runner) run(ctx context.Context, adminAPI net.Listener) error {
+	pods, endPods := context.WithCancel(context.WithoutCancel(ctx))
+	rest, endRest := context.WithCancel(context.WithoutCancel(ctx))
+	var behind, helpers sync.WaitGroup
+	var hostErr error
+	behind.Go(func() { hostErr = r.host.Run(pods) })
+	helpers.Go(func() { r.log.Run(rest) })
+	helpers.Go(func() { admin.Serve(rest, adminAPI, admin.All(r.metrics, r.proxy)) })
+	err := r.serve(ctx)
+	endPods()
+	behind.Wait()
+	endRest()
+	helpers.Wait()
+	return errors.Join(err, hostErr)
+}
+
+func (r *runner) serve(ctx context.Context) error {
+	first := r.loop.Build()
+	if err := r.startError(first); err != nil {
+		return err
+	}
+	writeEntryPoints(r.out, first.Snapshot, r.proxy.Addr)
+	if ca := r.host.CAPEM(); r.flags.stateDir != "" && ca != nil {
+		fmt.Fprintf(r.out, "certificates are signed by %s\n", r.flags.stateDir+string(os.PathSeparator)+"ca.crt")
+	}
+	fmt.Fprintln(r.out, "ready")
+	inner, cancel := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	helpers.Go(func() { r.loop.Run(inner) })
+	helpers.Go(func() { r.watchPods(inner) })
+	var watchErr error
+	helpers.Go(func() {
+		if watchErr = r.loader.Watch(inner, r.loop.Dirty); watchErr != nil {
+			fmt.Fprintf(r.errOut, "windrose: changes of files are not seen any more: %v\n", watchErr)
+		}
+	})
+	cut, err := r.proxy.Run(ctx)
+	cancel()
+	helpers.Wait()
+	if cut > 0 {
+		fmt.Fprintf(r.errOut, "windrose: cut %d connections that did not end in time\n", cut)
+	}
+	return err
+}
+
+// startError tells why there is no point in starting.
+func (r *runner) startError(first control.Result) error {
+	if first.Err != nil {
+		return first.Err
+	}
+	for _, report := range first.Reports {
+		if report.Code == reason.ListenFailed {
+			return errors.New(report.Message + "; " + report.Fix)
+		}
+	}
+	if len(first.Snapshot.Config.Listeners) == 0 {
+		nothing := reason.New(reason.NothingToServe, reason.Origin{}, "no resource in these directories asks for a route")
+		return fmt.Errorf("nothing to serve: %s", nothing.Fix)
+	}
+	return nil
+}
+
+func (r *runner) watchPods(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.host.Changed():
+			r.loop.Dirty()
+		}
+	}
+}
+
+// built is told of each build: it says what is new among the Reports.
+func (r *runner) built(result control.Result) {
+	standing := make(map[reason.Report]bool, len(result.Reports))
+	for _, report := range result.Reports {
+		if standing[report] = true; !r.told[report] {
+			fmt.Fprintln(r.errOut, report)
+		}
+	}
+	r.told = standing
+	if result.Err != nil {
+		fmt.Fprintf(r.errOut, "windrose: kept what was live: %v\n", result.Err)
+	}
+	if !result.Since.IsZero() {
+		r.metrics.SaveToLive.Observe(0, time.Since(result.Since))
+	}
+	r.metrics.SetState(func(s *observe.State) { s.Reports, s.Ready = result.Reports, true })
+}
