@@ -63,8 +63,9 @@ type Proxy struct {
 	draining atomic.Bool
 	stopping atomic.Bool // idle connections are closed
 
-	mu        sync.Mutex // guards Apply, listeners and closed
+	mu        sync.Mutex // guards Apply and what follows
 	listeners map[uint16]*listener
+	reports   []reason.Report // of the live Generation
 	closed    bool
 }
 
@@ -150,7 +151,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	}
 	old := p.live.Load()
 	if p.serves(old.gen, s) {
-		return nil, nil
+		return p.reports, nil
 	}
 	gen, reports, err := p.compiler.Compile(s, old.gen)
 	if err != nil {
@@ -162,6 +163,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	reports = append(reports, more...)
 	opened, more := p.openListeners(s)
 	reports = append(reports, more...)
+	p.reports = reports
 	p.live.Store(next)
 	for _, l := range opened {
 		p.serving.Go(l.accept)
