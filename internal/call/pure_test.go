@@ -196,8 +196,10 @@ func TestTicketsKeepTheRate(t *testing.T) {
 
 func TestWriteText(t *testing.T) {
 	one := newTally()
-	one.add(&Answer{Proto: "HTTP/1.1", Status: 302, StatusText: "302 Found", Header: http.Header{"Location": {"/next"}, "X-A": {"1", "2"}},
-		Body: []byte("moved"), Size: 9}, nil, 1500*time.Microsecond)
+	one.add(&Answer{
+		Proto: "HTTP/1.1", Status: 302, StatusText: "302 Found", Header: http.Header{"Location": {"/next"}, "X-A": {"1", "2"}},
+		Body: []byte("moved"), Size: 9,
+	}, nil, 1500*time.Microsecond)
 	many := newTally()
 	for range 3 {
 		many.add(answerOf(200, `{"pod":"web-1"}`), nil, time.Millisecond)

@@ -73,8 +73,11 @@ func TestRequestAsSent(t *testing.T) {
 		want   string
 	}{
 		{"plain", Config{URL: address + "/a%2Fb/../c?x=1"}, "GET /a%2Fb/../c?x=1 " + address + " [][]windrose-call "},
-		{"header", Config{URL: server.URL, Header: http.Header{"X-A": {"1", "2"}, "Host": {"shop.example"}, "User-Agent": {"me"}}},
-			"GET / shop.example [1 2][]me "},
+		{
+			"header",
+			Config{URL: server.URL, Header: http.Header{"X-A": {"1", "2"}, "Host": {"shop.example"}, "User-Agent": {"me"}}},
+			"GET / shop.example [1 2][]me ",
+		},
 		{"body", Config{URL: server.URL, Body: []byte("hello")}, "POST / " + address + " [][]windrose-call hello"},
 		{"method", Config{URL: server.URL, Method: "PURGE", Body: []byte("hello")}, "PURGE / " + address + " [][]windrose-call hello"},
 		{"user", Config{URL: "http://u:p@" + address}, "GET / " + address + " [][Basic dTpw]windrose-call "},
@@ -92,7 +95,7 @@ func TestRequestAsSent(t *testing.T) {
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
-	server := httptest.NewServer(http.RedirectHandler("/loop", 302))
+	server := httptest.NewServer(http.RedirectHandler("/loop", http.StatusFound))
 	defer server.Close()
 	result := run(t, Config{URL: server.URL})
 	if result.ByStatus["302"] != 1 || result.First.Header.Get("Location") != "/loop" {

@@ -25,18 +25,26 @@ func sample() Parts {
 			Hosts: []Host{
 				{Name: "shop.example.com", Ports: []uint16{80, 443}, Blocks: []Block{{
 					Dialect: "ingress", MergeSlashes: true, Rules: []Rule{
-						{ID: "ingress/shop/web/0/0", Path: PathMatch{ExactPath, "/cart"}, MaxBody: 1 << 20,
+						{
+							ID: "ingress/shop/web/0/0", Path: PathMatch{ExactPath, "/cart"}, MaxBody: 1 << 20,
 							TLSRedirect: &TLSRedirect{308, 443, []string{"/.well-known/acme-challenge"}},
-							Forward:     &Forward{Backends: []Backend{{"shop/cart:80", 1}}, ReadTimeout: 90 * time.Second}},
-						{ID: "ingress/shop/web/0/1", Path: PathMatch{PrefixPath, "/"},
+							Forward:     &Forward{Backends: []Backend{{"shop/cart:80", 1}}, ReadTimeout: 90 * time.Second},
+						},
+						{
+							ID: "ingress/shop/web/0/1", Path: PathMatch{PrefixPath, "/"},
 							CORS:    &CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5},
-							Forward: &Forward{Backends: []Backend{{"shop/cart:80", 9}, {"shop/front:http", 1}}}},
-					}}, {Dialect: "later", Order: FirstMatch, Rules: []Rule{
-					{ID: "x", Path: PathMatch{RegexPath, "(?i)^/a b"}, Rewrite: &Rewrite{`^/a b(.*)`, "/$1"},
-						Respond: &Respond{503, reason.Closed, `annotation "auth-url" is not honoured`}},
+							Forward: &Forward{Backends: []Backend{{"shop/cart:80", 9}, {"shop/front:http", 1}}},
+						},
+					},
+				}, {Dialect: "later", Order: FirstMatch, Rules: []Rule{
+					{
+						ID: "x", Path: PathMatch{RegexPath, "(?i)^/a b"}, Rewrite: &Rewrite{`^/a b(.*)`, "/$1"},
+						Respond: &Respond{503, reason.Closed, `annotation "auth-url" is not honoured`},
+					},
 				}}}},
 				{Name: "*", Ports: []uint16{80}, Blocks: []Block{{Dialect: "ingress", Rules: []Rule{
-					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{"shop/front:http", 1}}}}}}}},
+					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{"shop/front:http", 1}}}},
+				}}}},
 			},
 			Services: []Service{{ID: "shop/front:http", Balance: LeastRequest}, {ID: "shop/cart:80"}},
 		},
@@ -44,7 +52,8 @@ func sample() Parts {
 			{Service: "shop/front:http"},
 			{Service: "shop/cart:80", Endpoints: []Endpoint{
 				{Addr: netip.MustParseAddrPort("[::1]:81"), Terminating: true},
-				{Addr: netip.MustParseAddrPort("127.0.0.1:81"), Pod: "shop/cart-1"}}},
+				{Addr: netip.MustParseAddrPort("127.0.0.1:81"), Pod: "shop/cart-1"},
+			}},
 		},
 		Secrets: []Secret{{Name: "shop/wild", Digest: "0a"}, {Name: "shop/tls", Digest: "0b"}},
 		Origins: map[string]reason.Origin{"x": {Kind: "Ingress", Namespace: "shop", Name: "x", File: "a b.yaml", Line: 3, Field: "spec"}},

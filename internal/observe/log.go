@@ -112,7 +112,7 @@ func (l *Log) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			spare = l.flush(spare)
+			l.flush(spare)
 			return ctx.Err()
 		case <-l.wake:
 			timer.Reset(logHold)

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+//lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
+
 func checkService(c *checker, s *corev1.Service) {
 	spec := field.NewPath("spec")
 	c.oneOf(spec.Child("type"), string(s.Spec.Type), "ClusterIP", "NodePort", "LoadBalancer", "ExternalName")

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
+//lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
+
 // The defaults below are those of an API server, as far as somebody here reads
 // them. One is left out on purpose: conditions.ready of an endpoint may stay
 // nil, which its readers are to take as true.

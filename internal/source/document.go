@@ -220,8 +220,10 @@ func wrongVersion(o *decoded, h header) problem {
 	if h.APIVersion == "" {
 		message = "apiVersion is required"
 	}
-	return problem{code: reason.InvalidValue, field: "apiVersion", line: cmp.Or(o.lines.Of("apiVersion"), o.line),
-		message: message, fix: "write apiVersion: " + o.kind.version}
+	return problem{
+		code: reason.InvalidValue, field: "apiVersion", line: cmp.Or(o.lines.Of("apiVersion"), o.line),
+		message: message, fix: "write apiVersion: " + o.kind.version,
+	}
 }
 
 // isList tells whether the object is a v1 List or a typed list of a known kind.

@@ -14,6 +14,8 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
+//lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
+
 // kind is one row of the table of kinds: all that the rest of the package
 // needs to know of a kind, without its Go type.
 type kind struct {

@@ -78,8 +78,10 @@ func (d *decoder) duplicateKey(first pair, line int, of shape) {
 	if of == shapeStruct {
 		field = strings.TrimPrefix(d.path()+"."+key, ".")
 	}
-	d.failAt(problem{code: reason.DuplicateKey, field: field, line: line, other: first.line,
-		message: fmt.Sprintf("the key %q stands here and", key)})
+	d.failAt(problem{
+		code: reason.DuplicateKey, field: field, line: line, other: first.line,
+		message: fmt.Sprintf("the key %q stands here and", key),
+	})
 }
 
 // merge adds the pairs of the mapping, or list of mappings, that a merge key

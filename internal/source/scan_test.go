@@ -60,26 +60,32 @@ func TestScanKeepsWhatCannotBeRead(t *testing.T) {
 		reports []string
 	}{
 		{"all is well", func() {}, "ConfigMap default/a conf/a/b/a.yaml:1 current\nConfigMap default/l conf/l.yaml:1 current\n", nil},
-		{"a link dangles", func() { must(t, os.Remove("target")) },
+		{
+			"a link dangles", func() { must(t, os.Remove("target")) },
 			"ConfigMap default/a conf/a/b/a.yaml:1 current\nConfigMap default/l conf/l.yaml:1 stale\n",
 			[]string{
 				"conf/l.yaml: error Unreadable: no such file or directory",
 				"conf/l.yaml: warning KeptLastGood: ConfigMap default/l: the last good version stays in force",
-			}},
-		{"the root is gone", func() { must(t, os.Rename("conf", "gone")) },
+			},
+		},
+		{
+			"the root is gone", func() { must(t, os.Rename("conf", "gone")) },
 			"ConfigMap default/a conf/a/b/a.yaml:1 stale\nConfigMap default/l conf/l.yaml:1 stale\n",
 			[]string{
 				"conf: error Unreadable: no such file or directory",
 				"conf/a/b/a.yaml: warning KeptLastGood: ConfigMap default/a: the last good version stays in force",
 				"conf/l.yaml: warning KeptLastGood: ConfigMap default/l: the last good version stays in force",
-			}},
-		{"too deep now", func() {
-			must(t, os.Rename("gone", "conf"))
-			must(t, os.Remove("conf/l.yaml"))
-			writeFile(t, "conf/a/b/c/d.yaml", configMap("d", 1))
+			},
 		},
+		{
+			"too deep now", func() {
+				must(t, os.Rename("gone", "conf"))
+				must(t, os.Remove("conf/l.yaml"))
+				writeFile(t, "conf/a/b/c/d.yaml", configMap("d", 1))
+			},
 			"ConfigMap default/a conf/a/b/a.yaml:1 current\n",
-			[]string{"conf/a/b/c: error Unreadable: directories nest more than 2 deep"}},
+			[]string{"conf/a/b/c: error Unreadable: directories nest more than 2 deep"},
+		},
 	}
 	for _, step := range steps {
 		step.change()

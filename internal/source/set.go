@@ -13,6 +13,8 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
+//lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
+
 // Name identifies an object among those of its kind. Namespace is empty for
 // cluster-scoped kinds.
 type Name struct{ Namespace, Name string }

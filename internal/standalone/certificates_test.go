@@ -38,17 +38,25 @@ func TestWantedSecrets(t *testing.T) {
 		set  *source.Set
 		want map[string][]string
 	}{
-		{"tls hosts", setOf(t, ingressOf("i", []string{"c.example"}, entry("s", "b.example", "a.example"))),
-			map[string][]string{"s": {"a.example", "b.example"}}},
-		{"rule hosts", setOf(t, ingressOf("i", []string{"c.example", "", "*.d.example"}, entry("s"))),
-			map[string][]string{"s": {"*.d.example", "c.example"}}},
+		{
+			"tls hosts", setOf(t, ingressOf("i", []string{"c.example"}, entry("s", "b.example", "a.example"))),
+			map[string][]string{"s": {"a.example", "b.example"}},
+		},
+		{
+			"rule hosts", setOf(t, ingressOf("i", []string{"c.example", "", "*.d.example"}, entry("s"))),
+			map[string][]string{"s": {"*.d.example", "c.example"}},
+		},
 		{"no host", setOf(t, ingressOf("i", nil, entry("s"))), map[string][]string{"s": {"localhost"}}},
 		{"not a name", setOf(t, ingressOf("i", nil, entry("s", "ü.example", "a b"))), map[string][]string{"s": {"localhost"}}},
-		{"shipped", setOf(t, ingressOf("i", nil, entry("s", "a.example")), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}}),
-			map[string][]string{}},
+		{
+			"shipped", setOf(t, ingressOf("i", nil, entry("s", "a.example")), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}}),
+			map[string][]string{},
+		},
 		{"no secret named", setOf(t, ingressOf("i", nil, entry("", "a.example"))), map[string][]string{}},
-		{"two entries, one secret", setOf(t, ingressOf("i", nil, entry("s", "a.example")), ingressOf("j", nil, entry("s", "b.example", "a.example"))),
-			map[string][]string{"s": {"a.example", "b.example"}}},
+		{
+			"two entries, one secret", setOf(t, ingressOf("i", nil, entry("s", "a.example")), ingressOf("j", nil, entry("s", "b.example", "a.example"))),
+			map[string][]string{"s": {"a.example", "b.example"}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

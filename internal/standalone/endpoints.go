@@ -12,6 +12,8 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
+//lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
+
 const (
 	// loopback is the address of every pod: one that needs no privileges and
 	// that no other machine reaches.

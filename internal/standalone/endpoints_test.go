@@ -12,6 +12,8 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
+//lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
+
 // runs makes a runningPod of a template, whose container port N is at 1000N.
 func runs(name string, ready bool, tmpl corev1.PodTemplateSpec, ports ...int32) runningPod {
 	pod := podOf(name, tmpl)
@@ -53,20 +55,42 @@ func TestPublishEndpointSlices(t *testing.T) {
 		pods     []runningPod
 		want     []string
 	}{
-		{"one for each pod", []metav1.Object{serviceOf("svc", "http:8000:http")},
+		{
+			"one for each pod",
+			[]metav1.Object{serviceOf("svc", "http:8000:http")},
 			[]runningPod{runs("a", true, web, 80), runs("b", true, web, 80)},
-			[]string{"svc-a: svc 127.0.0.1 http=1080 a", "svc-b: svc 127.0.0.1 http=1080 b"}},
-		{"one for each service", []metav1.Object{serviceOf("s1", ":8000:80"), serviceOf("s2", "x:8000:http", "y:8001:81")},
+			[]string{"svc-a: svc 127.0.0.1 http=1080 a", "svc-b: svc 127.0.0.1 http=1080 b"},
+		},
+		{
+			"one for each service",
+			[]metav1.Object{serviceOf("s1", ":8000:80"), serviceOf("s2", "x:8000:http", "y:8001:81")},
 			[]runningPod{runs("a", true, web, 80, 81)},
-			[]string{"s1-a: s1 127.0.0.1 =1080 a", "s2-a: s2 127.0.0.1 x=1080 y=1081 a"}},
-		{"none for a pod that is not ready", []metav1.Object{serviceOf("svc", "http:8000:http")},
-			[]runningPod{runs("a", false, web, 80)}, nil},
-		{"none without a port", []metav1.Object{serviceOf("svc", "http:8000:nope")},
-			[]runningPod{runs("a", true, web, 80)}, nil},
-		{"headless", []metav1.Object{headless}, []runningPod{runs("a", true, web, 80)},
-			[]string{"db-a: db 127.0.0.1 pg=1080 a"}},
-		{"without UDP", []metav1.Object{serviceOf("svc", "u:80:80/UDP", "t:80:80")}, []runningPod{runs("a", true, web, 80)},
-			[]string{"svc-a: svc 127.0.0.1 t=1080 a"}},
+			[]string{"s1-a: s1 127.0.0.1 =1080 a", "s2-a: s2 127.0.0.1 x=1080 y=1081 a"},
+		},
+		{
+			"none for a pod that is not ready",
+			[]metav1.Object{serviceOf("svc", "http:8000:http")},
+			[]runningPod{runs("a", false, web, 80)},
+			nil,
+		},
+		{
+			"none without a port",
+			[]metav1.Object{serviceOf("svc", "http:8000:nope")},
+			[]runningPod{runs("a", true, web, 80)},
+			nil,
+		},
+		{
+			"headless",
+			[]metav1.Object{headless},
+			[]runningPod{runs("a", true, web, 80)},
+			[]string{"db-a: db 127.0.0.1 pg=1080 a"},
+		},
+		{
+			"without UDP",
+			[]metav1.Object{serviceOf("svc", "u:80:80/UDP", "t:80:80")},
+			[]runningPod{runs("a", true, web, 80)},
+			[]string{"svc-a: svc 127.0.0.1 t=1080 a"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

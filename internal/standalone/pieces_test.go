@@ -47,10 +47,15 @@ func TestBackoff(t *testing.T) {
 		lives []time.Duration
 		want  []time.Duration
 	}{
-		{"doubles up to ten seconds", make([]time.Duration, 9),
-			[]time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 6400 * ms, 10 * time.Second, 10 * time.Second}},
-		{"a long life starts over", []time.Duration{0, 0, 10 * time.Second, 9 * time.Second},
-			[]time.Duration{100 * ms, 200 * ms, 100 * ms, 200 * ms}},
+		{
+			"doubles up to ten seconds", make([]time.Duration, 9),
+			[]time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 6400 * ms, 10 * time.Second, 10 * time.Second},
+		},
+		{
+			"a long life starts over",
+			[]time.Duration{0, 0, 10 * time.Second, 9 * time.Second},
+			[]time.Duration{100 * ms, 200 * ms, 100 * ms, 200 * ms},
+		},
 	}
 	for _, tt := range tests {
 		var b backoff
@@ -78,16 +83,32 @@ func TestStaying(t *testing.T) {
 	}{
 		{"new ones are ready", []candidate{pod(web, "n1", "2", ready)}, []candidate{pod(web, "o1", "1", ready)}, ""},
 		{"new ones are not", []candidate{pod(web, "n1", "2", unready)}, []candidate{pod(web, "o1", "1", ready)}, "o1/1"},
-		{"one by one", []candidate{pod(web, "n1", "2", ready), pod(web, "n2", "2", unready)},
-			[]candidate{pod(web, "o1", "1", ready), pod(web, "o2", "1", ready)}, "o1/1"},
-		{"an old one that is not ready is of no use", []candidate{pod(web, "n1", "2", unready)},
-			[]candidate{pod(web, "o1", "1", unready), pod(web, "o2", "1", ready)}, "o2/1"},
+		{
+			"one by one",
+			[]candidate{pod(web, "n1", "2", ready), pod(web, "n2", "2", unready)},
+			[]candidate{pod(web, "o1", "1", ready), pod(web, "o2", "1", ready)},
+			"o1/1",
+		},
+		{
+			"an old one that is not ready is of no use",
+			[]candidate{pod(web, "n1", "2", unready)},
+			[]candidate{pod(web, "o1", "1", unready), pod(web, "o2", "1", ready)},
+			"o2/1",
+		},
 		{"the workload is gone", nil, []candidate{pod(web, "o1", "1", ready)}, ""},
 		{"another workload waits", []candidate{pod(db, "db-0", "1", unready)}, []candidate{pod(web, "o1", "1", ready)}, ""},
-		{"the same name, ready", []candidate{pod(db, "db-0", "2", ready), pod(db, "db-1", "2", unready)},
-			[]candidate{pod(db, "db-0", "1", ready), pod(db, "db-1", "1", ready)}, "db-1/1"},
-		{"one name stands once", []candidate{pod(db, "db-0", "3", unready), pod(db, "db-1", "3", unready)},
-			[]candidate{pod(db, "db-0", "2", ready), pod(db, "db-0", "1", ready)}, "db-0/1"},
+		{
+			"the same name, ready",
+			[]candidate{pod(db, "db-0", "2", ready), pod(db, "db-1", "2", unready)},
+			[]candidate{pod(db, "db-0", "1", ready), pod(db, "db-1", "1", ready)},
+			"db-1/1",
+		},
+		{
+			"one name stands once",
+			[]candidate{pod(db, "db-0", "3", unready), pod(db, "db-1", "3", unready)},
+			[]candidate{pod(db, "db-0", "2", ready), pod(db, "db-0", "1", ready)},
+			"db-0/1",
+		},
 	}
 	for _, tt := range tests {
 		var got []string

@@ -184,10 +184,16 @@ func TestPlanCommand(t *testing.T) {
 	}{
 		{"echo", template("80"), nil, nil, nil},
 		{"a program", withCommand(template("80"), `sh -c 'exec serve $PORT'`, "A=1"), []string{"sh", "-c", "exec serve $PORT"}, []string{"A=1"}, nil},
-		{"an open quote", withCommand(template("80"), `sh -c 'exec`), nil, nil,
-			[]string{"AnnotationInvalid spec.template.metadata.annotations[windrose.dev/command]"}},
-		{"values from elsewhere", from, []string{"serve"}, []string{"A=1"},
-			[]string{"NotHonoured spec.template.spec.containers[0].envFrom", "NotHonoured spec.template.spec.containers[0].env[1].valueFrom"}},
+		{
+			"an open quote", withCommand(template("80"), `sh -c 'exec`), nil, nil,
+			[]string{"AnnotationInvalid spec.template.metadata.annotations[windrose.dev/command]"},
+		},
+		{
+			"values from elsewhere", from,
+			[]string{"serve"},
+			[]string{"A=1"},
+			[]string{"NotHonoured spec.template.spec.containers[0].envFrom", "NotHonoured spec.template.spec.containers[0].env[1].valueFrom"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -274,8 +280,10 @@ func TestCommandEnv(t *testing.T) {
 
 func TestReportsPointToTheObject(t *testing.T) {
 	plan := makePlan(setOf(t, deploymentOf("web", 1, template("53/UDP"))), 10)
-	want := reason.Origin{Kind: "Deployment", Namespace: "shop", Name: "web", File: "shop.yaml", Line: 1,
-		Field: "spec.template.spec.containers[0].ports[0].protocol"}
+	want := reason.Origin{
+		Kind: "Deployment", Namespace: "shop", Name: "web", File: "shop.yaml", Line: 1,
+		Field: "spec.template.spec.containers[0].ports[0].protocol",
+	}
 	if diff := cmp.Diff(want, plan.reports[0].Origin); diff != "" {
 		t.Error(diff)
 	}

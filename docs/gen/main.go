@@ -1,0 +1,178 @@
+// Command gen writes the tables in docs/ from the tables in the code. With
+// -check it writes nothing, and fails when a page is stale.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"windrose.dev/windrose/internal/cli"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/translate/ingress"
+)
+
+func main() {
+	check := flag.Bool("check", false, "fail when a page is stale, and write nothing")
+	flag.Parse()
+	stale := 0
+	for name, page := range pages() {
+		path := filepath.Join("docs", name)
+		old, _ := os.ReadFile(path)
+		if bytes.Equal(old, []byte(page)) {
+			continue
+		}
+		stale++
+		if *check {
+			fmt.Fprintf(os.Stderr, "%s is stale: run make docs\n", path)
+			continue
+		}
+		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	if *check && stale > 0 {
+		os.Exit(1)
+	}
+}
+
+func pages() map[string]string {
+	return map[string]string{
+		"annotations.md": annotations(),
+		"reports.md":     reports(),
+		"outcomes.md":    outcomes(),
+		"metrics.md":     metrics(),
+		"settings.md":    settings(),
+		"commands.md":    commands(),
+	}
+}
+
+const generated = "<!-- made by docs/gen from the code; do not edit -->\n\n"
+
+// table writes a Markdown table.
+func table(title, intro string, head []string, rows [][]string) string {
+	var b strings.Builder
+	b.WriteString(generated + "# " + title + "\n\n" + intro + "\n\n")
+	b.WriteString("| " + strings.Join(head, " | ") + " |\n")
+	b.WriteString("|" + strings.Repeat(" --- |", len(head)) + "\n")
+	for _, row := range rows {
+		for i := range row {
+			row[i] = strings.ReplaceAll(row[i], "|", `\|`)
+		}
+		b.WriteString("| " + strings.Join(row, " | ") + " |\n")
+	}
+	return b.String()
+}
+
+func annotations() string {
+	var rows [][]string
+	honoured := 0
+	for _, a := range ingress.Annotations() {
+		state := "reported"
+		switch {
+		case a.Name == "canary":
+			state = "set aside"
+		case a.Apply != nil:
+			state = "**honoured**"
+			honoured++
+		case a.Guard:
+			state = "closes its routes"
+		}
+		doc := a.Doc
+		if len(a.Inert) > 0 {
+			doc = strings.TrimSpace(doc + " Does nothing when " + strings.Join(a.Inert, " or ") + ".")
+		}
+		rows = append(rows, []string{"`" + a.Name + "`", a.Group, a.Risk, state, doc})
+	}
+	intro := fmt.Sprintf("The annotations under `%s` that ingress-nginx documents: %d, of which %d are honoured. "+
+		"One that is not honoured is reported on its Ingress. If it guards something, the routes of that Ingress answer 503 "+
+		"until it is honoured, unless `--ignore-guards` opens them; the same holds for unknown names that look like guards. "+
+		"Risk is what ingress-nginx calls the risk of letting tenants set it.", ingress.Prefix, len(rows), honoured)
+	return table("Annotations", intro, []string{"Annotation", "Group", "Risk", "Here", "Notes"}, rows)
+}
+
+func reports() string {
+	var rows [][]string
+	for _, row := range reason.Codes() {
+		rows = append(rows, []string{"`" + row.Name + "`", row.Severity.String(), row.Doc, row.Fix})
+	}
+	return table("Reports", "A Report says what is wrong, lost or not honoured in a resource: `file:line: severity Code: object: field: message; fix: …`. "+
+		"Reports never stop the rest from being served.", []string{"Code", "Severity", "What it means", "What to do"}, rows)
+}
+
+func outcomes() string {
+	var rows [][]string
+	for _, row := range reason.Outcomes() {
+		status := "–"
+		if row.Status > 0 {
+			status = fmt.Sprint(row.Status)
+		}
+		rows = append(rows, []string{"`" + row.Name + "`", status, row.Doc, row.Fix})
+	}
+	return table("Outcomes", "The one code that says how a request ended: in the access log, in metrics, and in the body of answers that Windrose itself gives.",
+		[]string{"Outcome", "Status", "What it means", "What to do"}, rows)
+}
+
+func metrics() string {
+	var rows [][]string
+	for _, row := range observe.MetricRows() {
+		rows = append(rows, []string{"`" + row.Name + "`", row.Type, strings.Join(row.Labels, ", "), row.Help})
+	}
+	return table("Metrics", fmt.Sprintf("In Prometheus' text format at `/metrics`, on the admin port and, in data planes, on the telemetry port. "+
+		"At most %d routes and services have series of their own.", observe.DefaultSeriesLimit),
+		[]string{"Metric", "Type", "Labels", "What it is"}, rows)
+}
+
+func settings() string {
+	limits := proxy.DefaultLimits()
+	var rows [][]string
+	for _, s := range limits.Settings() {
+		rows = append(rows, []string{"`--" + s.Flag + "`", valueOf(s.Value), s.Doc})
+	}
+	return table("Settings", "Limits of the engine: flags of `windrose run`, `windrose-gateway` and `windrose-proxy`.",
+		[]string{"Flag", "Default", "What it bounds"}, rows)
+}
+
+func valueOf(v any) string {
+	switch v := v.(type) {
+	case *int:
+		return fmt.Sprint(*v)
+	case *int64:
+		return fmt.Sprint(*v)
+	case *time.Duration:
+		return v.String()
+	}
+	return ""
+}
+
+func commands() string {
+	var b strings.Builder
+	b.WriteString(generated + "# Commands\n")
+	for _, c := range cli.Root().Commands() {
+		if c.IsAvailableCommand() && c.Name() != "completion" {
+			command(&b, c)
+		}
+	}
+	return b.String()
+}
+
+func command(b *strings.Builder, c *cobra.Command) {
+	fmt.Fprintf(b, "\n## `%s`\n\n%s\n\n```\n%s\n```\n\n| Flag | Default | What it does |\n| --- | --- | --- |\n", c.UseLine(), c.Long, c.Example)
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		name := "`--" + f.Name + "`"
+		if f.Shorthand != "" {
+			name = "`-" + f.Shorthand + "`, " + name
+		}
+		fmt.Fprintf(b, "| %s | %s | %s |\n", name, f.DefValue, strings.ReplaceAll(f.Usage, "|", `\|`))
+	})
+}
