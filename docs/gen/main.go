@@ -85,6 +85,8 @@ func annotations() string {
 		case a.Apply != nil:
 			state = "**honoured**"
 			honoured++
+		case a.HostWide:
+			state = "closes its hosts"
 		case a.Guard:
 			state = "closes its routes"
 		}

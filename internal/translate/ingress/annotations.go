@@ -28,6 +28,9 @@ type Annotation struct {
 	// Guard: it guards something. While it is not honoured, the routes of its
 	// Ingress are closed.
 	Guard bool
+	// HostWide: it guards the hosts of its Ingress as a whole, and so the rules
+	// that others have for them.
+	HostWide bool
 	// Inert lists values with which it does nothing, besides the empty one.
 	Inert []string
 	// Doc says what Windrose does.
@@ -47,10 +50,10 @@ var guards = []Annotation{
 	{Name: "auth-secret-type", Group: "BasicDigestAuth", Risk: "Low"},
 	{Name: "auth-type", Group: "BasicDigestAuth", Risk: "Low"},
 	{Name: "auth-tls-error-page", Group: "CertificateAuth", Risk: "High"},
-	{Name: "auth-tls-match-cn", Group: "CertificateAuth", Risk: "High"},
+	{Name: "auth-tls-match-cn", Group: "CertificateAuth", Risk: "High", HostWide: true},
 	{Name: "auth-tls-pass-certificate-to-upstream", Group: "CertificateAuth", Risk: "Low", Inert: []string{"false"}},
-	{Name: "auth-tls-secret", Group: "CertificateAuth", Risk: "Medium"},
-	{Name: "auth-tls-verify-client", Group: "CertificateAuth", Risk: "Medium", Inert: []string{"off"}},
+	{Name: "auth-tls-secret", Group: "CertificateAuth", Risk: "Medium", HostWide: true},
+	{Name: "auth-tls-verify-client", Group: "CertificateAuth", Risk: "Medium", HostWide: true, Inert: []string{"off"}},
 	{Name: "auth-tls-verify-depth", Group: "CertificateAuth", Risk: "Low"},
 	{Name: "enable-global-auth", Group: "EnableGlobalAuth", Risk: "Low", Inert: []string{"false"}},
 	{Name: "auth-always-set-cookie", Group: "ExternalAuth", Risk: "Low", Inert: []string{"false"}},
@@ -83,10 +86,10 @@ var guards = []Annotation{
 	{Name: "limit-rps", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
 	{Name: "rate-limit", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}, Doc: "A spelling that ingress-nginx does not know and people write."},
 	{Name: "rate-limit-window", Group: "RateLimit", Risk: "Low", Doc: "A spelling that ingress-nginx does not know and people write."},
-	{Name: "ssl-passthrough", Group: "SSLPassthrough", Risk: "Low", Inert: []string{"false"}, Doc: "The backend is to see the client's own TLS, which is where it authenticates."},
+	{Name: "ssl-passthrough", Group: "SSLPassthrough", Risk: "Low", HostWide: true, Inert: []string{"false"}, Doc: "The backend is to see the client's own TLS, which is where it authenticates."},
 	{Name: "backend-protocol", Group: "BackendProtocol", Risk: "Low", Inert: []string{"HTTP", "http", "AUTO_HTTP", "auto_http"}, Doc: "HTTP is honoured. With others the connection to the backend would not be the protected one that was asked for."},
 	{Name: "configuration-snippet", Group: "ConfigurationSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny, auth_basic, limit_req or return."},
-	{Name: "server-snippet", Group: "ServerSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny, auth_basic, limit_req or return."},
+	{Name: "server-snippet", Group: "ServerSnippet", Risk: "Critical", HostWide: true, Doc: "Guards only if a directive in it does, such as deny, auth_basic, limit_req or return."},
 	{Name: "stream-snippet", Group: "StreamSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny."},
 }
 
@@ -172,7 +175,11 @@ var unguarded = []annotationRow{
 
 // Annotations returns the table, by group and name.
 func Annotations() []Annotation {
-	all := slices.Concat(honoured, guards)
+	all := slices.Clone(honoured)
+	for _, row := range guards {
+		row.Guard = true
+		all = append(all, row)
+	}
 	for _, row := range unguarded {
 		all = append(all, Annotation{Name: row.name, Group: row.group, Risk: row.risk})
 	}
@@ -277,7 +284,7 @@ func (s *settings) take(a Annotation, value string, opts Options) *reason.Report
 	switch {
 	case a.Apply != nil:
 		if err := a.Apply(s, strings.TrimSpace(value)); err != nil {
-			r := report(reason.AnnotationInvalid, "%q cannot be understood: %v", value, err)
+			r := report(reason.AnnotationInvalid, "%q cannot be understood", value)
 			r.Fix = "write " + err.Error()
 			return r
 		}
@@ -288,6 +295,7 @@ func (s *settings) take(a Annotation, value string, opts Options) *reason.Report
 		return report(reason.GuardIgnored, "%s guards its routes, is not honoured yet, and is ignored as --ignore-guards says", a.Name)
 	case a.guards(value):
 		s.closedBy = a.Name
+		s.closesHosts = s.closesHosts || a.HostWide
 		return report(reason.GuardClosed, "%s guards its routes and is not honoured yet, so they answer 503", a.Name)
 	case a.Group == "":
 		return report(reason.NotHonoured, "%s is no annotation of ingress-nginx; it has no effect", a.Name)

@@ -25,6 +25,8 @@ type settings struct {
 	canary        bool
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string
+	// closesHosts: it closes all that the hosts of the Ingress serve.
+	closesHosts bool
 }
 
 // defaultSettings are ingress-nginx's own.
@@ -56,13 +58,13 @@ var honoured = []Annotation{
 	},
 	{
 		Name: "ssl-redirect", Group: "Rewrite", Risk: "Low",
-		Apply: func(s *settings, v string) error { return setBool(&s.sslRedirect, v) },
+		Apply: func(s *settings, v string) error { return setGuard(&s.sslRedirect, v) },
 		Doc:   "Default true where the host has TLS: plain-text requests are redirected with 308, but for /.well-known/acme-challenge.",
 	},
 	{
 		Name: "force-ssl-redirect", Group: "Rewrite", Risk: "Medium",
-		Apply: func(s *settings, v string) error { return setBool(&s.forceSSL, v) },
-		Doc:   "Redirects plain-text requests even where the host has no TLS here. X-Forwarded-Proto counts from trusted proxies.",
+		Apply: func(s *settings, v string) error { return setGuard(&s.forceSSL, v) },
+		Doc:   "Redirects plain-text requests even where the host has no TLS here. X-Forwarded-Proto counts from trusted proxies. A value that cannot be understood counts as true.",
 	},
 	{
 		Name: "proxy-body-size", Group: "Proxy", Risk: "Medium",
@@ -156,6 +158,13 @@ func setBool(to *bool, value string) error {
 	}
 	*to = b
 	return nil
+}
+
+// setGuard reads a switch that guards something: what cannot be understood
+// counts as on.
+func setGuard(to *bool, value string) error {
+	*to = true
+	return setBool(to, value)
 }
 
 func setInt(to *int, value string) error {

@@ -37,6 +37,9 @@ func (t *translation) collectRules(in ingress) {
 	for i, r := range spec.Rules {
 		named[r.Host] = true
 		h := t.host(r.Host)
+		if in.closesHosts && h.closedBy == nil {
+			h.closedBy = &in
+		}
 		if r.HTTP == nil {
 			continue
 		}
@@ -185,11 +188,11 @@ func (t *translation) block(name string, h *host) model.Block {
 			delete(t.out.Origins, one.id)
 			continue
 		}
-		b.Rules = append(b.Rules, t.modelRule(name, one))
+		b.Rules = append(b.Rules, t.modelRule(name, h, one))
 	}
 	if h.standard != nil {
 		h.standard.path = model.PathMatch{}
-		b.Rules = append(b.Rules, t.modelRule(name, h.standard))
+		b.Rules = append(b.Rules, t.modelRule(name, h, h.standard))
 	}
 	return b
 }
@@ -201,6 +204,8 @@ func (t *translation) makeExpression(one *rule) bool {
 	pattern := "(?i)^" + one.path.Value
 	if _, err := regexp.Compile(pattern); err != nil {
 		t.report(reason.PathInvalid, one.at, "path %q is no RE2 expression: %v", one.path.Value, err)
+		last := &t.out.Reports[len(t.out.Reports)-1]
+		last.Fix = "write it in RE2's syntax, which has no look-around and no back references"
 		if one.closedBy == "" {
 			return false
 		}
@@ -215,13 +220,13 @@ func (t *translation) makeExpression(one *rule) bool {
 }
 
 // modelRule makes the model's rule. Its settings are those of its Ingress.
-func (t *translation) modelRule(host string, one *rule) model.Rule {
+func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 	r := model.Rule{ID: one.id, Path: one.path}
-	if closed := t.closed(one); closed != "" {
+	if closed := t.closed(h, one); closed != "" {
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: closed}
 		return r
 	}
-	if one.forceSSL || one.sslRedirect && t.hasTLS(host) {
+	if one.forceSSL || one.sslRedirect && t.hasTLS(name) {
 		r.TLSRedirect = &model.TLSRedirect{Status: 308, Port: 443, Except: []string{acmeChallenge}}
 	}
 	if one.enableCORS {
@@ -245,9 +250,12 @@ func (t *translation) modelRule(host string, one *rule) model.Rule {
 }
 
 // closed says why a rule is closed, or nothing.
-func (t *translation) closed(one *rule) string {
+func (t *translation) closed(h *host, one *rule) string {
 	if one.closedBy != "" {
 		return one.closedBy + " guards it and is not in force"
+	}
+	if by := h.closedBy; by != nil {
+		return fmt.Sprintf("%s of %s guards this host and is not in force", by.closedBy, by.object.Origin.Object())
 	}
 	if tombstone, all := t.closedNamespaces[one.object.Origin.Namespace]; all {
 		return tombstone.Object() + " guarded something in this namespace and is broken"

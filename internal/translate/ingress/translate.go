@@ -94,6 +94,8 @@ type host struct {
 	// standard is the default backend.
 	standard *rule
 	regex    bool
+	// closedBy is the Ingress that closes the host as a whole, if one does.
+	closedBy *ingress
 }
 
 // rule is one path of one Ingress.
