@@ -161,6 +161,13 @@ func shuffle[T any](r *rand.Rand, s []T) {
 	r.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] })
 }
 
+func TestNilAndEmptyAreOne(t *testing.T) {
+	empty := Freeze(Parts{Config: Config{Listeners: []Listener{}, Services: []Service{}}, Secrets: []Secret{}})
+	if empty.Root != Freeze(Parts{}).Root {
+		t.Error("nil and empty lists have different hashes")
+	}
+}
+
 func TestHashesTellWhatChanged(t *testing.T) {
 	base := Freeze(sample())
 	p := sample()

@@ -35,6 +35,7 @@ var wireCodec = newCodec()
 func newCodec() codec {
 	encOptions := cbor.CoreDetEncOptions()
 	encOptions.BinaryMarshaler = cbor.BinaryMarshalerByteString
+	encOptions.NilContainers = cbor.NilContainerAsEmpty // nil and empty are one thing, with one hash
 	enc, err := encOptions.EncMode()
 	if err != nil {
 		panic(err) // the options are constants
