@@ -262,11 +262,7 @@ func (p *Proxy) drain() (cut int) {
 	}
 	p.mu.Unlock()
 	p.stopping.Store(true)
-	p.eachSession(func(s *session) {
-		if !s.active.Load() {
-			s.conn.Interrupt()
-		}
-	})
+	p.eachSession((*session).stop)
 	done := make(chan struct{})
 	go func() { p.serving.Wait(); close(done) }()
 	select {

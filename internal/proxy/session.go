@@ -22,17 +22,28 @@ type session struct {
 	conn     *sock.Conn
 	tcp      net.Conn // below TLS
 	peer     exchange.Peer
-	// active is false while the connection waits for its next request.
-	active atomic.Bool
-	first  bool
+	phase    atomic.Int32 // a sessionPhase
 	// linger has the end of the connection wait until the client has read
 	// what was sent.
 	linger bool
 }
 
+// sessionPhase is what a session waits for.
+type sessionPhase = int32
+
+const (
+	// fresh: its first request, or its TLS handshake. The client has not been
+	// served yet, so a drain gives it a moment.
+	fresh sessionPhase = iota
+	// active: an exchange is under way.
+	active
+	// idle: another request. The connection may be closed at any time.
+	idle
+)
+
 func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPort, trusted bool) *session {
 	return &session{
-		proxy: p, shard: sh, listener: l, tcp: nc, first: true,
+		proxy: p, shard: sh, listener: l, tcp: nc,
 		conn: sock.NewConn(nc, p.clock, &sh.pool, p.hangups),
 		peer: exchange.Peer{
 			Addr: addr, Port: l.port, PublicPort: l.public, Trusted: trusted,
@@ -92,27 +103,47 @@ func (s *session) next() bool {
 	if s.conn.In == nil && !s.await() {
 		return false
 	}
-	s.active.Store(true)
+	s.phase.Store(active)
 	t := s.shard.transfers.Get().(*transfer)
 	again := t.serve(s)
 	t.reset()
 	s.shard.transfers.Put(t)
-	s.active.Store(false)
+	s.phase.Store(idle)
 	return again
 }
 
 // await waits for the first byte of a request, holding no buffer.
 func (s *session) await() bool {
-	limit := s.proxy.cfg.Limits.IdleTimeout
-	if s.first {
-		limit, s.first = s.proxy.cfg.Limits.HeaderTimeout, false
+	limit, first := s.proxy.cfg.Limits.IdleTimeout, s.phase.Load() == fresh
+	if first {
+		limit = s.proxy.cfg.Limits.HeaderTimeout
 	}
 	s.conn.LimitReads(s.proxy.clock.Now(), limit)
 	if s.proxy.stopping.Load() {
-		return false
+		if !first {
+			return false
+		}
+		s.hurry()
 	}
 	_, err := s.conn.Fill()
 	return err == nil
+}
+
+// drainFresh is how long a client that has connected and not been served yet
+// may take to ask once the proxy has stopped accepting.
+const drainFresh = time.Second
+
+// hurry bounds the wait for the first request during a drain.
+func (s *session) hurry() { s.tcp.SetReadDeadline(time.Now().Add(drainFresh)) }
+
+// stop has a session end that waits for a request, during a drain.
+func (s *session) stop() {
+	switch s.phase.Load() {
+	case fresh:
+		s.hurry()
+	case idle:
+		s.conn.Interrupt()
+	}
 }
 
 const (

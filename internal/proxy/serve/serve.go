@@ -37,6 +37,7 @@ type options struct {
 	trusted          Prefixes
 	limits           proxy.Limits
 	grace, wait      time.Duration
+	takeover         string
 }
 
 // Publish maps a listener's port to the address where it is opened. It is a
@@ -96,6 +97,7 @@ func parse(name string, args []string, errOut io.Writer) (*options, error) {
 	f.Var(&o.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
 	f.DurationVar(&o.grace, "drain-grace", 10*time.Second, "how long to keep accepting after SIGTERM")
 	f.DurationVar(&o.wait, "drain-wait", 20*time.Second, "how long to wait for exchanges to end after that")
+	f.StringVar(&o.takeover, "takeover", "", "Unix socket through which a successor takes the listening sockets over; empty is none")
 	for _, s := range o.limits.Settings() {
 		addFlag(f, s)
 	}
@@ -135,75 +137,113 @@ func Main(name string, args []string, filters []exchange.FilterSpec) int {
 	return 0
 }
 
+// plane is one data plane.
+type plane struct {
+	name        string
+	options     *options
+	proxy       *proxy.Proxy
+	metrics     *observe.Metrics
+	log         *observe.Log
+	sockets     *sockets
+	predecessor *net.UnixConn // nil if there is none
+}
+
 func run(name string, o *options, filters []exchange.FilterSpec) error {
 	proxy.LimitMemory()
 	format, err := observe.ParseLogFormat(o.logFormat)
 	if err != nil {
 		return err
 	}
-	metrics := observe.NewMetrics(0)
-	log := observe.NewLog(os.Stdout, format, metrics.Dropped)
-	p, err := proxy.New(proxy.Config{
-		Filters: filters, Metrics: metrics, Log: log, Limits: o.limits, Trusted: o.trusted,
-		Address: o.address, DrainGrace: o.grace, DrainWait: o.wait,
+	d := &plane{name: name, options: o, metrics: observe.NewMetrics(0)}
+	d.log = observe.NewLog(os.Stdout, format, d.metrics.Dropped)
+	if d.sockets, d.predecessor, err = inherit(o.takeover); err != nil {
+		return err
+	}
+	d.proxy, err = proxy.New(proxy.Config{
+		Filters: filters, Metrics: d.metrics, Log: d.log, Limits: o.limits, Trusted: o.trusted,
+		Address: o.address, Listen: d.sockets.Listen, DrainGrace: o.grace, DrainWait: o.wait,
 	})
 	if err != nil {
 		return err
 	}
-	if err := apply(name, o.snapshot, p, metrics); err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	return serveAll(ctx, stop, name, o, p, metrics, log)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	return d.serve(ctx)
 }
 
-func serveAll(ctx context.Context, stop func(), name string, o *options, p *proxy.Proxy, metrics *observe.Metrics, log *observe.Log) error {
+// serve runs until ctx ends or a successor is ready, and then drains. The log
+// lives until the end; the APIs are the successor's as soon as there is one.
+func (d *plane) serve(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	apis, endAPIs := context.WithCancel(context.WithoutCancel(ctx))
+	logs, endLog := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer endLog()
+	defer endAPIs()
+	if err := d.apply(); err != nil {
+		return err
+	}
+	helpers.Go(func() { d.log.Run(logs) })
+	if err := d.listenAdmin(apis, &helpers, d.options.admin, admin.All(d.metrics, d.proxy)); err != nil {
+		return err
+	}
+	if err := d.listenAdmin(apis, &helpers, d.options.telemetry, admin.Telemetry(d.metrics)); err != nil {
+		return err
+	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	// The log and the APIs outlive the drain.
-	after, end := context.WithCancel(context.Background())
-	var helpers sync.WaitGroup
-	defer helpers.Wait()
-	defer end()
-	helpers.Go(func() { log.Run(after) })
-	if err := listenAdmin(after, &helpers, o.admin, admin.All(metrics, p)); err != nil {
-		return err
-	}
-	if err := listenAdmin(after, &helpers, o.telemetry, admin.Telemetry(metrics)); err != nil {
-		return err
-	}
-	go func() {
-		<-ctx.Done()
-		stop() // a second signal ends the process at once
-	}()
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hup:
-				if err := apply(name, o.snapshot, p, metrics); err != nil {
-					fmt.Fprintf(os.Stderr, "%s: kept what was live: %v\n", name, err)
-				}
-			}
+	d.ready()
+	helpers.Go(func() { d.reload(ctx, hup) })
+	helpers.Go(func() {
+		if err := d.sockets.awaitSuccessor(ctx); err == nil {
+			fmt.Fprintf(os.Stderr, "%s: a successor has taken over\n", d.name)
+			endAPIs()
+			end()
+		} else if ctx.Err() == nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", d.name, err)
 		}
-	}()
-	metrics.SetState(func(s *observe.State) { s.Ready = true })
-	fmt.Fprintf(os.Stderr, "%s: ready\n", name)
-	cut, err := p.Run(ctx)
+	})
+	cut, err := d.proxy.Run(ctx)
 	if cut > 0 {
-		fmt.Fprintf(os.Stderr, "%s: cut %d connections that did not end in time\n", name, cut)
+		fmt.Fprintf(os.Stderr, "%s: cut %d connections that did not end in time\n", d.name, cut)
 	}
 	return err
 }
 
-func listenAdmin(ctx context.Context, helpers *sync.WaitGroup, address string, handler http.Handler) error {
+// ready tells everyone who waits for it.
+func (d *plane) ready() {
+	d.metrics.SetState(func(s *observe.State) { s.Ready = true })
+	d.sockets.closeUnused()
+	if d.predecessor != nil {
+		d.predecessor.Write([]byte{1})
+		d.predecessor.Close()
+	}
+	fmt.Fprintf(os.Stderr, "%s: ready\n", d.name)
+}
+
+// reload reads the Snapshot again at each SIGHUP.
+func (d *plane) reload(ctx context.Context, hup <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			if err := d.apply(); err != nil {
+				fmt.Fprintf(os.Stderr, "%s: kept what was live: %v\n", d.name, err)
+			}
+		}
+	}
+}
+
+func (d *plane) listenAdmin(ctx context.Context, helpers *sync.WaitGroup, address string, handler http.Handler) error {
 	if address == "" {
 		return nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := d.sockets.Listen(address)
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with --admin or --telemetry", err)
 	}
@@ -220,25 +260,25 @@ func (o *options) address(port uint16) string {
 
 // apply reads the file and serves it. At the start, a listener that cannot be
 // opened is an error.
-func apply(name, file string, p *proxy.Proxy, metrics *observe.Metrics) error {
-	data, err := os.ReadFile(file)
+func (d *plane) apply() error {
+	data, err := os.ReadFile(d.options.snapshot)
 	if err != nil {
 		return err
 	}
 	snapshot, err := model.Load(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w", d.options.snapshot, err)
 	}
-	first := p.Generation().Number == 0
-	reports, err := p.Apply(snapshot)
+	first := d.proxy.Generation().Number == 0
+	reports, err := d.proxy.Apply(snapshot)
 	if err != nil {
 		return err
 	}
-	metrics.SetState(func(s *observe.State) { s.Reports = reports })
+	d.metrics.SetState(func(s *observe.State) { s.Reports = reports })
 	for _, r := range reports {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", name, r)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", d.name, r)
 		if first && r.Code == reason.ListenFailed {
-			return fmt.Errorf("a port cannot be opened")
+			return errors.New("a port cannot be opened")
 		}
 	}
 	return nil

@@ -1,0 +1,216 @@
+package serve
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"windrose.dev/windrose/internal/proxy/filter"
+)
+
+// asProgram has the test binary run as a data plane.
+const asProgram = "WINDROSE_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(Main("windrose-test", os.Args[1:], filter.Table()))
+	}
+	os.Exit(m.Run())
+}
+
+// program is a data plane in a process of its own.
+type program struct {
+	*exec.Cmd
+	lines chan string // of standard error
+}
+
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	p := &program{Cmd: exec.Command(os.Args[0], args...), lines: make(chan string, 100)}
+	p.Env = append(os.Environ(), asProgram+"=1")
+	out, err := p.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Process.Kill() })
+	go func() {
+		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+			p.lines <- scanner.Text()
+		}
+		close(p.lines)
+	}()
+	return p
+}
+
+// await reads lines until one holds text.
+func (p *program) await(t *testing.T, text string) {
+	t.Helper()
+	for line := range p.lines {
+		if strings.Contains(line, text) {
+			return
+		}
+	}
+	t.Fatalf("the program ended without saying %q", text)
+}
+
+// backend answers every connection's requests with its name.
+func backend(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return l
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func snapshotFile(t *testing.T, endpoint string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "snapshot")
+	text := fmt.Sprintf("listener 80 http\nhost * 80\nblock ingress by-specificity\nrule r prefix:/ forward=a/b:80\nservice a/b:80 round-robin\nendpoint a/b:80 %s\n", endpoint)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// rawGet sends one request over a new connection and never retries.
+func rawGet(address string) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(answer), "hello") {
+		return fmt.Errorf("answer %q: %v", answer, err)
+	}
+	return nil
+}
+
+// TestTakeover replaces a data plane under load, twice: no request is lost.
+func TestTakeover(t *testing.T) {
+	address, adminAddress := freeAddress(t), freeAddress(t)
+	args := []string{
+		"--snapshot", snapshotFile(t, backend(t).Addr().String()), "--publish", "80=" + address,
+		"--admin", adminAddress, "--telemetry", "", "--log", "off", "--drain-grace", "100ms",
+		"--takeover", filepath.Join(t.TempDir(), "takeover"),
+	}
+	current := start(t, args...)
+	current.await(t, "ready")
+	stop, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(failed)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := rawGet(address); err != nil {
+				failed <- fmt.Errorf("request %d: %w", n, err)
+				return
+			}
+		}
+	}()
+	for range 2 {
+		next := start(t, args...)
+		next.await(t, "ready")
+		current.await(t, "a successor has taken over")
+		if err := current.Wait(); err != nil {
+			t.Errorf("the predecessor ended with %v", err)
+		}
+		current = next
+	}
+	for range 50 {
+		if err := rawGet(address); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	if err := <-failed; err != nil {
+		t.Error(err)
+	}
+	if resp, err := http.Get("http://" + adminAddress + "/ready"); err != nil || resp.StatusCode != 200 {
+		t.Errorf("the admin API did not come along: %v", err)
+	}
+	current.Process.Signal(syscall.SIGTERM)
+	if err := current.Wait(); err != nil {
+		t.Errorf("SIGTERM: %v", err)
+	}
+}
+
+// TestFailedSuccessorChangesNothing: the one that serves goes on.
+func TestFailedSuccessorChangesNothing(t *testing.T) {
+	address := freeAddress(t)
+	good := snapshotFile(t, backend(t).Addr().String())
+	takeover := filepath.Join(t.TempDir(), "takeover")
+	common := []string{"--publish", "80=" + address, "--admin", "", "--telemetry", "", "--log", "off", "--drain-grace", "0s", "--takeover", takeover}
+	current := start(t, append([]string{"--snapshot", good}, common...)...)
+	current.await(t, "ready")
+	bad := start(t, append([]string{"--snapshot", good + ".gone"}, common...)...)
+	if err := bad.Wait(); err == nil {
+		t.Error("a successor without a snapshot ended well")
+	}
+	current.await(t, "a successor did not become ready")
+	if err := rawGet(address); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReloadKeepsWhatWasLive(t *testing.T) {
+	address := freeAddress(t)
+	file := snapshotFile(t, backend(t).Addr().String())
+	p := start(t, "--snapshot", file, "--publish", "80="+address, "--admin", "", "--telemetry", "", "--log", "off", "--drain-grace", "0s")
+	p.await(t, "ready")
+	if err := os.WriteFile(file, []byte("listener 80"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.Process.Signal(syscall.SIGHUP)
+	p.await(t, "kept what was live")
+	if err := rawGet(address); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	var out strings.Builder
+	if _, err := parse("x", nil, &out); err == nil || !strings.Contains(err.Error(), "--snapshot") {
+		t.Errorf("no snapshot: %v", err)
+	}
+	o, err := parse("x", []string{"--snapshot", "f", "--publish", "80=127.0.0.1:8080", "--trusted-proxies", "10.0.0.0/8,::1", "--bind", "::1"}, &out)
+	if err != nil || o.address(80) != "127.0.0.1:8080" || o.address(443) != "[::1]:443" || len(o.trusted) != 2 {
+		t.Errorf("%+v %v", o, err)
+	}
+	for _, bad := range [][]string{{"--publish", "80"}, {"--publish", "x=1:2"}, {"--trusted-proxies", "here"}} {
+		if _, err := parse("x", append([]string{"--snapshot", "f"}, bad...), &out); err == nil {
+			t.Errorf("%v was accepted", bad)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// takeoverTimeout bounds how long a successor may take to become ready.
+const takeoverTimeout = 30 * time.Second
+
+// maxHandedOver bounds the sockets in one message; Linux allows 253.
+const maxHandedOver = 250
+
+// sockets opens listeners, those of a predecessor first, and remembers what is
+// open, to hand it over to a successor (SCM_RIGHTS, unix(7)). A listening
+// socket that two processes hold loses no connection when one of them closes
+// it.
+type sockets struct {
+	path string // of the Unix socket where they meet; empty is none
+
+	mu        sync.Mutex
+	inherited map[string]net.Listener // by address
+	open      map[string]net.Listener
+}
+
+// Listen opens a listener, or takes the predecessor's for the same address.
+func (s *sockets) Listen(address string) (net.Listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, inherited := s.inherited[address]
+	delete(s.inherited, address)
+	if !inherited {
+		var err error
+		if l, err = net.Listen("tcp", address); err != nil {
+			return nil, err
+		}
+	}
+	s.open[address] = l
+	return l, nil
+}
+
+// inherit asks the predecessor, if there is one, for its sockets. The
+// connection it returns is to be told when we are ready; it is nil when there
+// is no predecessor.
+func inherit(path string) (*sockets, *net.UnixConn, error) {
+	s := &sockets{path: path, inherited: map[string]net.Listener{}, open: map[string]net.Listener{}}
+	if path == "" {
+		return s, nil, nil
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+			return s, nil, nil // nobody there, or somebody who is gone
+		}
+		return nil, nil, fmt.Errorf("take over from %s: %w", path, err)
+	}
+	conn.SetDeadline(time.Now().Add(takeoverTimeout))
+	if err := s.receive(conn); err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("take over from %s: %w", path, err)
+	}
+	return s, conn, nil
+}
+
+// receive reads one message: a JSON list of addresses, and a socket for each.
+func (s *sockets) receive(conn *net.UnixConn) error {
+	text, rights := make([]byte, 64<<10), make([]byte, syscall.CmsgSpace(4*maxHandedOver))
+	n, rightsLen, _, _, err := conn.ReadMsgUnix(text, rights)
+	if err != nil {
+		return err
+	}
+	var addresses []string
+	if err := json.Unmarshal(text[:n], &addresses); err != nil {
+		return err
+	}
+	messages, err := syscall.ParseSocketControlMessage(rights[:rightsLen])
+	if err != nil || len(messages) != 1 {
+		return fmt.Errorf("no sockets came with the message: %w", err)
+	}
+	fds, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != len(addresses) {
+		return fmt.Errorf("%d sockets for %d addresses: %w", len(fds), len(addresses), err)
+	}
+	for i, fd := range fds {
+		file := os.NewFile(uintptr(fd), addresses[i])
+		l, err := net.FileListener(file)
+		file.Close()
+		if err != nil {
+			return fmt.Errorf("%s: %w", addresses[i], err)
+		}
+		s.inherited[addresses[i]] = l
+	}
+	return nil
+}
+
+// closeUnused closes what was inherited and is not listened on any more.
+func (s *sockets) closeUnused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for address, l := range s.inherited {
+		delete(s.inherited, address)
+		l.Close()
+	}
+}
+
+// awaitSuccessor hands the sockets over to each process that asks, and returns
+// nil once one has said that it is ready. One that fails before that changes
+// nothing.
+func (s *sockets) awaitSuccessor(ctx context.Context) error {
+	if s.path == "" {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	os.Remove(s.path) // the predecessor's: it does not accept any more
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.path, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("wait for a successor: %w", err)
+	}
+	l.SetUnlinkOnClose(false) // by then the path may be the successor's
+	if err := os.Chmod(s.path, 0o600); err != nil {
+		return fmt.Errorf("wait for a successor: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer l.Close()
+	for {
+		conn, err := l.AcceptUnix()
+		if err != nil {
+			return ctx.Err()
+		}
+		err = s.handOver(conn)
+		conn.Close()
+		if err == nil {
+			return nil
+		}
+		fmt.Fprintf(os.Stderr, "a successor did not become ready: %v\n", err)
+	}
+}
+
+// handOver sends the sockets and waits until the successor is ready.
+func (s *sockets) handOver(conn *net.UnixConn) error {
+	conn.SetDeadline(time.Now().Add(takeoverTimeout))
+	addresses, files := s.files()
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(f.Fd())
+	}
+	text, err := json.Marshal(addresses)
+	if err != nil {
+		return err
+	}
+	if _, _, err := conn.WriteMsgUnix(text, syscall.UnixRights(fds...), nil); err != nil {
+		return err
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err
+}
+
+// files duplicates the sockets that are still open.
+func (s *sockets) files() (addresses []string, files []*os.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for address, l := range s.open {
+		tcp, ok := l.(*net.TCPListener)
+		if !ok || len(files) == maxHandedOver {
+			continue
+		}
+		if f, err := tcp.File(); err == nil {
+			addresses, files = append(addresses, address), append(files, f)
+		}
+	}
+	return addresses, files
+}
