@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate"
+	"windrose.dev/windrose/internal/translate/ingress"
+)
+
+// The size that DESIGN's budgets speak of.
+const (
+	manyRoutes          = 5000
+	endpointsPerService = 4
+)
+
+// pipeline is a corpus of 5,000 Ingresses and 20,000 endpoints on its way to a
+// Generation, step by step.
+type pipeline struct {
+	corpus   corpus
+	loader   *source.Loader
+	compiler exchange.Compiler
+	shift    int // of the endpoints of the Service that changes
+}
+
+func newPipeline(dir string) (*pipeline, error) {
+	c, err := newCorpus(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.writeIngresses(manyRoutes, ""); err != nil {
+		return nil, err
+	}
+	// The last Service stands in a file of its own, which changes.
+	if err := c.writeServices(manyRoutes-1, endpointsPerService); err != nil {
+		return nil, err
+	}
+	p := &pipeline{corpus: c, compiler: newCompiler()}
+	if err := p.changeEndpoints(); err != nil {
+		return nil, err
+	}
+	p.loader = newLoader(dir)
+	return p, nil
+}
+
+func newLoader(dir string) *source.Loader {
+	return source.NewLoader(source.Config{
+		Dirs: []string{dir}, Guards: ingress.Guards,
+		// The files were written a moment ago; a directory at rest is measured.
+		Settle: time.Millisecond,
+	})
+}
+
+func newCompiler() exchange.Compiler {
+	return exchange.Compiler{
+		Filters: filter.Table(), Metrics: observe.NewMetrics(0),
+		Registry: upstream.NewRegistry(upstream.Config{Shards: observe.Shards(), Clock: sock.NewClock()}),
+	}
+}
+
+// changeEndpoints gives one Service other endpoints.
+func (p *pipeline) changeEndpoints() error {
+	p.shift = (p.shift + 1) % 200
+	doc := serviceDoc(manyRoutes-1, endpointsPerService, p.shift)
+	return replace(filepath.Join(p.corpus.dir, "changing.yaml"), []byte(doc))
+}
+
+func (p *pipeline) translate(set *source.Set) (*model.Snapshot, error) {
+	s, reports := translate.Build(set, translate.Options{})
+	if len(reports) > 0 || len(s.Config.Hosts) != manyRoutes || len(s.Endpoints) != manyRoutes {
+		return nil, fmt.Errorf("%d hosts, %d services with endpoints, and reports: %v", len(s.Config.Hosts), len(s.Endpoints), first(reports))
+	}
+	return s, nil
+}
+
+func first[T any](all []T) []T { return all[:min(len(all), 3)] }
+
+// wire encodes and decodes, as a Snapshot goes to a proxy.
+func wire(s *model.Snapshot) (*model.Snapshot, error) {
+	data, err := model.Encode(s)
+	if err != nil {
+		return nil, err
+	}
+	return model.Decode(data)
+}
+
+// laps are the times of one pass, by step.
+type laps map[string]time.Duration
+
+// pass goes from files to a Generation and times each step. old is the
+// Generation before; nil compiles everything.
+func (p *pipeline) pass(old *exchange.Generation) (*exchange.Generation, laps, error) {
+	took := laps{}
+	start := time.Now()
+	lap := func(step string) {
+		now := time.Now()
+		took[step], start = now.Sub(start), now
+	}
+	set := p.loader.Load()
+	lap("load")
+	s, err := p.translate(set)
+	if err != nil {
+		return nil, nil, err
+	}
+	lap("translate")
+	if s, err = wire(s); err != nil {
+		return nil, nil, err
+	}
+	lap("wire")
+	g, _, err := p.compiler.Compile(s, old)
+	lap("compile")
+	return g, took, err
+}
+
+// steps are what a pass is made of, with the words that the table has for it.
+var steps = []struct{ key, name string }{
+	{"load", "load"}, {"translate", "build (translate, freeze, hash)"}, {"wire", "encode and decode"}, {"compile", "compile"},
+}
+
+// build measures the way from files to a Generation: all of it, and a change
+// of one Service's endpoints.
+func (b *bench) build(ctx context.Context) error {
+	dir := filepath.Join(b.rig.Dir, "build")
+	defer os.RemoveAll(dir)
+	p, err := newPipeline(dir)
+	if err != nil {
+		return err
+	}
+	passes := 10
+	if b.quick {
+		passes = 3
+	}
+	var full, change []laps
+	for range passes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p.loader, p.compiler = newLoader(dir), newCompiler()
+		runtime.GC()
+		old, took, err := p.pass(nil)
+		if err != nil {
+			return err
+		}
+		full = append(full, took)
+		if took, err = p.changePass(old); err != nil {
+			return err
+		}
+		change = append(change, took)
+	}
+	b.stepFigures("5,000 Ingresses, 20,000 endpoints", full, map[string]float64{"translate": 60})
+	b.stepFigures("one Service's endpoints change", change, map[string]float64{"translate": 5})
+	return nil
+}
+
+// changePass settles the loader and then measures a change of endpoints.
+func (p *pipeline) changePass(old *exchange.Generation) (laps, error) {
+	p.loader.Load() // the files have settled now
+	if err := p.changeEndpoints(); err != nil {
+		return nil, err
+	}
+	runtime.GC()
+	_, took, err := p.pass(old)
+	return took, err
+}
+
+func (b *bench) stepFigures(what string, passes []laps, budgets map[string]float64) {
+	for _, step := range steps {
+		times := make([]time.Duration, len(passes))
+		for i, took := range passes {
+			times[i] = took[step.key]
+		}
+		slices.Sort(times)
+		b.figure(Figure{
+			Section: "build", Name: what + ": " + step.name, Value: millis(times[0]), Unit: "ms", Budget: budgets[step.key],
+			Note: fmt.Sprintf("best of %d, median %.1f ms", len(times), millis(times[len(times)/2])),
+		})
+	}
+}

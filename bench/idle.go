@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"windrose.dev/windrose/bench/rig"
+)
+
+const (
+	idleCount = 10_000
+	// openers is how many connections are being made at a time.
+	openers = 16
+)
+
+// idleConnections measures what a keep-alive connection costs in memory
+// between two requests.
+func (b *bench) idleConnections(ctx context.Context) error {
+	for _, c := range []struct {
+		name   string
+		secure bool
+		budget float64
+	}{{"plain", false, 12}, {"TLS", true, 28}} {
+		perConnection, err := b.idleCost(ctx, c.secure)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		b.figure(Figure{
+			Section: "idle connections", Name: "10,000, " + c.name, Value: perConnection, Unit: "kB each", Budget: c.budget,
+			Note: "RSS of windrose-gateway, with and without, after one request each",
+		})
+	}
+	return nil
+}
+
+func (b *bench) idleCost(ctx context.Context, secure bool) (float64, error) {
+	f := &field{}
+	var err error
+	if f.cert, err = b.rig.NewCertificate("bench.example.com"); err != nil {
+		return 0, err
+	}
+	if f.backend, err = b.startBackend(ctx, ""); err != nil {
+		return 0, err
+	}
+	if err := b.startGateway(ctx, f, "", 2); err != nil {
+		return 0, err
+	}
+	defer f.stop()
+	before, err := f.all[0].process.Usage()
+	if err != nil {
+		return 0, err
+	}
+	open, err := openMany(ctx, f, secure)
+	defer closeAll(open)
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(settleTime)
+	after, err := f.all[0].process.Usage()
+	return float64(after.RSS-before.RSS) / 1024 / idleCount, err
+}
+
+// openMany makes the connections, with one request each.
+func openMany(ctx context.Context, f *field, secure bool) ([]net.Conn, error) {
+	var (
+		mu      sync.Mutex
+		open    []net.Conn
+		failure error
+		workers sync.WaitGroup
+	)
+	for range openers {
+		workers.Go(func() {
+			for range idleCount / openers {
+				conn, err := openOne(f, secure)
+				mu.Lock()
+				failure = errors.Join(failure, err, ctx.Err())
+				if conn != nil {
+					open = append(open, conn)
+				}
+				stop := failure != nil
+				mu.Unlock()
+				if stop {
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return open, failure
+}
+
+// openOne makes a connection and sends one request. It keeps nothing but the
+// connection: ten thousand readers would cost more than what is measured.
+func openOne(f *field, secure bool) (net.Conn, error) {
+	address := f.all[0].plain
+	if secure {
+		address = f.all[0].secure
+	}
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	conn.(*net.TCPConn).SetLinger(0) // so that closing leaves no port waiting
+	if secure {
+		conn = tls.Client(conn, clientTLS(f.cert, false))
+	}
+	answer, err := rig.NewRaw(conn, "bench.example.com").Get("/")
+	if err == nil && answer.Status != 200 {
+		err = fmt.Errorf("status %d", answer.Status)
+	}
+	return conn, err
+}
+
+func closeAll(open []net.Conn) {
+	for _, conn := range open {
+		if c, ok := conn.(*tls.Conn); ok {
+			conn = c.NetConn() // without a farewell: ten thousand records are of no use
+		}
+		conn.Close()
+	}
+}

@@ -1,0 +1,58 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+)
+
+// Haproxy says what a HAProxy does.
+type Haproxy struct {
+	// Sections are its frontends and backends.
+	Sections string
+	// Threads is the number of threads; 0 is one.
+	Threads int
+	CPUs    string
+	// Listens are the addresses that must accept before it is ready.
+	Listens []string
+}
+
+const haproxyConfig = `global
+	nbthread %d
+	maxconn 4000
+defaults
+	mode http
+	option splice-auto
+	http-reuse always
+	timeout connect 5s
+	timeout client 75s
+	timeout server 60s
+	timeout tunnel 1h
+%s
+`
+
+// StartHaproxy starts a HAProxy in the foreground and waits until it listens.
+func (r *Rig) StartHaproxy(ctx context.Context, h Haproxy) (*Process, error) {
+	text := fmt.Sprintf(haproxyConfig, max(h.Threads, 1), h.Sections)
+	config, err := r.File(r.unique("haproxy")+".cfg", []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.Start(Spec{Name: "haproxy", CPUs: h.CPUs, Args: []string{"-db", "-f", config}})
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Accepting(ctx, h.Listens...)
+}
+
+// HaproxyProxy is a HAProxy that forwards everything: the configuration that
+// is measured beside ours.
+func HaproxyProxy(backend, plain, secure string, cert Certificate) string {
+	return fmt.Sprintf(`
+frontend front
+	bind %s
+	bind %s ssl crt %s ssl-min-ver TLSv1.2
+	default_backend back
+backend back
+	server one %s
+`, plain, secure, cert.BundleFile, backend)
+}

@@ -1,0 +1,44 @@
+package rig
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+)
+
+// packages are the programs that this repository does not build, and the
+// Debian packages that bring them.
+var packages = map[string]string{
+	"curl":    "curl",
+	"h2load":  "nghttp2-client",
+	"haproxy": "haproxy",
+	"hey":     "hey",
+	"nginx":   "nginx",
+	"openssl": "openssl",
+	"taskset": "util-linux",
+	"wrk":     "wrk",
+}
+
+// ErrMissing is wrapped by errors about programs that are not installed.
+var ErrMissing = errors.New("not installed")
+
+// Tool finds a program. Its error names the package to install.
+func Tool(name string) (string, error) {
+	// Debian keeps servers where the path of ordinary users does not lead.
+	for _, candidate := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
+		if path, err := exec.LookPath(candidate); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is %w: apt-get install %s", name, ErrMissing, packages[name])
+}
+
+// Missing lists those of names that are not installed, sorted.
+func Missing(names ...string) []string {
+	missing := slices.DeleteFunc(slices.Sorted(slices.Values(names)), func(name string) bool {
+		_, err := Tool(name)
+		return err == nil
+	})
+	return missing
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"windrose.dev/windrose/bench/rig"
+)
+
+// load is one kind of traffic, on one or two cores.
+type load struct {
+	name   string
+	secure bool
+	// budget bounds our CPU per request as a ratio to the better peer's; 0 is
+	// none.
+	budget float64
+}
+
+var (
+	oneCore  = []load{{"HTTP/1.1", false, 1.25}, {"HTTPS, HTTP/1.1", true, 1.0}}
+	twoCores = []load{{"HTTP/1.1, two cores", false, 0}, {"HTTPS, two cores", true, 0}}
+)
+
+// connections is how many keep-alive connections the load has.
+const connections = 64
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// sideBySide measures the proxies beside each other, on one core and on two,
+// and how CPU time per request grows from one to two.
+func (b *bench) sideBySide(ctx context.Context) error {
+	one, err := b.compare(ctx, oneCore, "0", "1", 1)
+	if err != nil || b.quick {
+		return err
+	}
+	two, err := b.compare(ctx, twoCores, "0,1", "0,1", 2)
+	if err != nil {
+		return err
+	}
+	for i := range one {
+		b.scaling(one[i], two[i])
+	}
+	return nil
+}
+
+// scaling compares capacity, in requests per CPU-second, of two threads with
+// that of one: twice the CPU seconds, each worth the ratio of the costs.
+func (b *bench) scaling(one, two Row) {
+	f := Figure{
+		Section: "two cores", Name: one.Load + ", " + one.Proxy, Unit: "× one core",
+		Value: 2 * one.CPU / two.CPU, AtLeast: true,
+		Note: fmt.Sprintf("2 × %.1f µs ÷ %.1f µs; load generator and backend share the cores", one.CPU, two.CPU),
+	}
+	if one.Proxy == ours {
+		f.Budget = 1.8
+	}
+	b.figure(f)
+}
+
+// compare runs all rounds of some loads and adds their rows.
+func (b *bench) compare(ctx context.Context, loads []load, proxyCPUs, otherCPUs string, threads int) ([]Row, error) {
+	f, err := b.newField(ctx, proxyCPUs, otherCPUs, threads)
+	if err != nil {
+		return nil, err
+	}
+	defer f.stop()
+	var rows []Row
+	for _, l := range loads {
+		best := newRows(l, f)
+		for round := range b.rounds {
+			for i, c := range f.all {
+				if err := b.round(ctx, &best[i], c, l, otherCPUs); err != nil {
+					return nil, err
+				}
+			}
+			b.say("%s, round %d: %s", l.name, round+1, summary(best))
+		}
+		rows = append(rows, rated(best, l.budget)...)
+	}
+	b.result.Rows = append(b.result.Rows, rows...)
+	return rows, nil
+}
+
+func newRows(l load, f *field) []Row {
+	rows := make([]Row, len(f.all))
+	for i, c := range f.all {
+		rows[i] = Row{Load: l.name, Proxy: c.name, CPU: math.Inf(1), P50: math.Inf(1), P99: math.Inf(1)}
+	}
+	return rows
+}
+
+// round warms a proxy up, measures it, and keeps in row what is better.
+func (b *bench) round(ctx context.Context, row *Row, c *contender, l load, cpus string) error {
+	wrk := rig.Wrk{URL: "http://" + c.plain + "/", CPUs: cpus, Connections: connections, Duration: b.warmUp}
+	if l.secure {
+		wrk.URL = "https://" + c.secure + "/"
+	}
+	if _, err := wrk.Run(ctx); err != nil {
+		return err
+	}
+	before, err := c.process.Usage()
+	if err != nil {
+		return err
+	}
+	wrk.Duration = b.duration
+	got, err := wrk.Run(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := c.process.Usage()
+	if err != nil {
+		return err
+	}
+	row.keep(got, after.CPU-before.CPU, after.RSS)
+	return nil
+}
+
+func (row *Row) keep(got rig.Load, cpu time.Duration, rss int64) {
+	row.CPU = min(row.CPU, float64(cpu)/float64(time.Microsecond)/float64(max(got.Requests, 1)))
+	row.PerSecond = max(row.PerSecond, got.PerSecond)
+	row.P50, row.P99 = min(row.P50, millis(got.P50)), min(row.P99, millis(got.P99))
+	row.RSS = megabytes(rss)
+	row.Failed += got.Failed
+}
+
+func summary(rows []Row) string {
+	words := make([]string, len(rows))
+	for i, row := range rows {
+		words[i] = fmt.Sprintf("%s %.1f µs", row.Proxy, row.CPU)
+	}
+	return strings.Join(words, ", ")
+}
+
+// rated adds the ratios to the better peer, and our budget.
+func rated(rows []Row, budget float64) []Row {
+	better := math.Inf(1)
+	for _, row := range rows {
+		if row.Proxy == "nginx" || row.Proxy == "haproxy" {
+			better = min(better, row.CPU)
+		}
+	}
+	for i := range rows {
+		rows[i].Ratio = rows[i].CPU / better
+		if rows[i].Proxy == ours {
+			rows[i].Budget = budget
+		}
+	}
+	return rows
+}
