@@ -12,15 +12,12 @@ import (
 // answer sends an answer of our own, which stands in t.x. It returns whether
 // the connection can carry another request.
 func (t *transfer) answer() (again bool) {
-	switch t.x.Outcome {
-	case reason.BadRequest, reason.HeadersTooLarge, reason.URITooLong, reason.ClientTimeout:
-		t.closeAfter() // where the next request would begin is not known
-	case reason.ClientGone:
+	if t.x.Outcome == reason.ClientGone {
 		t.keepAlive = false
 		t.record()
 		return false
 	}
-	if !t.skipBody() {
+	if t.x.Outcome == reason.BadRequest || !t.skipBody() {
 		t.closeAfter()
 	}
 	t.out = t.appendOwn(t.out[:0])

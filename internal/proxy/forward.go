@@ -28,8 +28,21 @@ func (t *transfer) forward() (again bool) {
 		return t.answer()
 	}
 	again = t.relay()
-	t.endpoint.Active.Add(-1)
+	t.leave()
 	return again
+}
+
+// enter and leave count the request at its endpoint.
+func (t *transfer) enter() {
+	t.busy = t.endpoint.Endpoint
+	t.busy.Active.Add(1)
+}
+
+func (t *transfer) leave() {
+	if t.busy != nil {
+		t.busy.Active.Add(-1)
+		t.busy = nil
+	}
 }
 
 // prepare writes the request, with what has come of its body, to t.out.
@@ -100,23 +113,28 @@ func appendChunk(dst, data []byte) []byte {
 func (t *transfer) attempts() bool {
 	fresh := false
 	for try := 1; ; try++ {
-		t.endpoint = t.cluster.Pick(t.endpoint)
+		t.endpoint = t.cluster.Pick(t.tried)
 		if t.endpoint == nil {
 			t.x.Fail(reason.NoEndpoint, "")
 			return false
 		}
-		t.endpoint.Active.Add(1)
+		t.enter()
 		verdict := t.attempt(fresh)
 		if verdict == attemptOK {
 			return true
 		}
-		t.endpoint.Active.Add(-1)
-		if verdict == attemptFinal || try >= t.proxy.cfg.Limits.Attempts {
+		t.leave()
+		switch {
+		case verdict == attemptFinal || try >= t.proxy.cfg.Limits.Attempts:
 			return false
+		case verdict == attemptElsewhere && len(t.tried)+1 >= len(t.cluster.Endpoints):
+			return false
+		case verdict == attemptElsewhere:
+			t.tried = append(t.tried, t.endpoint)
 		}
 		fresh = true
 		t.retries++
-		t.x.Answered = false
+		t.x.Answered, t.x.Detail = false, ""
 	}
 }
 
@@ -124,9 +142,10 @@ func (t *transfer) attempts() bool {
 type attemptResult uint8
 
 const (
-	attemptOK    attemptResult = iota // the answer has begun
-	attemptAgain                      // failed, and may be repeated
-	attemptFinal                      // failed for good
+	attemptOK        attemptResult = iota // the answer has begun
+	attemptAgain                          // failed, and may be repeated
+	attemptElsewhere                      // failed, and may be repeated at another endpoint
+	attemptFinal                          // failed for good
 )
 
 // attempt sends the request to the endpoint and waits for the first bytes of
@@ -134,7 +153,7 @@ const (
 func (t *transfer) attempt(fresh bool) attemptResult {
 	t.up = nil
 	if !fresh {
-		t.up = t.endpoint.Idle(t.session.shard.index)
+		t.up = t.endpoint.Idle(t.session.shard.index, t.proxy.clock.Now())
 	}
 	if t.up == nil {
 		var err error
@@ -164,7 +183,7 @@ func (t *transfer) notConnected(err error) attemptResult {
 		outcome = reason.ConnectTimeout
 	}
 	t.x.Fail(outcome, err.Error())
-	return attemptAgain
+	return attemptElsewhere
 }
 
 // send writes the request and waits for the answer's first bytes. A body that
@@ -174,13 +193,33 @@ func (t *transfer) send() (sent int, err error) {
 		sent, _, err = t.up.SendFill(t.out)
 		return sent, err
 	}
-	if err := t.up.Write(t.out); err != nil {
-		return 0, err
+	if sent, err = t.up.Write(t.out); err != nil {
+		return sent, err
 	}
 	t.startPump()
-	_, err = t.up.Fill()
-	return len(t.out), err
+	return sent, t.awaitAnswer()
 }
+
+// awaitAnswer reads more of the answer. While the request's body is still
+// coming the read timeout is not counted: the pump has timeouts of its own.
+func (t *transfer) awaitAnswer() error {
+	for {
+		_, err := t.up.Fill()
+		if err == nil || !t.pump.running || !errors.Is(err, os.ErrDeadlineExceeded) || t.broken() {
+			return err
+		}
+		now, limit := t.proxy.clock.Now(), t.x.Route.Read
+		if t.pumpEnded() && now-t.pump.last.Load() >= int64(limit) {
+			return err
+		}
+		if t.up.LimitReads(now, limit); t.broken() {
+			return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
+		}
+	}
+}
+
+// broken tells whether the pump or the client has broken the exchange off.
+func (t *transfer) broken() bool { return t.pump.stopped.Load() != 0 || t.client.Gone() }
 
 // sendFailed tells apart why no answer came, and whether the request may be
 // sent again: when nothing of it can have been acted upon, or when a
@@ -202,7 +241,7 @@ func (t *transfer) sendFailed(sent int, err error) attemptResult {
 	return attemptFinal
 }
 
-// fail ends the attempt at the backend with an outcome, unless it was the
+// fail ends the work at the backend with an outcome, unless it was the
 // client, or the pump, that broke it off: then with theirs.
 func (t *transfer) fail(outcome reason.Outcome, detail string) {
 	t.drop()
@@ -234,12 +273,10 @@ func (t *transfer) fill() error {
 	if t.up.In != nil && !t.up.In.MakeRoom(2*t.limits.HeadBytes) {
 		return http1.ErrHeadTooLong
 	}
-	t.up.LimitReads(t.proxy.clock.Now(), t.x.Route.Read)
-	if t.pump.stopped.Load() != 0 || t.client.Gone() {
+	if t.up.LimitReads(t.proxy.clock.Now(), t.x.Route.Read); t.broken() {
 		return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
 	}
-	_, err := t.up.Fill()
-	return err
+	return t.awaitAnswer()
 }
 
 // release gives the connection to the backend back, or closes it.
@@ -267,6 +304,7 @@ func (t *transfer) startPump() {
 // stopPump waits until the pump has ended; its writes must be failing. The
 // client's connection cannot be read from any more.
 func (t *transfer) stopPump() {
+	t.pump.told.Store(true)
 	t.client.Interrupt()
 	<-t.pump.done
 	t.pump.running = false
@@ -297,6 +335,7 @@ func (t *transfer) runPump() {
 			reportDefect(broken)
 			t.stopFor(reason.InternalError, "")
 		}
+		t.pump.last.Store(t.proxy.clock.Now())
 		t.pump.done <- struct{}{}
 	}()
 	for !t.body.Done() {
@@ -322,6 +361,9 @@ func (t *transfer) stopFor(outcome reason.Outcome, detail string) {
 // pumpOnce moves what one read brings. On failure it says why.
 func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 	t.client.LimitReads(t.proxy.clock.Now(), t.proxy.cfg.Limits.BodyTimeout)
+	if t.pump.told.Load() {
+		return reason.UpstreamReset, "", false // the interrupt may just have been undone
+	}
 	if _, err := t.client.Fill(); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return reason.ClientTimeout, "the request's body stopped coming", false
@@ -336,13 +378,22 @@ func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 	if t.overLimit(n) {
 		return reason.BodyTooLarge, errBodyTooLarge.Text, false
 	}
-	t.pump.out = t.appendBody(t.pump.out[:0], in.Bytes()[:n])
-	t.up.LimitWrites(t.proxy.clock.Now(), t.x.Route.Send)
-	if err := t.up.Write(t.pump.out); err != nil {
-		return reason.UpstreamReset, "it stopped reading the request", false
+	data := in.Bytes()[:n]
+	if t.body.Kind() == http1.Chunked {
+		t.pump.out = t.appendBody(t.pump.out[:0], data)
+		data = t.pump.out
 	}
+	t.up.LimitWrites(t.proxy.clock.Now(), t.x.Route.Send)
+	_, err = t.up.Write(data)
+	// What was taken is gone, written or not: what follows is the next request.
 	if in.Advance(taken); in.Len() == 0 {
 		t.client.ReleaseIn()
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return reason.UpstreamTimeout, "it did not take the request within the send timeout", false
+	case err != nil:
+		return reason.UpstreamReset, "it stopped reading the request", false
 	}
 	return 0, "", true
 }

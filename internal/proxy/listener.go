@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"windrose.dev/windrose/internal/observe"
@@ -18,10 +19,11 @@ type listener struct {
 	public uint16
 	net    net.Listener
 	stats  *observe.Listener
+	ending atomic.Bool
 }
 
 func newListener(p *Proxy, port uint16, nl net.Listener) *listener {
-	public := p.publicPort(port)
+	public := p.addressPort(port)
 	if addr, ok := nl.Addr().(*net.TCPAddr); ok {
 		public = uint16(addr.Port)
 	}
@@ -38,6 +40,9 @@ func (l *listener) accept() {
 		case err == nil:
 			pause = 0
 			l.proxy.admit(l, nc)
+		case l.ending.Load():
+			l.end()
+			return
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -47,7 +52,22 @@ func (l *listener) accept() {
 	}
 }
 
-func (l *listener) close() { l.net.Close() }
+// close ends accept, which first takes what the system has connected already.
+func (l *listener) close() {
+	l.ending.Store(true)
+	if tcp, ok := l.net.(*net.TCPListener); !ok || tcp.SetDeadline(time.Unix(1, 0)) != nil {
+		l.net.Close()
+	}
+}
+
+// end serves the connections that were made and not accepted yet: closing the
+// socket would reset them.
+func (l *listener) end() {
+	for _, nc := range sock.Backlog(l.net) {
+		l.proxy.admit(l, nc)
+	}
+	l.net.Close()
+}
 
 // admit serves a connection, unless a limit turns it away.
 func (p *Proxy) admit(l *listener, nc net.Conn) {

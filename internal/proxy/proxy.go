@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,7 +62,8 @@ type Proxy struct {
 	serving  sync.WaitGroup
 	maxOut   int64 // buffers that one shard may have out
 	draining atomic.Bool
-	stopping atomic.Bool // idle connections are closed
+	stopping atomic.Bool   // idle connections are closed
+	stopped  chan struct{} // closed when all were found that were idle then
 
 	mu        sync.Mutex // guards Apply and what follows
 	listeners map[uint16]*listener
@@ -73,6 +75,8 @@ type Proxy struct {
 type live struct {
 	gen *exchange.Generation
 	tls map[uint16]*tlsListener
+	// public tells what clients dial to reach the listener for a port.
+	public map[uint16]uint16
 }
 
 // New makes a Proxy that serves nothing yet.
@@ -89,7 +93,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		cfg: cfg, clock: sock.NewClock(), hangups: hangups,
-		tickets: newTicketKeys(), listeners: map[uint16]*listener{},
+		tickets: newTicketKeys(), listeners: map[uint16]*listener{}, stopped: make(chan struct{}),
 		shards: make([]*shard, cfg.Metrics.ShardCount()),
 	}
 	for i := range p.shards {
@@ -163,6 +167,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	reports = append(reports, more...)
 	opened, more := p.openListeners(s)
 	reports = append(reports, more...)
+	next.public = p.publicPorts(s)
 	p.reports = reports
 	p.live.Store(next)
 	for _, l := range opened {
@@ -249,6 +254,8 @@ func (p *Proxy) Run(ctx context.Context) (cut int, err error) {
 // Drain begins to drain without ending Run: answers ask clients to leave.
 func (p *Proxy) Drain() {
 	p.draining.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.cfg.Metrics.SetState(func(s *observe.State) { s.Ready = false })
 }
 
@@ -263,6 +270,7 @@ func (p *Proxy) drain() (cut int) {
 	p.mu.Unlock()
 	p.stopping.Store(true)
 	p.eachSession((*session).stop)
+	close(p.stopped)
 	done := make(chan struct{})
 	go func() { p.serving.Wait(); close(done) }()
 	select {
@@ -272,7 +280,7 @@ func (p *Proxy) drain() (cut int) {
 	}
 	p.eachSession(func(s *session) {
 		cut++
-		s.conn.Net().Close()
+		s.conn.Abort()
 	})
 	<-done
 	return cut
@@ -306,15 +314,35 @@ func (p *Proxy) trusts(addr netip.Addr) bool {
 	return false
 }
 
-// publicPort is what clients dial to reach the listener for a port.
-func (p *Proxy) publicPort(port uint16) uint16 {
+// publicPorts finds what clients dial to reach the listeners of a snapshot.
+func (p *Proxy) publicPorts(s *model.Snapshot) map[uint16]uint16 {
+	out := make(map[uint16]uint16, len(s.Config.Listeners))
+	for _, want := range s.Config.Listeners {
+		out[want.Port] = p.addressPort(want.Port)
+		if l := p.listeners[want.Port]; l != nil {
+			out[want.Port] = l.public
+		}
+	}
+	return out
+}
+
+// addressPort is the port of the address for a listener, where it names one.
+func (p *Proxy) addressPort(port uint16) uint16 {
 	_, text, err := net.SplitHostPort(p.cfg.Address(port))
 	if err != nil {
 		return port
 	}
-	var n uint16
-	if _, err := fmt.Sscan(text, &n); err != nil || n == 0 {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
 		return port
 	}
-	return n
+	return uint16(n)
+}
+
+// publicPort is what clients dial to reach the listener for a port.
+func (p *Proxy) publicPort(port uint16) uint16 {
+	if public, listens := p.live.Load().public[port]; listens {
+		return public
+	}
+	return p.addressPort(port)
 }

@@ -70,6 +70,8 @@ func (t *transfer) answerFailed(err error) {
 func (t *transfer) relayInterim(n int) bool {
 	http1.DropHopByHop(&t.x.Resp)
 	if t.x.Req.Minor == 1 {
+		t.x.Resp.Drop(msg.ContentLength) // RFC 9110 §8.6
+		t.x.Resp.Drop(msg.Spoof)
 		t.out = http1.AppendResponse(t.out[:0], &t.x.Resp)
 		if !t.writeClient(t.out) {
 			return false
@@ -88,6 +90,7 @@ func (t *transfer) relayFinal(n int) (again bool) {
 		return t.answer()
 	}
 	reusable := http1.KeepsAlive(h) && kind != http1.UntilClose
+	t.up.Doubtful = kind == http1.NoBody && string(h.Get(msg.ContentLength)) != "0"
 	t.respBody = http1.NewBody(kind, length)
 	rest := t.up.In.Bytes()[n:]
 	data, taken, err := t.respBody.Compact(rest)
@@ -123,7 +126,7 @@ func (t *transfer) frameAnswer(kind http1.Kind) {
 	case unknownLength:
 		t.keepAlive = false
 	}
-	if !t.body.Done() && !t.pumpEnded() {
+	if !t.pumpEnded() {
 		t.closeAfter() // the answer came before the request's end
 	}
 	t.addConnection()
@@ -131,7 +134,7 @@ func (t *transfer) frameAnswer(kind http1.Kind) {
 
 func (t *transfer) addConnection() {
 	if t.proxy.draining.Load() {
-		t.keepAlive = false
+		t.closeAfter() // the client may have sent another request already
 	}
 	switch {
 	case !t.keepAlive:
@@ -213,7 +216,7 @@ func (t *transfer) writeClient(p []byte) bool {
 		return true
 	}
 	t.client.LimitWrites(t.proxy.clock.Now(), t.proxy.cfg.Limits.BodyTimeout)
-	err := t.client.Write(p)
+	_, err := t.client.Write(p)
 	t.headersSent = true
 	if err == nil {
 		t.back += int64(len(p))

@@ -23,6 +23,7 @@ type session struct {
 	tcp      net.Conn // below TLS
 	peer     exchange.Peer
 	phase    atomic.Int32 // a sessionPhase
+	transfer *transfer    // of the exchange under way
 	// linger has the end of the connection wait until the client has read
 	// what was sent.
 	linger bool
@@ -32,13 +33,15 @@ type session struct {
 type sessionPhase = int32
 
 const (
-	// fresh: its first request, or its TLS handshake. The client has not been
-	// served yet, so a drain gives it a moment.
-	fresh sessionPhase = iota
-	// active: an exchange is under way.
-	active
+	// active: a TLS handshake or an exchange is under way.
+	active sessionPhase = iota
+	// fresh: its first request. The client has not been served yet, so a drain
+	// gives it a moment.
+	fresh
 	// idle: another request. The connection may be closed at any time.
 	idle
+	// stopped: a drain has found it fresh or idle.
+	stopped
 )
 
 func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPort, trusted bool) *session {
@@ -59,7 +62,7 @@ func (s *session) serve() {
 	if t := s.proxy.live.Load().tls[s.listener.port]; t != nil && !s.handshake(t) {
 		return
 	}
-	for s.next() {
+	for first := true; s.next(first); first = false {
 	}
 }
 
@@ -67,6 +70,9 @@ func (s *session) end() {
 	if broken := recover(); broken != nil {
 		s.linger = false
 		reportDefect(broken)
+		if s.transfer != nil {
+			s.transfer.abandon()
+		}
 	}
 	if s.linger {
 		s.lingeringClose()
@@ -84,7 +90,11 @@ func reportDefect(broken any) {
 
 func (s *session) handshake(t *tlsListener) bool {
 	s.conn.ReadBy(s.proxy.clock.Now() + int64(s.proxy.cfg.Limits.HeaderTimeout))
-	conn := tls.Server(s.tcp, t.config)
+	var conn *tls.Conn
+	s.conn.Wrap(func(below net.Conn) net.Conn {
+		conn = tls.Server(below, t.config)
+		return conn
+	})
 	if err := conn.Handshake(); err != nil {
 		s.listener.stats.HandshakeErrors.Add(s.shard.index, 1)
 		return false
@@ -93,39 +103,40 @@ func (s *session) handshake(t *tlsListener) bool {
 	if conn.ConnectionState().DidResume {
 		s.listener.stats.Resumed.Add(s.shard.index, 1)
 	}
-	s.conn.Wrap(conn)
 	s.peer.TLS = true
 	return true
 }
 
 // next serves one request. It returns whether there may be another.
-func (s *session) next() bool {
-	if s.conn.In == nil && !s.await() {
+func (s *session) next(first bool) bool {
+	if s.conn.In == nil && !s.await(first) {
 		return false
 	}
-	s.phase.Store(active)
-	t := s.shard.transfers.Get().(*transfer)
-	again := t.serve(s)
-	t.reset()
-	s.shard.transfers.Put(t)
-	s.phase.Store(idle)
+	s.transfer = s.shard.transfers.Get().(*transfer)
+	again := s.transfer.serve(s)
+	s.transfer.reset()
+	s.shard.transfers.Put(s.transfer)
+	s.transfer = nil
 	return again
 }
 
 // await waits for the first byte of a request, holding no buffer.
-func (s *session) await() bool {
-	limit, first := s.proxy.cfg.Limits.IdleTimeout, s.phase.Load() == fresh
+func (s *session) await(first bool) bool {
+	limit, phase := s.proxy.cfg.Limits.IdleTimeout, idle
 	if first {
-		limit = s.proxy.cfg.Limits.HeaderTimeout
+		limit, phase = s.proxy.cfg.Limits.HeaderTimeout, fresh
 	}
 	s.conn.LimitReads(s.proxy.clock.Now(), limit)
+	s.phase.Store(phase)
 	if s.proxy.stopping.Load() {
-		if !first {
-			return false
-		}
-		s.hurry()
+		s.stop() // the drain may have passed by before
 	}
 	_, err := s.conn.Fill()
+	if !s.phase.CompareAndSwap(phase, active) {
+		<-s.proxy.stopped // from now on nobody interrupts
+		s.phase.Store(active)
+		s.conn.ForgetLimits()
+	}
 	return err == nil
 }
 
@@ -133,15 +144,12 @@ func (s *session) await() bool {
 // may take to ask once the proxy has stopped accepting.
 const drainFresh = time.Second
 
-// hurry bounds the wait for the first request during a drain.
-func (s *session) hurry() { s.tcp.SetReadDeadline(time.Now().Add(drainFresh)) }
-
 // stop has a session end that waits for a request, during a drain.
 func (s *session) stop() {
-	switch s.phase.Load() {
-	case fresh:
-		s.hurry()
-	case idle:
+	switch {
+	case s.phase.CompareAndSwap(fresh, stopped):
+		s.tcp.SetReadDeadline(time.Now().Add(drainFresh))
+	case s.phase.CompareAndSwap(idle, stopped):
 		s.conn.Interrupt()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -65,6 +66,7 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[uint16]*tlsListener, []reason
 		out[l.Port] = t
 	}
 	p.certs.retain(used)
+	p.tickets.retain(func(port uint16) bool { return out[port] != nil })
 	return out, reports
 }
 
@@ -154,6 +156,13 @@ func (k *ticketKeys) serve(port uint16, config *tls.Config, policy string) {
 	user := ticketUser{config, policy}
 	k.serving[port] = user
 	k.set(user)
+}
+
+// retain forgets the ports that are not named.
+func (k *ticketKeys) retain(named func(port uint16) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.serving, func(port uint16, _ ticketUser) bool { return !named(port) })
 }
 
 func (k *ticketKeys) set(user ticketUser) {

@@ -35,6 +35,8 @@ type transfer struct {
 
 	cluster  *exchange.Cluster
 	endpoint *exchange.Endpoint
+	tried    []*exchange.Endpoint // that could not be connected to
+	busy     *upstream.Endpoint   // where the request is counted
 	up       *upstream.Conn
 
 	keepAlive   bool
@@ -73,8 +75,32 @@ func (t *transfer) reset() {
 	if cap(pumpOut) > maxKeptOut {
 		pumpOut = nil
 	}
-	x, proxy, limits, done := t.x, t.proxy, t.limits, t.pump.done
-	*t = transfer{proxy: proxy, limits: limits, x: x, out: out, pump: pump{done: done, out: pumpOut}}
+	clear(t.tried)
+	x, proxy, limits, done, tried := t.x, t.proxy, t.limits, t.pump.done, t.tried[:0]
+	*t = transfer{proxy: proxy, limits: limits, x: x, out: out, tried: tried, pump: pump{done: done, out: pumpOut}}
+}
+
+// abandon lets go of what the exchange holds, after a panic. It answers, if
+// nothing of an answer has been sent.
+func (t *transfer) abandon() {
+	defer func() {
+		if broken := recover(); broken != nil {
+			reportDefect(broken)
+		}
+	}()
+	t.leave()
+	t.drop()
+	t.x.Route = nil // its filters may be what is broken
+	t.x.Fail(reason.InternalError, "")
+	if t.closeAfter(); t.headersSent {
+		t.session.linger = false
+		t.record()
+	} else {
+		t.answer()
+	}
+	if t.pinned != nil {
+		t.session.shard.pool.Put(t.pinned)
+	}
 }
 
 // serve runs one exchange. It returns whether the connection can carry
@@ -82,16 +108,16 @@ func (t *transfer) reset() {
 func (t *transfer) serve(s *session) (again bool) {
 	t.session, t.client = s, s.conn
 	t.start = t.proxy.clock.Now()
-	gen := t.proxy.live.Load().gen
 	switch err := t.readHead(); {
 	case err == errQuiet:
 		return false
 	case err != nil:
-		t.x.Gen, t.x.Peer = gen, &s.peer
+		t.x.Begin(t.proxy.Generation(), &s.peer)
 		t.x.FailWith(err)
+		t.closeAfter() // where the next request would begin is not known
 		again = t.answer()
 	default:
-		again = t.decide(gen)
+		again = t.decide()
 	}
 	t.finish()
 	return again
@@ -143,7 +169,7 @@ func (t *transfer) frame() error {
 		t.x.BodyLength = -1
 	}
 	t.keepAlive = http1.KeepsAlive(h) && !t.proxy.draining.Load()
-	if t.upgrade = http1.UpgradeOf(h); msg.EqualFold(t.upgrade, "h2c") || kind != http1.NoBody {
+	if t.upgrade = http1.UpgradeOf(h); msg.HasToken(t.upgrade, "h2c") || kind != http1.NoBody {
 		t.upgrade = nil // h2c would carry requests that nobody looks at
 	}
 	t.te = msg.HasToken(h.Get(msg.TE), "trailers")
@@ -151,9 +177,10 @@ func (t *transfer) frame() error {
 	return nil
 }
 
-func (t *transfer) decide(gen *exchange.Generation) (again bool) {
+func (t *transfer) decide() (again bool) {
+	gen := t.proxy.Generation()
 	if t.proxy.overloaded(t.session.shard) {
-		t.x.Gen, t.x.Peer = gen, &t.session.peer
+		t.x.Begin(gen, &t.session.peer)
 		t.x.Fail(reason.Overloaded, "the limit on buffers is reached: --max-buffer-bytes")
 		return t.answer()
 	}
@@ -229,4 +256,6 @@ type pump struct {
 	// well.
 	stopped atomic.Int32
 	detail  string
+	told    atomic.Bool  // to end
+	last    atomic.Int64 // when it ended, on the clock
 }

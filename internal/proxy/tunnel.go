@@ -32,13 +32,14 @@ type tunnel struct {
 // switchProtocols forwards a 101 answer, whose head has n bytes, and becomes a
 // tunnel (RFC 9110 §15.2.2).
 func (t *transfer) switchProtocols(n int) bool {
-	if t.upgrade == nil {
-		t.fail(reason.UpstreamInvalid, "it switched protocols unasked")
+	h := &t.x.Resp
+	if t.upgrade == nil || !http1.AsksFor(t.upgrade, h.Get(msg.Upgrade)) {
+		t.fail(reason.UpstreamInvalid, "it switched to a protocol that was not asked for")
 		return t.answer()
 	}
-	h := &t.x.Resp
 	protocol := append([]byte(nil), h.Get(msg.Upgrade)...)
 	t.x.OnResponse()
+	h.Drop(msg.ContentLength)
 	h.Add(msg.Connection, "Connection", []byte("Upgrade"))
 	h.Add(msg.Upgrade, "Upgrade", protocol)
 	t.out = append(http1.AppendResponse(t.out[:0], h), t.up.In.Bytes()[n:]...)
@@ -48,9 +49,9 @@ func (t *transfer) switchProtocols(n int) bool {
 	early := append([]byte(nil), t.client.In.Bytes()[t.head:]...)
 	tun := t.newTunnel()
 	t.client.KeepOnHangup(t.up.Conn)
-	t.x.Gen = nil
+	t.x.Unpin()
 	t.x.Outcome = reason.Upgraded
-	if err := t.up.Write(early); err == nil {
+	if _, err := t.up.Write(early); err == nil {
 		t.in, t.back = tun.run(int64(len(early)))
 	}
 	if tun.cut.Load() {
@@ -93,8 +94,7 @@ func (t *tunnel) run(early int64) (up, down int64) {
 		defer func() {
 			if broken := recover(); broken != nil {
 				reportDefect(broken)
-				t.client.Net().Close()
-				t.up.Net().Close()
+				t.interrupt()
 			}
 			done <- n
 		}()
@@ -124,7 +124,7 @@ func (t *tunnel) pipe(from, to *sock.Conn) (n int64) {
 		}
 		t.last.Store(now)
 		to.LimitWrites(now, t.idle)
-		if err := to.Write(from.In.Bytes()); err != nil {
+		if _, err := to.Write(from.In.Bytes()); err != nil {
 			t.interrupt()
 			return n
 		}
@@ -140,9 +140,11 @@ func closeWrite(c *sock.Conn) error {
 	return errors.ErrUnsupported
 }
 
+// interrupt ends both sides at once: a close in order could wait for a peer
+// that takes nothing.
 func (t *tunnel) interrupt() {
-	t.client.Net().Close()
-	t.up.Net().Close()
+	t.client.Abort()
+	t.up.Abort()
 }
 
 // close ends the tunnel because of a new configuration.

@@ -4,8 +4,10 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strconv"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/balance"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/route"
@@ -102,11 +104,25 @@ func (x *Exchange) FailWith(err error) {
 	x.Fail(reason.BadRequest, err.Error())
 }
 
+// Begin pins the Generation and gives the request its id. It is for requests
+// that cannot be decided; Decide does it too.
+func (x *Exchange) Begin(g *Generation, p *Peer) {
+	x.Gen, x.Peer = g, p
+	x.identify()
+}
+
+// Unpin lets go of the Generation and of all that is compiled, but for what
+// the record of the exchange needs. It is for exchanges that live long.
+func (x *Exchange) Unpin() {
+	r := x.Route
+	x.Gen = nil
+	x.Route = &Route{Rule: &model.Rule{ID: r.Rule.ID}, Origin: r.Origin, Stats: r.Stats}
+}
+
 // Decide computes the fate of the request in x.Req: it sets Route and either
 // answers, or leaves the request ready to be forwarded.
 func (x *Exchange) Decide(g *Generation, p *Peer) {
-	x.Gen, x.Peer = g, p
-	x.identify()
+	x.Begin(g, p)
 	if err := x.read(); err != nil {
 		x.FailWith(err)
 		return
@@ -228,7 +244,7 @@ func (x *Exchange) extendIdentity() {
 	if p.ip == nil {
 		p.identity = newIdentity(p)
 	}
-	chain := append([]byte(nil), h.Get(msg.XForwardedFor)...)
+	chain := h.AppendList(nil, msg.XForwardedFor)
 	if len(chain) > 0 {
 		chain = append(chain, ", "...)
 	}
@@ -262,18 +278,20 @@ func (x *Exchange) PickCluster() *Cluster {
 	return x.Gen.Clusters[r.clusters[i]]
 }
 
-// Pick chooses an endpoint, or returns nil when there is none. avoid is an
-// endpoint that has just failed; it is taken again only if there is no other.
-func (c *Cluster) Pick(avoid *Endpoint) *Endpoint {
+// Pick chooses an endpoint, or returns nil when there is none. tried are those
+// that have just failed; they are taken again only when there is no other.
+func (c *Cluster) Pick(tried []*Endpoint) *Endpoint {
 	n := len(c.Endpoints)
 	if n == 0 {
 		return nil
 	}
-	e := &c.Endpoints[c.Service.Picker.Pick(n, c.load)]
-	if avoid != nil && n > 1 && e.Endpoint == avoid.Endpoint {
-		e = &c.Endpoints[c.Service.Picker.Pick(n, c.load)]
+	first := c.Service.Picker.Pick(n, c.load)
+	for i := range n {
+		if e := &c.Endpoints[(first+i)%n]; !slices.Contains(tried, e) {
+			return e
+		}
 	}
-	return e
+	return &c.Endpoints[first]
 }
 
 func (c *Cluster) load(i int) int64 { return c.Endpoints[i].Active.Load() }

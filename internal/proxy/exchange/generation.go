@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"windrose.dev/windrose/internal/model"
@@ -82,7 +83,8 @@ type Generation struct {
 	Clusters []*Cluster
 	Routes   int
 
-	table *route.Table[*Route]
+	table   *route.Table[*Route]
+	reports []reason.Report // of the rules in table
 }
 
 // Compiler makes Generations.
@@ -93,8 +95,8 @@ type Compiler struct {
 }
 
 // Compile makes the Generation for a snapshot. What did not change since old,
-// which may be nil, is taken over. Rules that use what no filter honours are
-// closed, with a Report each.
+// which may be nil, is taken over. Rules that use what no filter honours, or
+// what their filter refuses, are closed, with a Report each.
 func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []reason.Report, error) {
 	g := &Generation{Number: 1, Snapshot: s}
 	if old != nil {
@@ -104,7 +106,6 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 	for i, service := range s.Config.Services {
 		index[service.ID] = i
 	}
-	var reports []reason.Report
 	if old != nil && old.Snapshot.ConfigHash == s.ConfigHash && maps.Equal(old.Snapshot.Origins, s.Origins) {
 		g.table, g.Routes = old.table, old.Routes
 	} else {
@@ -112,7 +113,7 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 		g.table, err = route.Compile(s.Config.Hosts, func(h *model.Host, r *model.Rule) (*Route, error) {
 			g.Routes++
 			compiled, report, err := c.route(s, r, index)
-			reports = append(reports, report...)
+			g.reports = append(g.reports, report...)
 			return compiled, err
 		})
 		if err != nil {
@@ -120,7 +121,7 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 		}
 	}
 	g.Clusters = c.clusters(s, index)
-	return g, reports, nil
+	return g, slices.Clone(g.reports), nil
 }
 
 func (c *Compiler) clusters(s *model.Snapshot, index map[string]int) []*Cluster {
@@ -160,24 +161,32 @@ func readyOrAll(all []model.Endpoint) []model.Endpoint {
 func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int) (*Route, []reason.Report, error) {
 	origin := s.Origins[r.ID]
 	out := &Route{Rule: r, Origin: origin.Place(), Stats: c.Metrics.Route(r.ID)}
-	if missing := c.missing(r); missing != "" {
-		why := fmt.Sprintf("this proxy has no filter %s", missing)
-		out.Rule = closed(r, why)
+	var why string
+	if out.filters, why = c.filters(r); why != "" {
+		out.Rule, out.filters = closed(r, why), nil
 		return out, []reason.Report{reason.New(reason.SnapshotUnsupported, origin, why)}, nil
-	}
-	for _, spec := range c.Filters {
-		filter, err := spec.New(r)
-		if err != nil {
-			return nil, nil, fmt.Errorf("filter %s: %w", spec.Name, err)
-		}
-		if filter != nil {
-			out.filters = append(out.filters, filter)
-		}
 	}
 	if r.Forward != nil {
 		return out, nil, out.forward(r.Forward, index)
 	}
 	return out, nil, nil
+}
+
+// filters makes the filters of a rule, or says why it cannot.
+func (c *Compiler) filters(r *model.Rule) (made []Filter, why string) {
+	if missing := c.missing(r); missing != "" {
+		return nil, fmt.Sprintf("this proxy has no filter %s", missing)
+	}
+	for _, spec := range c.Filters {
+		filter, err := spec.New(r)
+		if err != nil {
+			return nil, fmt.Sprintf("filter %s: %v", spec.Name, err)
+		}
+		if filter != nil {
+			made = append(made, filter)
+		}
+	}
+	return made, ""
 }
 
 // missing names a filter that the rule needs and the table lacks.

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -50,6 +51,11 @@ func newCORS(r *model.Rule) (exchange.Filter, error) {
 	}
 	if c.MaxAge > 0 {
 		f.add("Access-Control-Max-Age", strconv.Itoa(c.MaxAge))
+	}
+	for _, one := range f.fields {
+		if !msg.IsValue(one.value) {
+			return nil, fmt.Errorf("a control character in %s", one.name)
+		}
 	}
 	return f, nil
 }

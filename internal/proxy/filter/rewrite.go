@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -39,7 +40,21 @@ func newRewrite(r *model.Rule) (exchange.Filter, error) {
 	path, query, _ := strings.Cut(w.Target, "?")
 	// As in nginx, a final ? drops the request's own query.
 	keeps := !strings.HasSuffix(w.Target, "?")
+	path, query = escape(path), escape(query)
 	return &rewrite{pattern: pattern, path: pieces(path), query: pieces(strings.TrimSuffix(query, "?")), keepsQ: keeps}, nil
+}
+
+// escape percent-encodes what cannot stand in a request target.
+func escape(target string) string {
+	var b strings.Builder
+	for i := range len(target) {
+		if c := target[i]; c > ' ' && c < 0x7f {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // pieces takes a target apart: $1 to $9 are groups.

@@ -73,6 +73,22 @@ func (h *Head) Get(id FieldID) []byte {
 	return nil
 }
 
+// AppendList writes the values of all fields with that id as one list, in their
+// order (RFC 9110 §5.3).
+func (h *Head) AppendList(dst []byte, id FieldID) []byte {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.ID != id || f.Dropped || f.Value.Len() == 0 {
+			continue
+		}
+		if len(dst) > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, h.Value(f)...)
+	}
+	return dst
+}
+
 func (h *Head) find(id FieldID) *Field {
 	if !h.Has(id) {
 		return nil

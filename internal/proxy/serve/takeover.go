@@ -156,7 +156,12 @@ func (s *sockets) handOver(conn *net.UnixConn) error {
 	}()
 	fds := make([]int, len(files))
 	for i, f := range files {
-		fds[i] = int(f.Fd())
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return err
+		}
+		// Fd would make the socket block, for everyone who holds it.
+		raw.Control(func(fd uintptr) { fds[i] = int(fd) })
 	}
 	text, err := json.Marshal(addresses)
 	if err != nil {

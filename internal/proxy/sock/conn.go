@@ -1,7 +1,9 @@
 package sock
 
 import (
+	"math"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,6 +17,8 @@ type Conn struct {
 	In *Buffer
 
 	net   net.Conn
+	base  net.Conn        // the one that was wrapped first, below TLS
+	lower *lower          // what a TLS session reads from, or nil
 	raw   syscall.RawConn // nil unless net is plain TCP
 	clock *Clock
 	pool  *Pool
@@ -24,6 +28,7 @@ type Conn struct {
 	// What the raw callbacks work on. They are made once a connection, because
 	// a closure made for each call would be an allocation for each call.
 	fillRaw, sendRaw func(fd uintptr) bool
+	peekRaw          func(fd uintptr)
 	out              []byte
 	sent             int
 	got              int
@@ -39,10 +44,10 @@ type Conn struct {
 // NewConn wraps a connection. Buffers come from pool. With hangups not nil,
 // Gone and AbortOnHangup work, if the system and the connection allow it.
 func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
-	c := &Conn{net: nc, clock: clock, pool: pool}
+	c := &Conn{net: nc, base: nc, clock: clock, pool: pool}
 	if raw := rawConn(nc); raw != nil {
 		c.raw = raw
-		c.fillRaw, c.sendRaw = c.fillStep, c.sendStep
+		c.fillRaw, c.sendRaw, c.peekRaw = c.fillStep, c.sendStep, c.peekStep
 	}
 	if hangups != nil {
 		hangups.add(c)
@@ -53,14 +58,37 @@ func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
 // Net is the wrapped connection.
 func (c *Conn) Net() net.Conn { return c.net }
 
-// Wrap puts another connection, such as a TLS session over the first, in the
-// place of the wrapped one. What was read before must have been used.
-func (c *Conn) Wrap(nc net.Conn) {
-	c.net, c.raw = nc, nil
+// Wrap puts a session over the connection, such as a TLS session, in its
+// place. What was read before must have been used.
+func (c *Conn) Wrap(over func(net.Conn) net.Conn) {
+	c.lower = &lower{Conn: c.base}
+	c.net, c.raw = over(c.lower), nil
+}
+
+// lower is what a session reads from that was put over a connection.
+type lower struct {
+	net.Conn
+	// hurried reads take nothing from the socket: what the session has not
+	// buffered is not waited for.
+	hurried bool
+}
+
+func (l *lower) Read(p []byte) (int, error) {
+	if l.hurried {
+		return 0, os.ErrDeadlineExceeded // temporary, so the session goes on
+	}
+	return l.Conn.Read(p)
 }
 
 // Plain tells whether the bytes go to a TCP socket as they are.
 func (c *Conn) Plain() bool { return c.raw != nil }
+
+// Abort ends the connection at once, and what it was a partner of. It may be
+// called from any goroutine; Close must still be called.
+func (c *Conn) Abort() {
+	c.base.Close()
+	c.hungUp()
+}
 
 // Close closes the connection and gives the buffer back.
 func (c *Conn) Close() error {
@@ -98,6 +126,10 @@ func (c *Conn) LimitWrites(now int64, limit time.Duration) {
 	}
 }
 
+// ForgetLimits has the next LimitReads or ReadBy set the deadline whatever was
+// set before: somebody else may have changed it.
+func (c *Conn) ForgetLimits() { c.readUntil = math.MaxInt64 }
+
 // ReadBy has reads fail with os.ErrDeadlineExceeded from a time on the clock
 // on, exactly.
 func (c *Conn) ReadBy(at int64) {
@@ -108,7 +140,7 @@ func (c *Conn) ReadBy(at int64) {
 // Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
 // may be called from any goroutine; the connection is of no use afterwards but
 // to be closed, unless it is idle and its reader expects this.
-func (c *Conn) Interrupt() { c.net.SetReadDeadline(time.Unix(1, 0)) }
+func (c *Conn) Interrupt() { c.base.SetReadDeadline(time.Unix(1, 0)) }
 
 // Fill reads more into In, which must have room (see Buffer.MakeRoom) or be
 // nil. While it waits with In nil it holds no buffer.
@@ -118,14 +150,14 @@ func (c *Conn) Fill() (int, error) {
 		return c.rawFill(c.fillRaw)
 	}
 	if c.In == nil {
-		// One byte tells that there are more: a message is never that short.
+		// One byte tells that there are more.
 		if n, err := c.net.Read(c.one[:]); n == 0 || err != nil {
 			return 0, err
 		}
 		c.In = c.pool.Get()
 		c.In.Free()[0] = c.one[0]
 		c.In.Wrote(1)
-		return 1, nil
+		return 1 + c.fillBuffered(), nil
 	}
 	n, err := c.net.Read(c.In.Free())
 	c.In.Wrote(n)
@@ -135,11 +167,32 @@ func (c *Conn) Fill() (int, error) {
 	return 0, err
 }
 
-// Write writes all of p.
-func (c *Conn) Write(p []byte) error {
-	_, err := c.net.Write(p)
-	return err
+// fillBuffered reads what a session over the connection has decrypted, or can
+// decrypt, without waiting.
+func (c *Conn) fillBuffered() int {
+	if c.lower == nil {
+		return 0
+	}
+	c.lower.hurried = true
+	n, _ := c.net.Read(c.In.Free()) // an error that lasts comes again
+	c.lower.hurried = false
+	c.In.Wrote(n)
+	return n
 }
+
+// Quiet tells whether nothing has come, not even the end of the stream. It is
+// for connections that nobody reads from; of those that are not plain TCP it
+// knows nothing and returns true.
+func (c *Conn) Quiet() bool {
+	if c.raw == nil {
+		return true
+	}
+	c.err = nil
+	return c.raw.Control(c.peekRaw) == nil && c.err == syscall.EAGAIN
+}
+
+// Write writes all of p. It returns how much the system took.
+func (c *Conn) Write(p []byte) (int, error) { return c.net.Write(p) }
 
 // SendFill writes all of out, then reads as Fill does. sent is how much of out
 // was taken by the system, also with an error.
@@ -164,16 +217,13 @@ func (c *Conn) SendFill(out []byte) (sent, got int, err error) {
 	return c.sent, got, err
 }
 
-// Gone tells whether the peer hung up. It is only ever true for connections
-// that are watched.
+// Gone tells whether the peer hung up, which is noticed of watched connections
+// only, or c was aborted.
 func (c *Conn) Gone() bool { return c.gone.Load() }
 
-// AbortOnHangup has partner interrupted when c's peer hangs up. It returns
-// false when that has already happened.
+// AbortOnHangup has partner interrupted when c's peer hangs up, or c is
+// aborted. It returns false when that has already happened.
 func (c *Conn) AbortOnHangup(partner *Conn) bool {
-	if c.watch == nil {
-		return true
-	}
 	c.partner.Store(partner)
 	return !c.gone.Load()
 }
@@ -181,10 +231,10 @@ func (c *Conn) AbortOnHangup(partner *Conn) bool {
 // KeepOnHangup ends what AbortOnHangup began. It returns false when partner
 // was, or is being, interrupted, and must not be used again.
 func (c *Conn) KeepOnHangup(partner *Conn) bool {
-	return c.watch == nil || c.partner.CompareAndSwap(partner, nil)
+	return c.partner.CompareAndSwap(partner, nil)
 }
 
-// hungUp is called once by the watcher.
+// hungUp is called by the watcher, or by Abort.
 func (c *Conn) hungUp() {
 	c.gone.Store(true)
 	if partner := c.partner.Swap(nil); partner != nil {

@@ -73,6 +73,15 @@ func (c *Conn) sendStep(fd uintptr) bool {
 	return true // partly written or failed: SendFill goes on
 }
 
+// peekStep looks for bytes, or the end of the stream, without taking them. It
+// leaves EAGAIN in c.err when there is nothing.
+func (c *Conn) peekStep(fd uintptr) {
+	_, c.err = ignoringEINTR(func(fd int, p []byte) (int, error) {
+		n, _, err := syscall.Recvfrom(fd, p, syscall.MSG_PEEK)
+		return n, err
+	}, int(fd), c.one[:])
+}
+
 func ignoringEINTR(call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
 	for {
 		n, err := call(fd, p)

@@ -182,7 +182,11 @@ type Conn struct {
 	*sock.Conn
 	// Reused tells that the connection has carried a request before.
 	Reused bool
-	since  int64 // when it became idle
+	// Doubtful tells that the end of the last answer was known by a rule and
+	// not by the answer itself (HEAD, 204, 304): its sender may have thought
+	// otherwise.
+	Doubtful bool
+	since    int64 // when it became idle
 }
 
 // Errors of Connect.
@@ -193,18 +197,23 @@ var (
 	ErrRefused = errors.New("no connection to the endpoint could be made")
 )
 
+// looksAfter is how long a connection may be idle without being looked at when
+// it is taken again. Bytes that nobody asked for mostly come with the answer's
+// last ones, or soon after; a look costs a system call.
+const looksAfter = time.Millisecond
+
 // Idle takes an idle connection, of this shard's if there is one. It returns
-// nil when there is none.
-func (e *Endpoint) Idle(shard int) *Conn {
+// nil when there is none. now is the clock's time.
+func (e *Endpoint) Idle(shard int, now int64) *Conn {
 	for i := range e.idle {
-		if c := e.take((shard + i) % len(e.idle)); c != nil {
+		if c := e.take((shard+i)%len(e.idle), now); c != nil {
 			return c
 		}
 	}
 	return nil
 }
 
-func (e *Endpoint) take(shard int) *Conn {
+func (e *Endpoint) take(shard int, now int64) *Conn {
 	l := &e.idle[shard]
 	for {
 		l.mu.Lock()
@@ -217,8 +226,9 @@ func (e *Endpoint) take(shard int) *Conn {
 		l.conns[n-1] = nil
 		l.conns = l.conns[:n-1]
 		l.mu.Unlock()
-		if !c.Gone() {
-			c.Reused = true
+		looks := c.Doubtful || now-c.since > int64(looksAfter)
+		if !c.Gone() && (!looks || c.Quiet()) {
+			c.Reused, c.Doubtful = true, false
 			return c
 		}
 		c.Close()

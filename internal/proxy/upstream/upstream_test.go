@@ -32,7 +32,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	p := &pipes{}
 	r := newRegistry(p)
 	e := r.Endpoint(addr)
-	if e.Idle(0) != nil {
+	if e.Idle(0, 1) != nil {
 		t.Fatal("an idle connection out of nothing")
 	}
 	c, err := e.Connect(&sock.Pool{}, time.Second)
@@ -40,7 +40,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Release(c, 0, 1)
-	if got := e.Idle(1); got != c || !got.Reused {
+	if got := e.Idle(1, 1); got != c || !got.Reused {
 		t.Error("another shard's connection was not taken")
 	}
 	if r.Endpoint(addr) != e {
@@ -109,7 +109,7 @@ func TestUnaskedBytesEndAConnection(t *testing.T) {
 	go p.far[0].Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
 	c.Fill()
 	e.Release(c, 0, 1)
-	if e.Idle(0) != nil {
+	if e.Idle(0, 1) != nil {
 		t.Error("a connection with unasked bytes was kept")
 	}
 }

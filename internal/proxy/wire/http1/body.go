@@ -237,9 +237,29 @@ func cleanTrailer(lines []byte) ([]byte, error) {
 		return nil, ErrTrailer
 	}
 	for i := range h.Fields {
-		h.Fields[i].Dropped = h.Fields[i].ID != msg.OtherField
+		f := &h.Fields[i]
+		f.Dropped = f.ID != msg.OtherField || !mayTrail(h.Name(f))
 	}
 	return AppendFields(lines[:0], &h), nil
+}
+
+// neverTrailing are fields, beyond those that the engine knows, that would
+// authenticate, route or change the message if a recipient merged trailers
+// into its header section.
+var neverTrailing = [...]string{
+	"authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
+	"cookie", "set-cookie", "content-encoding", "content-range", "cache-control", "expires", "age", "vary",
+	"location", "retry-after", "max-forwards", "range", "pragma", "warning",
+	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
+}
+
+func mayTrail(name []byte) bool {
+	for _, never := range neverTrailing {
+		if msg.EqualFold(name, never) {
+			return false
+		}
+	}
+	return true
 }
 
 func hexValue(c byte) byte {

@@ -148,6 +148,18 @@ func UpgradeOf(h *msg.Head) []byte {
 	return nil
 }
 
+// AsksFor tells whether every protocol that a 101 answer switches to is one
+// that the request asked for.
+func AsksFor(asked, answered []byte) bool {
+	for rest := answered; len(rest) > 0; {
+		var one []byte
+		if one, rest = msg.NextToken(rest); !msg.HasToken(asked, string(one)) {
+			return false
+		}
+	}
+	return len(answered) > 0
+}
+
 // hopByHop are the fields that concern one connection (RFC 9110 §7.6.1).
 var hopByHop = [...]msg.FieldID{
 	msg.Connection, msg.KeepAlive, msg.ProxyConnection, msg.TE, msg.Upgrade,
