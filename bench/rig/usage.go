@@ -56,6 +56,12 @@ func (p *Process) Children() []int {
 	return pids
 }
 
+// Files is the number of files that the program has open, sockets included.
+func (p *Process) Files() (int, error) {
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid))
+	return len(open), err
+}
+
 func usageOf(pid int) (Usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
