@@ -209,10 +209,14 @@ func (t *transfer) awaitAnswer() error {
 			return err
 		}
 		now, limit := t.proxy.clock.Now(), t.x.Route.Read
-		if t.pumpEnded() && now-t.pump.last.Load() >= int64(limit) {
+		if !t.pumpEnded() {
+			t.up.LimitReads(now, limit)
+		} else if until := t.pump.last.Load() + int64(limit); until > now {
+			t.up.ReadBy(until)
+		} else {
 			return err
 		}
-		if t.up.LimitReads(now, limit); t.broken() {
+		if t.broken() {
 			return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
 		}
 	}

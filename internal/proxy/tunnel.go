@@ -51,7 +51,11 @@ func (t *transfer) switchProtocols(n int) bool {
 	t.client.KeepOnHangup(t.up.Conn)
 	t.x.Unpin()
 	t.x.Outcome = reason.Upgraded
-	if _, err := t.up.Write(early); err == nil {
+	var err error
+	if len(early) > 0 {
+		_, err = t.up.Write(early)
+	}
+	if err == nil {
 		t.in, t.back = tun.run(int64(len(early)))
 	}
 	if tun.cut.Load() {
