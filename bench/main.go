@@ -86,6 +86,8 @@ var sections = []section{
 	{"idle connections", []string{"nginx"}, false, (*bench).idleConnections},
 	{"save to live", nil, true, (*bench).saveToLive},
 	{"build", nil, true, (*bench).build},
+	{"match", nil, true, (*bench).match},
+	{"allocations", []string{"nginx", "wrk"}, true, (*bench).allocations},
 }
 
 // peers are the programs that we are measured beside, and the tools for it.

@@ -107,24 +107,17 @@ func digest(inputs ...[]byte) string {
 }
 
 func (s *Snapshot) hash() {
-	buf := make([]byte, 0, 4096)
-	s.HostHashes = make([]Hash, len(s.Config.Hosts))
-	for i := range s.Config.Hosts {
-		s.HostHashes[i] = hashValue(&buf, &s.Config.Hosts[i])
-	}
-	s.ServiceHashes = make([]Hash, len(s.Endpoints))
-	for i := range s.Endpoints {
-		s.ServiceHashes[i] = hashValue(&buf, &s.Endpoints[i])
-	}
+	s.HostHashes = hashAll(s.Config.Hosts)
+	s.ServiceHashes = hashAll(s.Endpoints)
 	digests := make([]string, 0, 2*len(s.Secrets))
 	for _, secret := range s.Secrets {
 		digests = append(digests, secret.Name, secret.Digest)
 	}
 	s.ConfigHash = compose(append([]Hash{
-		hashValue(&buf, s.Config.Listeners), hashValue(&buf, s.Config.Services),
+		hashValue(s.Config.Listeners), hashValue(s.Config.Services),
 	}, s.HostHashes...)...)
 	s.EndpointsHash = compose(s.ServiceHashes...)
-	s.SecretsHash = hashValue(&buf, digests)
+	s.SecretsHash = hashValue(digests)
 	s.Root = compose(s.ConfigHash, s.EndpointsHash, s.SecretsHash)
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -26,7 +28,7 @@ type envelope struct {
 
 // codec holds the CBOR modes. Building one is cheap beside what it codes.
 type codec struct {
-	enc cbor.EncMode
+	enc cbor.UserBufferEncMode
 	dec cbor.DecMode
 }
 
@@ -36,7 +38,7 @@ func newCodec() codec {
 	encOptions := cbor.CoreDetEncOptions()
 	encOptions.BinaryMarshaler = cbor.BinaryMarshalerByteString
 	encOptions.NilContainers = cbor.NilContainerAsEmpty // nil and empty are one thing, with one hash
-	enc, err := encOptions.EncMode()
+	enc, err := encOptions.UserBufferEncMode()
 	if err != nil {
 		panic(err) // the options are constants
 	}
@@ -90,13 +92,34 @@ func Decode(data []byte) (*Snapshot, error) {
 	return Freeze(e.Parts), nil
 }
 
-// hashValue hashes the deterministic encoding of v, using buf as scratch.
-func hashValue(buf *[]byte, v any) Hash {
-	w := bytes.NewBuffer((*buf)[:0])
-	if err := wireCodec.enc.NewEncoder(w).Encode(v); err != nil {
+// hashValue hashes the deterministic encoding of v.
+func hashValue(v any) Hash { return new(hasher).hash(v) }
+
+// hasher hashes one value after the other in one buffer.
+type hasher struct{ buf bytes.Buffer }
+
+func (h *hasher) hash(v any) Hash {
+	h.buf.Reset()
+	if err := wireCodec.enc.MarshalToBuffer(v, &h.buf); err != nil {
 		panic(err) // plain structs of this package always encode
 	}
-	*buf = w.Bytes()
-	sum := sha256.Sum256(*buf)
+	sum := sha256.Sum256(h.buf.Bytes())
 	return Hash(sum[:16])
+}
+
+// hashAll hashes each of all, on every core.
+func hashAll[T any](all []T) []Hash {
+	out := make([]Hash, len(all))
+	workers := min(runtime.GOMAXPROCS(0), len(all)/64+1)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			var h hasher
+			for i := w; i < len(all); i += workers {
+				out[i] = h.hash(&all[i])
+			}
+		})
+	}
+	wg.Wait()
+	return out
 }
