@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"windrose.dev/windrose/bench/rig"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/filter"
+)
+
+// allocations measures how much a request allocates: the proxy runs in this
+// process, which does nothing else, and wrk sends the load over TLS, with log
+// and metrics on.
+func (b *bench) allocations(ctx context.Context) error {
+	f := &field{}
+	var err error
+	if f.cert, err = b.rig.NewCertificate("bench.example.com"); err != nil {
+		return err
+	}
+	if f.backend, err = b.startBackend(ctx, ""); err != nil {
+		return err
+	}
+	p, stop, err := startInProcess(f)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	const length = 6 * time.Second
+	var got rig.Load
+	var load sync.WaitGroup
+	load.Go(func() {
+		url := "https://" + p.proxy.Addr(443).String() + "/"
+		got, err = rig.Wrk{URL: url, Connections: connections, Duration: length}.Run(ctx)
+	})
+	time.Sleep(length / 3) // past the handshakes
+	requests, made := p.requests(), mallocs()
+	time.Sleep(length / 3)
+	made = mallocs() - made
+	requests = p.requests() - requests
+	load.Wait()
+	if err != nil || got.Failed > 0 || requests == 0 {
+		return fmt.Errorf("%d of %d requests failed: %w", got.Failed, got.Requests, err)
+	}
+	b.figure(Figure{
+		Section: "allocations", Name: "mallocs a request", Value: float64(made) / requests, Unit: "", Budget: 0.1,
+		Note: fmt.Sprintf("%.0f requests; TLS, log, metrics and request ids on", requests),
+	})
+	return nil
+}
+
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// inProcess is a proxy in this process.
+type inProcess struct {
+	proxy   *proxy.Proxy
+	metrics *observe.Metrics
+}
+
+// startInProcess serves as windrose-gateway does, with the log going nowhere.
+func startInProcess(f *field) (*inProcess, func(), error) {
+	metrics := observe.NewMetrics(0)
+	log := observe.NewLog(io.Discard, observe.LogCompact, metrics.Dropped)
+	p, err := proxy.New(proxy.Config{
+		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
+		Address:   func(uint16) string { return "127.0.0.1:0" },
+		DrainWait: time.Second,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := p.Apply(rig.ForwardAll(f.backend, f.cert)); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { log.Run(ctx) })
+	running.Go(func() { p.Run(ctx) })
+	return &inProcess{p, metrics}, func() { cancel(); running.Wait() }, nil
+}
+
+// requests is how many requests were counted so far.
+func (p *inProcess) requests() float64 {
+	sum := 0.0
+	for line := range strings.Lines(string(p.metrics.WriteText())) {
+		if series, value, _ := strings.Cut(strings.TrimSpace(line), "} "); strings.HasPrefix(series, "windrose_requests_total{") {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return 0
+			}
+			sum += n
+		}
+	}
+	return sum
+}
