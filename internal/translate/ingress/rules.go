@@ -24,21 +24,21 @@ func (t *translation) host(name string) *host {
 	}
 	h := t.hosts[name]
 	if h == nil {
-		h = &host{byMatch: map[model.PathMatch]rule{}}
+		h = &host{byMatch: map[model.PathMatch]*rule{}}
 		t.hosts[name] = h
 	}
 	return h
 }
 
 // collectRules reads spec.rules and spec.defaultBackend.
-func (t *translation) collectRules(in ingress) {
+func (t *translation) collectRules(in *ingress) {
 	spec := in.object.Value.Spec
 	named := map[string]bool{"": true}
 	for i, r := range spec.Rules {
 		named[r.Host] = true
 		h := t.host(r.Host)
 		if in.closesHosts && h.closedBy == nil {
-			h.closedBy = &in
+			h.closedBy = in
 		}
 		if r.HTTP == nil {
 			continue
@@ -61,13 +61,13 @@ func (t *translation) collectRules(in ingress) {
 			id = "default/" + name
 		}
 		one := t.newRule(in, id, "spec.defaultBackend", *spec.DefaultBackend)
-		t.setDefault(cmp.Or(name, "*"), &one)
+		t.setDefault(cmp.Or(name, "*"), one)
 	}
 }
 
 // path reads one path. An Exact or Prefix path that could never match a
 // request is set aside.
-func (t *translation) path(p networkingv1.HTTPIngressPath, in ingress, field string) (model.PathMatch, bool) {
+func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field string) (model.PathMatch, bool) {
 	match := model.PathMatch{Kind: model.PrefixPath, Value: p.Path}
 	if p.PathType != nil && *p.PathType == networkingv1.PathTypeExact {
 		match.Kind = model.ExactPath
@@ -108,9 +108,9 @@ func (s *settings) expressions(path string) bool {
 	return s.useRegex || s.rewriteTarget != "" && s.rewriteTarget != path
 }
 
-func (t *translation) newRule(in ingress, index, field string, b networkingv1.IngressBackend) rule {
+func (t *translation) newRule(in *ingress, index, field string, b networkingv1.IngressBackend) *rule {
 	name := in.object.Name()
-	one := rule{
+	one := &rule{
 		ingress: in, at: in.object.At(field),
 		id: Dialect + "/" + name.Namespace + "/" + name.Name + "/" + index,
 	}
@@ -132,7 +132,7 @@ func (t *translation) newRule(in ingress, index, field string, b networkingv1.In
 }
 
 // addRule adds a rule to a host, unless an older one has its path.
-func (t *translation) addRule(name string, h *host, one rule) {
+func (t *translation) addRule(name string, h *host, one *rule) {
 	one.tight = one.expressions(one.path.Value)
 	if first, taken := h.byMatch[one.path]; taken {
 		t.report(reason.PathConflict, one.at, "host %s path %s belongs to %s, %s", cmp.Or(name, "*"), one.path.Value, first.at.Object(), first.at.Place())
@@ -178,12 +178,11 @@ func (t *translation) block(name string, h *host) model.Block {
 		b.Order = model.FirstMatch
 		// ingress-nginx orders expressions by length, then by text, both
 		// descending.
-		slices.SortStableFunc(h.rules, func(x, y rule) int {
+		slices.SortStableFunc(h.rules, func(x, y *rule) int {
 			return cmp.Or(cmp.Compare(len(y.path.Value), len(x.path.Value)), cmp.Compare(y.path.Value, x.path.Value))
 		})
 	}
-	for i := range h.rules {
-		one := &h.rules[i]
+	for _, one := range h.rules {
 		if h.regex && !t.makeExpression(one) {
 			delete(t.out.Origins, one.id)
 			continue

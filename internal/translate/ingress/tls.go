@@ -10,7 +10,7 @@ import (
 
 // collectTLS reads spec.tls. An entry without hosts is the certificate for any
 // host, as the Ingress API says of controllers' default.
-func (t *translation) collectTLS(in ingress) {
+func (t *translation) collectTLS(in *ingress) {
 	for i, entry := range in.object.Value.Spec.TLS {
 		field := fmt.Sprintf("spec.tls[%d]", i)
 		if entry.SecretName == "" {

@@ -89,8 +89,8 @@ type ingress struct {
 
 // host gathers the rules for one host name.
 type host struct {
-	rules   []rule
-	byMatch map[model.PathMatch]rule
+	rules   []*rule
+	byMatch map[model.PathMatch]*rule
 	// standard is the default backend.
 	standard *rule
 	regex    bool
@@ -100,7 +100,7 @@ type host struct {
 
 // rule is one path of one Ingress.
 type rule struct {
-	ingress
+	*ingress
 	id    string
 	path  model.PathMatch
 	at    reason.Origin
@@ -115,10 +115,10 @@ func (t *translation) report(code reason.Code, at reason.Origin, format string, 
 
 // served lists the Ingresses to be served, oldest first, with their settings.
 // Objects from files have no age, so that their names decide.
-func (t *translation) served() []ingress {
+func (t *translation) served() []*ingress {
 	classes, reports := newClasses(t.set, t.opts.Class)
 	t.out.Reports = append(t.out.Reports, reports...)
-	var out []ingress
+	var out []*ingress
 	for object := range t.set.Ingresses.All() {
 		ok, report := classes.serves(object)
 		if report != nil {
@@ -127,15 +127,15 @@ func (t *translation) served() []ingress {
 		if !ok {
 			continue
 		}
-		in := ingress{object: object}
+		in := &ingress{object: object}
 		in.settings, reports = read(object, t.opts)
 		t.out.Reports = append(t.out.Reports, reports...)
-		if t.setAside(&in) {
+		if t.setAside(in) {
 			continue
 		}
 		out = append(out, in)
 	}
-	slices.SortStableFunc(out, func(a, b ingress) int {
+	slices.SortStableFunc(out, func(a, b *ingress) int {
 		return cmp.Or(a.object.Value.CreationTimestamp.Compare(b.object.Value.CreationTimestamp.Time),
 			a.object.Name().Compare(b.object.Name()))
 	})
