@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -65,16 +66,9 @@ func runCommand() *cobra.Command {
 	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
 	f.DurationVar(&flags.wait, "drain-wait", 10*time.Second, "how long to wait for exchanges to end after that")
 	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
-	for _, s := range flags.limits.Settings() {
-		switch v := s.Value.(type) {
-		case *int:
-			f.IntVar(v, s.Flag, *v, s.Doc)
-		case *int64:
-			f.Int64Var(v, s.Flag, *v, s.Doc)
-		case *time.Duration:
-			f.DurationVar(v, s.Flag, *v, s.Doc)
-		}
-	}
+	limits := flag.NewFlagSet("limits", flag.ContinueOnError)
+	serve.AddLimits(limits, &flags.limits)
+	f.AddGoFlagSet(limits)
 	return cmd
 }
 

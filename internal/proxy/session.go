@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -10,8 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // session is one client connection. One goroutine serves it.
@@ -89,7 +93,8 @@ func reportDefect(broken any) {
 }
 
 func (s *session) handshake(t *tlsListener) bool {
-	s.conn.ReadBy(s.proxy.clock.Now() + int64(s.proxy.cfg.Limits.HeaderTimeout))
+	start := s.proxy.clock.Now()
+	s.conn.ReadBy(start + int64(s.proxy.cfg.Limits.HeaderTimeout))
 	var conn *tls.Conn
 	s.conn.Wrap(func(below net.Conn) net.Conn {
 		conn = tls.Server(below, t.config)
@@ -97,6 +102,7 @@ func (s *session) handshake(t *tlsListener) bool {
 	})
 	if err := conn.Handshake(); err != nil {
 		s.listener.stats.HandshakeErrors.Add(s.shard.index, 1)
+		s.logHandshake(start, err)
 		return false
 	}
 	s.listener.stats.Handshakes.Add(s.shard.index, 1)
@@ -105,6 +111,19 @@ func (s *session) handshake(t *tlsListener) bool {
 	}
 	s.peer.TLS = true
 	return true
+}
+
+// logHandshake says why a handshake failed. A client that left without a word,
+// as load balancers do that only look whether the port is open, is not worth a
+// line.
+func (s *session) logHandshake(start int64, err error) {
+	if errors.Is(err, io.EOF) {
+		return
+	}
+	s.proxy.cfg.Log.Record(s.shard.index, &observe.Flow{
+		Start: s.proxy.clock.Time(start), Duration: durationOf(start, s.proxy.clock.Now()),
+		Client: s.peer.Addr, TLS: true, Outcome: reason.HandshakeFailed, Detail: err.Error(),
+	})
 }
 
 // next serves one request. It returns whether there may be another.

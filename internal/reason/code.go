@@ -33,7 +33,6 @@ const (
 	PathConflict
 	DefaultConflict
 	DefaultClassConflict
-	HostInvalid
 	PathInvalid
 	AnnotationInvalid
 	ResourceBackend
@@ -84,7 +83,6 @@ var codes = []CodeRow{
 	{PathConflict, "PathConflict", Warning, "Two rules claim the same host and path. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
 	{DefaultConflict, "DefaultConflict", Warning, "Two default backends claim the same host. The older wins; with equal age, the first by namespace/name.", "keep one of the two"},
 	{DefaultClassConflict, "DefaultClassConflict", Warning, "Two IngressClasses are marked as default. The newest wins, then the first by name.", "keep the is-default-class annotation on one"},
-	{HostInvalid, "HostInvalid", Error, "A host is not a DNS name, or a wildcard of more than its first label. The rule is set aside.", "write a lower-case DNS name, with *. in front at most"},
 	{PathInvalid, "PathInvalid", Error, "A path cannot match any request. The rule is set aside.", "start the path with /, without // or dot segments"},
 	{AnnotationInvalid, "AnnotationInvalid", Error, "An annotation's value cannot be understood, so its effect is left out; where it guards something, the routes answer 503.", "write a value of the form that the message shows"},
 	{ResourceBackend, "ResourceBackend", Error, "A backend is a resource and not a Service. Its routes answer 503.", "use a Service as the backend"},

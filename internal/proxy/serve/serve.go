@@ -98,9 +98,7 @@ func parse(name string, args []string, errOut io.Writer) (*options, error) {
 	f.DurationVar(&o.grace, "drain-grace", 10*time.Second, "how long to keep accepting after SIGTERM")
 	f.DurationVar(&o.wait, "drain-wait", 20*time.Second, "how long to wait for exchanges to end after that")
 	f.StringVar(&o.takeover, "takeover", "", "Unix socket through which a successor takes the listening sockets over; empty is none")
-	for _, s := range o.limits.Settings() {
-		addFlag(f, s)
-	}
+	AddLimits(f, &o.limits)
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -110,14 +108,17 @@ func parse(name string, args []string, errOut io.Writer) (*options, error) {
 	return o, nil
 }
 
-func addFlag(f *flag.FlagSet, s proxy.Setting) {
-	switch v := s.Value.(type) {
-	case *int:
-		f.IntVar(v, s.Flag, *v, s.Doc)
-	case *int64:
-		f.Int64Var(v, s.Flag, *v, s.Doc)
-	case *time.Duration:
-		f.DurationVar(v, s.Flag, *v, s.Doc)
+// AddLimits adds a flag for each limit. What stands in limits is the default.
+func AddLimits(f *flag.FlagSet, limits *proxy.Limits) {
+	for _, s := range limits.Settings() {
+		switch v := s.Value.(type) {
+		case *int:
+			f.IntVar(v, s.Flag, *v, s.Doc)
+		case *int64:
+			f.Int64Var(v, s.Flag, *v, s.Doc)
+		case *time.Duration:
+			f.DurationVar(v, s.Flag, *v, s.Doc)
+		}
 	}
 }
 
