@@ -17,6 +17,7 @@ import (
 	"windrose.dev/windrose/internal/cli"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
@@ -54,6 +55,7 @@ func pages() map[string]string {
 		"metrics.md":     metrics(),
 		"settings.md":    settings(),
 		"commands.md":    commands(),
+		"ports.md":       ports(),
 	}
 }
 
@@ -143,6 +145,15 @@ func settings() string {
 	}
 	return table("Settings", "Limits of the engine: flags of `windrose run`, `windrose-gateway` and `windrose-proxy`.",
 		[]string{"Flag", "Default", "What it bounds"}, rows)
+}
+
+func ports() string {
+	var rows [][]string
+	for _, p := range serve.Ports() {
+		rows = append(rows, []string{"`" + p.Address + "`", p.Of, p.Doc})
+	}
+	return table("Ports", "What Windrose opens by default, besides the ports that resources ask for.",
+		[]string{"Address", "Of", "For"}, rows)
 }
 
 func valueOf(v any) string {

@@ -59,7 +59,7 @@ func runCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.Var(flags.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT, may be repeated")
-	f.StringVar(&flags.admin, "admin", "127.0.0.1:15000", "address of the admin API, with /metrics, /ready and /config")
+	f.StringVar(&flags.admin, "admin", serve.DefaultAdmin, "address of the admin API, with /metrics, /ready and /config")
 	f.StringVar(&flags.log, "log", "compact", "access log on standard output: compact, json or off")
 	f.Var(&flags.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
 	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
