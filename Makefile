@@ -37,7 +37,7 @@ lint:
 
 .PHONY: house
 house:
-	go test ./test/house
+	go test -count=1 ./test/house
 
 .PHONY: docs
 docs: ## write the generated pages of docs/

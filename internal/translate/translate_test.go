@@ -2,6 +2,7 @@ package translate
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -89,6 +90,29 @@ func writeCase(t *testing.T, file string, archive *txtar.Archive, got map[string
 	}
 	if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestExpressionsAreBounded: a tenant cannot have everyone try its expressions.
+func TestExpressionsAreBounded(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: many, annotations: {nginx.ingress.kubernetes.io/use-regex: \"true\"}}\nspec:\n  rules:\n  - host: a.example.com\n    http:\n      paths:\n")
+	for i := range 1200 {
+		fmt.Fprintf(&text, "      - {path: \"/p%d\", pathType: ImplementationSpecific, backend: {service: {name: x, port: {number: 80}}}}\n", i)
+	}
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, reports := Build(source.NewLoader(source.Config{Dirs: []string{file}}).Load(), Options{})
+	large := 0
+	for _, r := range reports {
+		if r.Code == reason.TooLarge {
+			large++
+		}
+	}
+	if rules := len(snapshot.Config.Hosts[0].Blocks[0].Rules); rules != 1000 || large != 200 {
+		t.Errorf("%d rules, %d reports", rules, large)
 	}
 }
 

@@ -182,8 +182,9 @@ func (t *translation) block(name string, h *host) model.Block {
 			return cmp.Or(cmp.Compare(len(y.path.Value), len(x.path.Value)), cmp.Compare(y.path.Value, x.path.Value))
 		})
 	}
+	expressions := map[string]int{} // by namespace
 	for _, one := range h.rules {
-		if h.regex && !t.makeExpression(one) {
+		if h.regex && (!t.makeExpression(one) || t.tooMany(expressions, one)) {
 			delete(t.out.Origins, one.id)
 			continue
 		}
@@ -194,6 +195,22 @@ func (t *translation) block(name string, h *host) model.Block {
 		b.Rules = append(b.Rules, t.modelRule(name, h, h.standard))
 	}
 	return b
+}
+
+// maxExpressions bounds the expressions that one namespace has on one host:
+// they are tried one after the other, at everyone's cost.
+const maxExpressions = 1000
+
+// tooMany tells whether a rule is beyond the bound and is set aside. What is
+// closed stays, so that nothing opens.
+func (t *translation) tooMany(counts map[string]int, one *rule) bool {
+	namespace := one.object.Origin.Namespace
+	counts[namespace]++
+	if counts[namespace] <= maxExpressions || one.closedBy != "" {
+		return false
+	}
+	t.report(reason.TooLarge, one.at, "namespace %s has more than %d expressions on this host; this path is set aside", namespace, maxExpressions)
+	return true
 }
 
 // makeExpression turns a path into the expression that ingress-nginx makes of
