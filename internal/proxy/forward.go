@@ -20,7 +20,9 @@ func (t *transfer) forward() (again bool) {
 		return t.answer()
 	}
 	if err := t.prepare(); err != nil {
-		t.x.FailWith(err)
+		if t.x.FailWith(err); err != errBodyTooLarge {
+			t.closeAfter() // where the next request would begin is not known
+		}
 		return t.answer()
 	}
 	if !t.attempts() {
@@ -80,7 +82,7 @@ func (t *transfer) prepare() error {
 
 var chunked = []byte("chunked")
 
-var errBodyTooLarge = &http1.Error{Outcome: reason.BodyTooLarge, Text: "the body grew beyond the route's limit"}
+var errBodyTooLarge error = &http1.Error{Outcome: reason.BodyTooLarge, Text: "the body grew beyond the route's limit"}
 
 // overLimit counts bytes of the request's body.
 func (t *transfer) overLimit(n int) bool {
@@ -380,7 +382,7 @@ func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 		return reason.BadRequest, err.Error(), false
 	}
 	if t.overLimit(n) {
-		return reason.BodyTooLarge, errBodyTooLarge.Text, false
+		return reason.BodyTooLarge, errBodyTooLarge.Error(), false
 	}
 	data := in.Bytes()[:n]
 	if t.body.Kind() == http1.Chunked {

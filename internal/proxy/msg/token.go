@@ -15,7 +15,7 @@ var charClass = func() (table [256]uint8) {
 		case c >= 'g' && c <= 'z', c >= 'G' && c <= 'Z':
 			table[c] |= tokenChar
 		}
-		if c > ' ' && c < 0x7f {
+		if c > ' ' && c < 0x7f && c != '#' {
 			table[c] |= targetChar
 		}
 	}
@@ -47,7 +47,8 @@ func CheckName(b []byte) (ok, underscore bool) {
 	return len(b) > 0, underscore
 }
 
-// IsTarget tells whether b may stand as a request target: visible ASCII only.
+// IsTarget tells whether b may stand as a request target: visible ASCII, and
+// no fragment (RFC 9112 §3.2).
 func IsTarget(b []byte) bool {
 	for _, c := range b {
 		if charClass[c]&targetChar == 0 {

@@ -213,9 +213,9 @@ func (b *Body) readTrailer(src []byte) (int, error) {
 		return n, ErrBareLF
 	}
 	if bytes.Equal(b.trailer, []byte("\r\n")) || bytes.HasSuffix(b.trailer, []byte("\r\n\r\n")) {
-		b.done = true
 		var err error
 		b.trailer, err = cleanTrailer(b.trailer[:len(b.trailer)-2])
+		b.done = err == nil
 		return n, err
 	}
 	return n, nil
@@ -230,6 +230,9 @@ func cleanTrailer(lines []byte) ([]byte, error) {
 	p := Parser{started: true}
 	h.Buf = append(bytes.Clone(lines), '\r', '\n')
 	n, err := p.read(&h, h.Buf, &trailerLimits, nil)
+	if err == ErrTooManyFields {
+		err = ErrTrailer
+	}
 	if err != nil {
 		return nil, err
 	}

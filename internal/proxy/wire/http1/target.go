@@ -89,8 +89,9 @@ func HostName(value, scratch []byte) ([]byte, error) {
 		return nil, err
 	}
 	upper := false
-	for _, c := range name {
-		if !hostChar[c] {
+	literal := name[0] == '['
+	for i, c := range name {
+		if !hostChar[c] && (!literal || c != ':' && i > 0 && i < len(name)-1) {
 			return nil, ErrHostValue
 		}
 		upper = upper || c >= 'A' && c <= 'Z'
@@ -137,13 +138,13 @@ func cutPort(value []byte) ([]byte, error) {
 	return value[:end], nil
 }
 
-// hostChar are the characters of a DNS name or IP literal. RFC 3986 allows
+// hostChar are the characters of a DNS name or IPv4 address. RFC 3986 allows
 // more in a registered name; none of it can match a rule.
 var hostChar = func() (table [256]bool) {
 	for c := range 128 {
 		table[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 	}
-	for _, c := range []byte("-._:[]") {
+	for _, c := range []byte("-._") {
 		table[c] = true
 	}
 	return table
