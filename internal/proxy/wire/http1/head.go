@@ -42,6 +42,10 @@ func (p *Parser) Response(h *msg.Head, buf []byte, limits *Limits) (int, error) 
 	return p.read(h, buf, limits, statusLine)
 }
 
+// startLineRest is what a request line may hold besides its target: a method,
+// spaces, the version and the line's end.
+const startLineRest = 32
+
 // Started tells whether any byte of a head was seen beyond empty lines.
 func (p *Parser) Started(buf []byte) bool { return p.started || len(buf) > p.line }
 
@@ -63,6 +67,9 @@ func (p *Parser) read(h *msg.Head, buf []byte, limits *Limits, first startLine) 
 		}
 		end := p.seen + i // the LF
 		start := p.line
+		if !p.started && end-start > limits.TargetBytes+startLineRest {
+			return 0, ErrTargetTooLong
+		}
 		if end >= limits.HeadBytes {
 			return 0, p.lengthError(end, limits)
 		}
@@ -89,7 +96,7 @@ func (p *Parser) read(h *msg.Head, buf []byte, limits *Limits, first startLine) 
 // tooLong checks an incomplete head, so that a sender without line ends is
 // refused as early as one with them.
 func (p *Parser) tooLong(buf []byte, limits *Limits) error {
-	if !p.started && len(buf)-p.line > limits.TargetBytes+32 {
+	if !p.started && len(buf)-p.line > limits.TargetBytes+startLineRest {
 		return ErrTargetTooLong
 	}
 	if len(buf) >= limits.HeadBytes {
