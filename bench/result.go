@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -17,6 +18,9 @@ type Result struct {
 	Go       string    `json:"go"`
 	Rounds   int       `json:"rounds"`
 	Duration string    `json:"duration"`
+	// LoadBefore is the machine's load average before we added to it: well
+	// below 1, or the figures are those of a machine that does other things.
+	LoadBefore string `json:"loadBefore"`
 	// Missing are programs that are not installed, LeftOut what was not
 	// measured for that reason.
 	Missing []string `json:"missing,omitempty"`
@@ -37,8 +41,10 @@ type Row struct {
 	P50       float64 `json:"p50Millis"`
 	P99       float64 `json:"p99Millis"`
 	// RSS is resident memory after the load, in MB.
-	RSS    float64 `json:"rssMB"`
-	Failed int64   `json:"failed"`
+	RSS float64 `json:"rssMB"`
+	// Failed and Late are rig.Load's, of all rounds.
+	Failed int64 `json:"failed"`
+	Late   int64 `json:"late"`
 	// Budget bounds Ratio; 0 is none.
 	Budget float64 `json:"budget,omitempty"`
 }
@@ -58,8 +64,18 @@ type Figure struct {
 func newResult(o options) Result {
 	return Result{
 		Time: time.Now().UTC().Truncate(time.Second), CPUs: runtime.NumCPU(), Go: runtime.Version(),
-		Rounds: o.rounds, Duration: o.duration.String(),
+		Rounds: o.rounds, Duration: o.duration.String(), LoadBefore: loadAverage(),
 	}
+}
+
+// loadAverage is that of the last minute.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	average, _, _ := strings.Cut(string(text), " ")
+	return average
 }
 
 func (b *bench) figure(f Figure) { b.result.Figures = append(b.result.Figures, f) }
@@ -82,7 +98,7 @@ CPUs, so req/s is the whole machine's; what scales is requests per CPU-second.
 
 func (r *Result) text() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s, %d CPUs, %s, %d rounds of %s\n", r.Time.Format("2006-01-02 15:04"), r.CPUs, r.Go, r.Rounds, r.Duration)
+	fmt.Fprintf(&text, "%s, %d CPUs, %s, %d rounds of %s, load average before %s\n", r.Time.Format("2006-01-02 15:04"), r.CPUs, r.Go, r.Rounds, r.Duration, r.LoadBefore)
 	for _, name := range r.Missing {
 		fmt.Fprintf(&text, "MISSING: %s is not installed\n", name)
 	}
@@ -103,7 +119,7 @@ func (r *Result) text() string {
 func (r *Result) writeRows(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintln(w, "LOAD\tPROXY\tCPU/REQ\tRATIO\tBUDGET\t\tREQ/S\tP50\tP99\tRSS\tFAILED")
+	fmt.Fprintln(w, "LOAD\tPROXY\tCPU/REQ\tRATIO\tBUDGET\t\tREQ/S\tP50\tP99\tRSS\tFAILED\tLATE")
 	for _, row := range r.Rows {
 		ratio, budget, verdict := "", "", ""
 		if row.Ratio > 0 {
@@ -112,8 +128,8 @@ func (r *Result) writeRows(out io.Writer) {
 		if row.Budget > 0 && row.Ratio > 0 {
 			budget, verdict = fmt.Sprintf("%.2f", row.Budget), verdictOf(row.Ratio <= row.Budget)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.1f µs\t%s\t%s\t%s\t%.0f\t%.2f ms\t%.2f ms\t%.1f MB\t%d\n",
-			row.Load, row.Proxy, row.CPU, ratio, budget, verdict, row.PerSecond, row.P50, row.P99, row.RSS, row.Failed)
+		fmt.Fprintf(w, "%s\t%s\t%.1f µs\t%s\t%s\t%s\t%.0f\t%.2f ms\t%.2f ms\t%.1f MB\t%d\t%d\n",
+			row.Load, row.Proxy, row.CPU, ratio, budget, verdict, row.PerSecond, row.P50, row.P99, row.RSS, row.Failed, row.Late)
 	}
 }
 

@@ -125,6 +125,7 @@ func (row *Row) keep(got rig.Load, cpu time.Duration, rss int64) {
 	row.P50, row.P99 = min(row.P50, millis(got.P50)), min(row.P99, millis(got.P99))
 	row.RSS = megabytes(rss)
 	row.Failed += got.Failed
+	row.Late += got.Late
 }
 
 func summary(rows []Row) string {

@@ -24,7 +24,7 @@ Requests/sec:  67265.51
 
 func TestReadsWhatWrkPrints(t *testing.T) {
 	got, err := parseWrk(wrkOutput)
-	want := Load{Requests: 269071, PerSecond: 67265.51, P50: 820 * time.Microsecond, P99: 1310 * time.Millisecond, Failed: 15}
+	want := Load{Requests: 269071, PerSecond: 67265.51, P50: 820 * time.Microsecond, P99: 1310 * time.Millisecond, Failed: 11, Late: 4}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

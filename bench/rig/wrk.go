@@ -26,6 +26,9 @@ type Load struct {
 	P50, P99  time.Duration
 	// Failed counts answers other than 2xx and 3xx, and errors of sockets.
 	Failed int64
+	// Late counts answers that took more than wrk's 2 s: on a machine that has
+	// other things to do, that is no fault of the server.
+	Late int64
 }
 
 // wrkSlack is how much longer than asked a run may take.
@@ -58,7 +61,8 @@ var (
 	wrkP50      = regexp.MustCompile(`50%\s+([\d.]+[mu]?s)`)
 	wrkP99      = regexp.MustCompile(`99%\s+([\d.]+[mu]?s)`)
 	wrkStatus   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
-	wrkErrors   = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
+	wrkErrors   = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+)`)
+	wrkLate     = regexp.MustCompile(`timeout (\d+)`)
 )
 
 func parseWrk(out string) (Load, error) {
@@ -71,13 +75,18 @@ func parseWrk(out string) (Load, error) {
 	l.Requests, _ = strconv.ParseInt(requests[1], 10, 64)
 	l.PerSecond, _ = strconv.ParseFloat(rate[1], 64)
 	l.P50, l.P99 = latency(wrkP50, out), latency(wrkP99, out)
-	for _, counts := range [][]string{wrkStatus.FindStringSubmatch(out), wrkErrors.FindStringSubmatch(out)} {
-		for i := 1; i < len(counts); i++ {
-			n, _ := strconv.ParseInt(counts[i], 10, 64)
-			l.Failed += n
-		}
-	}
+	l.Late = count(wrkLate.FindStringSubmatch(out))
+	l.Failed = count(wrkStatus.FindStringSubmatch(out)) + count(wrkErrors.FindStringSubmatch(out))
 	return l, nil
+}
+
+// count adds the groups of a match.
+func count(groups []string) (sum int64) {
+	for i := 1; i < len(groups); i++ {
+		n, _ := strconv.ParseInt(groups[i], 10, 64) // the pattern has digits there
+		sum += n
+	}
+	return sum
 }
 
 func latency(pattern *regexp.Regexp, out string) time.Duration {
