@@ -55,7 +55,7 @@ quick:
 test: ## all tests that need only Go
 	go test -race ./...
 	go test -tags poison ./internal/proxy/...
-	go test -run xxx -bench . -benchtime 1x ./internal/... > /dev/null
+	go test -run xxx -bench . -benchtime 1x ./internal/... ./bench/... > /dev/null
 
 .PHONY: golden
 golden: ## write what the code gives into the golden files; read the diff
