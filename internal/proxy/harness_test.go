@@ -157,7 +157,8 @@ type backend struct {
 	mu       sync.Mutex
 	peers    map[*peer]bool
 	accepted int
-	received bytes.Buffer // all bytes of all connections
+	received bytes.Buffer // the first bytes of all connections
+	dropped  int          // how many more came
 }
 
 func newBackend(t *testing.T, script func(*peer)) *backend {
@@ -245,6 +246,8 @@ func (p *peer) Read(b []byte) (int, error) {
 		p.record.mu.Lock()
 		if p.record.received.Len() < 1<<20 {
 			p.record.received.Write(b[:n])
+		} else {
+			p.record.dropped += n
 		}
 		p.record.mu.Unlock()
 	}

@@ -95,11 +95,7 @@ func reportDefect(broken any) {
 func (s *session) handshake(t *tlsListener) bool {
 	start := s.proxy.clock.Now()
 	s.conn.ReadBy(start + int64(s.proxy.cfg.Limits.HeaderTimeout))
-	var conn *tls.Conn
-	s.conn.Wrap(func(below net.Conn) net.Conn {
-		conn = tls.Server(below, t.config)
-		return conn
-	})
+	conn := s.conn.WrapTLS(t.config)
 	if err := conn.Handshake(); err != nil {
 		s.listener.stats.HandshakeErrors.Add(s.shard.index, 1)
 		s.logHandshake(start, err)

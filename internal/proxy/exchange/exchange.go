@@ -294,8 +294,6 @@ func (c *Cluster) Pick(tried []*Endpoint) *Endpoint {
 	return &c.Endpoints[first]
 }
 
-func (c *Cluster) load(i int) int64 { return c.Endpoints[i].Active.Load() }
-
 // ForwardTarget is the target that goes to the backend: a filter's, or the
 // client's own bytes, or the canonical path where the client's had dot
 // segments.

@@ -67,6 +67,10 @@ type Cluster struct {
 	Service   *upstream.Service
 	Stats     *observe.Service
 	Endpoints []Endpoint
+
+	// load is made once: a method value made for each pick would be an
+	// allocation for each.
+	load func(i int) int64
 }
 
 // Endpoint is a live endpoint and what this Generation knows of it.
@@ -107,7 +111,7 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 		index[service.ID] = i
 	}
 	if old != nil && old.Snapshot.ConfigHash == s.ConfigHash && maps.Equal(old.Snapshot.Origins, s.Origins) {
-		g.table, g.Routes = old.table, old.Routes
+		g.table, g.Routes, g.reports = old.table, old.Routes, old.reports
 	} else {
 		var err error
 		g.table, err = route.Compile(s.Config.Hosts, func(h *model.Host, r *model.Rule) (*Route, error) {
@@ -127,7 +131,9 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 func (c *Compiler) clusters(s *model.Snapshot, index map[string]int) []*Cluster {
 	out := make([]*Cluster, len(s.Config.Services))
 	for i, service := range s.Config.Services {
-		out[i] = &Cluster{Service: c.Registry.Service(service), Stats: c.Metrics.Service(service.ID)}
+		cluster := &Cluster{Service: c.Registry.Service(service), Stats: c.Metrics.Service(service.ID)}
+		cluster.load = func(i int) int64 { return cluster.Endpoints[i].Active.Load() }
+		out[i] = cluster
 	}
 	for _, e := range s.Endpoints {
 		i, known := index[e.Service]

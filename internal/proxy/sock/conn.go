@@ -3,7 +3,6 @@ package sock
 import (
 	"math"
 	"net"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,16 +17,22 @@ type Conn struct {
 
 	net   net.Conn
 	base  net.Conn        // the one that was wrapped first, below TLS
-	lower *lower          // what a TLS session reads from, or nil
-	raw   syscall.RawConn // nil unless net is plain TCP
+	raw   syscall.RawConn // of base; nil unless that is TCP
+	plain bool            // net is base, and raw not nil
 	clock *Clock
 	pool  *Pool
+
+	// Of a TLS session over the connection; see tls.go.
+	lower   *lower
+	records *records
+	space   []byte
 
 	readUntil, writeUntil int64 // what the deadlines are armed to
 
 	// What the raw callbacks work on. They are made once a connection, because
 	// a closure made for each call would be an allocation for each call.
 	fillRaw, sendRaw func(fd uintptr) bool
+	gatherRaw        func(fd uintptr) bool
 	peekRaw          func(fd uintptr)
 	out              []byte
 	sent             int
@@ -46,7 +51,7 @@ type Conn struct {
 func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
 	c := &Conn{net: nc, base: nc, clock: clock, pool: pool}
 	if raw := rawConn(nc); raw != nil {
-		c.raw = raw
+		c.raw, c.plain = raw, true
 		c.fillRaw, c.sendRaw, c.peekRaw = c.fillStep, c.sendStep, c.peekStep
 	}
 	if hangups != nil {
@@ -58,30 +63,8 @@ func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
 // Net is the wrapped connection.
 func (c *Conn) Net() net.Conn { return c.net }
 
-// Wrap puts a session over the connection, such as a TLS session, in its
-// place. What was read before must have been used.
-func (c *Conn) Wrap(over func(net.Conn) net.Conn) {
-	c.lower = &lower{Conn: c.base}
-	c.net, c.raw = over(c.lower), nil
-}
-
-// lower is what a session reads from that was put over a connection.
-type lower struct {
-	net.Conn
-	// hurried reads take nothing from the socket: what the session has not
-	// buffered is not waited for.
-	hurried bool
-}
-
-func (l *lower) Read(p []byte) (int, error) {
-	if l.hurried {
-		return 0, os.ErrDeadlineExceeded // temporary, so the session goes on
-	}
-	return l.Conn.Read(p)
-}
-
 // Plain tells whether the bytes go to a TCP socket as they are.
-func (c *Conn) Plain() bool { return c.raw != nil }
+func (c *Conn) Plain() bool { return c.plain }
 
 // Abort ends the connection at once, and what it was a partner of. It may be
 // called from any goroutine; Close must still be called.
@@ -145,11 +128,13 @@ func (c *Conn) Interrupt() { c.base.SetReadDeadline(time.Unix(1, 0)) }
 // Fill reads more into In, which must have room (see Buffer.MakeRoom) or be
 // nil. While it waits with In nil it holds no buffer.
 func (c *Conn) Fill() (int, error) {
-	if c.raw != nil {
+	switch {
+	case c.plain:
 		c.out = nil
 		return c.rawFill(c.fillRaw)
-	}
-	if c.In == nil {
+	case c.records != nil:
+		return c.fillTLS()
+	case c.In == nil:
 		// One byte tells that there are more.
 		if n, err := c.net.Read(c.one[:]); n == 0 || err != nil {
 			return 0, err
@@ -184,7 +169,7 @@ func (c *Conn) fillBuffered() int {
 // for connections that nobody reads from; of those that are not plain TCP it
 // knows nothing and returns true.
 func (c *Conn) Quiet() bool {
-	if c.raw == nil {
+	if !c.plain {
 		return true
 	}
 	c.err = nil
@@ -197,7 +182,7 @@ func (c *Conn) Write(p []byte) (int, error) { return c.net.Write(p) }
 // SendFill writes all of out, then reads as Fill does. sent is how much of out
 // was taken by the system, also with an error.
 func (c *Conn) SendFill(out []byte) (sent, got int, err error) {
-	if c.raw == nil {
+	if !c.plain {
 		if sent, err = c.net.Write(out); err != nil {
 			return sent, 0, err
 		}

@@ -1,0 +1,157 @@
+package sock
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"syscall"
+	"unsafe"
+)
+
+// WrapTLS puts a TLS session, as a server, over the connection. What was read
+// before must have been used. The caller runs the handshake.
+func (c *Conn) WrapTLS(config *tls.Config) *tls.Conn {
+	c.lower = &lower{Conn: c.base}
+	session := tls.Server(c.lower, config)
+	if c.raw != nil {
+		c.records = recordsOf(session)
+		c.gatherRaw = c.gatherStep
+	}
+	c.net, c.plain = session, false
+	return session
+}
+
+// lower is what a TLS session reads from.
+type lower struct {
+	net.Conn
+	// hurried reads take nothing from the socket: what the session has not
+	// buffered is not waited for.
+	hurried bool
+}
+
+func (l *lower) Read(p []byte) (int, error) {
+	if l.hurried {
+		return 0, os.ErrDeadlineExceeded // temporary, so the session goes on
+	}
+	return l.Conn.Read(p)
+}
+
+// records are the buffers of a TLS session: raw holds what was read from the
+// socket, and input what is left of the record that was decrypted last.
+//
+// crypto/tls allocates whenever it reads from its connection, and reads only
+// with a buffer in hand. So the record is put in its raw buffer before it is
+// asked: then it finds all it needs, and neither happens. That reaches into
+// unexported fields. They are looked up by name and type; where a Go release
+// has none such, the session is read in the ordinary way, and a test fails.
+type records struct {
+	raw   *bytes.Buffer
+	input *bytes.Reader
+}
+
+func recordsOf(session *tls.Conn) *records {
+	if !sessionFields.known {
+		return nil
+	}
+	p := unsafe.Pointer(session)
+	return &records{
+		raw:   (*bytes.Buffer)(unsafe.Add(p, sessionFields.raw)),
+		input: (*bytes.Reader)(unsafe.Add(p, sessionFields.input)),
+	}
+}
+
+// sessionFields are the offsets of the two buffers in a tls.Conn.
+var sessionFields = func() (found struct {
+	raw, input uintptr
+	known      bool
+}) {
+	session := reflect.TypeFor[tls.Conn]()
+	raw, hasRaw := session.FieldByName("rawInput")
+	input, hasInput := session.FieldByName("input")
+	found.known = hasRaw && hasInput && raw.Type == reflect.TypeFor[bytes.Buffer]() && input.Type == reflect.TypeFor[bytes.Reader]()
+	found.raw, found.input = raw.Offset, input.Offset
+	return found
+}()
+
+const (
+	recordHead = 5
+	// recordMost is the longest record (RFC 8446 §5.2, RFC 5246 §6.2.3). The
+	// session refuses longer ones.
+	recordMost = 16<<10 + 2048
+	// gatherLeast is the least room for what comes.
+	gatherLeast = 1024
+)
+
+// missing is how many bytes a whole record still needs; 0 when there is one,
+// or one that is refused.
+func (r *records) missing() int {
+	b := r.raw.Bytes()
+	if len(b) < recordHead {
+		return recordHead - len(b)
+	}
+	length := int(b[3])<<8 | int(b[4])
+	if length > recordMost {
+		return 0
+	}
+	return max(recordHead+length-len(b), 0)
+}
+
+// gather waits until the session has something to decrypt or to hand out. The
+// end of the stream is left to the session to find.
+func (c *Conn) gather() error {
+	r := c.records
+	for r.input.Len() == 0 {
+		missing := r.missing()
+		if missing == 0 {
+			return nil
+		}
+		r.raw.Grow(max(missing, gatherLeast))
+		c.space = r.raw.AvailableBuffer()
+		c.space = c.space[:cap(c.space)]
+		if err := c.raw.Read(c.gatherRaw); err != nil {
+			return err
+		}
+		if c.err == io.EOF {
+			return nil
+		}
+		if c.err != nil {
+			return c.err
+		}
+		r.raw.Write(c.space[:c.got])
+	}
+	return nil
+}
+
+func (c *Conn) gatherStep(fd uintptr) bool {
+	n, err := ignoringEINTR(syscall.Read, int(fd), c.space)
+	if err == syscall.EAGAIN {
+		return false
+	}
+	if c.got, c.err = n, err; err == nil && n == 0 {
+		c.err = io.EOF
+	}
+	return true
+}
+
+// fillTLS is Fill for a TLS session.
+func (c *Conn) fillTLS() (int, error) {
+	if err := c.gather(); err != nil {
+		return 0, err
+	}
+	taken := c.In == nil
+	if taken {
+		c.In = c.pool.Get()
+	}
+	n, err := c.net.Read(c.In.Free())
+	c.In.Wrote(n)
+	if n > 0 {
+		return n, nil
+	}
+	if taken {
+		c.ReleaseIn()
+	}
+	return 0, err
+}

@@ -1,0 +1,58 @@
+package sock
+
+import (
+	"testing"
+	"time"
+)
+
+// TestSessionFieldsAreKnown fails with a Go release whose crypto/tls keeps its
+// buffers elsewhere. Sessions still work then; see records for what they lose.
+func TestSessionFieldsAreKnown(t *testing.T) {
+	if !sessionFields.known {
+		t.Error("the buffers of a tls.Conn were not found")
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	far, near := pair(t)
+	c := NewConn(near, NewClock(), &Pool{}, nil)
+	if !c.Quiet() {
+		t.Error("something came out of nothing")
+	}
+	far.Write([]byte("x"))
+	if c.Quiet() {
+		t.Error("a byte was not seen")
+	}
+	if n, err := c.Fill(); n != 1 || err != nil {
+		t.Errorf("the byte was taken: %d %v", n, err)
+	}
+	far.CloseWrite()
+	if c.Quiet() {
+		t.Error("the end was not seen")
+	}
+	if n := testing.AllocsPerRun(100, func() { c.Quiet() }); n != 0 {
+		t.Errorf("%v allocations a look", n)
+	}
+}
+
+func TestForgetLimits(t *testing.T) {
+	_, near := pair(t)
+	clock := NewClock()
+	c := NewConn(near, clock, &Pool{}, nil)
+	c.LimitReads(clock.Now(), time.Minute)
+	c.Interrupt()
+	c.ForgetLimits()
+	c.LimitReads(clock.Now(), time.Minute)
+	done := make(chan error)
+	go func() {
+		_, err := c.Fill()
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Errorf("still interrupted: %v", err)
+	case <-time.After(10 * time.Millisecond):
+	}
+	near.Close()
+	<-done
+}
