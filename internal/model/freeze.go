@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
-	"strings"
 )
 
 // Hash identifies a value by content.
@@ -32,33 +31,75 @@ type Hashes struct {
 // change them any more. The order in which things were added does not matter,
 // but for the rules of a FirstMatch block.
 func Freeze(parts Parts) *Snapshot {
-	sortConfig(&parts.Config)
-	sortEndpoints(parts.Endpoints)
+	eachList(&parts, sortList)
 	digestSecrets(parts.Secrets)
 	s := &Snapshot{Parts: parts}
-	s.hash()
+	s.pieces.hosts, s.HostHashes = encodeAll(parts.Config.Hosts)
+	s.pieces.endpoints, s.ServiceHashes = encodeAll(parts.Endpoints)
+	s.compose()
 	return s
 }
 
-func sortConfig(c *Config) {
-	slices.SortFunc(c.Listeners, func(a, b Listener) int { return cmp.Compare(a.Port, b.Port) })
+// list is a list of a Snapshot that has an order.
+type list interface {
+	sort()
+	isSorted() bool
+}
+
+// ordered is a list with its order.
+type ordered[T any] struct {
+	items   []T
+	compare func(a, b T) int
+}
+
+func (o ordered[T]) sort()          { slices.SortFunc(o.items, o.compare) }
+func (o ordered[T]) isSorted() bool { return slices.IsSortedFunc(o.items, o.compare) }
+
+// sortList and checkList are what eachList is called with.
+func sortList(l list) bool  { l.sort(); return true }
+func checkList(l list) bool { return l.isSorted() }
+
+// eachList calls do for every list of parts that has an order, until it
+// returns false.
+func eachList(parts *Parts, do func(list) bool) bool {
+	c := &parts.Config
 	for _, l := range c.Listeners {
-		slices.SortFunc(l.Certificates, func(a, b Certificate) int {
-			return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Secret, b.Secret))
-		})
+		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) {
+			return false
+		}
 	}
-	slices.SortFunc(c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) })
 	for _, h := range c.Hosts {
-		slices.Sort(h.Ports)
+		if !do(ordered[uint16]{h.Ports, cmp.Compare[uint16]}) {
+			return false
+		}
 		for _, b := range h.Blocks {
-			if b.Order == BySpecificity {
-				slices.SortFunc(b.Rules, compareRules)
+			if b.Order == BySpecificity && !do(ordered[Rule]{b.Rules, compareRules}) {
+				return false
 			}
 		}
 	}
-	slices.SortFunc(c.Hosts, func(a, b Host) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Ports, b.Ports))
-	})
+	for _, e := range parts.Endpoints {
+		if !do(ordered[Endpoint]{e.Endpoints, compareEndpoints}) {
+			return false
+		}
+	}
+	return do(ordered[Listener]{c.Listeners, func(a, b Listener) int { return cmp.Compare(a.Port, b.Port) }}) &&
+		do(ordered[Host]{c.Hosts, compareHosts}) &&
+		do(ordered[Service]{c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }}) &&
+		do(ordered[Endpoints]{parts.Endpoints, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }}) &&
+		do(ordered[Secret]{parts.Secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) }})
+}
+
+func compareCertificates(a, b Certificate) int {
+	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Secret, b.Secret))
+}
+
+func compareHosts(a, b Host) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Ports, b.Ports))
+}
+
+func compareEndpoints(a, b Endpoint) int {
+	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Pod, b.Pod))
 }
 
 // compareRules orders by specificity: exact, then longer prefixes, then any.
@@ -75,17 +116,7 @@ func pathRank(k PathKind) int {
 	return [...]int{ExactPath: 0, RegexPath: 1, PrefixPath: 2, AnyPath: 3}[k]
 }
 
-func sortEndpoints(all []Endpoints) {
-	slices.SortFunc(all, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) })
-	for _, e := range all {
-		slices.SortFunc(e.Endpoints, func(a, b Endpoint) int {
-			return cmp.Or(a.Addr.Compare(b.Addr), strings.Compare(a.Pod, b.Pod))
-		})
-	}
-}
-
 func digestSecrets(all []Secret) {
-	slices.SortFunc(all, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range all {
 		if len(all[i].Chain) == 0 && len(all[i].Key) == 0 {
 			continue
@@ -106,19 +137,23 @@ func digest(inputs ...[]byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (s *Snapshot) hash() {
-	s.HostHashes = hashAll(s.Config.Hosts)
-	s.ServiceHashes = hashAll(s.Endpoints)
+// compose sets the hashes that are made of others.
+func (s *Snapshot) compose() {
 	digests := make([]string, 0, 2*len(s.Secrets))
 	for _, secret := range s.Secrets {
 		digests = append(digests, secret.Name, secret.Digest)
 	}
 	s.ConfigHash = compose(append([]Hash{
-		hashValue(s.Config.Listeners), hashValue(s.Config.Services),
+		hashOf(encode(s.Config.Listeners)), hashOf(encode(s.Config.Services)),
 	}, s.HostHashes...)...)
 	s.EndpointsHash = compose(s.ServiceHashes...)
-	s.SecretsHash = hashValue(digests)
+	s.SecretsHash = hashOf(encode(digests))
 	s.Root = compose(s.ConfigHash, s.EndpointsHash, s.SecretsHash)
+}
+
+func hashOf(data []byte) Hash {
+	sum := sha256.Sum256(data)
+	return Hash(sum[:16])
 }
 
 func compose(hashes ...Hash) Hash {

@@ -9,24 +9,25 @@ import (
 
 // Parts are the three parts of a Snapshot and the origins of its rules.
 type Parts struct {
-	Config    Config      `cbor:"1,keyasint" json:"config"`
-	Endpoints []Endpoints `cbor:"2,keyasint,omitempty" json:"endpoints,omitempty"`
-	Secrets   []Secret    `cbor:"3,keyasint,omitempty" json:"secrets,omitempty"`
+	Config    Config      `json:"config"`
+	Endpoints []Endpoints `json:"endpoints,omitempty"`
+	Secrets   []Secret    `json:"secrets,omitempty"`
 	// Origins is keyed by rule id. It does not take part in hashes.
-	Origins map[string]reason.Origin `cbor:"4,keyasint,omitempty" json:"origins,omitempty"`
+	Origins map[string]reason.Origin `json:"origins,omitempty"`
 }
 
 // Snapshot is a frozen Parts. It is read-only and may be shared.
 type Snapshot struct {
 	Parts
 	Hashes
+	pieces pieces
 }
 
 // Config says what is served and how, without endpoints and key material.
 type Config struct {
-	Listeners []Listener `cbor:"1,keyasint,omitempty" json:"listeners,omitempty"`
-	Hosts     []Host     `cbor:"2,keyasint,omitempty" json:"hosts,omitempty"`
-	Services  []Service  `cbor:"3,keyasint,omitempty" json:"services,omitempty"`
+	Listeners []Listener `json:"listeners,omitempty"`
+	Hosts     []Host     `json:"hosts,omitempty"`
+	Services  []Service  `json:"services,omitempty"`
 }
 
 // Protocol is what a listener speaks.

@@ -2,13 +2,14 @@ package model
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
 	"sync"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"windrose.dev/windrose/internal/reason"
 )
 
 // Schema is the level of the wire form. It grows when a field is added that an
@@ -21,14 +22,25 @@ var wireMagic = []byte{0xd9, 0xd9, 0xf7} // self-described CBOR, RFC 8949 §3.4.
 // maxWire bounds the elements of any one list or map in a wire form.
 const maxWire = 1 << 22
 
+// envelope is the wire form behind its magic. Hosts and endpoints are encoded
+// on their own: their hashes are those of these bytes, so that neither side
+// encodes anything twice.
 type envelope struct {
-	Schema int   `cbor:"1,keyasint"`
-	Parts  Parts `cbor:"2,keyasint"`
+	Schema    int                      `cbor:"1,keyasint"`
+	Listeners []Listener               `cbor:"2,keyasint,omitempty"`
+	Hosts     []cbor.RawMessage        `cbor:"3,keyasint,omitempty"`
+	Services  []Service                `cbor:"4,keyasint,omitempty"`
+	Endpoints []cbor.RawMessage        `cbor:"5,keyasint,omitempty"`
+	Secrets   []Secret                 `cbor:"6,keyasint,omitempty"`
+	Origins   map[string]reason.Origin `cbor:"7,keyasint,omitempty"`
 }
+
+// pieces are the encoded hosts and endpoints of a Snapshot.
+type pieces struct{ hosts, endpoints []cbor.RawMessage }
 
 // codec holds the CBOR modes. Building one is cheap beside what it codes.
 type codec struct {
-	enc cbor.UserBufferEncMode
+	enc cbor.EncMode
 	dec cbor.DecMode
 }
 
@@ -38,7 +50,7 @@ func newCodec() codec {
 	encOptions := cbor.CoreDetEncOptions()
 	encOptions.BinaryMarshaler = cbor.BinaryMarshalerByteString
 	encOptions.NilContainers = cbor.NilContainerAsEmpty // nil and empty are one thing, with one hash
-	enc, err := encOptions.UserBufferEncMode()
+	enc, err := encOptions.EncMode()
 	if err != nil {
 		panic(err) // the options are constants
 	}
@@ -63,7 +75,9 @@ var ErrWire = errors.New("not a valid snapshot")
 // Encode writes the wire form. It holds key material: keep it as private as
 // the keys.
 func Encode(s *Snapshot) ([]byte, error) {
-	body, err := wireCodec.enc.Marshal(envelope{Schema, s.Parts})
+	body, err := wireCodec.enc.Marshal(envelope{
+		Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("encode snapshot: %w", err)
 	}
@@ -73,8 +87,9 @@ func Encode(s *Snapshot) ([]byte, error) {
 // IsWire tells whether data begins as a wire form does.
 func IsWire(data []byte) bool { return bytes.HasPrefix(data, wireMagic) }
 
-// Decode reads a wire form. An unknown field, a duplicate key or a newer
-// schema is an error: nothing that the sender meant is ever skipped.
+// Decode reads a wire form. An unknown field, a duplicate key, a newer schema
+// or another order than Freeze's is an error: nothing that the sender meant is
+// ever skipped.
 func Decode(data []byte) (*Snapshot, error) {
 	if !IsWire(data) {
 		return nil, fmt.Errorf("%w: it does not start as one", ErrWire)
@@ -86,40 +101,75 @@ func Decode(data []byte) (*Snapshot, error) {
 	if e.Schema != Schema {
 		return nil, fmt.Errorf("%w: schema %d, this program speaks %d", ErrWire, e.Schema, Schema)
 	}
-	if err := Validate(&e.Parts); err != nil {
+	s, err := e.snapshot()
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrWire, err)
 	}
-	return Freeze(e.Parts), nil
+	return s, nil
 }
 
-// hashValue hashes the deterministic encoding of v.
-func hashValue(v any) Hash { return new(hasher).hash(v) }
+func (e *envelope) snapshot() (*Snapshot, error) {
+	s := &Snapshot{
+		Parts:  Parts{Config: Config{Listeners: e.Listeners, Services: e.Services}, Secrets: e.Secrets, Origins: e.Origins},
+		pieces: pieces{e.Hosts, e.Endpoints},
+	}
+	var err error
+	if s.Config.Hosts, s.HostHashes, err = decodeAll[Host](e.Hosts); err != nil {
+		return nil, err
+	}
+	if s.Endpoints, s.ServiceHashes, err = decodeAll[Endpoints](e.Endpoints); err != nil {
+		return nil, err
+	}
+	if !eachList(&s.Parts, checkList) {
+		return nil, errors.New("its parts are not in order")
+	}
+	if err := Validate(&s.Parts); err != nil {
+		return nil, err
+	}
+	digestSecrets(s.Secrets)
+	s.compose()
+	return s, nil
+}
 
-// hasher hashes one value after the other in one buffer.
-type hasher struct{ buf bytes.Buffer }
-
-func (h *hasher) hash(v any) Hash {
-	h.buf.Reset()
-	if err := wireCodec.enc.MarshalToBuffer(v, &h.buf); err != nil {
+// encode returns the deterministic encoding of v.
+func encode(v any) []byte {
+	data, err := wireCodec.enc.Marshal(v)
+	if err != nil {
 		panic(err) // plain structs of this package always encode
 	}
-	sum := sha256.Sum256(h.buf.Bytes())
-	return Hash(sum[:16])
+	return data
 }
 
-// hashAll hashes each of all, on every core.
-func hashAll[T any](all []T) []Hash {
-	out := make([]Hash, len(all))
-	workers := min(runtime.GOMAXPROCS(0), len(all)/64+1)
+// encodeAll encodes and hashes each of all.
+func encodeAll[T any](all []T) ([]cbor.RawMessage, []Hash) {
+	data, hashes := make([]cbor.RawMessage, len(all)), make([]Hash, len(all))
+	parallel(len(all), func(i int) {
+		data[i] = encode(&all[i])
+		hashes[i] = hashOf(data[i])
+	})
+	return data, hashes
+}
+
+// decodeAll decodes and hashes each of all.
+func decodeAll[T any](all []cbor.RawMessage) ([]T, []Hash, error) {
+	out, hashes, errs := make([]T, len(all)), make([]Hash, len(all)), make([]error, len(all))
+	parallel(len(all), func(i int) {
+		errs[i] = wireCodec.dec.Unmarshal(all[i], &out[i])
+		hashes[i] = hashOf(all[i])
+	})
+	return out, hashes, errors.Join(errs...)
+}
+
+// parallel calls do for 0 to n-1, on every core.
+func parallel(n int, do func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), n/64+1)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			var h hasher
-			for i := w; i < len(all); i += workers {
-				out[i] = h.hash(&all[i])
+			for i := w; i < n; i += workers {
+				do(i)
 			}
 		})
 	}
 	wg.Wait()
-	return out
 }
