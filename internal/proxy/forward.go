@@ -291,7 +291,7 @@ func (t *transfer) release(reusable bool) {
 	if t.up.In != nil && t.up.In.Len() == 0 {
 		t.up.ReleaseIn()
 	}
-	if kept && reusable && !t.pump.running {
+	if kept && reusable && t.pumpEnded() && !t.pump.failed {
 		t.endpoint.Release(t.up, t.session.shard.index, t.proxy.clock.Now())
 		t.up = nil
 		return
@@ -307,19 +307,44 @@ func (t *transfer) startPump() {
 	t.proxy.serving.Go(t.runPump)
 }
 
-// stopPump waits until the pump has ended; its writes must be failing. The
-// client's connection cannot be read from any more.
+// stopPump waits until the pump has ended; its writes must be failing. Unless
+// it had read the whole request, the client's connection cannot be read from
+// any more.
 func (t *transfer) stopPump() {
-	t.pump.told.Store(true)
-	t.client.Interrupt()
+	taken := t.pump.taken.Load()
+	if !taken {
+		t.pump.told.Store(true)
+		t.client.Interrupt()
+		t.closeAfter()
+	}
 	<-t.pump.done
 	t.pump.running = false
-	t.closeAfter()
 }
 
 // closeAfter has the client's connection end after this exchange, while the
 // client may still be sending.
 func (t *transfer) closeAfter() { t.keepAlive, t.session.linger = false, true }
+
+// pumpTook marks bytes as used, whether they can be written or not: what
+// follows is the next request. After the last ones the client's connection is
+// no longer the pump's.
+func (t *transfer) pumpTook(n int) {
+	if t.client.In.Advance(n); t.client.In.Len() == 0 {
+		t.client.ReleaseIn()
+	}
+	if t.body.Done() {
+		t.pump.taken.Store(true)
+	}
+}
+
+// requestTaken tells whether the whole request was read, so that the client's
+// connection is ready for the next.
+func (t *transfer) requestTaken() bool {
+	if t.pump.running {
+		return t.pump.taken.Load()
+	}
+	return t.body.Done()
+}
 
 // pumpEnded tells, without waiting, whether the whole body was moved.
 func (t *transfer) pumpEnded() bool {
@@ -347,6 +372,7 @@ func (t *transfer) runPump() {
 	for !t.body.Done() {
 		outcome, detail, ok := t.pumpOnce()
 		if !ok {
+			t.pump.failed = true
 			t.stopFor(outcome, detail)
 			return
 		}
@@ -384,16 +410,18 @@ func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 	if t.overLimit(n) {
 		return reason.BodyTooLarge, errBodyTooLarge.Error(), false
 	}
-	data := in.Bytes()[:n]
-	if t.body.Kind() == http1.Chunked {
+	data, last := in.Bytes()[:n], t.body.Done()
+	if last || t.body.Kind() == http1.Chunked {
 		t.pump.out = t.appendBody(t.pump.out[:0], data)
 		data = t.pump.out
 	}
+	if last {
+		t.pumpTook(taken)
+	}
 	t.up.LimitWrites(t.proxy.clock.Now(), t.x.Route.Send)
 	_, err = t.up.Write(data)
-	// What was taken is gone, written or not: what follows is the next request.
-	if in.Advance(taken); in.Len() == 0 {
-		t.client.ReleaseIn()
+	if !last {
+		t.pumpTook(taken)
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):

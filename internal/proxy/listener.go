@@ -20,6 +20,8 @@ type listener struct {
 	net    net.Listener
 	stats  *observe.Listener
 	ending atomic.Bool
+	shared bool          // with another process; set before ending
+	ended  chan struct{} // closed when the socket is
 }
 
 func newListener(p *Proxy, port uint16, nl net.Listener) *listener {
@@ -27,12 +29,13 @@ func newListener(p *Proxy, port uint16, nl net.Listener) *listener {
 	if addr, ok := nl.Addr().(*net.TCPAddr); ok {
 		public = uint16(addr.Port)
 	}
-	return &listener{proxy: p, port: port, public: public, net: nl, stats: p.cfg.Metrics.Listener(port)}
+	return &listener{proxy: p, port: port, public: public, net: nl, stats: p.cfg.Metrics.Listener(port), ended: make(chan struct{})}
 }
 
 // accept serves connections until the listener is closed. When the system
 // cannot give more (too many open files), it waits and tries again.
 func (l *listener) accept() {
+	defer close(l.ended)
 	pause := time.Duration(0)
 	for {
 		nc, err := l.net.Accept()
@@ -52,21 +55,21 @@ func (l *listener) accept() {
 	}
 }
 
-// close ends accept, which first takes what the system has connected already.
-func (l *listener) close() {
+// close ends accept, which then serves what the system has connected already,
+// and waits until the port is free.
+func (l *listener) close(shared bool) {
+	l.shared = shared
 	l.ending.Store(true)
 	if tcp, ok := l.net.(*net.TCPListener); !ok || tcp.SetDeadline(time.Unix(1, 0)) != nil {
 		l.net.Close()
 	}
+	<-l.ended
 }
 
-// end serves the connections that were made and not accepted yet: closing the
-// socket would reset them.
 func (l *listener) end() {
-	for _, nc := range sock.Backlog(l.net) {
+	for _, nc := range sock.CloseListener(l.net, l.shared) {
 		l.proxy.admit(l, nc)
 	}
-	l.net.Close()
 }
 
 // admit serves a connection, unless a limit turns it away.

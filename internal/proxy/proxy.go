@@ -228,10 +228,14 @@ func (p *Proxy) closeListeners(s *model.Snapshot) {
 	for port, l := range p.listeners {
 		if !wanted[port] {
 			delete(p.listeners, port)
-			l.close()
+			l.close(false)
 		}
 	}
 }
+
+// ErrSucceeded, as the cause for which the context of Run ends, says that
+// another process holds the listening sockets too and goes on accepting.
+var ErrSucceeded = errors.New("a successor has taken over")
 
 // Run serves until ctx ends, then drains: it keeps accepting for DrainGrace
 // while it asks clients to leave, stops accepting, lets exchanges end for
@@ -245,7 +249,7 @@ func (p *Proxy) Run(ctx context.Context) (cut int, err error) {
 		helpers.Go(func() { run(inner) })
 	}
 	<-ctx.Done()
-	cut = p.drain()
+	cut = p.drain(errors.Is(context.Cause(ctx), ErrSucceeded))
 	cancel()
 	helpers.Wait()
 	return cut, nil
@@ -259,13 +263,13 @@ func (p *Proxy) Drain() {
 	p.cfg.Metrics.SetState(func(s *observe.State) { s.Ready = false })
 }
 
-func (p *Proxy) drain() (cut int) {
+func (p *Proxy) drain(succeeded bool) (cut int) {
 	p.Drain()
 	time.Sleep(p.cfg.DrainGrace)
 	p.mu.Lock()
 	p.closed = true
 	for _, l := range p.listeners {
-		l.close()
+		l.close(succeeded)
 	}
 	p.mu.Unlock()
 	p.stopping.Store(true)

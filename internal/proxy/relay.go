@@ -126,7 +126,7 @@ func (t *transfer) frameAnswer(kind http1.Kind) {
 	case unknownLength:
 		t.keepAlive = false
 	}
-	if !t.pumpEnded() {
+	if !t.requestTaken() {
 		t.closeAfter() // the answer came before the request's end
 	}
 	t.addConnection()

@@ -551,9 +551,8 @@ func TestDefectIsContained(t *testing.T) {
 			}
 			eventually(t, "one connection is left", func() bool { return r.proxy.Connections() == 1 })
 		}
-		if active := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(b.addr)).Active.Load(); active != 0 {
-			t.Errorf("%d requests are counted at the endpoint", active)
-		}
+		endpoint := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(b.addr))
+		eventually(t, "no request is counted at the endpoint", func() bool { return endpoint.Active.Load() == 0 })
 	}
 }
 

@@ -367,38 +367,49 @@ func TestDrainAndIdleConnections(t *testing.T) {
 	}
 }
 
-// TestBacklogIsServed checks that connections that the system has made and the
-// proxy has not accepted when its listener closes are not lost.
-func TestBacklogIsServed(t *testing.T) {
+// TestClosedPortLosesNothing checks that connections that the system has made,
+// and the proxy has not accepted when it closes the port, are served. Clients
+// connect all the time, and speak only when the port is closed.
+func TestClosedPortLosesNothing(t *testing.T) {
 	b := newBackend(t, always(ok2))
 	r := newRig(t, nil)
-	r.apply(rule("", b.addr))
-	for range 20 {
-		addr := r.addr(80)
-		var clients []*peer
-		closing := make(chan struct{})
-		go func() {
-			r.apply("listener 81 http\n") // closes port 80
-			close(closing)
-		}()
-		for {
-			nc, err := net.Dial("tcp", addr)
-			if err != nil {
-				break
-			}
-			clients = append(clients, newPeer(t, nc))
-			if len(clients) > 500 {
-				t.Fatal("the port does not close")
-			}
-		}
-		<-closing
+	for range 10 {
 		r.apply(rule("", b.addr))
-		for _, c := range clients {
+		addr := r.addr(80)
+		var mu sync.Mutex
+		var connected []*peer
+		several := newSignal()
+		var dialing sync.WaitGroup
+		for range 4 {
+			dialing.Go(func() {
+				for {
+					nc, err := net.Dial("tcp", addr)
+					if err != nil {
+						return
+					}
+					mu.Lock()
+					if connected = append(connected, newPeer(t, nc)); len(connected) > 20 {
+						several.fire()
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		several.wait(t, "clients connect")
+		r.apply("listener 81 http\n")
+		dialing.Wait()
+		lost := 0
+		for _, c := range connected {
 			c.send(get("/"))
-			if got := c.answer("GET"); statusOf(got) != 200 && statusOf(got) != 404 {
-				t.Errorf("%q", got)
+			if statusOf(c.answer("GET")) != 404 {
+				lost++
 			}
 			c.nc.Close()
+		}
+		// What the system connects between the last look and the close, within
+		// a few microseconds, is beyond reach.
+		if lost > 1 {
+			t.Errorf("%d of %d connections were lost", lost, len(connected))
 		}
 	}
 }
@@ -518,6 +529,26 @@ func TestRemovedListener(t *testing.T) {
 		}
 		return err != nil
 	})
+}
+
+// TestListenerComesBack checks that a port is free as soon as a swap has
+// closed it.
+func TestListenerComesBack(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	b := newBackend(t, always(ok2))
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(uint16) string { return addr } })
+	for range 50 {
+		r.apply(rule("", b.addr)) // reports a port that cannot be opened
+		if got := r.ask(get("/")); got != ok2 {
+			t.Fatalf("%q", got)
+		}
+		r.apply("")
+	}
 }
 
 // TestFailedFilterClosesItsRule checks that a rule that cannot be compiled is

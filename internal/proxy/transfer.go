@@ -256,6 +256,8 @@ type pump struct {
 	// well.
 	stopped atomic.Int32
 	detail  string
+	failed  bool         // to be looked at when it has ended
 	told    atomic.Bool  // to end
+	taken   atomic.Bool  // the whole body was read
 	last    atomic.Int64 // when it ended, on the clock
 }

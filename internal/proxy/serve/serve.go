@@ -176,8 +176,8 @@ func run(name string, o *options, filters []exchange.FilterSpec) error {
 // serve runs until ctx ends or a successor is ready, and then drains. The log
 // lives until the end; the APIs are the successor's as soon as there is one.
 func (d *plane) serve(ctx context.Context) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	apis, endAPIs := context.WithCancel(context.WithoutCancel(ctx))
 	logs, endLog := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
@@ -203,7 +203,7 @@ func (d *plane) serve(ctx context.Context) error {
 		if err := d.sockets.awaitSuccessor(ctx); err == nil {
 			fmt.Fprintf(os.Stderr, "%s: a successor has taken over\n", d.name)
 			endAPIs()
-			end()
+			end(proxy.ErrSucceeded)
 		} else if ctx.Err() == nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", d.name, err)
 		}

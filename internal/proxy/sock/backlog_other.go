@@ -4,6 +4,9 @@ package sock
 
 import "net"
 
-// Backlog takes nothing on this system: what was not accepted is reset when
-// the listener closes.
-func Backlog(net.Listener) []net.Conn { return nil }
+// CloseListener closes a listener. On this system the connections that were
+// not accepted yet are reset.
+func CloseListener(l net.Listener, _ bool) []net.Conn {
+	l.Close()
+	return nil
+}
