@@ -57,9 +57,14 @@ func TestBuild(t *testing.T) {
 		{goodIngress[:len(goodIngress)-30], "prefix:/b ", reason.KeptLastGood},
 		{strings.Replace(goodIngress, "spec:\n  rules", "spec:\n  rulez", 1), "prefix:/b ", reason.UnknownField},
 		{goodIngress, "prefix:/a ", 0},
-		{"", "", 0},
+		{"", "prefix:/a ", reason.KeptLastGood},
+		{"gone", "", 0},
 	} {
-		write(t, file, step.text)
+		if step.text == "gone" {
+			os.Remove(file)
+		} else {
+			write(t, file, step.text)
+		}
 		r := loop.Build()
 		if r.Err != nil {
 			t.Fatal(r.Err)
@@ -70,7 +75,7 @@ func TestBuild(t *testing.T) {
 		}
 		found := step.code == 0 && !reason.HasErrors(r.Reports)
 		for _, report := range r.Reports {
-			found = found || report.Code == step.code && report.Origin.Line > 0
+			found = found || report.Code == step.code && report.Origin.File != ""
 		}
 		if !found {
 			t.Errorf("want %v among %v", step.code, r.Reports)

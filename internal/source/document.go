@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,8 @@ type decoded struct {
 	lines    Lines
 	problems []problem
 	guards   bool
+	// incomplete: a part of the spec could not be read.
+	incomplete bool
 }
 
 // header is what decides how an object is read.
@@ -183,8 +186,18 @@ func (r *reading) lose(problems ...problem) {
 
 func (r *reading) add(o *decoded) {
 	o.kind.complete(o.value)
-	r.lost = r.lost || o.name.Name == ""
+	// With a broken namespace or name it is not known which object this is: the
+	// one that it was must not go.
+	r.lost = r.lost || o.name.Name == "" || anyUnder(o.problems, "metadata")
 	r.objects = append(r.objects, o)
+}
+
+// anyUnder tells whether any problem lies in a field, or below it. A problem
+// without a field concerns all of them.
+func anyUnder(problems []problem, field string) bool {
+	return slices.ContainsFunc(problems, func(p problem) bool {
+		return p.field == "" || p.field == field || strings.HasPrefix(p.field, field+".")
+	})
 }
 
 // peek reads the header of an object, whatever else is wrong with it.
@@ -202,6 +215,7 @@ func (r *reading) known(node *yaml.Node, k *kind, h header) *decoded {
 	d := &decoder{secret: k.name == "Secret"}
 	r.decode(d, node, k.info, value)
 	o := &decoded{kind: k, value: value, line: node.Line, lines: d.lines.build(), problems: d.problems}
+	o.incomplete = anyUnder(d.problems, "spec")
 	if name := k.nameOf(value); max(len(name.Name), len(name.Namespace)) <= validation.DNS1123SubdomainMaxLength {
 		o.name = name
 	}

@@ -145,6 +145,8 @@ func place[T any](o *decoded, at reason.Origin, base int, state State) any {
 		Origin: at,
 		Lines:  o.lines.from(base),
 		State:  state,
+
+		Incomplete: o.incomplete,
 	}
 }
 

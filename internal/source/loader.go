@@ -50,12 +50,35 @@ func (l *Loader) Load() *Set {
 	}
 	documents := l.locate(files, texts, s)
 	l.decode(documents)
+	l.loseEmptied(files, texts, documents, s)
 	for _, at := range documents {
 		s.document(at)
 	}
 	set := s.finish()
 	l.last = s.next
 	return set
+}
+
+// loseEmptied has the resources of files stay that are empty now and were not:
+// a file is empty for a moment while it is written in place. Who wants them to
+// go deletes the file.
+func (l *Loader) loseEmptied(files []foundFile, texts []*fileText, documents []located, s *settling) {
+	says := map[string]bool{}
+	for _, at := range documents {
+		if len(at.doc.objects)+len(at.doc.unknown)+len(at.doc.problems) > 0 {
+			says[at.file] = true
+		}
+	}
+	held := map[string]bool{}
+	for _, c := range l.last {
+		held[c.file] = true
+	}
+	for i, file := range files {
+		if texts[i] != nil && held[file.path] && !says[file.path] {
+			s.loseFile(file.path, reason.New(reason.KeptLastGood, reason.Origin{File: file.path}, "the file is empty now, so what it held stays in force").
+				WithFix("delete the file if its resources are to go"))
+		}
+	}
 }
 
 // boundFiles drops the files beyond the bound.

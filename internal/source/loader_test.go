@@ -32,7 +32,7 @@ func TestSetsDoNotChange(t *testing.T) {
 	first := loader.Load()
 	writeFile(t, path, "broken: [")
 	second := loader.Load()
-	writeFile(t, path, "")
+	writeFile(t, path, configMap("b", 1))
 	third := loader.Load()
 	for i, test := range []struct {
 		set     *Set
@@ -41,7 +41,7 @@ func TestSetsDoNotChange(t *testing.T) {
 	}{
 		{first, "ConfigMap default/a " + path + ":1 current\n", 0},
 		{second, "ConfigMap default/a " + path + ":1 stale\n", 2},
-		{third, "", 0},
+		{third, "ConfigMap default/b " + path + ":1 current\n", 0},
 	} {
 		if got := string(listObjects(test.set)); got != test.objects || len(test.set.Reports) != test.reports {
 			t.Errorf("set %d: got %q and %v", i, got, test.set.Reports)

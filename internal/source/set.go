@@ -55,6 +55,8 @@ type Object[T any] struct {
 	Origin reason.Origin
 	Lines  Lines
 	State  State
+	// Incomplete: a part of the spec could not be read and is not in Value.
+	Incomplete bool
 }
 
 // At is the origin of one field of the object, such as

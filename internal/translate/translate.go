@@ -10,6 +10,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -35,13 +37,24 @@ const (
 func Build(set *source.Set, opts Options) (*model.Snapshot, []reason.Report) {
 	in := ingress.Translate(set, opts.Ingress)
 	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports)}
-	parts := model.Parts{Origins: in.Origins}
+	parts := model.Parts{Origins: printable(in.Origins)}
 	parts.Config.Services = services(in.Refs)
 	parts.Endpoints = backend.Endpoints(set, in.Refs)
 	parts.Secrets = b.secrets(in)
 	parts.Config.Listeners = listeners(in)
 	parts.Config.Hosts = hosts(in)
 	return model.Freeze(parts), reason.Sorted(b.reports)
+}
+
+// printable makes origins fit for the wire: a file's name may be any bytes.
+func printable(origins map[string]reason.Origin) map[string]reason.Origin {
+	for id, o := range origins {
+		if !utf8.ValidString(o.File) {
+			o.File = strings.ToValidUTF8(o.File, "\uFFFD")
+			origins[id] = o
+		}
+	}
+	return origins
 }
 
 func services(refs []backend.Ref) []model.Service {

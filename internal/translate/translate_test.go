@@ -116,6 +116,34 @@ func TestExpressionsAreBounded(t *testing.T) {
 	}
 }
 
+// FuzzBuild: whatever stands in a file, what Build makes of it is a Snapshot
+// that the wire carries.
+func FuzzBuild(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.txtar")
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(archive.Files[0].Data)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file := filepath.Join(dir, fmt.Sprint(os.Getpid(), ".yaml"))
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		snapshot, _ := Build(source.NewLoader(source.Config{Dirs: []string{file}, Guards: ingress.Guards}).Load(), Options{})
+		data, err := model.Encode(snapshot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if decoded, err := model.Decode(data); err != nil || decoded.Root != snapshot.Root {
+			t.Fatalf("%v\n%s", err, model.Format(snapshot))
+		}
+	})
+}
+
 // TestEveryRuleHasAnOrigin: what explain and the log name must be known.
 func TestEveryRuleHasAnOrigin(t *testing.T) {
 	set := source.NewLoader(source.Config{Dirs: []string{"../../examples/shop"}, Guards: ingress.Guards}).Load()

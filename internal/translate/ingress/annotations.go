@@ -87,10 +87,10 @@ var guards = []Annotation{
 	{Name: "rate-limit", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}, Doc: "A spelling that ingress-nginx does not know and people write."},
 	{Name: "rate-limit-window", Group: "RateLimit", Risk: "Low", Doc: "A spelling that ingress-nginx does not know and people write."},
 	{Name: "ssl-passthrough", Group: "SSLPassthrough", Risk: "Low", HostWide: true, Inert: []string{"false"}, Doc: "The backend is to see the client's own TLS, which is where it authenticates."},
-	{Name: "backend-protocol", Group: "BackendProtocol", Risk: "Low", Inert: []string{"HTTP", "http", "AUTO_HTTP", "auto_http"}, Doc: "HTTP is honoured. With others the connection to the backend would not be the protected one that was asked for."},
-	{Name: "configuration-snippet", Group: "ConfigurationSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny, auth_basic, limit_req or return."},
-	{Name: "server-snippet", Group: "ServerSnippet", Risk: "Critical", HostWide: true, Doc: "Guards only if a directive in it does, such as deny, auth_basic, limit_req or return."},
-	{Name: "stream-snippet", Group: "StreamSnippet", Risk: "Critical", Doc: "Guards only if a directive in it does, such as deny."},
+	{Name: "backend-protocol", Group: "BackendProtocol", Risk: "Low", Inert: []string{"HTTP", "http"}, Doc: "HTTP is honoured. With others the connection to the backend would not be the protected one that was asked for."},
+	{Name: "configuration-snippet", Group: "ConfigurationSnippet", Risk: "Critical", Doc: "Guards unless all its directives are known to be harmless, such as add_header or proxy_set_header."},
+	{Name: "server-snippet", Group: "ServerSnippet", Risk: "Critical", HostWide: true, Doc: "Guards unless all its directives are known to be harmless, such as add_header or proxy_set_header."},
+	{Name: "stream-snippet", Group: "StreamSnippet", Risk: "Critical", Doc: "Guards unless all its directives are known to be harmless."},
 }
 
 // unguarded are not honoured yet, and traffic flows without them.
@@ -244,16 +244,31 @@ func (a Annotation) guards(value string) bool {
 	return true
 }
 
-// guardDirectives are the nginx directives that refuse, limit or check.
-var guardDirectives = []string{"deny", "allow", "auth_", "satisfy", "limit_", "return", "modsecurity", "internal", "valid_referers", "secure_link", "ssl_verify", "ssl_client", "access_by_lua", "if"}
+// harmless begins the nginx directives that neither refuse, limit nor check.
+// Whatever is not known to be harmless may guard.
+var harmless = []string{
+	"add_header", "more_set_headers", "more_set_input_headers", "proxy_set_header", "proxy_hide_header",
+	"proxy_pass_header", "proxy_buffer", "proxy_busy", "proxy_read_timeout", "proxy_send_timeout",
+	"proxy_connect_timeout", "proxy_http_version", "proxy_cookie", "proxy_redirect", "proxy_request_buffering",
+	"proxy_max_temp", "client_body_buffer", "client_max_body", "gzip", "brotli", "expires", "charset", "etag",
+	"access_log", "error_log", "log_not_found", "sub_filter", "keepalive", "send_timeout", "set",
+	"underscores_in_headers", "large_client_header", "chunked_transfer_encoding", "tcp_nodelay", "default_type",
+}
 
+// snippetGuards tells whether any statement of a snippet may guard something.
 func snippetGuards(text string) bool {
-	words := strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" \t\r\n;{}()", c) })
-	return slices.ContainsFunc(words, func(word string) bool {
-		return slices.ContainsFunc(guardDirectives, func(d string) bool {
-			return word == d || strings.HasSuffix(d, "_") && strings.HasPrefix(word, d) || len(d) > 6 && strings.HasPrefix(word, d)
-		})
-	})
+	for _, statement := range strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(";{}\n", c) }) {
+		words := strings.Fields(statement)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		if !slices.ContainsFunc(harmless, func(known string) bool {
+			return words[0] == known || known != "set" && strings.HasPrefix(words[0], known)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // read reads all annotations of an Ingress.
@@ -284,6 +299,7 @@ func (s *settings) take(a Annotation, value string, opts Options) *reason.Report
 	switch {
 	case a.Apply != nil:
 		if err := a.Apply(s, strings.TrimSpace(value)); err != nil {
+			s.corsInvalid = s.corsInvalid || a.Group == "CorsConfig"
 			r := report(reason.AnnotationInvalid, "%q cannot be understood", value)
 			r.Fix = "write " + err.Error()
 			return r

@@ -58,7 +58,8 @@ func (c classes) serves(object *source.Object[networkingv1.Ingress]) (bool, *rea
 	case object.Value.Annotations[legacyClass] != "":
 		class, field = object.Value.Annotations[legacyClass], "metadata.annotations["+legacyClass+"]"
 	}
-	if c.only == "" || class == c.only {
+	// What a tombstone's class is may be the very thing that is broken.
+	if c.only == "" || class == c.only || object.State == source.Tombstone {
 		return true, nil
 	}
 	message := fmt.Sprintf("class %q is not served; --class serves %q", class, c.only)

@@ -22,7 +22,10 @@ type settings struct {
 	send          time.Duration
 	enableCORS    bool
 	cors          model.CORS
-	canary        bool
+	// corsInvalid: a value of a cors-* annotation cannot be understood. The
+	// defaults are the widest there are, so there is no CORS at all.
+	corsInvalid bool
+	canary      bool
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string
 	// closesHosts: it closes all that the hosts of the Ingress serve.

@@ -33,6 +33,8 @@ func TestGuards(t *testing.T) {
 		{"configuration-snippet", "auth_basic \"x\";"}:                    true,
 		{"configuration-snippet", "if ($bad) {return 403;}"}:              true,
 		{"configuration-snippet", "proxy_set_header X-Deny \"allowed\";"}: false,
+		{"configuration-snippet", "include /etc/nginx/auth.conf;"}:        true,
+		{"configuration-snippet", "# a note\nadd_header A b;\n"}:          false,
 		{"server-snippet", "limit_req zone=a;"}:                           true,
 		{"auth-snippet", "proxy_set_header A b;"}:                         true,
 	} {

@@ -3,7 +3,16 @@ package ingress
 import (
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
+
+// isHost tells whether a name can be a host of the model: a lower-case DNS name,
+// perhaps with a wildcard as its first label, or * for any. The source has
+// refused others; tombstones may still have them.
+func isHost(name string) bool {
+	return name == "*" || len(validation.IsDNS1123Subdomain(strings.TrimPrefix(name, "*."))) == 0
+}
 
 // canonicalPath writes a path as requests have it when they are matched: runs
 // of slashes are one slash, and what a URL cannot hold is percent-encoded. A

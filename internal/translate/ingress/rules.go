@@ -35,6 +35,10 @@ func (t *translation) collectRules(in *ingress) {
 	spec := in.object.Value.Spec
 	named := map[string]bool{"": true}
 	for i, r := range spec.Rules {
+		if r.Host != "" && !isHost(r.Host) {
+			t.closeNamespace(in.object) // only a tombstone comes here with such a host
+			continue
+		}
 		named[r.Host] = true
 		h := t.host(r.Host)
 		if in.closesHosts && h.closedBy == nil {
@@ -46,9 +50,12 @@ func (t *translation) collectRules(in *ingress) {
 		for j, p := range r.HTTP.Paths {
 			field := fmt.Sprintf("spec.rules[%d].http.paths[%d]", i, j)
 			one := t.newRule(in, fmt.Sprintf("%d/%d", i, j), field, p.Backend)
-			if path, ok := t.path(p, in, field); ok {
-				one.path = path
+			path, ok := t.path(p, in, field)
+			if ok {
+				one.path, one.tight = path, in.expressions(p.Path)
 				t.addRule(r.Host, h, one)
+			} else if in.closedBy != "" {
+				h.closedBy = in // where its path would lead must not lead elsewhere
 			}
 		}
 	}
@@ -65,6 +72,9 @@ func (t *translation) collectRules(in *ingress) {
 	}
 }
 
+// maxPath bounds a path as it is written, in bytes.
+const maxPath = 1000
+
 // path reads one path. An Exact or Prefix path that could never match a
 // request is set aside.
 func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field string) (model.PathMatch, bool) {
@@ -80,10 +90,10 @@ func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field st
 		t.report(reason.PathInvalid, in.object.At(field+".path"), "path %q does not start with /", match.Value)
 		return match, false
 	case strings.Count(match.Value, "/") > model.MaxPathDepth:
-		t.report(reason.PathInvalid, in.object.At(field+".path"), "the path has more than %d elements", model.MaxPathDepth)
+		t.report(reason.TooLarge, in.object.At(field+".path"), "the path has more than %d elements", model.MaxPathDepth)
 		return match, false
-	case len(match.Value) > model.MaxRegexLength:
-		t.report(reason.PathInvalid, in.object.At(field+".path"), "the path is longer than %d bytes", model.MaxRegexLength)
+	case len(match.Value) > maxPath:
+		t.report(reason.TooLarge, in.object.At(field+".path"), "the path is longer than %d bytes", maxPath)
 		return match, false
 	}
 	if in.expressions(match.Value) {
@@ -115,26 +125,32 @@ func (t *translation) newRule(in *ingress, index, field string, b networkingv1.I
 		id: Dialect + "/" + name.Namespace + "/" + name.Name + "/" + index,
 	}
 	if b.Service == nil {
-		t.report(reason.ResourceBackend, in.object.At(field+".backend.resource"), "it is not a Service")
+		t.report(reason.ResourceBackend, in.object.At(backendField(field)+".resource"), "it is not a Service")
 		one.lost = &backend.Problem{Code: reason.ResourceBackend, Message: "the backend is not a Service"}
 		return one
 	}
 	port := backend.Port{Number: b.Service.Port.Number, Name: b.Service.Port.Name}
 	one.ref, one.lost = backend.Find(t.set, name.Namespace, b.Service.Name, port)
 	if one.lost != nil {
-		at := field + ".backend.service"
-		if field == "spec.defaultBackend" {
-			at = field + ".service"
-		}
-		t.report(one.lost.Code, in.object.At(at), "%s", one.lost.Message)
+		t.report(one.lost.Code, in.object.At(backendField(field)+".service"), "%s", one.lost.Message)
 	}
 	return one
 }
 
+// backendField is where the backend of a path, or the default one, is written.
+func backendField(field string) string {
+	if field == "spec.defaultBackend" {
+		return field
+	}
+	return field + ".backend"
+}
+
 // addRule adds a rule to a host, unless an older one has its path.
 func (t *translation) addRule(name string, h *host, one *rule) {
-	one.tight = one.expressions(one.path.Value)
 	if first, taken := h.byMatch[one.path]; taken {
+		if one.closedBy != "" && first.closedBy == "" {
+			t.closeConflict(h, one, first)
+		}
 		t.report(reason.PathConflict, one.at, "host %s path %s belongs to %s, %s", cmp.Or(name, "*"), one.path.Value, first.at.Object(), first.at.Place())
 		return
 	}
@@ -142,6 +158,18 @@ func (t *translation) addRule(name string, h *host, one *rule) {
 	h.rules = append(h.rules, one)
 	h.regex = h.regex || one.tight
 	t.out.Origins[one.id] = one.at
+}
+
+// closeConflict deals with a path whose winner is open and whose loser guards
+// it. Within a namespace the host is closed; over others the loser has no say,
+// and the Report says what it lost.
+func (t *translation) closeConflict(h *host, one, first *rule) {
+	if one.object.Origin.Namespace == first.object.Origin.Namespace {
+		h.closedBy = one.ingress
+		return
+	}
+	t.report(reason.GuardClosed, one.at, "the path is not closed: it belongs to %s in another namespace", first.at.Object())
+	t.out.Reports[len(t.out.Reports)-1].Fix = "have that Ingress guard it, or remove it there"
 }
 
 func (t *translation) setDefault(name string, one *rule) {
@@ -157,13 +185,13 @@ func (t *translation) setDefault(name string, one *rule) {
 // shareDefault gives the default backend for any host to the hosts that have
 // none: it takes what no host and path matches (Ingress API, DefaultBackend).
 func (t *translation) shareDefault() {
-	any := t.hosts["*"]
-	if any == nil || any.standard == nil {
+	all := t.hosts["*"]
+	if all == nil || all.standard == nil {
 		return
 	}
 	for _, name := range sortedKeys(t.hosts) {
 		if h := t.hosts[name]; h.standard == nil {
-			shared := *any.standard
+			shared := *all.standard
 			shared.id += "/" + name
 			h.standard = &shared
 			t.out.Origins[shared.id] = shared.at
@@ -218,7 +246,10 @@ func (t *translation) tooMany(counts map[string]int, one *rule) bool {
 // stands before its first special character is closed.
 func (t *translation) makeExpression(one *rule) bool {
 	pattern := "(?i)^" + one.path.Value
-	if _, err := regexp.Compile(pattern); err != nil {
+	if _, err := regexp.Compile(pattern); err != nil || len(pattern) > model.MaxRegexLength {
+		if err == nil {
+			err = fmt.Errorf("it is longer than %d bytes", model.MaxRegexLength)
+		}
 		t.report(reason.PathInvalid, one.at, "path %q is no RE2 expression: %v", one.path.Value, err)
 		last := &t.out.Reports[len(t.out.Reports)-1]
 		last.Fix = "write it in RE2's syntax, which has no look-around and no back references"
@@ -226,7 +257,7 @@ func (t *translation) makeExpression(one *rule) bool {
 			return false
 		}
 		literal := one.path.Value[:strings.IndexAny(one.path.Value+"(", `\.+*?()|[]{}^$`)]
-		pattern = "(?i)^" + regexp.QuoteMeta(literal)
+		pattern = "(?i)^" + literal[:min(len(literal), model.MaxRegexLength/2)]
 	}
 	if !one.tight {
 		t.report(reason.RegexHost, one.at, "path %s is read as an expression", one.path.Value)
@@ -245,7 +276,7 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 	if one.forceSSL || one.sslRedirect && t.hasTLS(name) {
 		r.TLSRedirect = &model.TLSRedirect{Status: 308, Port: 443, Except: []string{acmeChallenge}}
 	}
-	if one.enableCORS {
+	if one.enableCORS && !one.corsInvalid {
 		cors := one.cors
 		r.CORS = &cors
 	}

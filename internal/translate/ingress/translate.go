@@ -3,6 +3,7 @@ package ingress
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -143,7 +144,7 @@ func (t *translation) served() []*ingress {
 }
 
 // setAside tells whether an Ingress has no rules to give. A tombstone closes
-// what it names, or, when it names nothing any more, its namespace.
+// the hosts that it names, and, when not all of it can be read, its namespace.
 func (t *translation) setAside(in *ingress) bool {
 	if in.canary {
 		t.report(reason.CanarySetAside, in.object.At("metadata.annotations["+Prefix+"canary]"), "this Ingress is set aside")
@@ -152,21 +153,23 @@ func (t *translation) setAside(in *ingress) bool {
 	if in.object.State != source.Tombstone {
 		return false
 	}
-	in.closedBy = "a broken resource"
-	spec := in.object.Value.Spec
-	if len(spec.Rules) == 0 && spec.DefaultBackend == nil {
-		t.closedNamespaces[in.object.Origin.Namespace] = in.object.Origin
-		t.report(reason.GuardClosed, in.object.Origin, "what it guarded cannot be read any more, so all Ingresses of namespace %s answer 503", in.object.Origin.Namespace)
-		return true
+	in.closedBy, in.closesHosts = "a broken resource", true
+	if in.object.Incomplete {
+		t.closeNamespace(in.object)
 	}
 	return false
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
+// closeNamespace closes all Ingresses of a namespace: a broken one of it
+// guarded something that cannot be read any more.
+func (t *translation) closeNamespace(object *source.Object[networkingv1.Ingress]) {
+	namespace := object.Origin.Namespace
+	if _, closed := t.closedNamespaces[namespace]; !closed {
+		t.closedNamespaces[namespace] = object.Origin
+		t.report(reason.GuardClosed, object.Origin, "not all of what it guarded can be read, so all Ingresses of namespace %s answer 503", namespace)
+		last := &t.out.Reports[len(t.out.Reports)-1]
+		last.Fix = "mend the errors reported for this object"
 	}
-	slices.Sort(keys)
-	return keys
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
