@@ -3,6 +3,8 @@ GOFUMPT     = go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     = -s -w
 FUZZTIME   ?= 10m
+# The race detector needs cgo, and so a C compiler, where Go has found one.
+RACE        = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := help
 
@@ -53,7 +55,7 @@ quick:
 
 .PHONY: test
 test: ## all tests that need only Go
-	go test -race ./...
+	go test $(RACE) ./...
 	go test -tags poison ./internal/proxy/...
 	go test -run xxx -bench . -benchtime 1x ./internal/... ./bench/... > /dev/null
 

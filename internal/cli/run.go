@@ -96,6 +96,7 @@ type runner struct {
 	log     *observe.Log
 	loop    *control.Loop
 	told    map[reason.Report]bool // what was printed and still stands
+	live    uint64                 // the Generation after the last build
 }
 
 func runDirectories(ctx context.Context, out, errOut io.Writer, dirs []string, flags *runFlags) error {
@@ -159,6 +160,9 @@ func (r *runner) run(ctx context.Context, adminAPI net.Listener) error {
 }
 
 func (r *runner) serve(ctx context.Context) error {
+	if err := r.host.Err(); err != nil {
+		return err
+	}
 	first := r.loop.Build()
 	if err := r.startError(first); err != nil {
 		return err
@@ -167,6 +171,7 @@ func (r *runner) serve(ctx context.Context) error {
 	if ca := r.host.CAPEM(); r.flags.stateDir != "" && ca != nil {
 		fmt.Fprintf(r.out, "certificates are signed by %s\n", r.flags.stateDir+string(os.PathSeparator)+"ca.crt")
 	}
+	r.metrics.SetState(func(s *observe.State) { s.Ready = true })
 	fmt.Fprintln(r.out, "ready")
 	inner, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
@@ -227,8 +232,13 @@ func (r *runner) built(result control.Result) {
 	if result.Err != nil {
 		fmt.Fprintf(r.errOut, "windrose: kept what was live: %v\n", result.Err)
 	}
-	if !result.Since.IsZero() {
+	if result.Err == nil {
+		r.host.Applied()
+	}
+	live := r.proxy.Generation().Number
+	if !result.Since.IsZero() && live != r.live {
 		r.metrics.SaveToLive.Observe(0, time.Since(result.Since))
 	}
-	r.metrics.SetState(func(s *observe.State) { s.Reports, s.Ready = result.Reports, true })
+	r.live = live
+	r.metrics.SetState(func(s *observe.State) { s.Reports = result.Reports })
 }

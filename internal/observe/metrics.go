@@ -27,7 +27,8 @@ type Metrics struct {
 	// SaveToLive is the time from the first sign of a change until it served.
 	SaveToLive *Histogram
 
-	state atomic.Pointer[State]
+	stateMu sync.Mutex // one writer a time; readers take the pointer
+	state   atomic.Pointer[State]
 }
 
 // State is what is true now, as opposed to what was counted.
@@ -70,8 +71,10 @@ func (m *Metrics) ShardCount() int { return m.shards }
 // State returns what was last set.
 func (m *Metrics) State() State { return *m.state.Load() }
 
-// SetState changes the state. Calls must not overlap.
+// SetState changes the state.
 func (m *Metrics) SetState(change func(*State)) {
+	m.stateMu.Lock()
+	defer m.stateMu.Unlock()
 	next := *m.state.Load()
 	change(&next)
 	m.state.Store(&next)

@@ -139,6 +139,7 @@ func TestCommandsRoll(t *testing.T) {
 	if got := ask[programState](t, endpointPorts(mended)[0], "/").Env["COLOUR"]; got != "blue" {
 		t.Errorf("colour %q", got)
 	}
+	h.Applied()
 	awaitEnd(t, conn)
 }
 

@@ -51,6 +51,7 @@ type Host struct {
 	mu       sync.Mutex
 	issuer   *issuer
 	pods     map[podKey]*livePod
+	left     []*livePod // the endpoints, in a Set that is not live yet
 	closed   bool
 	stopping sync.WaitGroup
 }
@@ -116,6 +117,9 @@ func (h *Host) Run(ctx context.Context) error {
 	h.close()
 	return h.broken
 }
+
+// Err is why there is no certificate authority, or nil. Run returns the same.
+func (h *Host) Err() error { return h.broken }
 
 // Changed receives a value after the readiness of a pod changed, once for
 // several changes: the caller then reconciles again.

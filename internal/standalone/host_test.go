@@ -96,6 +96,10 @@ func TestPodThatLeftEndsAfterGrace(t *testing.T) {
 	if out := h.Reconcile(setOf(t, service)); out.EndpointSlices.Len() != 0 {
 		t.Errorf("endpoints %v", slicesOf(out))
 	}
+	if len(h.left) != 1 || h.left[0].leaving.Stop() {
+		t.Error("a pod ends before the Set without it is live")
+	}
+	h.Applied()
 	awaitEnd(t, conn)
 }
 
@@ -117,6 +121,7 @@ func TestRequestInFlightIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Reconcile(setOf(t, service))
+	h.Applied()
 	awaitEnd(t, idle)
 	io.WriteString(conn, "ok")
 	answer, err := io.ReadAll(conn)

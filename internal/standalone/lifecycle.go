@@ -95,8 +95,8 @@ func (h *Host) candidate(planned plannedPod) candidate {
 	return candidate{planned.podKey, planned.workload, pod != nil && pod.condition().ready}
 }
 
-// leave ends a pod once requests that are on their way to it have had time to
-// arrive.
+// leave notes that a pod is no longer in the endpoints. It goes on serving
+// until Applied has said that nobody is sent to it any more.
 func (h *Host) leave(pod *livePod) {
 	var timer *time.Timer
 	timer = time.AfterFunc(h.config.Grace, func() {
@@ -107,7 +107,24 @@ func (h *Host) leave(pod *livePod) {
 			h.end(pod, pod.plan.termination)
 		}
 	})
+	timer.Stop() // Applied starts it; the lock is held, so it has ended nothing yet
 	pod.leaving = timer
+	h.left = append(h.left, pod)
+}
+
+// Applied says that what Reconcile returned last is live. Pods that left the
+// endpoints with it, or before, end once requests that are on their way to
+// them have had time to arrive. Until then they serve: a Set that could not be
+// applied must not take away what the one before it is served by.
+func (h *Host) Applied() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, pod := range h.left {
+		if pod.leaving != nil && !h.closed {
+			pod.leaving.Reset(h.config.Grace)
+		}
+	}
+	h.left = nil
 }
 
 // end forgets a pod and stops it in the background, by force after limit.
