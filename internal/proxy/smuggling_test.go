@@ -124,8 +124,10 @@ var smugglingCases = []smugglingCase{
 	{"a request in a chunk", chunkedBody("23\r\n" + smuggled + "\r\n0\r\n\r\n"), "200", passes(smuggled)},
 
 	// Trailers.
-	{"trailers that frame", chunkedBody("3\r\nabc\r\n0\r\nContent-Length: 35\r\nTransfer-Encoding: chunked\r\nHost: b\r\nAuthorization: x\r\nX_Real_IP: 1\r\nX-Ok: y\r\n\r\n"), "200",
-		withFields("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\nX-Ok: y\r\n\r\n")},
+	{
+		"trailers that frame", chunkedBody("3\r\nabc\r\n0\r\nContent-Length: 35\r\nTransfer-Encoding: chunked\r\nHost: b\r\nAuthorization: x\r\nX_Real_IP: 1\r\nX-Ok: y\r\n\r\n"), "200",
+		withFields("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\nX-Ok: y\r\n\r\n"),
+	},
 	{"trailer with a bare LF", chunkedBody("0\r\nX: y\n\r\n" + smuggled), "400", ""},
 	{"trailer with a bare CR", chunkedBody("0\r\nX: y\rz\r\n\r\n"), "400", ""},
 	{"trailer that is folded", chunkedBody("0\r\nX: y\r\n z\r\n\r\n"), "400", ""},
@@ -194,8 +196,10 @@ var smugglingCases = []smugglingCase{
 	// Other protocols.
 	{"an upgrade with a body", "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc", "200", withFields("Content-Length: 3\r\n", "abc")},
 	{"an upgrade without Connection", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n", "200", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
-	{"an upgrade to h2c in a second field", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n", "200",
-		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"},
+	{
+		"an upgrade to h2c in a second field", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n", "200",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+	},
 	{"an upgrade in HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade, keep-alive\r\nUpgrade: websocket\r\n\r\n", "200", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
 	{"Expect is passed on", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", "200", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n"},
 }

@@ -280,8 +280,8 @@ func TestDrainUnderLoad(t *testing.T) {
 		clients.Go(func() {
 			for request := 0; ; {
 				nc, err := net.Dial("tcp", addr)
-				if errors.Is(err, syscall.ECONNREFUSED) {
-					return // the port is closed: this client goes elsewhere
+				if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
+					return // there was no connection: this client goes elsewhere
 				}
 				if err != nil {
 					t.Error(err)

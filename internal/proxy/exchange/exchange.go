@@ -28,7 +28,7 @@ type Peer struct {
 	PublicPorts func(port uint16) uint16
 
 	identity *msg.Block
-	ip       []byte
+	ip, port []byte
 }
 
 // Exchange is the state of one request and its response.
@@ -65,7 +65,7 @@ type Exchange struct {
 	// Answered tells that the answer is our own.
 	Answered bool
 
-	pathScratch, slashScratch, targetScratch []byte
+	pathScratch, slashScratch, targetScratch, chainScratch []byte
 	hostScratch                              [256]byte
 	idScratch                                [32]byte
 }
@@ -77,6 +77,7 @@ func (x *Exchange) Reset() {
 	*x = Exchange{
 		Req: x.Req, Resp: x.Resp,
 		pathScratch: x.pathScratch, slashScratch: x.slashScratch, targetScratch: x.targetScratch,
+		chainScratch: x.chainScratch,
 	}
 }
 
@@ -219,22 +220,25 @@ func (x *Exchange) setIdentity() {
 
 func newIdentity(p *Peer) *msg.Block {
 	var h msg.Head
-	scheme := []byte(schemeOf(p.TLS))
+	scheme := schemeOf(p.TLS)
 	p.ip = []byte(p.Addr.Addr().Unmap().WithZone("").String())
+	p.port = strconv.AppendUint(nil, uint64(p.PublicPort), 10)
 	h.Add(msg.XForwardedFor, "X-Forwarded-For", p.ip)
 	h.Add(msg.XRealIP, "X-Real-IP", p.ip)
-	h.Add(msg.XForwardedPort, "X-Forwarded-Port", strconv.AppendUint(nil, uint64(p.PublicPort), 10))
+	h.Add(msg.XForwardedPort, "X-Forwarded-Port", p.port)
 	h.Add(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	h.Add(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	h.Add(msg.XScheme, "X-Scheme", scheme)
 	return msg.NewBlock(&h)
 }
 
-func schemeOf(tls bool) string {
+var schemeHTTP, schemeHTTPS = []byte("http"), []byte("https")
+
+func schemeOf(tls bool) []byte {
 	if tls {
-		return "https"
+		return schemeHTTPS
 	}
-	return "http"
+	return schemeHTTP
 }
 
 // extendIdentity keeps what a trusted peer says and adds the peer itself to
@@ -244,15 +248,16 @@ func (x *Exchange) extendIdentity() {
 	if p.ip == nil {
 		p.identity = newIdentity(p)
 	}
-	chain := h.AppendList(nil, msg.XForwardedFor)
+	chain := h.AppendList(x.chainScratch[:0], msg.XForwardedFor)
 	if len(chain) > 0 {
 		chain = append(chain, ", "...)
 	}
-	h.Set(msg.XForwardedFor, "X-Forwarded-For", append(chain, p.ip...))
-	scheme := []byte(schemeOf(x.HTTPS))
+	x.chainScratch = append(chain, p.ip...)
+	h.Set(msg.XForwardedFor, "X-Forwarded-For", x.chainScratch)
+	scheme := schemeOf(x.HTTPS)
 	x.setMissing(msg.XRealIP, "X-Real-IP", p.ip)
 	x.setMissing(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
-	x.setMissing(msg.XForwardedPort, "X-Forwarded-Port", strconv.AppendUint(nil, uint64(p.PublicPort), 10))
+	x.setMissing(msg.XForwardedPort, "X-Forwarded-Port", p.port)
 	x.setMissing(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	x.setMissing(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	x.setMissing(msg.XScheme, "X-Scheme", scheme)

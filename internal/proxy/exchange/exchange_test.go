@@ -17,7 +17,8 @@ func TestPickTriesEachEndpointOnce(t *testing.T) {
 		s := model.Freeze(model.Parts{
 			Config: model.Config{Services: []model.Service{{ID: "a/b:80", Balance: policy}}},
 			Endpoints: []model.Endpoints{{Service: "a/b:80", Endpoints: []model.Endpoint{
-				{Addr: netip.MustParseAddrPort("10.0.0.1:1")}, {Addr: netip.MustParseAddrPort("10.0.0.2:1")},
+				{Addr: netip.MustParseAddrPort("10.0.0.1:1")},
+				{Addr: netip.MustParseAddrPort("10.0.0.2:1")},
 				{Addr: netip.MustParseAddrPort("10.0.0.3:1")},
 			}}},
 		})

@@ -4,6 +4,8 @@
 //
 // It exists to isolate what the operating system offers: one write and one
 // read per message where possible, no timer per request, no goroutine that
-// only watches. Connections that are not plain TCP (TLS, in-memory pipes in
-// tests) work the same by the portable path. It knows nothing of HTTP.
+// only watches, and a listener that closes without losing whom the system has
+// connected already ([CloseListener]). A TLS session over TCP waits without a
+// buffer too. Other connections, such as in-memory pipes in tests, work the
+// same by the portable path. It knows nothing of HTTP.
 package sock

@@ -67,7 +67,8 @@ func recordsOf(session *tls.Conn) *records {
 var sessionFields = func() (found struct {
 	raw, input uintptr
 	known      bool
-}) {
+},
+) {
 	session := reflect.TypeFor[tls.Conn]()
 	raw, hasRaw := session.FieldByName("rawInput")
 	input, hasInput := session.FieldByName("input")
