@@ -66,8 +66,8 @@ type Exchange struct {
 	Answered bool
 
 	pathScratch, slashScratch, targetScratch, chainScratch []byte
-	hostScratch                              [256]byte
-	idScratch                                [32]byte
+	hostScratch                                            [256]byte
+	idScratch                                              [32]byte
 }
 
 // Reset makes x ready for the next request. It keeps its memory.
