@@ -59,7 +59,8 @@ var mayImport = map[string][]string{
 	"cmd/windrose-proxy":         {"internal/proxy"},
 	"cmd/windrose-gateway":       {"internal/proxy"},
 	"docs/gen":                   {"internal"},
-	"bench":                      {"internal"},
+	"bench":                      {"internal", "bench/rig"},
+	"bench/rig":                  {"internal"},
 }
 
 type pkg struct {
