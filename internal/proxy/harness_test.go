@@ -156,6 +156,7 @@ type backend struct {
 
 	mu       sync.Mutex
 	peers    map[*peer]bool
+	killed   bool
 	accepted int
 	received bytes.Buffer // the first bytes of all connections
 	dropped  int          // how many more came
@@ -189,6 +190,9 @@ func (b *backend) accept(t *testing.T) {
 		b.mu.Lock()
 		b.accepted++
 		b.peers[p] = true
+		if b.killed {
+			p.reset()
+		}
 		b.mu.Unlock()
 		b.wg.Go(func() {
 			defer nc.Close()
@@ -204,6 +208,7 @@ func (b *backend) accept(t *testing.T) {
 func (b *backend) kill() {
 	b.l.Close()
 	b.mu.Lock()
+	b.killed = true
 	for p := range b.peers {
 		p.reset()
 	}
