@@ -57,6 +57,7 @@ type Loop struct {
 	cfg     Config
 	holdoff *source.Holdoff
 	since   atomic.Pointer[time.Time]
+	applied *model.Snapshot // the last one that was decoded
 }
 
 // New makes a Loop.
@@ -111,10 +112,11 @@ func (l *Loop) apply(s *model.Snapshot) ([]reason.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	decoded, err := model.Decode(data)
+	decoded, err := model.DecodeOver(data, l.applied)
 	if err != nil {
 		return nil, err
 	}
+	l.applied = decoded
 	if decoded.Root != s.Root {
 		return nil, fmt.Errorf("the snapshot changed on the wire from %s to %s", s.Root, decoded.Root)
 	}

@@ -117,6 +117,51 @@ func TestWireForm(t *testing.T) {
 	}
 }
 
+// TestDecodeOver checks that sharing with an older Snapshot changes nothing of
+// what is decoded, and nothing of what is refused.
+func TestDecodeOver(t *testing.T) {
+	encoded := func(change func(*Parts)) []byte {
+		parts := sample()
+		change(&parts)
+		data, err := Encode(Freeze(parts))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	base, err := Decode(encoded(func(*Parts) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Parts){
+		"nothing":             func(*Parts) {},
+		"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].MaxBody = 1 },
+		"another host":        func(p *Parts) { p.Config.Hosts = p.Config.Hosts[:1] },
+		"an endpoint":         func(p *Parts) { p.Endpoints[1].Endpoints[0].Terminating = false },
+		"a service too few":   func(p *Parts) { p.Config.Services = p.Config.Services[:1]; p.Endpoints = nil },
+		"a listener too few":  func(p *Parts) { p.Config.Listeners = p.Config.Listeners[:1] },
+		"a rule's id, twice":  func(p *Parts) { p.Config.Hosts[1].Blocks[0].Rules[0].ID = "x" },
+		"an unsound new rule": func(p *Parts) { p.Config.Hosts[1].Blocks[0].Rules[0].Forward = nil },
+	} {
+		data := encoded(change)
+		alone, errAlone := Decode(data)
+		over, errOver := DecodeOver(data, base)
+		if (errAlone == nil) != (errOver == nil) {
+			t.Errorf("%s: alone %v, over a base %v", name, errAlone, errOver)
+		}
+		if errAlone == nil && errOver == nil && (alone.Root != over.Root || Format(alone) != Format(over)) {
+			t.Errorf("%s: decoded to another snapshot:\n%s", name, Format(over))
+		}
+	}
+	over, err := DecodeOver(encoded(func(p *Parts) { p.Config.Hosts[0].Name = "other.example.com" }), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if &over.Config.Hosts[0].Blocks[0] != &base.Config.Hosts[0].Blocks[0] {
+		t.Error("a host that did not change was decoded anew")
+	}
+}
+
 func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
 	good := func() envelope {
 		s := Freeze(sample())

@@ -3,7 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode"
 )
@@ -18,8 +18,15 @@ const MaxPathDepth = 63
 // Validate tells whether parts that came from outside can be compiled: every
 // reference leads somewhere, every value is one that the model defines. It
 // returns all that is wrong, joined.
-func Validate(p *Parts) error {
-	v := validator{services: map[string]bool{}, secrets: map[string]bool{}, ports: map[uint16]bool{}, rules: map[string]bool{}}
+func Validate(p *Parts) error { return validate(p, func(int) bool { return false }) }
+
+// validate is Validate, but that it takes a host for sound within itself where
+// sound says so.
+func validate(p *Parts, sound func(host int) bool) error {
+	v := validator{
+		services: map[string]bool{}, secrets: map[string]bool{}, ports: map[uint16]bool{},
+		hosts: map[hostPort]bool{}, rules: map[string]bool{},
+	}
 	for _, s := range p.Config.Services {
 		v.unique(v.services, "service", s.ID)
 		v.check(!strings.ContainsAny(s.ID, ",*"), "service %q: a comma or star in its name", s.ID)
@@ -31,12 +38,12 @@ func Validate(p *Parts) error {
 	for _, l := range p.Config.Listeners {
 		v.listener(l)
 	}
-	hosts := map[string]bool{}
-	for _, h := range p.Config.Hosts {
-		for _, port := range h.Ports {
-			v.unique(hosts, "host", fmt.Sprintf("%s on %d", h.Name, port))
+	for i := range p.Config.Hosts {
+		h := &p.Config.Hosts[i]
+		if !sound(i) {
+			v.host(h)
 		}
-		v.host(h)
+		v.place(h)
 	}
 	for id := range p.Origins {
 		v.name("origin", id)
@@ -55,7 +62,14 @@ func Validate(p *Parts) error {
 type validator struct {
 	services, secrets, rules map[string]bool
 	ports                    map[uint16]bool
+	hosts                    map[hostPort]bool
 	errs                     []error
+}
+
+// hostPort is a host on one listener.
+type hostPort struct {
+	name string
+	port uint16
 }
 
 func (v *validator) check(ok bool, format string, args ...any) {
@@ -87,23 +101,45 @@ func (v *validator) listener(l Listener) {
 	}
 }
 
-func (v *validator) host(h Host) {
-	v.name("host", h.Name)
-	v.check(h.Name == strings.ToLower(h.Name), "host %q is not lower-case", h.Name)
+// place checks what a host has to do with the rest: its listeners, its name
+// and rules beside others, its services.
+func (v *validator) place(h *Host) {
 	for _, port := range h.Ports {
+		at := hostPort{h.Name, port}
 		v.check(v.ports[port], "host %s: no listener %d", h.Name, port)
+		v.check(!v.hosts[at], "host %s stands twice on %d", h.Name, port)
+		v.hosts[at] = true
 	}
-	for _, b := range h.Blocks {
-		v.name("block", b.Dialect)
-		v.check(b.Order <= FirstMatch, "host %s: unknown order %d", h.Name, b.Order)
-		for _, r := range b.Rules {
-			v.rule(r, b.Order)
+	for i := range h.Blocks {
+		for j := range h.Blocks[i].Rules {
+			r := &h.Blocks[i].Rules[j]
+			v.check(!v.rules[r.ID], "rule %s stands twice", r.ID)
+			v.rules[r.ID] = true
+			if r.Forward == nil {
+				continue
+			}
+			for _, b := range r.Forward.Backends {
+				v.check(v.services[b.Service], "rule %s: no service %s", r.ID, b.Service)
+			}
 		}
 	}
 }
 
-func (v *validator) rule(r Rule, order Order) {
-	v.unique(v.rules, "rule", r.ID)
+// host checks what a host says within itself.
+func (v *validator) host(h *Host) {
+	v.name("host", h.Name)
+	v.check(h.Name == strings.ToLower(h.Name), "host %q is not lower-case", h.Name)
+	for _, b := range h.Blocks {
+		v.name("block", b.Dialect)
+		v.check(b.Order <= FirstMatch, "host %s: unknown order %d", h.Name, b.Order)
+		for i := range b.Rules {
+			v.rule(&b.Rules[i], b.Order)
+		}
+	}
+}
+
+func (v *validator) rule(r *Rule, order Order) {
+	v.name("rule", r.ID)
 	v.check(r.Path.Kind <= RegexPath, "rule %s: unknown path kind %d", r.ID, r.Path.Kind)
 	switch r.Path.Kind {
 	case ExactPath, PrefixPath:
@@ -134,16 +170,13 @@ func (v *validator) rule(r Rule, order Order) {
 
 func (v *validator) forward(id string, f *Forward) {
 	v.check(len(f.Backends) > 0, "rule %s: no backend", id)
-	for _, b := range f.Backends {
-		v.check(v.services[b.Service], "rule %s: no service %s", id, b.Service)
-	}
 	v.check(f.ConnectTimeout >= 0 && f.ReadTimeout >= 0 && f.SendTimeout >= 0, "rule %s: negative timeout", id)
 }
 
 func (v *validator) regex(id, expr string) {
 	v.check(len(expr) <= MaxRegexLength, "rule %s: expression longer than %d bytes", id, MaxRegexLength)
 	if len(expr) <= MaxRegexLength {
-		_, err := regexp.Compile(expr)
+		_, err := syntax.Parse(expr, syntax.Perl) // half of what regexp.Compile does, and all that can fail
 		v.check(err == nil, "rule %s: %v", id, err)
 	}
 }

@@ -90,7 +90,12 @@ func IsWire(data []byte) bool { return bytes.HasPrefix(data, wireMagic) }
 // Decode reads a wire form. An unknown field, a duplicate key, a newer schema
 // or another order than Freeze's is an error: nothing that the sender meant is
 // ever skipped.
-func Decode(data []byte) (*Snapshot, error) {
+func Decode(data []byte) (*Snapshot, error) { return DecodeOver(data, nil) }
+
+// DecodeOver is Decode for a Snapshot that mostly equals another. What is the
+// same, by its hash, is shared with base and neither decoded nor checked again;
+// base must have been decoded itself. A nil base has nothing to share.
+func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 	if !IsWire(data) {
 		return nil, fmt.Errorf("%w: it does not start as one", ErrWire)
 	}
@@ -101,29 +106,33 @@ func Decode(data []byte) (*Snapshot, error) {
 	if e.Schema != Schema {
 		return nil, fmt.Errorf("%w: schema %d, this program speaks %d", ErrWire, e.Schema, Schema)
 	}
-	s, err := e.snapshot()
+	if base == nil {
+		base = &Snapshot{}
+	}
+	s, err := e.snapshot(base)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrWire, err)
 	}
 	return s, nil
 }
 
-func (e *envelope) snapshot() (*Snapshot, error) {
+func (e *envelope) snapshot(base *Snapshot) (*Snapshot, error) {
 	s := &Snapshot{
 		Parts:  Parts{Config: Config{Listeners: e.Listeners, Services: e.Services}, Secrets: e.Secrets, Origins: e.Origins},
 		pieces: pieces{e.Hosts, e.Endpoints},
 	}
 	var err error
-	if s.Config.Hosts, s.HostHashes, err = decodeAll[Host](e.Hosts); err != nil {
+	hosts, endpoints := byHash(base.HostHashes, base.Config.Hosts), byHash(base.ServiceHashes, base.Endpoints)
+	if s.Config.Hosts, s.HostHashes, err = decodeAll(e.Hosts, hosts); err != nil {
 		return nil, err
 	}
-	if s.Endpoints, s.ServiceHashes, err = decodeAll[Endpoints](e.Endpoints); err != nil {
+	if s.Endpoints, s.ServiceHashes, err = decodeAll(e.Endpoints, endpoints); err != nil {
 		return nil, err
 	}
 	if !eachList(&s.Parts, checkList) {
 		return nil, errors.New("its parts are not in order")
 	}
-	if err := Validate(&s.Parts); err != nil {
+	if err := validate(&s.Parts, func(i int) bool { return hosts[s.HostHashes[i]] != nil }); err != nil {
 		return nil, err
 	}
 	digestSecrets(s.Secrets)
@@ -150,12 +159,25 @@ func encodeAll[T any](all []T) ([]cbor.RawMessage, []Hash) {
 	return data, hashes
 }
 
-// decodeAll decodes and hashes each of all.
-func decodeAll[T any](all []cbor.RawMessage) ([]T, []Hash, error) {
+// byHash indexes all by their hashes, which stand at the same places.
+func byHash[T any](hashes []Hash, all []T) map[Hash]*T {
+	out := make(map[Hash]*T, len(all))
+	for i := range all {
+		out[hashes[i]] = &all[i]
+	}
+	return out
+}
+
+// decodeAll hashes each of all, and decodes those that are not known.
+func decodeAll[T any](all []cbor.RawMessage, known map[Hash]*T) ([]T, []Hash, error) {
 	out, hashes, errs := make([]T, len(all)), make([]Hash, len(all)), make([]error, len(all))
 	parallel(len(all), func(i int) {
-		errs[i] = wireCodec.dec.Unmarshal(all[i], &out[i])
 		hashes[i] = hashOf(all[i])
+		if before := known[hashes[i]]; before != nil {
+			out[i] = *before
+			return
+		}
+		errs[i] = wireCodec.dec.Unmarshal(all[i], &out[i])
 	})
 	return out, hashes, errors.Join(errs...)
 }

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -56,6 +55,7 @@ type Route struct {
 	Read    time.Duration
 	Send    time.Duration
 
+	origin   reason.Origin
 	filters  []Filter
 	clusters []int // indices into Generation.Clusters
 	weights  []uint32
@@ -87,8 +87,16 @@ type Generation struct {
 	Clusters []*Cluster
 	Routes   int
 
-	table   *route.Table[*Route]
-	reports []reason.Report // of the rules in table
+	table *route.Table[*Route]
+	hosts []*host // as Config.Hosts
+}
+
+// host is a compiled virtual host, which Generations share while nothing of it
+// changes.
+type host struct {
+	table   *route.Host[*Route]
+	routes  []*Route
+	reports []reason.Report
 }
 
 // Compiler makes Generations.
@@ -110,22 +118,66 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 	for i, service := range s.Config.Services {
 		index[service.ID] = i
 	}
-	if old != nil && old.Snapshot.ConfigHash == s.ConfigHash && maps.Equal(old.Snapshot.Origins, s.Origins) {
-		g.table, g.Routes, g.reports = old.table, old.Routes, old.reports
-	} else {
-		var err error
-		g.table, err = route.Compile(s.Config.Hosts, func(h *model.Host, r *model.Rule) (*Route, error) {
-			g.Routes++
-			compiled, report, err := c.route(s, r, index)
-			g.reports = append(g.reports, report...)
-			return compiled, err
-		})
-		if err != nil {
-			return nil, nil, err
+	var err error
+	if g.hosts, err = c.hosts(s, index, old); err != nil {
+		return nil, nil, err
+	}
+	tables := make([]*route.Host[*Route], len(g.hosts))
+	var reports []reason.Report
+	for i, h := range g.hosts {
+		tables[i] = h.table
+		g.Routes += len(h.routes)
+		reports = append(reports, h.reports...)
+	}
+	g.table = route.NewTable(s.Config.Hosts, tables)
+	g.Clusters = c.clusters(s, index)
+	return g, reports, nil
+}
+
+// hosts compiles the hosts of a snapshot, but for those that old has already.
+// A route counts its clusters, so that none can be taken over when there are
+// other services.
+func (c *Compiler) hosts(s *model.Snapshot, index map[string]int, old *Generation) ([]*host, error) {
+	made := map[model.Hash]*host{}
+	if old != nil && slices.Equal(old.Snapshot.Config.Services, s.Config.Services) {
+		for i, hash := range old.Snapshot.HostHashes {
+			made[hash] = old.hosts[i]
 		}
 	}
-	g.Clusters = c.clusters(s, index)
-	return g, slices.Clone(g.reports), nil
+	out := make([]*host, len(s.Config.Hosts))
+	for i := range s.Config.Hosts {
+		if out[i] = made[s.HostHashes[i]]; out[i] != nil && out[i].standsWhere(s.Origins) {
+			continue
+		}
+		var err error
+		if out[i], err = c.host(s, &s.Config.Hosts[i], index); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// standsWhere tells whether the routes of a host were written where origins
+// has them.
+func (h *host) standsWhere(origins map[string]reason.Origin) bool {
+	for _, r := range h.routes {
+		if origins[r.Rule.ID] != r.origin {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Compiler) host(s *model.Snapshot, h *model.Host, index map[string]int) (*host, error) {
+	out := &host{}
+	var err error
+	out.table, err = route.Compile(h, func(r *model.Rule) (*Route, error) {
+		compiled, reports, err := c.route(s, r, index)
+		out.routes = append(out.routes, compiled)
+		out.reports = append(out.reports, reports...)
+		return compiled, err
+	})
+	return out, err
 }
 
 func (c *Compiler) clusters(s *model.Snapshot, index map[string]int) []*Cluster {
@@ -166,7 +218,7 @@ func readyOrAll(all []model.Endpoint) []model.Endpoint {
 
 func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int) (*Route, []reason.Report, error) {
 	origin := s.Origins[r.ID]
-	out := &Route{Rule: r, Origin: origin.Place(), Stats: c.Metrics.Route(r.ID)}
+	out := &Route{Rule: r, Origin: origin.Place(), origin: origin, Stats: c.Metrics.Route(r.ID)}
 	var why string
 	if out.filters, why = c.filters(r); why != "" {
 		out.Rule, out.filters = closed(r, why), nil

@@ -94,11 +94,15 @@ func rule(kind model.PathKind, value string) model.Rule {
 
 func compile(t testing.TB, all []model.Host) *Table[string] {
 	t.Helper()
-	table, err := Compile(all, func(h *model.Host, r *model.Rule) (string, error) { return h.Name + " " + r.ID, nil })
-	if err != nil {
-		t.Fatal(err)
+	compiled := make([]*Host[string], len(all))
+	for i := range all {
+		var err error
+		compiled[i], err = Compile(&all[i], func(r *model.Rule) (string, error) { return all[i].Name + " " + r.ID, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	return table
+	return NewTable(all, compiled)
 }
 
 func TestMatch(t *testing.T) {

@@ -15,12 +15,13 @@ type Table[T any] struct{ ports map[uint16]*hosts[T] }
 
 // hosts are the virtual hosts of one listener.
 type hosts[T any] struct {
-	exact    map[string]*host[T]
-	wildcard map[string]*host[T] // keyed by the name behind "*"
-	any      *host[T]
+	exact    map[string]*Host[T]
+	wildcard map[string]*Host[T] // keyed by the name behind "*"
+	any      *Host[T]
 }
 
-type host[T any] struct{ blocks []block[T] }
+// Host is a compiled virtual host. It is read-only, and may be in many Tables.
+type Host[T any] struct{ blocks []block[T] }
 
 type block[T any] struct {
 	mergeSlashes bool
@@ -38,27 +39,22 @@ type pattern[T any] struct {
 	rule  T
 }
 
-// Compile builds a Table. keep is called once for each rule, in the order of
-// the model. An error means that the hosts were not valid (see
-// model.Validate).
-func Compile[T any](all []model.Host, keep func(*model.Host, *model.Rule) (T, error)) (*Table[T], error) {
+// NewTable builds a Table of hosts, whose compiled forms are in compiled at the
+// same place.
+func NewTable[T any](all []model.Host, compiled []*Host[T]) *Table[T] {
 	t := &Table[T]{ports: map[uint16]*hosts[T]{}}
 	for i := range all {
-		compiled, err := compileHost(&all[i], keep)
-		if err != nil {
-			return nil, fmt.Errorf("host %s: %w", all[i].Name, err)
-		}
 		for _, port := range all[i].Ports {
-			t.add(port, all[i].Name, compiled)
+			t.add(port, all[i].Name, compiled[i])
 		}
 	}
-	return t, nil
+	return t
 }
 
-func (t *Table[T]) add(port uint16, name string, compiled *host[T]) {
+func (t *Table[T]) add(port uint16, name string, compiled *Host[T]) {
 	hs := t.ports[port]
 	if hs == nil {
-		hs = &hosts[T]{exact: map[string]*host[T]{}, wildcard: map[string]*host[T]{}}
+		hs = &hosts[T]{exact: map[string]*Host[T]{}, wildcard: map[string]*Host[T]{}}
 		t.ports[port] = hs
 	}
 	switch {
@@ -71,19 +67,22 @@ func (t *Table[T]) add(port uint16, name string, compiled *host[T]) {
 	}
 }
 
-func compileHost[T any](h *model.Host, keep func(*model.Host, *model.Rule) (T, error)) (*host[T], error) {
-	out := &host[T]{blocks: make([]block[T], len(h.Blocks))}
+// Compile compiles one virtual host. keep is called once for each rule, in the
+// order of the model. An error means that the host was not valid (see
+// model.Validate).
+func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T], error) {
+	out := &Host[T]{blocks: make([]block[T], len(h.Blocks))}
 	for i := range h.Blocks {
 		b := &out.blocks[i]
 		b.mergeSlashes = h.Blocks[i].MergeSlashes
 		rules := h.Blocks[i].Rules
 		for j := range rules {
-			kept, err := keep(h, &rules[j])
+			kept, err := keep(&rules[j])
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("host %s: %w", h.Name, err)
 			}
 			if err := b.add(&rules[j], kept, h.Blocks[i].Order); err != nil {
-				return nil, fmt.Errorf("rule %s: %w", rules[j].ID, err)
+				return nil, fmt.Errorf("host %s: rule %s: %w", h.Name, rules[j].ID, err)
 			}
 		}
 	}
@@ -177,7 +176,7 @@ func (t *Table[T]) Match(port uint16, name, path, scratch []byte) (rule T, found
 
 // host finds the virtual host: the name itself, then the wildcard of its
 // parent, then any.
-func (t *Table[T]) host(port uint16, name []byte) *host[T] {
+func (t *Table[T]) host(port uint16, name []byte) *Host[T] {
 	hs := t.ports[port]
 	if hs == nil {
 		return nil

@@ -3,7 +3,7 @@ package ingress
 import (
 	"cmp"
 	"fmt"
-	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -246,7 +246,7 @@ func (t *translation) tooMany(counts map[string]int, one *rule) bool {
 // stands before its first special character is closed.
 func (t *translation) makeExpression(one *rule) bool {
 	pattern := "(?i)^" + one.path.Value
-	if _, err := regexp.Compile(pattern); err != nil || len(pattern) > model.MaxRegexLength {
+	if _, err := syntax.Parse(pattern, syntax.Perl); err != nil || len(pattern) > model.MaxRegexLength {
 		if err == nil {
 			err = fmt.Errorf("it is longer than %d bytes", model.MaxRegexLength)
 		}
