@@ -66,6 +66,7 @@ golden: ## write what the code gives into the golden files; read the diff
 .PHONY: peers
 peers: ## tests against nginx, HAProxy, curl and wrk, which must be installed
 	go test -tags peers -count=1 -timeout 30m ./test/peers/...
+	go test -count=1 -run TestSwapsUnderLoad ./internal/proxy -swap.for=30s
 
 .PHONY: bench
 bench: ## measure beside nginx and HAProxy: about 20 minutes on two cores
