@@ -129,11 +129,11 @@ func (e *envelope) snapshot(base *Snapshot) (*Snapshot, error) {
 	if s.Endpoints, s.ServiceHashes, err = decodeAll(e.Endpoints, endpoints); err != nil {
 		return nil, err
 	}
-	if !eachList(&s.Parts, checkList) {
-		return nil, errors.New("its parts are not in order")
-	}
 	if err := validate(&s.Parts, func(i int) bool { return hosts[s.HostHashes[i]] != nil }); err != nil {
 		return nil, err
+	}
+	if !eachList(&s.Parts, checkList) {
+		return nil, errors.New("its parts are not in order")
 	}
 	digestSecrets(s.Secrets)
 	s.compose()
