@@ -10,10 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"windrose.dev/windrose/internal/model"
 )
 
 const runResources = `apiVersion: apps/v1
@@ -276,5 +279,38 @@ func TestTranslateCommand(t *testing.T) {
 	want := fmt.Sprintf("%s/b.yaml:12: error ServiceNotFound", dir)
 	if code != 1 || !strings.Contains(out, want) {
 		t.Errorf("exit status %d, want %q in %s", code, want, out)
+	}
+}
+
+// TestTranslateIsReproducible: generated certificates do not change the text.
+func TestTranslateIsReproducible(t *testing.T) {
+	dir := t.TempDir()
+	save := func(ingress string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(runResources+"---\n"+ingress), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		var out strings.Builder
+		if code := Main(append([]string{"translate", "-f", dir}, args...), &out, io.Discard); code != 0 {
+			t.Fatalf("exit status %d", code)
+		}
+		return out.String()
+	}
+	save(runIngress)
+	for _, args := range [][]string{{"--to", "model"}, {"--to", "model", "-o", "json"}, {"--to", "reports"}} {
+		if first, second := run(args...), run(args...); first != second {
+			t.Errorf("%v prints\n%s\nand then\n%s", args, first, second)
+		}
+	}
+	text := run()
+	if snapshot, err := model.Load([]byte(text)); err != nil || model.Format(snapshot)+model.FormatOrigins(snapshot) != text {
+		t.Errorf("the text does not read back: %v", err)
+	}
+	save(strings.ReplaceAll(runIngress, "a.localhost", "b.localhost"))
+	if identity := regexp.MustCompile("secret shop/made generated-.*"); identity.FindString(text) == "" || identity.FindString(run()) == identity.FindString(text) {
+		t.Error("a certificate for another host has the same identity")
 	}
 }

@@ -1,6 +1,8 @@
 package standalone
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -150,6 +152,17 @@ func (s *issuer) secret(wanted wantedSecret, now time.Time) (issuedSecret, error
 			corev1.ServiceAccountRootCAKey: s.authority.certPEM,
 		},
 	}, nil
+}
+
+// identities names the secrets that are made now, each with what stands for
+// its content where that must not change: it derives from the hosts.
+func (s *issuer) identities() map[string]string {
+	out := make(map[string]string, len(s.issued))
+	for name, secret := range s.issued {
+		sum := sha256.Sum256([]byte(strings.Join(secret.hosts, ",")))
+		out[name.String()] = "generated-" + hex.EncodeToString(sum[:])
+	}
+	return out
 }
 
 func secretObject(wanted wantedSecret, content map[string][]byte) *source.Object[corev1.Secret] {

@@ -198,15 +198,17 @@ func (h *Host) addSecrets(set, out *source.Set, plan *plan) {
 }
 
 // WithCertificates returns set with the TLS Secrets that Reconcile would add,
-// and the Reports about them, and starts nothing.
-func (h *Host) WithCertificates(set *source.Set) *source.Set {
+// and the Reports about them, and starts nothing. made are the names of those
+// Secrets, each with an identity that does not change from call to call, as
+// the certificate does.
+func (h *Host) WithCertificates(set *source.Set) (out *source.Set, made map[string]string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := *set
-	var made plan
-	h.addSecrets(set, &out, &made)
-	out.Reports = sortedReports(set.Reports, made.reports)
-	return &out
+	with := *set
+	var added plan
+	h.addSecrets(set, &with, &added)
+	with.Reports = sortedReports(set.Reports, added.reports)
+	return &with, h.issuer.identities()
 }
 
 func sortedReports(parts ...[]reason.Report) []reason.Report {

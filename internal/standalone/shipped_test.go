@@ -62,7 +62,7 @@ func TestShippedSecretsAreNotMade(t *testing.T) {
 			h := New(Config{})
 			for i, s := range tt.steps {
 				saveText(t, filepath.Join(dir, "secret.yaml"), s.text)
-				out := h.WithCertificates(loader.Load())
+				out, _ := h.WithCertificates(loader.Load())
 				if got := kindOfSecret(out.Secrets.Get("shop", "web-tls")); got != s.want {
 					t.Errorf("step %d: %s, want %s; reports %v", i, got, s.want, out.Reports)
 				}
