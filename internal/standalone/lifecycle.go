@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 // otherwise.
 
 // startPods starts what is planned and does not run, and tells what runs
-// already what is new about it.
+// already what is new about it. A pod that gets no port is reported, and tried
+// again with the next Set; the others do not suffer from it.
 func (h *Host) startPods(plan *plan) {
 	if h.closed {
 		return
@@ -23,7 +25,8 @@ func (h *Host) startPods(plan *plan) {
 			continue
 		}
 		if err := h.startPod(planned); err != nil {
-			plan.report(reason.ListenFailed, planned.origin, "pod %s: %v", planned.name, err)
+			plan.reports = append(plan.reports, reason.New(reason.WorkloadIncomplete, planned.origin,
+				fmt.Sprintf("pod %s does not serve: %v", planned.name, err)).WithFix("free ports at "+loopback+", or run fewer pods"))
 		}
 	}
 }
