@@ -86,8 +86,15 @@ func answerOf(r *model.Rule, endpoints map[string]int) string {
 	}
 	var parts []string
 	for _, b := range r.Forward.Backends {
-		n := endpoints[b.Service]
-		parts = append(parts, fmt.Sprintf("%s, %d %s", b.Service, n, map[bool]string{true: "endpoint", false: "endpoints"}[n == 1]))
+		parts = append(parts, b.Service+", "+quantity(endpoints[b.Service], "endpoint"))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// quantity writes a number of things: 1 endpoint, 2 endpoints.
+func quantity(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
 }

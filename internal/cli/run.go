@@ -177,10 +177,9 @@ func (r *runner) serve(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { r.loop.Run(inner) })
 	helpers.Go(func() { r.watchPods(inner) })
-	var watchErr error
 	helpers.Go(func() {
-		if watchErr = r.loader.Watch(inner, r.loop.Dirty); watchErr != nil {
-			fmt.Fprintf(r.errOut, "windrose: changes of files are not seen any more: %v\n", watchErr)
+		if err := r.loader.Watch(inner, r.loop.Dirty); err != nil {
+			fmt.Fprintf(r.errOut, "windrose: changes of files are not seen any more: %v\n", err)
 		}
 	})
 	cut, err := r.proxy.Run(ctx)

@@ -71,8 +71,8 @@ func runTranslate(out io.Writer, flags translateFlags) error {
 	if err := writeTranslation(out, flags, snapshot, reports); err != nil {
 		return err
 	}
-	if n := countErrors(reports); n > 0 {
-		return fmt.Errorf("%d errors among the reports; see --to reports", n)
+	if n := reason.Count(reports, reason.Error); n > 0 {
+		return fmt.Errorf("%s among the reports; see --to reports", quantity(n, "error"))
 	}
 	return nil
 }
@@ -89,15 +89,6 @@ func withoutMade(s *model.Snapshot, made map[string]string) *model.Snapshot {
 		}
 	}
 	return model.Freeze(parts)
-}
-
-func countErrors(reports []reason.Report) (n int) {
-	for _, r := range reports {
-		if r.Severity == reason.Error {
-			n++
-		}
-	}
-	return n
 }
 
 func writeTranslation(out io.Writer, flags translateFlags, s *model.Snapshot, reports []reason.Report) error {
