@@ -175,6 +175,12 @@ func TestNothingToServe(t *testing.T) {
 			t.Errorf("exit status %d, want %q in: %s", code, want, &errOut)
 		}
 	}
+	t.Chdir("../..")
+	errOut.Reset()
+	code = Main([]string{"run", "examples/shop", "--class", "other", "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
+	if want := "nothing to serve: --class other leaves out 3 resources of other classes"; code != 1 || !strings.Contains(errOut.String(), want) {
+		t.Errorf("exit status %d, want %q in: %s", code, want, &errOut)
+	}
 	if code := Main([]string{"run", dir + "/none"}, io.Discard, &errOut); code != 1 {
 		t.Error("a directory that does not exist must be an error")
 	}

@@ -202,10 +202,24 @@ func (r *runner) startError(first control.Result) error {
 		}
 	}
 	if len(first.Snapshot.Config.Listeners) == 0 {
-		nothing := reason.New(reason.NothingToServe, reason.Origin{}, "no resource in these directories asks for a route")
-		return fmt.Errorf("nothing to serve: %s", nothing.Fix)
+		return r.nothingToServe(first.Reports)
 	}
 	return nil
+}
+
+// nothingToServe tells whether --class is why.
+func (r *runner) nothingToServe(reports []reason.Report) error {
+	others := 0
+	for _, report := range reports {
+		if report.Code == reason.ClassNotServed {
+			others++
+		}
+	}
+	if others == 0 {
+		return fmt.Errorf("nothing to serve: %s", reason.NothingToServe.Row().Fix)
+	}
+	return fmt.Errorf("nothing to serve: --class %s leaves out %s of other classes or of none; name another class, or leave --class out",
+		r.flags.class, quantity(others, "resource"))
 }
 
 func (r *runner) watchPods(ctx context.Context) {
