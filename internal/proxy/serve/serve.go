@@ -84,13 +84,19 @@ func (p *Prefixes) Set(text string) error {
 // Type names the value in help texts.
 func (p *Prefixes) Type() string { return "CIDR,…" }
 
-func parse(name string, args []string, errOut io.Writer) (*options, error) {
+// Flags returns the flags of a data plane, for its page in docs/.
+func Flags(name string) *flag.FlagSet {
+	f, _ := newFlags(name)
+	return f
+}
+
+// newFlags makes the flags, and the options that parsing them fills.
+func newFlags(name string) (*flag.FlagSet, *options) {
 	o := &options{publish: Publish{}, limits: proxy.DefaultLimits()}
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(errOut)
 	f.StringVar(&o.snapshot, "snapshot", "", "file with the Snapshot to serve, in text or wire form; SIGHUP reads it again (required)")
 	f.StringVar(&o.bind, "bind", "", "address to listen on; empty is all")
-	f.Var(o.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT (repeatable)")
+	f.Var(o.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT, may be repeated")
 	f.StringVar(&o.admin, "admin", DefaultAdmin, "address of the admin API; empty is none")
 	f.StringVar(&o.telemetry, "telemetry", DefaultTelemetry, "address of /metrics, /ready and /live; empty is none")
 	f.StringVar(&o.logFormat, "log", "compact", "access log on standard output: compact, json or off")
@@ -99,6 +105,12 @@ func parse(name string, args []string, errOut io.Writer) (*options, error) {
 	f.DurationVar(&o.wait, "drain-wait", 20*time.Second, "how long to wait for exchanges to end after that")
 	f.StringVar(&o.takeover, "takeover", "", "Unix socket through which a successor takes the listening sockets over; empty is none")
 	AddLimits(f, &o.limits)
+	return f, o
+}
+
+func parse(name string, args []string, errOut io.Writer) (*options, error) {
+	f, o := newFlags(name)
+	f.SetOutput(errOut)
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
