@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -41,19 +42,20 @@ func pattern(line string) *regexp.Regexp {
 	return regexp.MustCompile("(?m)^" + strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*") + "$")
 }
 
-// readySignal passes on what is written and closes ready at the line "ready".
+// readySignal keeps what is written and closes ready once marker is in it.
 type readySignal struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	ready chan struct{}
-	seen  bool
+	mu     sync.Mutex
+	text   bytes.Buffer
+	marker string
+	ready  chan struct{}
+	seen   bool
 }
 
 func (w *readySignal) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.text.Write(p)
-	if !w.seen && strings.Contains(w.text.String(), "\nready\n") {
+	if !w.seen && strings.Contains(w.text.String(), w.marker) {
 		w.seen = true
 		close(w.ready)
 	}
@@ -85,25 +87,36 @@ func freePorts(t *testing.T, n int) []string {
 // startRun runs `windrose run` until the test ends and returns its output.
 func startRun(t *testing.T, args ...string) *readySignal {
 	t.Helper()
-	out := &readySignal{ready: make(chan struct{})}
+	out := &readySignal{ready: make(chan struct{}), marker: "\nready\n"}
+	startRunTo(t, out, out, args...)
+	return out
+}
+
+// startRunTo returns once the run has said on out that it is ready. The result
+// ends the run, and returns when it has ended.
+func startRunTo(t *testing.T, out *readySignal, errOut io.Writer, args ...string) (end func()) {
+	t.Helper()
 	root := Root()
 	root.SetArgs(append([]string{"run"}, args...))
 	root.SetOut(out)
-	root.SetErr(out)
+	root.SetErr(errOut)
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(t.Context()) }()
-	t.Cleanup(func() {
-		if err := <-done; err != nil { // t.Context has ended by now
+	go func() { done <- root.ExecuteContext(ctx) }()
+	end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
+	t.Cleanup(end)
 	select {
 	case <-out.ready:
 	case err := <-done:
 		done <- nil
 		t.Fatalf("run ended: %v\n%s", err, out)
 	}
-	return out
+	return end
 }
 
 // TestShopREADME runs the commands of the example's README and holds what they

@@ -66,8 +66,18 @@ func newSite(t *testing.T) *site {
 	s.save("ingress.yaml", runIngress)
 	ports := freePorts(t, 3)
 	s.http, s.https, s.admin = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1], "127.0.0.1:"+ports[2]
-	s.out = startRun(t, s.dir, "--publish", "80="+s.http, "--publish", "443="+s.https, "--admin", s.admin)
 	return s
+}
+
+// run serves the site until the test ends.
+func (s *site) run() *site {
+	s.t.Helper()
+	s.out = startRun(s.t, s.args()...)
+	return s
+}
+
+func (s *site) args() []string {
+	return []string{s.dir, "--publish", "80=" + s.http, "--publish", "443=" + s.https, "--admin", s.admin}
 }
 
 // save replaces a file as editors do: written aside, renamed into place.
@@ -132,7 +142,7 @@ func (s *site) get(url string) string {
 }
 
 func TestSavesAreLive(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t).run()
 	if got := s.status("/a/x"); got != 200 {
 		t.Fatalf("status %d\n%s", got, s.out)
 	}
@@ -203,7 +213,7 @@ func (s *site) pod() string {
 }
 
 func TestGeneratedCertificateIsStable(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t).run()
 	serial := func() string {
 		conn, err := tls.Dial("tcp", s.https, &tls.Config{ServerName: "a.localhost", InsecureSkipVerify: true})
 		if err != nil {
@@ -225,7 +235,7 @@ func TestGeneratedCertificateIsStable(t *testing.T) {
 }
 
 func TestAdminAPI(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t).run()
 	s.status("/a")
 	s.status("/gone")
 	metrics := s.get("http://" + s.admin + "/metrics")
