@@ -176,7 +176,7 @@ var planes = []struct{ name, doc string }{
 func commands() string {
 	var b strings.Builder
 	b.WriteString(generated + "# Commands\n")
-	for _, c := range cli.Root().Commands() {
+	for _, c := range cli.Root("").Commands() {
 		if c.IsAvailableCommand() && c.Name() != "completion" {
 			section(&b, c.UseLine(), c.Long, c.Example, c.LocalFlags())
 		}

@@ -120,7 +120,7 @@ func TestRunOutputFlag(t *testing.T) {
 		{"--log x", `log format "x"`},
 	} {
 		var errOut strings.Builder
-		if code := Main(append([]string{"run", t.TempDir()}, strings.Fields(tt.flags)...), io.Discard, &errOut); code != 1 || !strings.Contains(errOut.String(), tt.want) {
+		if code := Main("", append([]string{"run", t.TempDir()}, strings.Fields(tt.flags)...), io.Discard, &errOut); code != 1 || !strings.Contains(errOut.String(), tt.want) {
 			t.Errorf("%s: exit status %d: %s", tt.flags, code, &errOut)
 		}
 	}

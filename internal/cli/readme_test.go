@@ -96,7 +96,7 @@ func startRun(t *testing.T, args ...string) *readySignal {
 // ends the run, and returns when it has ended.
 func startRunTo(t *testing.T, out *readySignal, errOut io.Writer, args ...string) (end func()) {
 	t.Helper()
-	root := Root()
+	root := Root("")
 	root.SetArgs(append([]string{"run"}, args...))
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -145,7 +145,7 @@ func TestShopREADME(t *testing.T) {
 	for _, s := range steps {
 		var got bytes.Buffer
 		args := strings.Fields(replace.Replace(s.command))
-		if code := Main(args[1:], &got, io.Discard); code != 0 {
+		if code := Main("", args[1:], &got, io.Discard); code != 0 {
 			t.Errorf("%s: exit status %d\n%s", s.command, code, &got)
 		}
 		for _, line := range s.want {
@@ -169,7 +169,7 @@ func TestTakenPortNamesTheFlag(t *testing.T) {
 	defer l.Close()
 	ports := freePorts(t, 1)
 	var errOut bytes.Buffer
-	code := Main([]string{"run", "examples/shop", "--admin", "127.0.0.1:" + ports[0], "--publish", "80=" + l.Addr().String()}, io.Discard, &errOut)
+	code := Main("", []string{"run", "examples/shop", "--admin", "127.0.0.1:" + ports[0], "--publish", "80=" + l.Addr().String()}, io.Discard, &errOut)
 	want := fmt.Sprintf("port 80 cannot be opened at %s", l.Addr())
 	if code != 1 || !strings.Contains(errOut.String(), want) || !strings.Contains(errOut.String(), "--publish 80=ADDR:PORT") {
 		t.Errorf("exit status %d: %s", code, &errOut)
@@ -182,7 +182,7 @@ func TestNothingToServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var errOut bytes.Buffer
-	code := Main([]string{"run", dir, "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
+	code := Main("", []string{"run", dir, "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
 	for _, want := range []string{"a.yaml:4: error UnknownField: Ingress default/x: spec.rulez:", "nothing to serve"} {
 		if code != 1 || !strings.Contains(errOut.String(), want) {
 			t.Errorf("exit status %d, want %q in: %s", code, want, &errOut)
@@ -190,11 +190,11 @@ func TestNothingToServe(t *testing.T) {
 	}
 	t.Chdir("../..")
 	errOut.Reset()
-	code = Main([]string{"run", "examples/shop", "--class", "other", "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
+	code = Main("", []string{"run", "examples/shop", "--class", "other", "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
 	if want := "nothing to serve: --class other leaves out 3 resources of other classes"; code != 1 || !strings.Contains(errOut.String(), want) {
 		t.Errorf("exit status %d, want %q in: %s", code, want, &errOut)
 	}
-	if code := Main([]string{"run", dir + "/none"}, io.Discard, &errOut); code != 1 {
+	if code := Main("", []string{"run", dir + "/none"}, io.Discard, &errOut); code != 1 {
 		t.Error("a directory that does not exist must be an error")
 	}
 }

@@ -43,6 +43,7 @@ is said: report, ready, reload.`
 
 // runFlags are the flags as they were written.
 type runFlags struct {
+	self         string // starts this program again; "" is none
 	publish      serve.Publish
 	admin        string
 	class        string
@@ -54,8 +55,8 @@ type runFlags struct {
 	grace, wait  time.Duration
 }
 
-func runCommand() *cobra.Command {
-	flags := runFlags{publish: serve.Publish{}, limits: proxy.DefaultLimits()}
+func runCommand(self string) *cobra.Command {
+	flags := runFlags{self: self, publish: serve.Publish{}, limits: proxy.DefaultLimits()}
 	cmd := &cobra.Command{
 		Use: "run DIR...", Short: "serve a directory of resources on this machine",
 		Long: runLong, Example: "  windrose run examples/shop",
@@ -144,7 +145,9 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	}
 	to := streamsOf(flags, out, errOut)
 	r.log = observe.NewLog(to.log, format, r.metrics.Dropped)
-	r.host = standalone.New(standalone.Config{Output: to.programs, StateDir: flags.stateDir})
+	r.host = standalone.New(standalone.Config{
+		Output: to.programs, StateDir: flags.stateDir, Sentinel: sentinelOf(flags.self),
+	})
 	r.proxy, err = proxy.New(proxy.Config{
 		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted,
 		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait,

@@ -270,7 +270,7 @@ func TestTranslateCommand(t *testing.T) {
 	}
 	run := func(args ...string) (string, int) {
 		var out, errOut strings.Builder
-		code := Main(append([]string{"translate", "-f", dir}, args...), &out, &errOut)
+		code := Main("", append([]string{"translate", "-f", dir}, args...), &out, &errOut)
 		return out.String() + errOut.String(), code
 	}
 	if out, code := run("--to", "model", "-o", "json"); code != 0 || !strings.Contains(out, `"prefix"`) || strings.Contains(out, "PRIVATE") {
@@ -304,7 +304,7 @@ func TestTranslateIsReproducible(t *testing.T) {
 	run := func(args ...string) string {
 		t.Helper()
 		var out strings.Builder
-		if code := Main(append([]string{"translate", "-f", dir}, args...), &out, io.Discard); code != 0 {
+		if code := Main("", append([]string{"translate", "-f", dir}, args...), &out, io.Discard); code != 0 {
 			t.Fatalf("exit status %d", code)
 		}
 		return out.String()

@@ -63,7 +63,7 @@ func (h *Host) launch(planned plannedPod) (application, error) {
 	return startCommand(commandConfig{
 		pod: planned, ports: ports,
 		env:    commandEnv(h.env, planned, ports),
-		output: h.output, changed: h.notify,
+		output: h.output, guard: h.guard, changed: h.notify,
 	}), nil
 }
 
