@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,29 +61,38 @@ func TestRetry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var closed []string
-		asked, again := 0, 0
-		r := NewRetry(func() []string { asked++; return closed }, func() { again++; closed = nil })
+		var asked, again atomic.Int32
+		var wanted atomic.Bool
+		r := NewRetry(func() []string {
+			asked.Add(1)
+			if wanted.Load() {
+				return []string{taken.Addr().String()}
+			}
+			return nil
+		}, func() {
+			again.Add(1)
+			wanted.Store(false)
+		})
 		ctx, cancel := context.WithCancel(t.Context())
 		go r.Run(ctx)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if asked != 1 {
-			t.Errorf("asked %d times while nothing happened", asked)
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked %d times while nothing happened", n)
 		}
-		closed = []string{taken.Addr().String()}
+		wanted.Store(true)
 		r.Wake()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		// Twice a try: 250 ms doubled up to 5 s.
-		if again != 0 || asked < 20 || asked > 40 {
-			t.Errorf("applied %d times, asked %d times in a minute", again, asked)
+		if n := asked.Load(); again.Load() != 0 || n < 20 || n > 40 {
+			t.Errorf("applied %d times, asked %d times in a minute", again.Load(), n)
 		}
 		taken.Close()
 		time.Sleep(maxRetry)
 		synctest.Wait()
-		if again != 1 {
-			t.Errorf("applied %d times after the port was free", again)
+		if n := again.Load(); n != 1 {
+			t.Errorf("applied %d times after the port was free", n)
 		}
 		cancel()
 		synctest.Wait()
