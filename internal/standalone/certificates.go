@@ -103,8 +103,10 @@ func (s *issuer) secrets(set *source.Set, now time.Time) ([]*source.Object[corev
 	unread := &unreadTexts{places: unreadPlaces(set.Reports), texts: map[string][]byte{}}
 	for _, wanted := range wantedSecrets(set) {
 		if at, found := unread.mayHold(wanted.name); found && !s.has(wanted, now) {
-			reports = append(reports, reportAll(wanted, reason.SecretNotFound, fmt.Sprintf(
-				"Secret %s may stand in %s, which cannot be read, so no certificate is made for it", wanted.name, at.Place()))...)
+			for _, report := range reportAll(wanted, reason.SecretNotFound, fmt.Sprintf(
+				"Secret %s may stand in %s, which cannot be read, so no certificate is made for it", wanted.name, at.Place())) {
+				reports = append(reports, report.WithFix("mend the error reported there"))
+			}
 			continue
 		}
 		secret, err := s.secret(wanted, now)

@@ -73,6 +73,21 @@ func TestShippedSecretsAreNotMade(t *testing.T) {
 	}
 }
 
+// The Report names the place that may hold the secret.
+func TestReportOfAnUnreadSecret(t *testing.T) {
+	dir := t.TempDir()
+	saveText(t, filepath.Join(dir, "ingress.yaml"), tlsIngress)
+	saveText(t, filepath.Join(dir, "secret.yaml"), strings.Replace(goodSecret, "{tls.crt", "[tls.crt", 1))
+	out, _ := New(Config{}).WithCertificates(source.NewLoader(source.Config{Dirs: []string{dir}}).Load())
+	want := "Secret shop/web-tls may stand in " + filepath.Join(dir, "secret.yaml") + ":5, which cannot be read"
+	for _, r := range out.Reports {
+		if r.Code == reason.SecretNotFound && strings.HasPrefix(r.Message, want) && r.Fix == "mend the error reported there" {
+			return
+		}
+	}
+	t.Errorf("no report says %q: %v", want, out.Reports)
+}
+
 // saveText writes a file, or removes it when text is empty.
 func saveText(t *testing.T, file, text string) {
 	t.Helper()
