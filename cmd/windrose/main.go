@@ -8,4 +8,10 @@ import (
 	"windrose.dev/windrose/internal/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	self, err := os.Executable()
+	if err != nil {
+		self = "" // without it, run has no sentinel
+	}
+	os.Exit(cli.Main(self, os.Args[1:], os.Stdout, os.Stderr))
+}

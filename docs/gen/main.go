@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"windrose.dev/windrose/internal/cli"
@@ -168,20 +167,32 @@ func valueOf(v any) string {
 	return ""
 }
 
+// planes are the data-plane programs, whose flags are one set.
+var planes = []struct{ name, doc string }{
+	{"windrose-gateway", "The data plane of the edge: it serves a Snapshot from a file, and links no Kubernetes code."},
+	{"windrose-proxy", "The data plane of the mesh: it serves a Snapshot from a file, and links no Kubernetes code."},
+}
+
 func commands() string {
 	var b strings.Builder
 	b.WriteString(generated + "# Commands\n")
-	for _, c := range cli.Root().Commands() {
+	for _, c := range cli.Root("").Commands() {
 		if c.IsAvailableCommand() && c.Name() != "completion" {
-			command(&b, c)
+			section(&b, c.UseLine(), c.Long, c.Example, c.LocalFlags())
 		}
+	}
+	for _, p := range planes {
+		var flags pflag.FlagSet
+		flags.AddGoFlagSet(serve.Flags(p.name))
+		long := p.doc + "\n\nOne signal ends it in order, a second one at once. SIGHUP reads the file again."
+		section(&b, p.name+" --snapshot FILE [flags]", long, "  "+p.name+" --snapshot shop.wire --publish 80=:8080", &flags)
 	}
 	return b.String()
 }
 
-func command(b *strings.Builder, c *cobra.Command) {
-	fmt.Fprintf(b, "\n## `%s`\n\n%s\n\n```\n%s\n```\n\n| Flag | Default | What it does |\n| --- | --- | --- |\n", c.UseLine(), c.Long, c.Example)
-	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+func section(b *strings.Builder, use, long, example string, flags *pflag.FlagSet) {
+	fmt.Fprintf(b, "\n## `%s`\n\n%s\n\n```\n%s\n```\n\n| Flag | Default | What it does |\n| --- | --- | --- |\n", use, long, example)
+	flags.VisitAll(func(f *pflag.Flag) {
 		name := "`--" + f.Name + "`"
 		if f.Shorthand != "" {
 			name = "`-" + f.Shorthand + "`, " + name

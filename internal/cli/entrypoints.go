@@ -15,9 +15,16 @@ import (
 // maxEntryPoints bounds the table; a directory may have thousands of rules.
 const maxEntryPoints = 50
 
-// writeEntryPoints prints where the rules of a Snapshot are reached: URL, what
-// answers, and where the rule was written.
-func writeEntryPoints(out io.Writer, s *model.Snapshot, addr func(port uint16) net.Addr) {
+// entryPoint is where a rule is reached: URL, what answers, and where the rule
+// was written.
+type entryPoint struct {
+	URL        string `json:"url"`
+	AnsweredBy string `json:"answeredBy"`
+	WrittenAt  string `json:"writtenAt,omitempty"`
+}
+
+// entryPoints lists those of a Snapshot. addr tells where a listener listens.
+func entryPoints(s *model.Snapshot, addr func(port uint16) net.Addr) (out []entryPoint) {
 	endpoints := map[string]int{}
 	for _, e := range s.Endpoints {
 		endpoints[e.Service] = len(e.Endpoints)
@@ -26,22 +33,28 @@ func writeEntryPoints(out io.Writer, s *model.Snapshot, addr func(port uint16) n
 	for _, l := range s.Config.Listeners {
 		secure[l.Port] = l.Protocol == model.HTTPS
 	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "ENTRY POINT\tANSWERED BY\tWRITTEN AT")
-	rows := 0
 	for _, h := range s.Config.Hosts {
 		for _, b := range h.Blocks {
 			for i := range b.Rules {
-				if rows++; rows <= maxEntryPoints {
-					r := &b.Rules[i]
-					fmt.Fprintf(w, "%s\t%s\t%s\n", urlOf(h, r, secure, addr), answerOf(r, endpoints), s.Origins[r.ID].Place())
-				}
+				r := &b.Rules[i]
+				out = append(out, entryPoint{urlOf(h, r, secure, addr), answerOf(r, endpoints), s.Origins[r.ID].Place()})
 			}
 		}
 	}
+	return out
+}
+
+// writeEntryPoints prints the table.
+func writeEntryPoints(out io.Writer, points []entryPoint) {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "ENTRY POINT\tANSWERED BY\tWRITTEN AT")
+	shown := min(len(points), maxEntryPoints)
+	for _, p := range points[:shown] {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", p.URL, p.AnsweredBy, p.WrittenAt)
+	}
 	w.Flush()
-	if rows > maxEntryPoints {
-		fmt.Fprintf(out, "… and %d more; windrose translate --to model lists them all\n", rows-maxEntryPoints)
+	if more := len(points) - shown; more > 0 {
+		fmt.Fprintf(out, "… and %d more; windrose translate --to model lists them all\n", more)
 	}
 }
 
@@ -86,8 +99,15 @@ func answerOf(r *model.Rule, endpoints map[string]int) string {
 	}
 	var parts []string
 	for _, b := range r.Forward.Backends {
-		n := endpoints[b.Service]
-		parts = append(parts, fmt.Sprintf("%s, %d %s", b.Service, n, map[bool]string{true: "endpoint", false: "endpoints"}[n == 1]))
+		parts = append(parts, b.Service+", "+quantity(endpoints[b.Service], "endpoint"))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// quantity writes a number of things: 1 endpoint, 2 endpoints.
+func quantity(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
 }

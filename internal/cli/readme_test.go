@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -41,19 +42,20 @@ func pattern(line string) *regexp.Regexp {
 	return regexp.MustCompile("(?m)^" + strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*") + "$")
 }
 
-// readySignal passes on what is written and closes ready at the line "ready".
+// readySignal keeps what is written and closes ready once marker is in it.
 type readySignal struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	ready chan struct{}
-	seen  bool
+	mu     sync.Mutex
+	text   bytes.Buffer
+	marker string
+	ready  chan struct{}
+	seen   bool
 }
 
 func (w *readySignal) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.text.Write(p)
-	if !w.seen && strings.Contains(w.text.String(), "\nready\n") {
+	if !w.seen && strings.Contains(w.text.String(), w.marker) {
 		w.seen = true
 		close(w.ready)
 	}
@@ -85,25 +87,36 @@ func freePorts(t *testing.T, n int) []string {
 // startRun runs `windrose run` until the test ends and returns its output.
 func startRun(t *testing.T, args ...string) *readySignal {
 	t.Helper()
-	out := &readySignal{ready: make(chan struct{})}
-	root := Root()
+	out := &readySignal{ready: make(chan struct{}), marker: "\nready\n"}
+	startRunTo(t, out, out, args...)
+	return out
+}
+
+// startRunTo returns once the run has said on out that it is ready. The result
+// ends the run, and returns when it has ended.
+func startRunTo(t *testing.T, out *readySignal, errOut io.Writer, args ...string) (end func()) {
+	t.Helper()
+	root := Root("")
 	root.SetArgs(append([]string{"run"}, args...))
 	root.SetOut(out)
-	root.SetErr(out)
+	root.SetErr(errOut)
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(t.Context()) }()
-	t.Cleanup(func() {
-		if err := <-done; err != nil { // t.Context has ended by now
+	go func() { done <- root.ExecuteContext(ctx) }()
+	end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
+	t.Cleanup(end)
 	select {
 	case <-out.ready:
 	case err := <-done:
 		done <- nil
 		t.Fatalf("run ended: %v\n%s", err, out)
 	}
-	return out
+	return end
 }
 
 // TestShopREADME runs the commands of the example's README and holds what they
@@ -132,7 +145,7 @@ func TestShopREADME(t *testing.T) {
 	for _, s := range steps {
 		var got bytes.Buffer
 		args := strings.Fields(replace.Replace(s.command))
-		if code := Main(args[1:], &got, io.Discard); code != 0 {
+		if code := Main("", args[1:], &got, io.Discard); code != 0 {
 			t.Errorf("%s: exit status %d\n%s", s.command, code, &got)
 		}
 		for _, line := range s.want {
@@ -156,7 +169,7 @@ func TestTakenPortNamesTheFlag(t *testing.T) {
 	defer l.Close()
 	ports := freePorts(t, 1)
 	var errOut bytes.Buffer
-	code := Main([]string{"run", "examples/shop", "--admin", "127.0.0.1:" + ports[0], "--publish", "80=" + l.Addr().String()}, io.Discard, &errOut)
+	code := Main("", []string{"run", "examples/shop", "--admin", "127.0.0.1:" + ports[0], "--publish", "80=" + l.Addr().String()}, io.Discard, &errOut)
 	want := fmt.Sprintf("port 80 cannot be opened at %s", l.Addr())
 	if code != 1 || !strings.Contains(errOut.String(), want) || !strings.Contains(errOut.String(), "--publish 80=ADDR:PORT") {
 		t.Errorf("exit status %d: %s", code, &errOut)
@@ -169,13 +182,19 @@ func TestNothingToServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var errOut bytes.Buffer
-	code := Main([]string{"run", dir, "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
+	code := Main("", []string{"run", dir, "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
 	for _, want := range []string{"a.yaml:4: error UnknownField: Ingress default/x: spec.rulez:", "nothing to serve"} {
 		if code != 1 || !strings.Contains(errOut.String(), want) {
 			t.Errorf("exit status %d, want %q in: %s", code, want, &errOut)
 		}
 	}
-	if code := Main([]string{"run", dir + "/none"}, io.Discard, &errOut); code != 1 {
+	t.Chdir("../..")
+	errOut.Reset()
+	code = Main("", []string{"run", "examples/shop", "--class", "other", "--admin", "127.0.0.1:" + freePorts(t, 1)[0]}, io.Discard, &errOut)
+	if want := "nothing to serve: --class other leaves out 3 resources of other classes"; code != 1 || !strings.Contains(errOut.String(), want) {
+		t.Errorf("exit status %d, want %q in: %s", code, want, &errOut)
+	}
+	if code := Main("", []string{"run", dir + "/none"}, io.Discard, &errOut); code != 1 {
 		t.Error("a directory that does not exist must be an error")
 	}
 }

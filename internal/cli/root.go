@@ -15,24 +15,25 @@ const rootLong = `Windrose carries every direction that traffic takes: ingress a
 in one program. It reads the resources that you already have and says why it
 did what it did.`
 
-// Root returns the command with all its subcommands.
-func Root() *cobra.Command {
+// Root returns the command with all its subcommands. self is the path that
+// starts this program again, for what must outlive it; "" is none.
+func Root(self string) *cobra.Command {
 	root := &cobra.Command{
 		Use: "windrose", Short: "ingress and service mesh in one program", Long: rootLong,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), translateCommand(), callCommand())
+	root.AddCommand(runCommand(self), translateCommand(), callCommand(), sentinelCommand())
 	return root
 }
 
 // Main runs the command that args name and returns the exit status. The first
-// interrupt ends it in order, a second one at once.
-func Main(args []string, out, errOut io.Writer) int {
+// interrupt ends it in order, a second one at once. self is as for Root.
+func Main(self string, args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	root := Root()
+	root := Root(self)
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -32,28 +32,39 @@ const runLong = `Serve a directory of resources on this machine: no cluster, no 
 Every Pod, Deployment and StatefulSet in it becomes loopback pods, which run the
 built-in echo application or the program in annotation windrose.dev/command.
 Port 80 is published at 127.0.0.1:8080, 443 at 127.0.0.1:8443, others as they
-are. Changes of files are live as soon as they are saved.`
+are. Changes of files are live as soon as they are saved.
+
+Standard output has the table of entry points, the line ready, the access log
+and what programs print; standard error has the Reports and a line for each
+reload. With --log json programs print to standard error, so that each line of
+the log parses. With -o json all of standard output is an object a line: the
+access log (--log json, unless it is off), and with the member event what else
+is said: report, ready, reload.`
 
 // runFlags are the flags as they were written.
 type runFlags struct {
+	self         string // starts this program again; "" is none
 	publish      serve.Publish
 	admin        string
 	class        string
 	ignoreGuards bool
-	log          string
+	log, output  string
 	trusted      serve.Prefixes
 	stateDir     string
 	limits       proxy.Limits
 	grace, wait  time.Duration
 }
 
-func runCommand() *cobra.Command {
-	flags := runFlags{publish: serve.Publish{}, limits: proxy.DefaultLimits()}
+func runCommand(self string) *cobra.Command {
+	flags := runFlags{self: self, publish: serve.Publish{}, limits: proxy.DefaultLimits()}
 	cmd := &cobra.Command{
 		Use: "run DIR...", Short: "serve a directory of resources on this machine",
 		Long: runLong, Example: "  windrose run examples/shop",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.output == "json" && !cmd.Flags().Changed("log") {
+				flags.log = "json"
+			}
 			return runDirectories(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, &flags)
 		},
 	}
@@ -61,6 +72,7 @@ func runCommand() *cobra.Command {
 	f.Var(flags.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT, may be repeated")
 	f.StringVar(&flags.admin, "admin", serve.DefaultAdmin, "address of the admin API, with /metrics, /ready and /config")
 	f.StringVar(&flags.log, "log", "compact", "access log on standard output: compact, json or off")
+	f.StringVarP(&flags.output, "output", "o", "text", "text or json, which makes --log json the default")
 	f.Var(&flags.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
 	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
 	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
@@ -87,16 +99,17 @@ func (f *runFlags) address(port uint16) string {
 // runner is one `windrose run`.
 type runner struct {
 	flags   *runFlags
-	out     io.Writer
 	errOut  io.Writer
+	journal journal
 	loader  *source.Loader
 	host    *standalone.Host
 	proxy   *proxy.Proxy
 	metrics *observe.Metrics
 	log     *observe.Log
 	loop    *control.Loop
-	told    map[reason.Report]bool // what was printed and still stands
-	live    uint64                 // the Generation after the last build
+	retry   *serve.Retry
+	ledger  serve.Ledger
+	live    uint64 // the Generation after the last build
 }
 
 func runDirectories(ctx context.Context, out, errOut io.Writer, dirs []string, flags *runFlags) error {
@@ -118,13 +131,23 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{flags: flags, out: out, errOut: errOut, metrics: observe.NewMetrics(0), told: map[reason.Report]bool{}}
+	if flags.output == "json" && format == observe.LogCompact {
+		return nil, errors.New("-o json goes with --log json or off: standard output is JSON then")
+	}
+	out, errOut = &sharedWriter{w: out}, &sharedWriter{w: errOut}
+	r := &runner{flags: flags, errOut: errOut, metrics: observe.NewMetrics(0)}
+	if r.journal, err = newJournal(flags.output, out, errOut); err != nil {
+		return nil, err
+	}
 	r.loader = source.NewLoader(source.Config{Dirs: dirs, Guards: ingress.Guards})
 	if err := r.loader.Check(); err != nil {
 		return nil, err
 	}
-	r.log = observe.NewLog(out, format, r.metrics.Dropped)
-	r.host = standalone.New(standalone.Config{Output: out, StateDir: flags.stateDir})
+	to := streamsOf(flags, out, errOut)
+	r.log = observe.NewLog(to.log, format, r.metrics.Dropped)
+	r.host = standalone.New(standalone.Config{
+		Output: to.programs, StateDir: flags.stateDir, Sentinel: sentinelOf(flags.self),
+	})
 	r.proxy, err = proxy.New(proxy.Config{
 		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted,
 		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait,
@@ -138,6 +161,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 		Apply:   r.proxy.Apply,
 		Built:   r.built,
 	})
+	r.retry = serve.NewRetry(func() []string { return serve.Closed(r.proxy, flags.address) }, r.loop.Dirty)
 	return r, nil
 }
 
@@ -151,7 +175,7 @@ func (r *runner) run(ctx context.Context, adminAPI net.Listener) error {
 	behind.Go(func() { hostErr = r.host.Run(pods) })
 	helpers.Go(func() { r.log.Run(rest) })
 	helpers.Go(func() { admin.Serve(rest, adminAPI, admin.All(r.metrics, r.proxy)) })
-	err := r.serve(ctx)
+	err := r.serve(ctx, adminAPI.Addr())
 	endPods()
 	behind.Wait()
 	endRest()
@@ -159,7 +183,7 @@ func (r *runner) run(ctx context.Context, adminAPI net.Listener) error {
 	return errors.Join(err, hostErr)
 }
 
-func (r *runner) serve(ctx context.Context) error {
+func (r *runner) serve(ctx context.Context, adminAPI net.Addr) error {
 	if err := r.host.Err(); err != nil {
 		return err
 	}
@@ -167,20 +191,16 @@ func (r *runner) serve(ctx context.Context) error {
 	if err := r.startError(first); err != nil {
 		return err
 	}
-	writeEntryPoints(r.out, first.Snapshot, r.proxy.Addr)
-	if ca := r.host.CAPEM(); r.flags.stateDir != "" && ca != nil {
-		fmt.Fprintf(r.out, "certificates are signed by %s\n", r.flags.stateDir+string(os.PathSeparator)+"ca.crt")
-	}
 	r.metrics.SetState(func(s *observe.State) { s.Ready = true })
-	fmt.Fprintln(r.out, "ready")
+	r.journal.ready(r.started(first, adminAPI))
 	inner, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { r.loop.Run(inner) })
 	helpers.Go(func() { r.watchPods(inner) })
-	var watchErr error
+	helpers.Go(func() { r.retry.Run(inner) })
 	helpers.Go(func() {
-		if watchErr = r.loader.Watch(inner, r.loop.Dirty); watchErr != nil {
-			fmt.Fprintf(r.errOut, "windrose: changes of files are not seen any more: %v\n", watchErr)
+		if err := r.loader.Watch(inner, r.loop.Dirty); err != nil {
+			fmt.Fprintf(r.errOut, "windrose: changes of files are not seen any more: %v\n", err)
 		}
 	})
 	cut, err := r.proxy.Run(ctx)
@@ -190,6 +210,18 @@ func (r *runner) serve(ctx context.Context) error {
 		fmt.Fprintf(r.errOut, "windrose: cut %d connections that did not end in time\n", cut)
 	}
 	return err
+}
+
+func (r *runner) started(first control.Result, adminAPI net.Addr) started {
+	_, counts := new(serve.Ledger).Update(first.Reports)
+	s := started{
+		Reload: counts.Of(r.live, first.Snapshot), Admin: adminAPI.String(),
+		EntryPoints: entryPoints(first.Snapshot, r.proxy.Addr),
+	}
+	if r.flags.stateDir != "" && r.host.CAPEM() != nil {
+		s.CA = filepath.Join(r.flags.stateDir, "ca.crt")
+	}
+	return s
 }
 
 // startError tells why there is no point in starting.
@@ -203,10 +235,24 @@ func (r *runner) startError(first control.Result) error {
 		}
 	}
 	if len(first.Snapshot.Config.Listeners) == 0 {
-		nothing := reason.New(reason.NothingToServe, reason.Origin{}, "no resource in these directories asks for a route")
-		return fmt.Errorf("nothing to serve: %s", nothing.Fix)
+		return r.nothingToServe(first.Reports)
 	}
 	return nil
+}
+
+// nothingToServe tells whether --class is why.
+func (r *runner) nothingToServe(reports []reason.Report) error {
+	others := 0
+	for _, report := range reports {
+		if report.Code == reason.ClassNotServed {
+			others++
+		}
+	}
+	if others == 0 {
+		return fmt.Errorf("nothing to serve: %s", reason.NothingToServe.Row().Fix)
+	}
+	return fmt.Errorf("nothing to serve: --class %s leaves out %s of other classes or of none; name another class, or leave --class out",
+		r.flags.class, quantity(others, "resource"))
 }
 
 func (r *runner) watchPods(ctx context.Context) {
@@ -220,25 +266,27 @@ func (r *runner) watchPods(ctx context.Context) {
 	}
 }
 
-// built is told of each build: it says what is new among the Reports.
+// built is told of each build: it says what is new among the Reports and, but
+// for the first build, what is live now.
 func (r *runner) built(result control.Result) {
-	standing := make(map[reason.Report]bool, len(result.Reports))
-	for _, report := range result.Reports {
-		if standing[report] = true; !r.told[report] {
-			fmt.Fprintln(r.errOut, report)
-		}
+	fresh, line := r.ledger.Update(result.Reports)
+	for _, report := range fresh {
+		r.journal.report(report)
 	}
-	r.told = standing
-	if result.Err != nil {
-		fmt.Fprintf(r.errOut, "windrose: kept what was live: %v\n", result.Err)
-	}
+	live := r.proxy.Generation()
 	if result.Err == nil {
 		r.host.Applied()
+	} else {
+		line.Kept = result.Err.Error()
 	}
-	live := r.proxy.Generation().Number
-	if !result.Since.IsZero() && live != r.live {
+	moved := live.Number != r.live
+	if r.live > 0 && (moved || len(fresh) > 0 || line.Resolved > 0 || line.Kept != "") {
+		r.journal.reload(line.Of(live.Number, live.Snapshot))
+	}
+	if moved && !result.Since.IsZero() {
 		r.metrics.SaveToLive.Observe(0, time.Since(result.Since))
 	}
-	r.live = live
+	r.live = live.Number
 	r.metrics.SetState(func(s *observe.State) { s.Reports = result.Reports })
+	r.retry.Wake()
 }

@@ -10,10 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"windrose.dev/windrose/internal/model"
 )
 
 const runResources = `apiVersion: apps/v1
@@ -63,8 +66,18 @@ func newSite(t *testing.T) *site {
 	s.save("ingress.yaml", runIngress)
 	ports := freePorts(t, 3)
 	s.http, s.https, s.admin = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1], "127.0.0.1:"+ports[2]
-	s.out = startRun(t, s.dir, "--publish", "80="+s.http, "--publish", "443="+s.https, "--admin", s.admin)
 	return s
+}
+
+// run serves the site until the test ends.
+func (s *site) run() *site {
+	s.t.Helper()
+	s.out = startRun(s.t, s.args()...)
+	return s
+}
+
+func (s *site) args() []string {
+	return []string{s.dir, "--publish", "80=" + s.http, "--publish", "443=" + s.https, "--admin", s.admin}
 }
 
 // save replaces a file as editors do: written aside, renamed into place.
@@ -129,7 +142,7 @@ func (s *site) get(url string) string {
 }
 
 func TestSavesAreLive(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t).run()
 	if got := s.status("/a/x"); got != 200 {
 		t.Fatalf("status %d\n%s", got, s.out)
 	}
@@ -200,7 +213,7 @@ func (s *site) pod() string {
 }
 
 func TestGeneratedCertificateIsStable(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t).run()
 	serial := func() string {
 		conn, err := tls.Dial("tcp", s.https, &tls.Config{ServerName: "a.localhost", InsecureSkipVerify: true})
 		if err != nil {
@@ -222,10 +235,14 @@ func TestGeneratedCertificateIsStable(t *testing.T) {
 }
 
 func TestAdminAPI(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t).run()
 	s.status("/a")
 	s.status("/gone")
-	metrics := s.get("http://" + s.admin + "/metrics")
+	// A request counts when its answer is out, which its client may see before.
+	metrics := ""
+	for !strings.Contains(metrics, `outcome="no_route"`) && s.ctx.Err() == nil {
+		metrics = s.get("http://" + s.admin + "/metrics")
+	}
 	for _, want := range []string{
 		`windrose_requests_total{route="ingress/shop/web/0/0",class="2xx",outcome="ok"} 1`,
 		`windrose_requests_total{route="none",class="4xx",outcome="no_route"} 1`,
@@ -257,7 +274,7 @@ func TestTranslateCommand(t *testing.T) {
 	}
 	run := func(args ...string) (string, int) {
 		var out, errOut strings.Builder
-		code := Main(append([]string{"translate", "-f", dir}, args...), &out, &errOut)
+		code := Main("", append([]string{"translate", "-f", dir}, args...), &out, &errOut)
 		return out.String() + errOut.String(), code
 	}
 	if out, code := run("--to", "model", "-o", "json"); code != 0 || !strings.Contains(out, `"prefix"`) || strings.Contains(out, "PRIVATE") {
@@ -276,5 +293,38 @@ func TestTranslateCommand(t *testing.T) {
 	want := fmt.Sprintf("%s/b.yaml:12: error ServiceNotFound", dir)
 	if code != 1 || !strings.Contains(out, want) {
 		t.Errorf("exit status %d, want %q in %s", code, want, out)
+	}
+}
+
+// TestTranslateIsReproducible: generated certificates do not change the text.
+func TestTranslateIsReproducible(t *testing.T) {
+	dir := t.TempDir()
+	save := func(ingress string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(runResources+"---\n"+ingress), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		var out strings.Builder
+		if code := Main("", append([]string{"translate", "-f", dir}, args...), &out, io.Discard); code != 0 {
+			t.Fatalf("exit status %d", code)
+		}
+		return out.String()
+	}
+	save(runIngress)
+	for _, args := range [][]string{{"--to", "model"}, {"--to", "model", "-o", "json"}, {"--to", "reports"}} {
+		if first, second := run(args...), run(args...); first != second {
+			t.Errorf("%v prints\n%s\nand then\n%s", args, first, second)
+		}
+	}
+	text := run()
+	if snapshot, err := model.Load([]byte(text)); err != nil || model.Format(snapshot)+model.FormatOrigins(snapshot) != text {
+		t.Errorf("the text does not read back: %v", err)
+	}
+	save(strings.ReplaceAll(runIngress, "a.localhost", "b.localhost"))
+	if identity := regexp.MustCompile("secret shop/made generated-.*"); identity.FindString(text) == "" || identity.FindString(run()) == identity.FindString(text) {
+		t.Error("a certificate for another host has the same identity")
 	}
 }

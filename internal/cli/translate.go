@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,10 +18,12 @@ import (
 
 const translateLong = `Print what the pipeline makes of a directory, without serving it.
 
-  --to model    the Snapshot in its text form, without key material
+  --to model    the Snapshot in its text form, without key material; of a
+                Secret that run would make it has a name that stays the same
   --to reports  what is wrong or not honoured, a line each
   --to wire     the Snapshot for windrose-gateway --snapshot; it holds key
-                material, so keep it as private as the keys
+                material, so keep it as private as the keys; a Secret that is
+                made is another one each time
 
 The exit status is 1 when there are errors among the reports.`
 
@@ -59,25 +62,33 @@ func runTranslate(out io.Writer, flags translateFlags) error {
 	if err := loader.Check(); err != nil {
 		return err
 	}
-	set := standalone.New(standalone.Config{}).WithCertificates(loader.Load())
+	set, made := standalone.New(standalone.Config{}).WithCertificates(loader.Load())
 	options := translate.Options{Ingress: ingress.Options{Class: flags.class, IgnoreGuards: flags.ignoreGuards}}
 	snapshot, reports := translate.Build(set, options)
+	if flags.to != "wire" {
+		snapshot = withoutMade(snapshot, made)
+	}
 	if err := writeTranslation(out, flags, snapshot, reports); err != nil {
 		return err
 	}
-	if n := countErrors(reports); n > 0 {
-		return fmt.Errorf("%d errors among the reports; see --to reports", n)
+	if n := reason.Count(reports, reason.Error); n > 0 {
+		return fmt.Errorf("%s among the reports; see --to reports", quantity(n, "error"))
 	}
 	return nil
 }
 
-func countErrors(reports []reason.Report) (n int) {
-	for _, r := range reports {
-		if r.Severity == reason.Error {
-			n++
+// withoutMade leaves out the content of Secrets that were made for this call:
+// another one each time, it would give the same directory another text and
+// another hash. Its identity stands in its place.
+func withoutMade(s *model.Snapshot, made map[string]string) *model.Snapshot {
+	parts := s.Parts
+	parts.Secrets = slices.Clone(parts.Secrets)
+	for i, secret := range parts.Secrets {
+		if identity, found := made[secret.Name]; found {
+			parts.Secrets[i] = model.Secret{Name: secret.Name, Digest: identity}
 		}
 	}
-	return n
+	return model.Freeze(parts)
 }
 
 func writeTranslation(out io.Writer, flags translateFlags, s *model.Snapshot, reports []reason.Report) error {

@@ -12,7 +12,9 @@ import (
 type Metrics struct {
 	shards int
 	limit  int
-	other  *Route
+	// other and otherService take what is past the limit.
+	other        *Route
+	otherService *Service
 
 	mu       sync.Mutex
 	routes   map[string]*Route
@@ -60,6 +62,7 @@ func NewMetrics(limit int) *Metrics {
 		Dropped: NewCounter(shards), SaveToLive: NewHistogram(1),
 	}
 	m.other = &Route{metrics: m, Name: "other"}
+	m.otherService = &Service{metrics: m, Name: "other"}
 	m.unrouted = &Route{metrics: m, Name: "none"}
 	m.state.Store(&State{})
 	return m
@@ -229,22 +232,26 @@ type Service struct {
 }
 
 // Observe counts one request's duration in a shard. Past the bound on series
-// it counts nothing.
+// it counts under the service other.
 func (s *Service) Observe(shard int, d time.Duration) {
 	h := s.hist.Load()
 	if h == nil {
-		if h = s.firstObserve(); h == nil {
-			return
-		}
+		h = s.firstObserve()
 	}
 	h.Observe(shard, d)
 }
 
+// firstObserve makes the histogram, or returns that of the service other when
+// the bound on series is reached.
 func (s *Service) firstObserve() *Histogram {
-	s.metrics.mu.Lock()
-	defer s.metrics.mu.Unlock()
-	if s.hist.Load() == nil && s.metrics.takeSeries() {
-		s.hist.Store(NewHistogram(s.metrics.shards))
+	m := s.metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.hist.Load() == nil && !m.takeSeries() {
+		s = m.otherService
+	}
+	if s.hist.Load() == nil {
+		s.hist.Store(NewHistogram(m.shards))
 	}
 	return s.hist.Load()
 }

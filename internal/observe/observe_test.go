@@ -143,6 +143,30 @@ func TestSeriesAreBoundedAndExpire(t *testing.T) {
 	}
 }
 
+// Durations past the bound on series count under the service other.
+func TestDurationsPastTheBoundCount(t *testing.T) {
+	m := NewMetrics(1)
+	for _, name := range []string{"a", "b", "c", "b"} {
+		m.Service(name).Observe(0, time.Millisecond)
+	}
+	text := string(m.WriteText())
+	for _, want := range []string{
+		`windrose_request_duration_seconds_count{service="a"} 1`,
+		`windrose_request_duration_seconds_count{service="other"} 3`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("missing %s in\n%s", want, text)
+		}
+	}
+	none := func(string) bool { return false }
+	m.Retain(none, none)
+	m.Retain(none, none)
+	m.Service("d").Observe(0, time.Millisecond)
+	if text := string(m.WriteText()); m.live != 1 || !strings.Contains(text, `_count{service="d"} 1`) || !strings.Contains(text, `_count{service="other"} 3`) {
+		t.Errorf("%d live, and\n%s", m.live, text)
+	}
+}
+
 func TestRecordDoesNotAllocate(t *testing.T) {
 	m := NewMetrics(0)
 	l := NewLog(&strings.Builder{}, LogCompact, m.Dropped)

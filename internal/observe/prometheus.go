@@ -24,7 +24,7 @@ type MetricRow struct {
 // The metrics. /metrics writes them in this order.
 var metricRows = []MetricRow{
 	{"windrose_requests_total", "counter", []string{"route", "class", "outcome"}, "Requests by the rule that took them, status class and outcome. Route none took no rule, other is past the bound on series."},
-	{"windrose_request_duration_seconds", "histogram", []string{"service"}, "Time from a request's first byte to its answer's last, by service."},
+	{"windrose_request_duration_seconds", "histogram", []string{"service"}, "Time from a request's first byte to its answer's last, by service. Service other is past the bound on series."},
 	{"windrose_connections_total", "counter", []string{"port"}, "Client connections accepted."},
 	{"windrose_connections_open", "gauge", []string{"port"}, "Client connections open now."},
 	{"windrose_connections_refused_total", "counter", []string{"port"}, "Client connections turned away by a limit."},
@@ -86,7 +86,8 @@ func (m *Metrics) writeRequests(w *promWriter) {
 }
 
 func (m *Metrics) writeDurations(w *promWriter, _ MetricRow) {
-	for _, s := range slices.SortedFunc(maps.Values(m.services), func(a, b *Service) int { return cmp.Compare(a.Name, b.Name) }) {
+	all := slices.SortedFunc(maps.Values(m.services), func(a, b *Service) int { return cmp.Compare(a.Name, b.Name) })
+	for _, s := range append(all, m.otherService) {
 		if h := s.hist.Load(); h != nil {
 			w.histogram(h, s.Name)
 		}

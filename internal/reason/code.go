@@ -78,7 +78,7 @@ var codes = []CodeRow{
 	{ServiceTypeNotServed, "ServiceTypeNotServed", Error, "A backend is a Service of a type that cannot be reached. Its routes answer 503.", "use a Service with a selector or endpoints"},
 	{SecretNotFound, "SecretNotFound", Error, "A TLS secret does not exist. TLS handshakes for its hosts are refused.", "create the Secret of type kubernetes.io/tls in the same namespace"},
 	{SecretInvalid, "SecretInvalid", Error, "A TLS secret does not hold a certificate and its key. TLS handshakes for its hosts are refused.", "put a PEM chain in tls.crt and its key in tls.key"},
-	{CertificateGenerated, "CertificateGenerated", Info, "A TLS secret is named but not shipped, so a self-signed certificate was made for it.", "trust the printed CA, or ship the Secret"},
+	{CertificateGenerated, "CertificateGenerated", Info, "A TLS secret is named but not shipped, so run makes a certificate for it, signed by an authority of its own.", "ship the Secret, or run with --state-dir DIR and trust DIR/ca.crt"},
 	{CertificateMismatch, "CertificateMismatch", Warning, "The certificate in a TLS secret does not cover a host that uses it. Clients will refuse it.", "issue the certificate for this host too"},
 	{PathConflict, "PathConflict", Warning, "Two rules claim the same host and path. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
 	{DefaultConflict, "DefaultConflict", Warning, "Two default backends claim the same host. The older wins; with equal age, the first by namespace/name.", "keep one of the two"},
@@ -92,7 +92,7 @@ var codes = []CodeRow{
 	{ListenFailed, "ListenFailed", Error, "A port could not be opened. What it serves is not reachable there.", "free the port, or publish it elsewhere: --publish PORT=ADDR:PORT"},
 	{CommandFailed, "CommandFailed", Error, "The command of a loopback pod ended or could not start. It is started again, ever more slowly.", "see its output above; the command is in annotation windrose.dev/command"},
 	{WorkloadIncomplete, "WorkloadIncomplete", Warning, "A workload cannot be run as it stands.", "see the message"},
-	{NothingToServe, "NothingToServe", Error, "No resource asks for a route.", "add an Ingress, or name another directory"},
+	{NothingToServe, "NothingToServe", Error, "No resource that is served asks for a route.", "add an Ingress, or name another directory"},
 	{SnapshotUnsupported, "SnapshotUnsupported", Error, "The snapshot says something that this proxy cannot do. The route answers 503.", "upgrade the proxy"},
 }
 

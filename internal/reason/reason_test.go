@@ -55,3 +55,10 @@ func TestSortedDropsRepeats(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestCount(t *testing.T) {
+	all := []Report{New(NotHonoured, Origin{}, "x"), New(ParseError, Origin{}, "x"), New(NotHonoured, Origin{}, "y")}
+	if e, w, i := Count(all, Error), Count(all, Warning), Count(all, Info); e != 1 || w != 2 || i != 0 {
+		t.Errorf("%d errors, %d warnings, %d infos", e, w, i)
+	}
+}

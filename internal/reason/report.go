@@ -80,7 +80,12 @@ func Sorted(reports []Report) []Report {
 	return slices.Compact(out)
 }
 
-// HasErrors tells whether any Report is an Error.
-func HasErrors(reports []Report) bool {
-	return slices.ContainsFunc(reports, func(r Report) bool { return r.Severity == Error })
+// Count is how many of the Reports have the severity.
+func Count(reports []Report, severity Severity) (n int) {
+	for _, r := range reports {
+		if r.Severity == severity {
+			n++
+		}
+	}
+	return n
 }

@@ -163,7 +163,7 @@ func TestOrderOfFilesDoesNotMatter(t *testing.T) {
 			writeFile(t, filepath.Join(dir, fmt.Sprintf("%02d.yaml", i)), texts[n])
 		}
 		set := NewLoader(Config{Dirs: []string{dir}}).Load()
-		if reason.HasErrors(set.Reports) {
+		if reason.Count(set.Reports, reason.Error) > 0 {
 			t.Fatal(set.Reports)
 		}
 		return valuesOf(set)

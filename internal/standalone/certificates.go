@@ -1,6 +1,8 @@
 package standalone
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,13 +30,16 @@ type wantedSecret struct {
 }
 
 // wantedSecrets lists, by name, the secrets that are to be made. An Ingress
-// that is broken still gets its own: it closes its hosts, over TLS too.
+// that is broken still gets its own: it closes its hosts, over TLS too. A
+// secret that was shipped and is broken is never made: what was wanted was that
+// one and no other.
 func wantedSecrets(set *source.Set) []wantedSecret {
 	wanted := map[source.Name]wantedSecret{}
+	shipped := shippedSecrets(set)
 	for ingress := range set.Ingresses.All() {
 		for i, entry := range ingress.Value.Spec.TLS {
 			name := source.Name{Namespace: ingress.Name().Namespace, Name: entry.SecretName}
-			if name.Name == "" || set.Secrets.Get(name.Namespace, name.Name) != nil {
+			if name.Name == "" || shipped[name] {
 				continue
 			}
 			w := wanted[name]
@@ -89,12 +94,21 @@ type issuedSecret struct {
 }
 
 // secrets returns those that set lacks, with a Report for each place that
-// names one.
+// names one. While a text that cannot be read may hold one, none is made, but
+// one that was made before stays.
 func (s *issuer) secrets(set *source.Set, now time.Time) ([]*source.Object[corev1.Secret], []reason.Report) {
 	var objects []*source.Object[corev1.Secret]
 	var reports []reason.Report
 	kept := map[source.Name]issuedSecret{}
+	unread := &unreadTexts{places: unreadPlaces(set.Reports), texts: map[string][]byte{}}
 	for _, wanted := range wantedSecrets(set) {
+		if at, found := unread.mayHold(wanted.name); found && !s.has(wanted, now) {
+			for _, report := range reportAll(wanted, reason.SecretNotFound, fmt.Sprintf(
+				"Secret %s may stand in %s, which cannot be read, so no certificate is made for it", wanted.name, at.Place())) {
+				reports = append(reports, report.WithFix("mend the error reported there"))
+			}
+			continue
+		}
 		secret, err := s.secret(wanted, now)
 		if err != nil {
 			reports = append(reports, reportAll(wanted, reason.SecretInvalid, fmt.Sprintf("no certificate could be made: %v", err))...)
@@ -117,10 +131,15 @@ func reportAll(wanted wantedSecret, code reason.Code, message string) []reason.R
 	return out
 }
 
-func (s *issuer) secret(wanted wantedSecret, now time.Time) (issuedSecret, error) {
+// has tells whether what was made before will do.
+func (s *issuer) has(wanted wantedSecret, now time.Time) bool {
 	old, found := s.issued[wanted.name]
-	if found && slices.Equal(old.hosts, wanted.hosts) && now.Before(old.until) {
-		return old, nil
+	return found && slices.Equal(old.hosts, wanted.hosts) && now.Before(old.until)
+}
+
+func (s *issuer) secret(wanted wantedSecret, now time.Time) (issuedSecret, error) {
+	if s.has(wanted, now) {
+		return s.issued[wanted.name], nil
 	}
 	cert, key, err := s.authority.issue(wanted.hosts, now)
 	if err != nil {
@@ -135,6 +154,17 @@ func (s *issuer) secret(wanted wantedSecret, now time.Time) (issuedSecret, error
 			corev1.ServiceAccountRootCAKey: s.authority.certPEM,
 		},
 	}, nil
+}
+
+// identities names the secrets that are made now, each with what stands for
+// its content where that must not change: it derives from the hosts.
+func (s *issuer) identities() map[string]string {
+	out := make(map[string]string, len(s.issued))
+	for name, secret := range s.issued {
+		sum := sha256.Sum256([]byte(strings.Join(secret.hosts, ",")))
+		out[name.String()] = "generated-" + hex.EncodeToString(sum[:])
+	}
+	return out
 }
 
 func secretObject(wanted wantedSecret, content map[string][]byte) *source.Object[corev1.Secret] {

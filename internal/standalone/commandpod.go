@@ -37,6 +37,8 @@ type commandConfig struct {
 	// env is the whole environment.
 	env    []string
 	output *output
+	// guard kills what is left of the program when we are killed.
+	guard *sentinel
 	// changed is called after each change of condition.
 	changed func()
 }
@@ -120,7 +122,7 @@ func (p *commandPod) runOnce() error {
 
 	alive, died := context.WithCancel(p.ending)
 	var prober sync.WaitGroup
-	err := runProcess(p.ending, p.killing, cmd, func() {
+	err := runProcess(p.ending, p.killing, p.guard, cmd, func() {
 		prober.Go(func() { p.probe(alive) })
 	})
 	died()

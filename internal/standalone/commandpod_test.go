@@ -112,6 +112,28 @@ func TestCommandWithoutPorts(t *testing.T) {
 	await(t, h, set, "ready pod", func(out *source.Set) bool { return out.Pods.Get("shop", "one").Value.Status.PodIP != "" })
 }
 
+// A pod that gets no port is reported and takes nothing else along.
+func TestPodWithoutAPort(t *testing.T) {
+	h, _ := startHost(t, Config{})
+	for port := range int32(programPorts) {
+		h.free.taken[firstProgramPort+port] = true
+	}
+	program := programTemplate("serve")
+	program.Labels = map[string]string{"app": "program"}
+	set := setOf(t, podOf("echo", template("http:80")), podOf("program", program), serviceOf("svc", "a:80:http"))
+	out := h.Reconcile(set)
+	if len(out.Reports) != 1 || out.Reports[0].Code != reason.WorkloadIncomplete || out.Reports[0].Origin.Name != "program" {
+		t.Errorf("reports %v", out.Reports)
+	}
+	ask[Answer](t, endpointPorts(out)[0], "/")
+
+	h.free.taken = map[int32]bool{}
+	selected := serviceOf("program", "a:80:http")
+	selected.Spec.Selector = program.Labels
+	set = setOf(t, podOf("echo", template("http:80")), podOf("program", program), serviceOf("svc", "a:80:http"), selected)
+	await(t, h, set, "endpoint of the program", hasEndpoints(2))
+}
+
 // A change that does not work leaves the old pods in place, one that works
 // replaces them.
 func TestCommandsRoll(t *testing.T) {

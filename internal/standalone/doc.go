@@ -16,6 +16,10 @@
 // one that leaves them goes on serving for Config.Grace, so that no request in
 // flight is lost; a pod that did not change keeps its ports.
 //
+// Programs end with the run, and with them what they started. If we are killed,
+// the [Sentinel], a small process beside us, sees to that; only what left its
+// program's process group escapes it.
+//
 // It refuses UDP and SCTP ports, which get a Report. The `run` command is the
 // only caller.
 package standalone

@@ -31,6 +31,10 @@ type Config struct {
 	// StateDir keeps the certificate authority over runs, in ca.crt and
 	// ca.key; empty makes a new one for each run.
 	StateDir string
+	// Sentinel starts this program again, such that it calls Sentinel with its
+	// standard input: the process that ends the programs, and all that they
+	// started, when we are killed. Without it, on Linux, the programs alone end.
+	Sentinel []string
 }
 
 // Host runs the pods of one directory. Reconcile may be called before and
@@ -39,6 +43,7 @@ type Host struct {
 	config  Config
 	changed chan struct{}
 	output  *output
+	guard   *sentinel
 	free    *portPool
 	// env is what programs inherit.
 	env []string
@@ -91,6 +96,9 @@ func New(config Config) *Host {
 		env:     os.Environ(),
 		pods:    map[podKey]*livePod{},
 	}
+	h.guard = &sentinel{command: config.Sentinel, trouble: func(err error) {
+		h.output.writeLine("", fmt.Appendf(nil, "windrose: if this run is killed, what its programs start lives on: %v", err))
+	}}
 	h.patience, h.losePatience = context.WithCancel(context.Background())
 	ca, err := loadOrMakeAuthority(config.StateDir)
 	if err != nil {
@@ -170,4 +178,5 @@ func (h *Host) close() {
 	defer h.losePatience()
 	defer time.AfterFunc(h.config.Grace, h.losePatience).Stop()
 	h.stopping.Wait()
+	h.guard.close()
 }

@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 // otherwise.
 
 // startPods starts what is planned and does not run, and tells what runs
-// already what is new about it.
+// already what is new about it. A pod that gets no port is reported, and tried
+// again with the next Set; the others do not suffer from it.
 func (h *Host) startPods(plan *plan) {
 	if h.closed {
 		return
@@ -23,7 +25,8 @@ func (h *Host) startPods(plan *plan) {
 			continue
 		}
 		if err := h.startPod(planned); err != nil {
-			plan.report(reason.ListenFailed, planned.origin, "pod %s: %v", planned.name, err)
+			plan.reports = append(plan.reports, reason.New(reason.WorkloadIncomplete, planned.origin,
+				fmt.Sprintf("pod %s does not serve: %v", planned.name, err)).WithFix("free ports at "+loopback+", or run fewer pods"))
 		}
 	}
 }
@@ -60,7 +63,7 @@ func (h *Host) launch(planned plannedPod) (application, error) {
 	return startCommand(commandConfig{
 		pod: planned, ports: ports,
 		env:    commandEnv(h.env, planned, ports),
-		output: h.output, changed: h.notify,
+		output: h.output, guard: h.guard, changed: h.notify,
 	}), nil
 }
 
@@ -198,15 +201,17 @@ func (h *Host) addSecrets(set, out *source.Set, plan *plan) {
 }
 
 // WithCertificates returns set with the TLS Secrets that Reconcile would add,
-// and the Reports about them, and starts nothing.
-func (h *Host) WithCertificates(set *source.Set) *source.Set {
+// and the Reports about them, and starts nothing. made are the names of those
+// Secrets, each with an identity that does not change from call to call, as
+// the certificate does.
+func (h *Host) WithCertificates(set *source.Set) (out *source.Set, made map[string]string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := *set
-	var made plan
-	h.addSecrets(set, &out, &made)
-	out.Reports = sortedReports(set.Reports, made.reports)
-	return &out
+	with := *set
+	var added plan
+	h.addSecrets(set, &with, &added)
+	with.Reports = sortedReports(set.Reports, added.reports)
+	return &with, h.issuer.identities()
 }
 
 func sortedReports(parts ...[]reason.Report) []reason.Report {

@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -147,6 +148,33 @@ func TestLineWriter(t *testing.T) {
 		if out.String() != tt.want {
 			t.Errorf("%s: got %.80q, want %.80q", tt.name, out.String(), tt.want)
 		}
+	}
+}
+
+func TestSentinelReadsGroups(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"", "map[]"},
+		{"+12\n+13\n", "map[12:true 13:true]"},
+		{"+12\n+13\n-12\n", "map[13:true]"},
+		{"+12\n-99\n+13", "map[12:true 13:true]"},
+		{"+1\n+0\n+-5\n+\n\n12\n+x\n", "map[]"},
+	}
+	for _, tt := range tests {
+		if got := fmt.Sprint(watched(strings.NewReader(tt.in))); got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+// A sentinel that cannot start is said once, and the programs run.
+func TestSentinelThatCannotStart(t *testing.T) {
+	var troubles []error
+	s := &sentinel{command: []string{"/no/such/program"}, trouble: func(err error) { troubles = append(troubles, err) }}
+	s.watch(12)
+	s.watch(13)
+	s.close()
+	if len(troubles) != 1 {
+		t.Errorf("told of %v", troubles)
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 
 // isolate prepares cmd to run in a process group of its own, without a way to
 // more privileges than ours (no set-user-id, no file capabilities), and to die
-// with us even if we are killed.
+// with us even if we are killed. The last holds for the program alone, whatever
+// becomes of the sentinel; what the program starts is the sentinel's to kill.
 //
 // Both of the latter belong to the calling thread. The goroutine keeps that
 // thread and never unlocks it: the kernel sends the death signal when the
@@ -18,7 +19,8 @@ import (
 // the lost privileges. The thread ends with the goroutine.
 func isolate(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	ownGroup(cmd)
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
@@ -32,9 +34,3 @@ func awaitExit(cmd *exec.Cmd) (reap func() error) {
 		}
 	}
 }
-
-func signalEnd(cmd *exec.Cmd)  { signalGroup(cmd, syscall.SIGTERM) }
-func signalKill(cmd *exec.Cmd) { signalGroup(cmd, syscall.SIGKILL) }
-
-// signalGroup fails only when nobody is left in the group.
-func signalGroup(cmd *exec.Cmd, signal syscall.Signal) { syscall.Kill(-cmd.Process.Pid, signal) }

@@ -9,26 +9,31 @@ import (
 	"testing"
 )
 
-// The programs of a run that is killed die with it.
+// The programs of a run that is killed die with it, and with a sentinel so do
+// their children.
 func TestCommandsDieWithAKilledRun(t *testing.T) {
-	run := exec.Command(os.Args[0])
-	run.Env = append(os.Environ(), programVariable+"=host")
-	stdout, err := run.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	for _, program := range []string{"host", "family"} {
+		t.Run(program, func(t *testing.T) {
+			run := exec.Command(os.Args[0])
+			run.Env = append(os.Environ(), programVariable+"="+program)
+			stdout, err := run.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := run.Start(); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(stdout).ReadString('\n')
+			port, _ := strconv.Atoi(strings.TrimSpace(line))
+			if err != nil || port == 0 {
+				t.Fatalf("the run printed %q, %v", line, err)
+			}
+			conn := hold(t, int32(port))
+			run.Process.Kill()
+			run.Wait()
+			awaitEnd(t, conn)
+		})
 	}
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	port, _ := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil || port == 0 {
-		t.Fatalf("the run printed %q, %v", line, err)
-	}
-	conn := hold(t, int32(port))
-	run.Process.Kill()
-	run.Wait()
-	awaitEnd(t, conn)
 }
 
 func TestCommandsGainNoPrivileges(t *testing.T) {
@@ -62,11 +67,25 @@ func noNewPrivileges(t *testing.T) string {
 // What a program leaves behind ends with it, as in a container.
 func TestCommandTakesItsChildrenAlong(t *testing.T) {
 	h, end := startHost(t, Config{})
-	tmpl := programTemplate("serve")
-	// The shell stays, and the program is its child.
-	tmpl.Annotations[CommandAnnotation] = `sh -c '"` + os.Args[0] + `" & wait'`
-	set := setOf(t, podOf("one", tmpl), serviceOf("svc", "a:80:http"))
+	set := setOf(t, podOf("one", familyTemplate()), serviceOf("svc", "a:80:http"))
 	conn := hold(t, endpointPorts(await(t, h, set, "endpoint", hasEndpoints(1)))[0])
 	end()
 	awaitEnd(t, conn)
+}
+
+// The sentinel of a run that ends in order ends too, and only then.
+func TestSentinelEndsWithTheRun(t *testing.T) {
+	h, end := startHost(t, Config{Sentinel: []string{os.Args[0], sentinelWord}})
+	if h.Reconcile(setOf(t, podOf("echo", template("80")))); h.guard.process != nil {
+		t.Error("a sentinel without a program to guard")
+	}
+	set := setOf(t, podOf("one", programTemplate("serve")), serviceOf("svc", "a:80:http"))
+	await(t, h, set, "endpoint", hasEndpoints(1))
+	if h.guard.process.ProcessState != nil {
+		t.Error("the sentinel has ended")
+	}
+	end()
+	if state := h.guard.process.ProcessState; state == nil || !state.Success() {
+		t.Errorf("the sentinel ended with %v", state)
+	}
 }

@@ -7,6 +7,12 @@ import "os/exec"
 // isolate does nothing: there are no process groups.
 func isolate(*exec.Cmd) error { return nil }
 
+// ownGroup does nothing either.
+func ownGroup(*exec.Cmd) {}
+
+// killGroup neither: programs outlive a run that is killed.
+func killGroup(int) {}
+
 // awaitExit returns when the program has ended.
 func awaitExit(cmd *exec.Cmd) (reap func() error) {
 	err := cmd.Wait()

@@ -23,7 +23,14 @@ import (
 // programVariable makes the test binary act as the program of a pod.
 const programVariable = "STANDALONE_TEST_PROGRAM"
 
+// sentinelWord, as the first argument, makes the test binary a sentinel.
+const sentinelWord = "sentinel"
+
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == sentinelWord {
+		Sentinel(os.Stdin)
+		return
+	}
 	if program, found := os.LookupEnv(programVariable); found {
 		runProgram(program)
 	}
@@ -41,7 +48,9 @@ func runProgram(name string) {
 		fmt.Println("about to fail")
 		os.Exit(3)
 	case "host":
-		hostProgram()
+		hostProgram(Config{}, programTemplate("serve"))
+	case "family":
+		hostProgram(Config{Sentinel: []string{os.Args[0], sentinelWord}}, familyTemplate())
 	}
 	os.Exit(2)
 }
@@ -74,10 +83,10 @@ func serveProgram() {
 }
 
 // hostProgram is a run of its own: it prints the port of its one pod.
-func hostProgram() {
-	h := New(Config{})
+func hostProgram(config Config, tmpl corev1.PodTemplateSpec) {
+	h := New(config)
 	set := &source.Set{}
-	pod := podOf("one", programTemplate("serve"))
+	pod := podOf("one", tmpl)
 	set.Pods = set.Pods.With(objectOf("Pod", pod, pod))
 	service := serviceOf("svc", "http:80:http")
 	set.Services = set.Services.With(objectOf("Service", service, service))
@@ -94,6 +103,13 @@ func hostProgram() {
 // programTemplate runs this test binary as a program.
 func programTemplate(program string, env ...string) corev1.PodTemplateSpec {
 	return withCommand(template("http:80"), `"`+os.Args[0]+`"`, append(env, programVariable+"="+program)...)
+}
+
+// familyTemplate runs a shell that stays, with the test binary as its child.
+func familyTemplate() corev1.PodTemplateSpec {
+	tmpl := programTemplate("serve")
+	tmpl.Annotations[CommandAnnotation] = `sh -c '"` + os.Args[0] + `" & wait'`
+	return tmpl
 }
 
 // startHost runs a Host for as long as the test, and returns what ends it

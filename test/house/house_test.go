@@ -5,6 +5,7 @@ package house
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"slices"
@@ -29,38 +30,45 @@ var walled = []string{"k8s.io/", "sigs.k8s.io/", "istio.io/"}
 // slim names packages that the mesh's data plane must not link.
 var slim = []string{"github.com/corazawaf", "github.com/tetratelabs/wazero", "github.com/coreos/go-oidc", "go.opentelemetry.io/otel/sdk", "github.com/quic-go"}
 
-// mayImport lists, for each package, the packages of Windrose that it may
-// import directly; a name covers what is below it. A package that is not
-// listed may import nothing.
-var mayImport = map[string][]string{
-	"internal/reason":            {},
-	"internal/model":             {"internal/reason"},
-	"internal/observe":           {"internal/reason", "internal/model"},
-	"internal/proxy/msg":         {},
-	"internal/proxy/sock":        {},
-	"internal/proxy/wire/http1":  {"internal/reason", "internal/proxy/msg"},
-	"internal/proxy/route":       {"internal/model", "internal/proxy/msg"},
-	"internal/proxy/balance":     {"internal/model"},
-	"internal/proxy/upstream":    {"internal/model", "internal/observe", "internal/proxy/balance", "internal/proxy/wire", "internal/proxy/sock"},
-	"internal/proxy/exchange":    {"internal/reason", "internal/model", "internal/observe", "internal/proxy/msg", "internal/proxy/wire", "internal/proxy/route", "internal/proxy/balance", "internal/proxy/upstream"},
-	"internal/proxy/filter":      {"internal/reason", "internal/model", "internal/proxy/exchange", "internal/proxy/msg", "internal/proxy/wire", "internal/proxy/route"},
-	"internal/proxy":             {"internal/reason", "internal/model", "internal/observe", "internal/proxy/msg", "internal/proxy/sock", "internal/proxy/wire", "internal/proxy/route", "internal/proxy/balance", "internal/proxy/upstream", "internal/proxy/exchange"},
-	"internal/proxy/admin":       {"internal/model", "internal/observe", "internal/proxy"},
-	"internal/proxy/serve":       {"internal/reason", "internal/model", "internal/observe", "internal/proxy"},
-	"internal/source":            {"internal/reason"},
-	"internal/translate/backend": {"internal/reason", "internal/model", "internal/source"},
-	"internal/translate/ingress": {"internal/reason", "internal/model", "internal/source", "internal/translate/backend"},
-	"internal/translate":         {"internal/reason", "internal/model", "internal/source", "internal/translate"},
-	"internal/control":           {"internal/reason", "internal/model", "internal/observe", "internal/source", "internal/translate", "internal/proxy"},
-	"internal/standalone":        {"internal/reason", "internal/model", "internal/source", "internal/control", "internal/proxy"},
-	"internal/call":              {},
-	"internal/cli":               {"internal"},
-	"cmd/windrose":               {"internal/cli"},
-	"cmd/windrose-proxy":         {"internal/proxy"},
-	"cmd/windrose-gateway":       {"internal/proxy"},
-	"docs/gen":                   {"internal"},
-	"bench":                      {"internal", "bench/rig"},
-	"bench/rig":                  {"internal"},
+// rule says which packages of Windrose a package may import directly; a name
+// covers the packages within it that have rules above this one.
+type rule struct {
+	path      string
+	mayImport []string
+}
+
+// rules lists the packages from the bottom: each may import only what stands
+// above it in the table. A package that is not listed may import nothing. Tests
+// are not listed: they may import anything.
+var rules = []rule{
+	{"internal/reason", nil},
+	{"internal/model", []string{"internal/reason"}},
+	{"internal/observe", []string{"internal/reason", "internal/model"}},
+	{"internal/proxy/msg", nil},
+	{"internal/proxy/sock", nil},
+	{"internal/proxy/wire/http1", []string{"internal/reason", "internal/proxy/msg"}},
+	{"internal/proxy/route", []string{"internal/model", "internal/proxy/msg"}},
+	{"internal/proxy/balance", []string{"internal/model"}},
+	{"internal/proxy/upstream", []string{"internal/model", "internal/observe", "internal/proxy/balance", "internal/proxy/wire", "internal/proxy/sock"}},
+	{"internal/proxy/exchange", []string{"internal/reason", "internal/model", "internal/observe", "internal/proxy/msg", "internal/proxy/wire", "internal/proxy/route", "internal/proxy/balance", "internal/proxy/upstream"}},
+	{"internal/proxy/filter", []string{"internal/reason", "internal/model", "internal/proxy/exchange", "internal/proxy/msg", "internal/proxy/wire", "internal/proxy/route"}},
+	{"internal/proxy", []string{"internal/reason", "internal/model", "internal/observe", "internal/proxy/msg", "internal/proxy/sock", "internal/proxy/wire", "internal/proxy/route", "internal/proxy/balance", "internal/proxy/upstream", "internal/proxy/exchange"}},
+	{"internal/proxy/admin", []string{"internal/model", "internal/observe", "internal/proxy"}},
+	{"internal/proxy/serve", []string{"internal/reason", "internal/model", "internal/observe", "internal/proxy"}},
+	{"internal/source", []string{"internal/reason"}},
+	{"internal/translate/backend", []string{"internal/reason", "internal/model", "internal/source"}},
+	{"internal/translate/ingress", []string{"internal/reason", "internal/model", "internal/source", "internal/translate/backend"}},
+	{"internal/translate", []string{"internal/reason", "internal/model", "internal/source", "internal/translate"}},
+	{"internal/control", []string{"internal/reason", "internal/model", "internal/source", "internal/translate"}},
+	{"internal/standalone", []string{"internal/reason", "internal/model", "internal/source", "internal/control", "internal/proxy"}},
+	{"internal/call", nil},
+	{"internal/cli", []string{"internal"}},
+	{"cmd/windrose", []string{"internal/cli"}},
+	{"cmd/windrose-proxy", []string{"internal/proxy"}},
+	{"cmd/windrose-gateway", []string{"internal/proxy"}},
+	{"docs/gen", []string{"internal"}},
+	{"bench/rig", []string{"internal"}},
+	{"bench", []string{"internal", "bench/rig"}},
 }
 
 type pkg struct {
@@ -120,18 +128,78 @@ func TestMeshDataPlaneIsSlim(t *testing.T) {
 
 func TestImportsOnlyGoDown(t *testing.T) {
 	for _, p := range packages(t) {
-		if strings.HasPrefix(p.ImportPath, "test/") {
-			continue
+		for _, problem := range problems(rules, p) {
+			t.Error(problem)
 		}
-		allowed, listed := mayImport[p.ImportPath]
-		if !listed && !strings.HasSuffix(p.ImportPath, "test") {
-			t.Errorf("%s has no rule: add it to mayImport, and to the table in ARCHITECTURE.md", p.ImportPath)
+	}
+}
+
+// problems says what is wrong with the imports of one package.
+func problems(rules []rule, p pkg) (out []string) {
+	if covers([]string{"test"}, p.ImportPath) {
+		return nil
+	}
+	i := position(rules, p.ImportPath)
+	if i < 0 {
+		return []string{p.ImportPath + " has no rule: add it to rules, and to the table in ARCHITECTURE.md"}
+	}
+	for _, imported := range p.Imports {
+		ours, isOurs := strings.CutPrefix(imported, module)
+		if isOurs && (!covers(rules[i].mayImport, ours) || position(rules[:i], ours) < 0) {
+			out = append(out, fmt.Sprintf("%s imports %s, and may import only %v, and what stands above it: imports go downwards", p.ImportPath, ours, rules[i].mayImport))
 		}
-		for _, imported := range p.Imports {
-			ours, isOurs := strings.CutPrefix(imported, module)
-			if isOurs && listed && !covers(allowed, ours) {
-				t.Errorf("%s imports %s, and may import only %v: imports go downwards", p.ImportPath, ours, allowed)
+	}
+	return out
+}
+
+// position is the package's place in the table, or -1.
+func position(rules []rule, path string) int {
+	return slices.IndexFunc(rules, func(r rule) bool { return r.path == path })
+}
+
+func TestProblems(t *testing.T) {
+	table := []rule{{"internal/a", nil}, {"internal/b/low", []string{"internal/a"}}, {"internal/b", []string{"internal/a", "internal/b"}}, {"internal/b/high", []string{"internal/b"}}}
+	tests := []struct {
+		path, imports string
+		want          string
+	}{
+		{"internal/b", module + "internal/a", ""},
+		{"internal/b", module + "internal/b/low", ""},
+		{"internal/b", "example.com/internal/b", ""},
+		{"internal/b", module + "internal/b/high", "internal/b imports internal/b/high"},
+		{"internal/a", module + "internal/b", "internal/a imports internal/b"},
+		{"internal/b", module + "internal/ab", "internal/b imports internal/ab"},
+		{"internal/c", module + "internal/a", "internal/c has no rule"},
+		{"internal/contest", module + "internal/a", "internal/contest has no rule"},
+		{"test/house", module + "internal/a", ""},
+	}
+	for _, tt := range tests {
+		got := strings.Join(problems(table, pkg{ImportPath: tt.path, Imports: []string{tt.imports}}), "\n")
+		if (got == "") != (tt.want == "") || !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s imports %s: got %q, want %q", tt.path, tt.imports, got, tt.want)
+		}
+	}
+}
+
+// TestRulesNameWhatIsAbove: a name that stands for nothing above it in the
+// table is a rule that nobody could use, or one that points upwards.
+func TestRulesNameWhatIsAbove(t *testing.T) {
+	for i, r := range rules {
+		for _, may := range r.mayImport {
+			if !slices.ContainsFunc(rules[:i], func(above rule) bool { return covers([]string{may}, above.path) }) {
+				t.Errorf("%s may import %s, which is nothing above it in the table", r.path, may)
 			}
+		}
+	}
+}
+
+// TestControlStaysBelowItsUsers: the build loop may be built on everything
+// above it in the DESIGN's layout, and on nothing that is built on it.
+func TestControlStaysBelowItsUsers(t *testing.T) {
+	for _, user := range []string{"internal/standalone", "internal/cli", "internal/call", "cmd/windrose"} {
+		got := problems(rules, pkg{ImportPath: "internal/control", Imports: []string{module + user}})
+		if len(got) == 0 {
+			t.Errorf("control may import %s", user)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,13 +85,19 @@ func (p *Prefixes) Set(text string) error {
 // Type names the value in help texts.
 func (p *Prefixes) Type() string { return "CIDR,…" }
 
-func parse(name string, args []string, errOut io.Writer) (*options, error) {
+// Flags returns the flags of a data plane, for its page in docs/.
+func Flags(name string) *flag.FlagSet {
+	f, _ := newFlags(name)
+	return f
+}
+
+// newFlags makes the flags, and the options that parsing them fills.
+func newFlags(name string) (*flag.FlagSet, *options) {
 	o := &options{publish: Publish{}, limits: proxy.DefaultLimits()}
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(errOut)
 	f.StringVar(&o.snapshot, "snapshot", "", "file with the Snapshot to serve, in text or wire form; SIGHUP reads it again (required)")
 	f.StringVar(&o.bind, "bind", "", "address to listen on; empty is all")
-	f.Var(o.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT (repeatable)")
+	f.Var(o.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT, may be repeated")
 	f.StringVar(&o.admin, "admin", DefaultAdmin, "address of the admin API; empty is none")
 	f.StringVar(&o.telemetry, "telemetry", DefaultTelemetry, "address of /metrics, /ready and /live; empty is none")
 	f.StringVar(&o.logFormat, "log", "compact", "access log on standard output: compact, json or off")
@@ -99,6 +106,12 @@ func parse(name string, args []string, errOut io.Writer) (*options, error) {
 	f.DurationVar(&o.wait, "drain-wait", 20*time.Second, "how long to wait for exchanges to end after that")
 	f.StringVar(&o.takeover, "takeover", "", "Unix socket through which a successor takes the listening sockets over; empty is none")
 	AddLimits(f, &o.limits)
+	return f, o
+}
+
+func parse(name string, args []string, errOut io.Writer) (*options, error) {
+	f, o := newFlags(name)
+	f.SetOutput(errOut)
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -147,6 +160,9 @@ type plane struct {
 	log         *observe.Log
 	sockets     *sockets
 	predecessor *net.UnixConn // nil if there is none
+	ledger      Ledger
+	retry       *Retry
+	freed       chan struct{} // a port that was taken is free
 }
 
 func run(name string, o *options, filters []exchange.FilterSpec) error {
@@ -155,7 +171,7 @@ func run(name string, o *options, filters []exchange.FilterSpec) error {
 	if err != nil {
 		return err
 	}
-	d := &plane{name: name, options: o, metrics: observe.NewMetrics(0)}
+	d := &plane{name: name, options: o, metrics: observe.NewMetrics(0), freed: make(chan struct{}, 1)}
 	d.log = observe.NewLog(os.Stdout, format, d.metrics.Dropped)
 	if d.sockets, d.predecessor, err = inherit(o.takeover); err != nil {
 		return err
@@ -167,6 +183,7 @@ func run(name string, o *options, filters []exchange.FilterSpec) error {
 	if err != nil {
 		return err
 	}
+	d.retry = NewRetry(func() []string { return Closed(d.proxy, o.address) }, d.portFreed)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -184,7 +201,7 @@ func (d *plane) serve(ctx context.Context) error {
 	defer helpers.Wait()
 	defer endLog()
 	defer endAPIs()
-	if err := d.apply(); err != nil {
+	if err := d.start(); err != nil {
 		return err
 	}
 	helpers.Go(func() { d.log.Run(logs) })
@@ -199,6 +216,7 @@ func (d *plane) serve(ctx context.Context) error {
 	defer signal.Stop(hup)
 	d.ready()
 	helpers.Go(func() { d.reload(ctx, hup) })
+	helpers.Go(func() { d.retry.Run(ctx) })
 	helpers.Go(func() {
 		if err := d.sockets.awaitSuccessor(ctx); err == nil {
 			fmt.Fprintf(os.Stderr, "%s: a successor has taken over\n", d.name)
@@ -226,17 +244,26 @@ func (d *plane) ready() {
 	fmt.Fprintf(os.Stderr, "%s: ready\n", d.name)
 }
 
-// reload reads the Snapshot again at each SIGHUP.
+// reload reads the Snapshot again at each SIGHUP, and applies the one that is
+// live again when a port is free that was taken.
 func (d *plane) reload(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			if err := d.apply(); err != nil {
-				fmt.Fprintf(os.Stderr, "%s: kept what was live: %v\n", d.name, err)
-			}
+			d.applied(d.applyFile())
+		case <-d.freed:
+			d.applied(d.proxy.Apply(d.proxy.Generation().Snapshot))
 		}
+	}
+}
+
+// portFreed has reload apply again what is live.
+func (d *plane) portFreed() {
+	select {
+	case d.freed <- struct{}{}:
+	default: // a signal waits already
 	}
 }
 
@@ -259,28 +286,52 @@ func (o *options) address(port uint16) string {
 	return net.JoinHostPort(o.bind, strconv.Itoa(int(port)))
 }
 
-// apply reads the file and serves it. At the start, a listener that cannot be
-// opened is an error.
-func (d *plane) apply() error {
-	data, err := os.ReadFile(d.options.snapshot)
+// start serves the file for the first time. A listener that cannot be opened
+// is an error.
+func (d *plane) start() error {
+	reports, err := d.applyFile()
 	if err != nil {
 		return err
+	}
+	d.tell(reports)
+	if slices.ContainsFunc(reports, func(r reason.Report) bool { return r.Code == reason.ListenFailed }) {
+		return errors.New("a port cannot be opened")
+	}
+	return nil
+}
+
+func (d *plane) applyFile() ([]reason.Report, error) {
+	data, err := os.ReadFile(d.options.snapshot)
+	if err != nil {
+		return nil, err
 	}
 	snapshot, err := model.Load(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", d.options.snapshot, err)
+		return nil, fmt.Errorf("%s: %w", d.options.snapshot, err)
 	}
-	first := d.proxy.Generation().Number == 0
-	reports, err := d.proxy.Apply(snapshot)
+	return d.proxy.Apply(snapshot)
+}
+
+// applied logs one reload. What was said of a Snapshot that stays live goes on
+// standing.
+func (d *plane) applied(reports []reason.Report, err error) {
+	kept := ""
 	if err != nil {
-		return err
+		reports, kept = d.metrics.State().Reports, err.Error()
 	}
+	line := d.tell(reports)
+	line.Kept = kept
+	fmt.Fprintf(os.Stderr, "%s: %s\n", d.name, line)
+	d.retry.Wake()
+}
+
+// tell prints the Reports that are new, and returns what is to be said of all.
+func (d *plane) tell(reports []reason.Report) Reload {
 	d.metrics.SetState(func(s *observe.State) { s.Reports = reports })
-	for _, r := range reports {
+	fresh, line := d.ledger.Update(reports)
+	for _, r := range fresh {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", d.name, r)
-		if first && r.Code == reason.ListenFailed {
-			return errors.New("a port cannot be opened")
-		}
 	}
-	return nil
+	live := d.proxy.Generation()
+	return line.Of(live.Number, live.Snapshot)
 }

@@ -199,6 +199,34 @@ func TestReloadKeepsWhatWasLive(t *testing.T) {
 	}
 }
 
+// TestTakenPortIsTriedAgain: nobody has to touch a thing once it is free.
+func TestTakenPortIsTriedAgain(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := snapshotFile(t, backend(t).Addr().String())
+	p := start(t, "--snapshot", file, "--publish", "80="+freeAddress(t), "--publish", "81="+taken.Addr().String(),
+		"--admin", "", "--telemetry", "", "--log", "off", "--drain-grace", "0s")
+	p.await(t, "ready")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wider := strings.Replace(string(text), "host * 80\n", "listener 81 http\nhost * 80,81\n", 1)
+	if err := os.WriteFile(file, []byte(wider), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.Process.Signal(syscall.SIGHUP)
+	p.await(t, "ListenFailed")
+	p.await(t, "reloaded: generation 2 ")
+	taken.Close()
+	p.await(t, "errors 0, warnings 0, resolved 1")
+	if err := rawGet(taken.Addr().String()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFlags(t *testing.T) {
 	var out strings.Builder
 	if _, err := parse("x", nil, &out); err == nil || !strings.Contains(err.Error(), "--snapshot") {
