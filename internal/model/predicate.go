@@ -59,6 +59,13 @@ func (t Test) MarshalText() ([]byte, error) { return []byte(testNames[t]), nil }
 // MarshalText writes the comparison as its sign.
 func (c Comparison) MarshalText() ([]byte, error) { return []byte(comparisonSigns[c]), nil }
 
+// Validate tells what is wrong with a condition.
+func (p *Predicate) Validate() error {
+	var v validator
+	v.predicate("condition", p)
+	return errors.Join(v.errs...)
+}
+
 // size is the number of tests in a tree.
 func (p *Predicate) size() int {
 	n := 1
@@ -190,36 +197,36 @@ func (r *predicateReader) take(sign byte) bool {
 }
 
 // predicate checks a condition, which belongs to the rule id.
-func (v *validator) predicate(id string, p *Predicate) {
-	v.check(p.size() <= MaxPredicates, "rule %s: more than %d conditions", id, MaxPredicates)
-	v.predicateTree(id, p)
+func (v *validator) predicate(what string, p *Predicate) {
+	v.check(p.size() <= MaxPredicates, "%s: more than %d conditions", what, MaxPredicates)
+	v.predicateTree(what, p)
 }
 
-func (v *validator) predicateTree(id string, p *Predicate) {
-	if !v.check(p.Test <= QueryIs, "rule %s: unknown condition %d", id, p.Test) {
+func (v *validator) predicateTree(what string, p *Predicate) {
+	if !v.check(p.Test <= QueryIs, "%s: unknown condition %d", what, p.Test) {
 		return
 	}
 	if p.Test <= Not {
-		v.check(p.Name == "" && p.Value == "" && p.Comparison == Equal, "rule %s: %s with a name or value", id, testNames[p.Test])
-		v.check(p.Test != Not || len(p.Of) == 1, "rule %s: not needs one condition", id)
+		v.check(p.Name == "" && p.Value == "" && p.Comparison == Equal, "%s: %s with a name or value", what, testNames[p.Test])
+		v.check(p.Test != Not || len(p.Of) == 1, "%s: not needs one condition", what)
 		for i := range p.Of {
-			v.predicateTree(id, &p.Of[i])
+			v.predicateTree(what, &p.Of[i])
 		}
 		return
 	}
-	v.check(len(p.Of) == 0, "rule %s: %s holds other conditions", id, testNames[p.Test])
+	v.check(len(p.Of) == 0, "%s: %s holds other conditions", what, testNames[p.Test])
 	if p.Test == MethodIs {
-		v.check(p.Name == "" && p.Value != "" && p.Comparison == Equal, "rule %s: a method is compared with itself only", id)
+		v.check(p.Name == "" && p.Value != "" && p.Comparison == Equal, "%s: a method is compared with itself only", what)
 		return
 	}
-	v.check(p.Name != "", "rule %s: %s without a name", id, testNames[p.Test])
+	v.check(p.Name != "", "%s: %s without a name", what, testNames[p.Test])
 	switch p.Comparison {
 	case Equal:
 	case Matches:
-		v.regex(id, p.Value)
+		v.regex(what, p.Value)
 	case Present:
-		v.check(p.Value == "", "rule %s: a value that nothing is compared with", id)
+		v.check(p.Value == "", "%s: a value that nothing is compared with", what)
 	default:
-		v.check(false, "rule %s: unknown comparison %d", id, p.Comparison)
+		v.check(false, "%s: unknown comparison %d", what, p.Comparison)
 	}
 }

@@ -146,8 +146,9 @@ type PathMatch struct {
 // Rule says what happens to the requests that it matches. Exactly one of
 // Forward, Redirect and Respond is set.
 type Rule struct {
-	// ID is stable over rebuilds and unique in a Snapshot: dialect, object and
-	// index, such as ingress/shop/web/0/1.
+	// ID is stable over rebuilds and unique at a host: dialect, object and
+	// index, such as ingress/shop/web/0/1. A rule that stands at several hosts
+	// is one in metrics and logs.
 	ID   string    `cbor:"1,keyasint" json:"id"`
 	Path PathMatch `cbor:"2,keyasint,omitempty" json:"path,omitempty"`
 	// When is what must hold besides; nil always does.

@@ -27,7 +27,7 @@ func Validate(p *Parts) error { return validate(p, func(int) bool { return false
 func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
 		services: map[string]bool{}, secrets: map[string]bool{}, listeners: map[ListenerID]bool{},
-		hosts: map[hostPlace]bool{}, rules: map[string]bool{},
+		hosts: map[hostPlace]bool{}, rules: map[string]*Host{},
 	}
 	for _, s := range p.Config.Services {
 		v.unique(v.services, "service", s.ID)
@@ -62,10 +62,11 @@ func validate(p *Parts, sound func(host int) bool) error {
 }
 
 type validator struct {
-	services, secrets, rules map[string]bool
-	listeners                map[ListenerID]bool
-	hosts                    map[hostPlace]bool
-	errs                     []error
+	services, secrets map[string]bool
+	rules             map[string]*Host // the last host that has each
+	listeners         map[ListenerID]bool
+	hosts             map[hostPlace]bool
+	errs              []error
 }
 
 // hostPlace is a host on one listener.
@@ -118,8 +119,8 @@ func (v *validator) place(h *Host) {
 	for i := range h.Blocks {
 		for j := range h.Blocks[i].Rules {
 			r := &h.Blocks[i].Rules[j]
-			v.check(!v.rules[r.ID], "rule %s stands twice", r.ID)
-			v.rules[r.ID] = true
+			v.check(v.rules[r.ID] != h, "rule %s stands twice at one host", r.ID)
+			v.rules[r.ID] = h
 			r.eachService(func(id string) { v.check(v.services[id], "rule %s: no service %s", r.ID, id) })
 		}
 	}
@@ -158,16 +159,9 @@ func (v *validator) host(h *Host) {
 
 func (v *validator) rule(r *Rule) {
 	v.name("rule", r.ID)
-	v.check(r.Path.Kind <= RegexPath, "rule %s: unknown path kind %d", r.ID, r.Path.Kind)
-	switch r.Path.Kind {
-	case ExactPath, PrefixPath:
-		v.check(strings.HasPrefix(r.Path.Value, "/"), "rule %s: path %q does not start with /", r.ID, r.Path.Value)
-		v.check(r.Path.Kind == ExactPath || strings.Count(r.Path.Value, "/") <= MaxPathDepth, "rule %s: a prefix of more than %d elements", r.ID, MaxPathDepth)
-	case RegexPath:
-		v.regex(r.ID, r.Path.Value)
-	}
+	v.pathMatch("rule "+r.ID, r.Path)
 	if r.When != nil {
-		v.predicate(r.ID, r.When)
+		v.predicate("rule "+r.ID, r.When)
 	}
 	if r.TLSRedirect != nil {
 		v.check(r.TLSRedirect.Status/100 == 3, "rule %s: redirect with status %d", r.ID, r.TLSRedirect.Status)
@@ -190,6 +184,24 @@ func (v *validator) rule(r *Rule) {
 	v.redirect(r.ID, r.Redirect)
 	if r.Forward != nil {
 		v.forward(r.ID, r.Forward)
+	}
+}
+
+// Validate tells what is wrong with a path match.
+func (p PathMatch) Validate() error {
+	var v validator
+	v.pathMatch("path", p)
+	return errors.Join(v.errs...)
+}
+
+func (v *validator) pathMatch(what string, p PathMatch) {
+	v.check(p.Kind <= RegexPath, "%s: unknown path kind %d", what, p.Kind)
+	switch p.Kind {
+	case ExactPath, PrefixPath:
+		v.check(strings.HasPrefix(p.Value, "/"), "%s: path %q does not start with /", what, p.Value)
+		v.check(p.Kind == ExactPath || strings.Count(p.Value, "/") <= MaxPathDepth, "%s: a prefix of more than %d elements", what, MaxPathDepth)
+	case RegexPath:
+		v.regex(what, p.Value)
 	}
 }
 
@@ -217,7 +229,7 @@ func (v *validator) rewrite(id string, w *Rewrite) {
 	v.check(w.Pattern == "" || w.Path == nil, "rule %s: two rewrites of the path", id)
 	v.check(w.Pattern != "" || w.Path != nil || w.Host != "", "rule %s: a rewrite of nothing", id)
 	v.check(isHostText(w.Host), "rule %s: rewrite to host %q", id, w.Host)
-	v.regex(id, w.Pattern)
+	v.regex("rule "+id, w.Pattern)
 	v.path(id, w.Path)
 }
 
@@ -301,10 +313,10 @@ func (v *validator) forward(id string, f *Forward) {
 // MaxRetries bounds how often a rule may have a request repeated.
 const MaxRetries = 100
 
-func (v *validator) regex(id, expr string) {
-	v.check(len(expr) <= MaxRegexLength, "rule %s: expression longer than %d bytes", id, MaxRegexLength)
+func (v *validator) regex(what, expr string) {
+	v.check(len(expr) <= MaxRegexLength, "%s: expression longer than %d bytes", what, MaxRegexLength)
 	if len(expr) <= MaxRegexLength {
 		_, err := syntax.Parse(expr, syntax.Perl) // half of what regexp.Compile does, and all that can fail
-		v.check(err == nil, "rule %s: %v", id, err)
+		v.check(err == nil, "%s: %v", what, err)
 	}
 }

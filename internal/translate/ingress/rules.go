@@ -99,7 +99,7 @@ func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field st
 	if in.expressions(match.Value) {
 		return match, true
 	}
-	canonical, ok := canonicalPath(match.Value)
+	canonical, ok := model.CanonicalPath(match.Value)
 	if !ok {
 		t.report(reason.PathInvalid, in.object.At(field+".path"), "path %q has dot segments, which no request has when it is matched", match.Value)
 		return match, false

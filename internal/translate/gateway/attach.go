@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+)
+
+// attachment is a listener that takes a route, with the hosts that they have in
+// common.
+type attachment struct {
+	*listener
+	hosts []string
+}
+
+// parent is one parentRef of a route that leads to something of ours.
+type parent struct {
+	ref      gatewayv1.ParentReference
+	accepted verdict
+	takes    []attachment
+}
+
+// parents reads the parentRefs of a route of a kind.
+func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gatewayv1.ParentReference, hostnames []string, at func(string) reason.Origin) []parent {
+	var out []parent
+	for i, ref := range refs {
+		listeners, ours := t.listenersOf(ref, namespace)
+		if !ours {
+			continue
+		}
+		p := parent{ref: ref}
+		p.takes, p.accepted = t.attach(kind, namespace, ref, hostnames, listeners)
+		if p.accepted.no {
+			t.report(reason.RouteNotAttached, at(fmt.Sprintf("spec.parentRefs[%d]", i)), "%s", p.accepted.message)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// listenersOf finds the listeners of a parent, and tells whether it is ours.
+func (t *translation) listenersOf(ref gatewayv1.ParentReference, namespace string) ([]*listener, bool) {
+	if deref(ref.Group, gatewayv1.GroupName) != gatewayv1.GroupName {
+		return nil, false
+	}
+	name := source.Name{Namespace: string(deref(ref.Namespace, gatewayv1.Namespace(namespace))), Name: string(ref.Name)}
+	switch deref(ref.Kind, "Gateway") {
+	case "Gateway":
+		if g := t.gateways[name]; g != nil {
+			return g.listeners, true
+		}
+	case "ListenerSet":
+		if s := t.sets[name]; s != nil && s.refused == nil {
+			return s.listeners, true
+		}
+	}
+	return nil, false
+}
+
+// attach narrows the listeners of a parent down to those that take the route,
+// and says at which step none was left.
+func (t *translation) attach(kind gatewayv1.Kind, namespace string, ref gatewayv1.ParentReference, hostnames []string, all []*listener) ([]attachment, verdict) {
+	named, allowed := 0, 0
+	var out []attachment
+	for _, l := range all {
+		if ref.SectionName != nil && l.spec.Name != *ref.SectionName || ref.Port != nil && l.spec.Port != *ref.Port {
+			continue
+		}
+		named++
+		if !l.takesKind(kind) || !t.takesNamespace(l, namespace) {
+			continue
+		}
+		allowed++
+		if hosts := intersectAll(l.host(), hostnames); len(hosts) > 0 {
+			out = append(out, attachment{l, hosts})
+			l.attached++
+		}
+	}
+	switch {
+	case named == 0:
+		return nil, no(gatewayv1.RouteReasonNoMatchingParent, "the parent has no listener with this sectionName and port")
+	case allowed == 0:
+		return nil, no(gatewayv1.RouteReasonNotAllowedByListeners, "no listener of the parent allows routes of this kind and namespace")
+	case len(out) == 0:
+		return nil, no(gatewayv1.RouteReasonNoMatchingListenerHostname, "no listener of the parent has a hostname in common with "+strings.Join(hostnames, ", "))
+	}
+	return out, yes(gatewayv1.RouteReasonAccepted)
+}
+
+func (l *listener) takesKind(kind gatewayv1.Kind) bool {
+	for _, k := range l.kinds {
+		if k.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// takesNamespace reads allowedRoutes.namespaces.
+func (t *translation) takesNamespace(l *listener, namespace string) bool {
+	from := gatewayv1.NamespacesFromSame
+	allowed := l.spec.AllowedRoutes
+	if allowed == nil || allowed.Namespaces == nil {
+		return t.takes(from, nil, l.namespace, namespace)
+	}
+	return t.takes(deref(allowed.Namespaces.From, from), allowed.Namespaces.Selector, l.namespace, namespace)
+}
+
+// owner is the listener that a host belongs to: the one with the most specific
+// hostname on its port. No route of another listener serves it (Gateway API,
+// "listener isolation").
+func (t *translation) owner(l *listener, host string) *listener {
+	best := l
+	for _, g := range t.order {
+		g.each(func(other *listener) {
+			if other.id() == l.id() && other.usable() && covers(other.host(), host) && moreSpecific(other.host(), best.host()) {
+				best = other
+			}
+		})
+	}
+	return best
+}

@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/source"
+)
+
+// block gathers the rules for one host of one listener.
+type block struct {
+	fallback bool
+	rules    []entry
+	seen     map[string]bool // by rule id
+}
+
+// entry is a rule with what decides its precedence among those for one path.
+type entry struct {
+	rule             model.Rule
+	method           bool
+	headers, queries int
+	created          time.Time
+	route            source.Name
+	index            [2]int // of the rule in its route, and of the match in its rule
+}
+
+// compare orders by the precedence of matches (HTTPRouteRule.matches).
+func (a *entry) compare(b *entry) int {
+	return cmp.Or(
+		-compareBool(a.method, b.method),
+		-cmp.Compare(a.headers, b.headers),
+		-cmp.Compare(a.queries, b.queries),
+		a.created.Compare(b.created),
+		a.route.Compare(b.route),
+		slices.Compare(a.index[:], b.index[:]),
+	)
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+func (t *translation) block(id model.ListenerID, host string, fallback bool) *block {
+	key := blockKey{id, modelHost(host)}
+	b := t.blocks[key]
+	if b == nil {
+		b = &block{fallback: fallback, seen: map[string]bool{}}
+		t.blocks[key] = b
+	}
+	b.fallback = b.fallback && fallback
+	return b
+}
+
+// add adds a rule, unless the route has come to this host by another parentRef
+// already.
+func (b *block) add(e entry) {
+	if !b.seen[e.rule.ID] {
+		b.seen[e.rule.ID] = true
+		b.rules = append(b.rules, e)
+	}
+}
+
+// finishBlocks gives every listener an entry for its own host, on which a
+// request that no route takes ends, and ranks the rules.
+func (t *translation) finishBlocks() {
+	for _, g := range t.order {
+		g.each(func(l *listener) {
+			if l.programmed() {
+				t.block(l.id(), l.host(), false)
+			}
+		})
+	}
+	keys := make([]blockKey, 0, len(t.blocks))
+	for key := range t.blocks {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b blockKey) int {
+		return cmp.Or(cmp.Compare(a.host, b.host), a.listener.Compare(b.listener))
+	})
+	for _, key := range keys {
+		b := t.blocks[key]
+		t.out.Hosts = append(t.out.Hosts, Host{
+			Listener: key.listener, Name: key.host, Fallback: b.fallback,
+			Block: model.Block{Dialect: Dialect, Rules: b.ranked()},
+		})
+	}
+}
+
+// ranked returns the rules, ranked among those for one path.
+func (b *block) ranked() []model.Rule {
+	slices.SortStableFunc(b.rules, func(x, y entry) int { return x.compare(&y) })
+	next := map[model.PathMatch]uint32{}
+	out := make([]model.Rule, len(b.rules))
+	for i, e := range b.rules {
+		e.rule.Rank = next[e.rule.Path]
+		next[e.rule.Path]++
+		out[i] = e.rule
+	}
+	return out
+}

@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"slices"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+)
+
+// Controller is our name as a controller of GatewayClasses.
+const Controller gatewayv1.GatewayController = "windrose.dev/gateway-controller"
+
+// features are those of the API that are honoured, as the status of a class
+// lists them (GEP-2162).
+var features = []string{
+	"Gateway", "GatewayAddressEmpty", "GatewayHTTPListenerIsolation", "GatewayPort8080", "GatewayStaticAddresses",
+	"HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
+	"HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteBackendTimeout", "HTTPRouteCORS",
+	"HTTPRouteDestinationPortMatching", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule",
+	"HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect",
+	"HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror",
+	"HTTPRouteRequestTimeout", "HTTPRouteResponseHeaderModification", "HTTPRouteRetry", "HTTPRouteRetryBackendTimeout",
+	"HTTPRouteRetryConnectionError", "HTTPRouteSchemeRedirect",
+	"ListenerSet", "ReferenceGrant",
+}
+
+// classes decides which GatewayClasses are served, and gives each its status.
+func (t *translation) classes() {
+	for object := range t.set.GatewayClasses.All() {
+		name := object.Name()
+		switch {
+		case t.opts.Class != "" && name.Name != t.opts.Class:
+			continue
+		case !t.opts.EveryClass && object.Value.Spec.ControllerName != Controller:
+			continue
+		}
+		t.out.Status.GatewayClasses[name] = t.class(object)
+	}
+}
+
+func (t *translation) class(object *source.Object[gatewayv1.GatewayClass]) gatewayv1.GatewayClassStatus {
+	accepted := yes(gatewayv1.GatewayClassReasonAccepted)
+	if ref := object.Value.Spec.ParametersRef; ref != nil {
+		accepted = no(gatewayv1.GatewayClassReasonInvalidParameters, "parametersRef leads to a "+string(ref.Kind)+", of which nothing is read")
+		t.report(reason.GatewayInvalid, object.At("spec.parametersRef"), "%s", accepted.message)
+	}
+	c := conditions{generation: object.Value.Generation}
+	set(&c, gatewayv1.GatewayClassConditionStatusAccepted, accepted)
+	set(&c, gatewayv1.GatewayClassConditionStatusSupportedVersion, yes(gatewayv1.GatewayClassReasonSupportedVersion))
+	status := gatewayv1.GatewayClassStatus{Conditions: c.list}
+	for _, name := range slices.Sorted(slices.Values(features)) {
+		status.SupportedFeatures = append(status.SupportedFeatures, gatewayv1.SupportedFeature{Name: gatewayv1.FeatureName(name)})
+	}
+	t.served[object.Origin.Name] = !accepted.no
+	return status
+}

@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/backend"
+)
+
+// forward is a Forward whose backends may rewrite, which depends on the path.
+type forward struct {
+	model.Forward
+	does []actions // of the backends
+}
+
+// forPath is the Forward for the rule of one path.
+func (f *forward) forPath(path model.PathMatch) *model.Forward {
+	out := f.Forward
+	out.Backends = slices.Clone(out.Backends)
+	for i := range out.Backends {
+		out.Backends[i].Rewrite = f.does[i].rewriteFor(path)
+	}
+	return &out
+}
+
+// forward reads where a rule sends its requests, and how. It returns nil when
+// no backend has a weight.
+func (r *route) forward(rule *gatewayv1.HTTPRouteRule, field string) *forward {
+	f := &forward{}
+	total := int64(0)
+	for i := range rule.BackendRefs {
+		ref := &rule.BackendRefs[i]
+		b, does := r.backend(ref, fmt.Sprintf("%s.backendRefs[%d]", field, i))
+		f.Backends, f.does = append(f.Backends, b), append(f.does, does)
+		total += int64(b.Weight)
+	}
+	if total == 0 {
+		return nil
+	}
+	r.timeouts(f, rule)
+	f.Retry = retry(rule.Retry)
+	f.Session = session(rule.SessionPersistence, r.object.Name(), rule)
+	return f
+}
+
+// backend reads one backendRef. One that leads nowhere answers its share of the
+// requests with 500 (HTTPRouteRule.backendRefs).
+func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Backend, actions) {
+	b := model.Backend{Weight: uint32(deref(ref.Weight, 1))}
+	does := r.actions(ref.Filters, field+".filters")
+	found, problem := r.service(ref.BackendObjectReference)
+	switch {
+	case problem != nil:
+		r.lose(problem.verdict, problem.code, field)
+		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: problem.message}
+		return b, actions{}
+	case does.broken != "":
+		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: does.broken}
+		return b, actions{}
+	case does.redirect != nil:
+		r.unsupported(field+".filters", "a backend cannot redirect")
+	}
+	r.refs = append(r.refs, *found)
+	b.Service, b.Edit, b.Mirrors = found.ID(), does.edit, does.mirrors
+	return b, does
+}
+
+// lost is why a reference to a Service leads nowhere.
+type lost struct {
+	verdict
+	code reason.Code
+}
+
+// service resolves a reference to a Service.
+func (r *route) service(ref gatewayv1.BackendObjectReference) (*backend.Ref, *lost) {
+	namespace := string(deref(ref.Namespace, gatewayv1.Namespace(r.object.Origin.Namespace)))
+	group, kind := deref(ref.Group, ""), deref(ref.Kind, "Service")
+	switch {
+	case group != "" || kind != "Service":
+		return nil, &lost{no(gatewayv1.RouteReasonInvalidKind, fmt.Sprintf("a backend is a Service, not a %s", kind)), reason.ResourceBackend}
+	case !r.grants.permit("HTTPRoute", r.object.Origin.Namespace, reference{"", "Service", namespace, string(ref.Name)}):
+		return nil, &lost{no(gatewayv1.RouteReasonRefNotPermitted, fmt.Sprintf("no ReferenceGrant in namespace %s lets it use Service %s", namespace, ref.Name)), reason.ReferenceNotPermitted}
+	}
+	found, problem := backend.Find(r.set, namespace, string(ref.Name), backend.Port{Number: deref(ref.Port, 0)})
+	if problem != nil {
+		return nil, &lost{no(gatewayv1.RouteReasonBackendNotFound, problem.Message), problem.Code}
+	}
+	if protocol := r.appProtocol(found); unservedProtocols[protocol] {
+		return nil, &lost{no(gatewayv1.RouteReasonUnsupportedProtocol, fmt.Sprintf("backends that speak %s are not served yet", protocol)), reason.ServiceTypeNotServed}
+	}
+	return found, nil
+}
+
+// unservedProtocols are those of a Service's port (GEP-1911) that the engine
+// does not speak to backends.
+var unservedProtocols = map[string]bool{"kubernetes.io/h2c": true, "kubernetes.io/wss": true}
+
+func (r *route) appProtocol(ref *backend.Ref) string {
+	service := r.set.Services.Get(ref.Service.Namespace, ref.Service.Name)
+	for _, port := range service.Value.Spec.Ports {
+		if port.Port == ref.Port && port.Name == ref.PortName {
+			return deref(port.AppProtocol, "")
+		}
+	}
+	return ""
+}
+
+// timeouts reads the rule's timeouts. Where one is longer than the time that an
+// answer may pause by default, so may the answer.
+func (r *route) timeouts(f *forward, rule *gatewayv1.HTTPRouteRule) {
+	if rule.Timeouts == nil {
+		return
+	}
+	f.Timeout, f.AttemptTimeout = duration(rule.Timeouts.Request), duration(rule.Timeouts.BackendRequest)
+	if longest := max(f.Timeout, f.AttemptTimeout); longest > model.DefaultReadTimeout {
+		f.ReadTimeout = longest
+	}
+}
+
+// defaultAttempts is how often a request is repeated where a retry does not
+// say.
+const defaultAttempts = 2
+
+func retry(spec *gatewayv1.HTTPRouteRetry) *model.Retry {
+	if spec == nil {
+		return nil
+	}
+	out := &model.Retry{Attempts: min(deref(spec.Attempts, defaultAttempts), model.MaxRetries), Backoff: duration(spec.Backoff)}
+	for _, code := range spec.Codes {
+		out.Codes = append(out.Codes, int(code))
+	}
+	slices.Sort(out.Codes)
+	out.Codes = slices.Compact(out.Codes)
+	return out
+}
+
+// session reads session persistence (GEP-1619).
+func session(spec *gatewayv1.SessionPersistence, route source.Name, rule *gatewayv1.HTTPRouteRule) *model.Session {
+	if spec == nil {
+		return nil
+	}
+	out := &model.Session{
+		Name:     deref(spec.SessionName, "windrose-"+route.Name+"-"+string(deref(rule.Name, "session"))),
+		Header:   deref(spec.Type, gatewayv1.CookieBasedSessionPersistence) == gatewayv1.HeaderBasedSessionPersistence,
+		Absolute: duration(spec.AbsoluteTimeout),
+	}
+	if c := spec.CookieConfig; c != nil && !out.Header {
+		out.Permanent = deref(c.LifetimeType, gatewayv1.SessionCookieLifetimeType) == gatewayv1.PermanentCookieLifetimeType
+	}
+	return out
+}

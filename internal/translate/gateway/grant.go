@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/source"
+)
+
+// grants answers whether a reference over namespaces is permitted by a
+// ReferenceGrant in the namespace that it leads to.
+type grants map[grantKey][]string // the names that may be referred to; "" is any
+
+type grantKey struct {
+	fromGroup, fromKind, fromNamespace string
+	toGroup, toKind, toNamespace       string
+}
+
+func newGrants(set *source.Set) grants {
+	out := grants{}
+	for object := range set.ReferenceGrants.All() {
+		for _, from := range object.Value.Spec.From {
+			for _, to := range object.Value.Spec.To {
+				key := grantKey{
+					string(from.Group), string(from.Kind), string(from.Namespace),
+					string(to.Group), string(to.Kind), object.Origin.Namespace,
+				}
+				name := ""
+				if to.Name != nil {
+					name = string(*to.Name)
+				}
+				out[key] = append(out[key], name)
+			}
+		}
+	}
+	return out
+}
+
+// reference is one object that another refers to.
+type reference struct{ group, kind, namespace, name string }
+
+// permit tells whether an object of the Gateway API may refer to another.
+func (g grants) permit(fromKind, fromNamespace string, to reference) bool {
+	if fromNamespace == to.namespace {
+		return true
+	}
+	for _, name := range g[grantKey{gatewayv1.GroupName, fromKind, fromNamespace, to.group, to.kind, to.namespace}] {
+		if name == "" || name == to.name {
+			return true
+		}
+	}
+	return false
+}
+
+// deref is what p points to, or otherwise.
+func deref[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}

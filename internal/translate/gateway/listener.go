@@ -1,0 +1,371 @@
+package gateway
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+)
+
+// listener is one listener of a Gateway or of a ListenerSet, and what became
+// of it.
+type listener struct {
+	gateway   *gateway
+	set       *listenerSet // nil: the Gateway's own
+	spec      gatewayv1.Listener
+	namespace string
+	field     string
+	at        func(field string) reason.Origin
+
+	kinds    []gatewayv1.RouteGroupKind
+	accepted verdict
+	conflict verdict // true is one
+	resolved verdict
+	secret   *source.Name
+	attached int32
+}
+
+func (l *listener) origin(field string) reason.Origin { return l.at(l.field + "." + field) }
+
+func (l *listener) host() string {
+	return strings.ToLower(string(deref(l.spec.Hostname, "")))
+}
+
+func (l *listener) id() model.ListenerID {
+	return model.ListenerID{Gateway: l.gateway.id, Port: uint16(l.spec.Port)}
+}
+
+func (l *listener) protocol() model.Protocol {
+	if l.spec.Protocol == gatewayv1.HTTPSProtocolType {
+		return model.HTTPS
+	}
+	return model.HTTP
+}
+
+// address is where a listener of a Gateway with addresses of its own is opened.
+func (l *listener) address() string {
+	if len(l.gateway.addresses) == 0 {
+		return ""
+	}
+	return net.JoinHostPort(l.gateway.addresses[0].Value, strconv.Itoa(int(l.spec.Port)))
+}
+
+// usable tells whether routes of a listener can be served.
+func (l *listener) usable() bool { return !l.accepted.no && l.gateway.invalid == nil && !l.refused() }
+
+func (l *listener) refused() bool { return l.set != nil && l.set.refused != nil }
+
+// programmed tells whether a listener is opened.
+func (l *listener) programmed() bool {
+	return l.usable() && l.gateway.address.Reason == "" && (l.spec.Protocol != gatewayv1.HTTPSProtocolType || l.secret != nil)
+}
+
+// routeKinds are the kinds of routes that each protocol can take, of those that
+// are served.
+var routeKinds = map[gatewayv1.ProtocolType][]gatewayv1.Kind{
+	gatewayv1.HTTPProtocolType:  {"HTTPRoute"},
+	gatewayv1.HTTPSProtocolType: {"HTTPRoute"},
+}
+
+// family of protocols that can share a port. TLS and HTTPS are told apart by
+// server name, UDP by its sockets.
+var family = map[gatewayv1.ProtocolType]string{
+	gatewayv1.HTTPProtocolType: "http", gatewayv1.HTTPSProtocolType: "tls", gatewayv1.TLSProtocolType: "tls",
+	gatewayv1.TCPProtocolType: "tcp", gatewayv1.UDPProtocolType: "udp",
+}
+
+// checkListeners decides for every listener whether it is accepted, and what of
+// it is to be had.
+func (t *translation) checkListeners() {
+	ports := map[model.ListenerID][]*listener{}
+	for _, g := range t.order {
+		t.checkOwn(g)
+		g.each(func(l *listener) {
+			t.checkListener(l)
+			if l.refused() || g.invalid != nil {
+				return
+			}
+			t.checkConflicts(l, ports[l.id()])
+			ports[l.id()] = append(ports[l.id()], l)
+		})
+	}
+}
+
+// checkOwn finds the conflicts among a Gateway's own listeners, of which none
+// wins (Gateway API, "Handling indistinct Listeners").
+func (t *translation) checkOwn(g *gateway) {
+	for i, a := range g.listeners {
+		for _, b := range g.listeners[:i] {
+			if why := conflictOf(a, b); why != "" {
+				t.conflicts(a, why, b)
+				t.conflicts(b, why, a)
+			}
+		}
+	}
+}
+
+// conflictOf names the conflict of two listeners on one Gateway, if there is
+// one.
+func conflictOf(a, b *listener) gatewayv1.ListenerConditionReason {
+	switch f, g := family[a.spec.Protocol], family[b.spec.Protocol]; {
+	case a.spec.Port != b.spec.Port, f != g && (f == "udp" || g == "udp"):
+		return ""
+	case f != g:
+		return gatewayv1.ListenerReasonProtocolConflict
+	case a.host() == b.host():
+		return gatewayv1.ListenerReasonHostnameConflict
+	}
+	return ""
+}
+
+// checkConflicts compares a listener with those of higher precedence.
+func (t *translation) checkConflicts(l *listener, before []*listener) {
+	for _, other := range before {
+		if other.accepted.no || other.gateway == l.gateway && other.set == nil && l.set == nil {
+			continue
+		}
+		if why := conflictOf(l, other); why != "" {
+			t.conflicts(l, why, other)
+			return
+		}
+	}
+}
+
+func (t *translation) conflicts(l *listener, why gatewayv1.ListenerConditionReason, other *listener) {
+	message := "another listener, at " + other.origin("name").Place() + ", has port " + strconv.Itoa(int(l.spec.Port))
+	if why == gatewayv1.ListenerReasonHostnameConflict {
+		message += " with the same hostname"
+	} else {
+		message += " with protocol " + string(other.spec.Protocol)
+	}
+	l.conflict = verdict{reason: string(why), message: message}
+	l.accepted = no(why, message)
+	t.report(reason.ListenerInvalid, l.origin("port"), "%s", message)
+}
+
+func (t *translation) checkListener(l *listener) {
+	l.resolved = yes(gatewayv1.ListenerReasonResolvedRefs)
+	kinds, known := routeKinds[l.spec.Protocol]
+	switch {
+	case l.conflict.reason != "":
+	case !known:
+		l.accepted = no(gatewayv1.ListenerReasonUnsupportedProtocol, "protocol "+string(l.spec.Protocol)+" is not served; HTTP and HTTPS are")
+		t.report(reason.ListenerInvalid, l.origin("protocol"), "%s", l.accepted.message)
+	case t.opts.Addresses == nil && (l.spec.Port == 80) != (l.spec.Protocol == gatewayv1.HTTPProtocolType) && (l.spec.Port == 80 || l.spec.Port == 443):
+		l.accepted = no(gatewayv1.ListenerReasonPortUnavailable, "ports 80 and 443 are shared with Ingress, which has HTTP on the one and HTTPS on the other")
+		t.report(reason.ListenerInvalid, l.origin("port"), "%s", l.accepted.message)
+	default:
+		l.accepted = yes(gatewayv1.ListenerReasonAccepted)
+	}
+	t.readKinds(l, kinds)
+	if l.spec.Protocol == gatewayv1.HTTPSProtocolType {
+		t.readCertificates(l)
+	}
+}
+
+// readKinds reads allowedRoutes.kinds.
+func (t *translation) readKinds(l *listener, supported []gatewayv1.Kind) {
+	group := gatewayv1.Group(gatewayv1.GroupName)
+	if l.spec.AllowedRoutes == nil || len(l.spec.AllowedRoutes.Kinds) == 0 {
+		for _, kind := range supported {
+			l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: kind})
+		}
+		return
+	}
+	for _, wanted := range l.spec.AllowedRoutes.Kinds {
+		if deref(wanted.Group, group) == group && slices.Contains(supported, wanted.Kind) {
+			l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: wanted.Kind})
+			continue
+		}
+		l.resolved = no(gatewayv1.ListenerReasonInvalidRouteKinds, "routes of kind "+string(wanted.Kind)+" cannot attach to a listener of protocol "+string(l.spec.Protocol))
+		t.report(reason.ListenerInvalid, l.origin("allowedRoutes.kinds"), "%s", l.resolved.message)
+	}
+}
+
+// readCertificates finds the listener's certificate: the first reference that
+// leads to a usable one.
+func (t *translation) readCertificates(l *listener) {
+	if l.spec.TLS == nil || len(l.spec.TLS.CertificateRefs) == 0 {
+		l.resolved = no(gatewayv1.ListenerReasonInvalidCertificateRef, "the listener names no certificate")
+		return
+	}
+	kind := "Gateway"
+	if l.set != nil {
+		kind = "ListenerSet"
+	}
+	for _, ref := range l.spec.TLS.CertificateRefs {
+		name := source.Name{Namespace: string(deref(ref.Namespace, gatewayv1.Namespace(l.namespace))), Name: string(ref.Name)}
+		group, of := deref(ref.Group, ""), deref(ref.Kind, "Secret")
+		problem := verdict{}
+		switch {
+		case group != "" || of != "Secret":
+			problem = no(gatewayv1.ListenerReasonInvalidCertificateRef, "a certificate is a Secret, not a "+string(of))
+		case !t.grants.permit(kind, l.namespace, reference{"", "Secret", name.Namespace, name.Name}):
+			problem = no(gatewayv1.ListenerReasonRefNotPermitted, "no ReferenceGrant in namespace "+name.Namespace+" lets it use Secret "+name.Name)
+		default:
+			if err := t.certificate(name); err != nil {
+				problem = no(gatewayv1.ListenerReasonInvalidCertificateRef, err.Error())
+			}
+		}
+		if problem.no {
+			l.resolved = problem
+			t.report(reason.ListenerInvalid, l.origin("tls.certificateRefs"), "%s", problem.message)
+			continue
+		}
+		if l.secret == nil {
+			l.secret = &name
+		}
+	}
+}
+
+// status is what a controller writes of a listener.
+func (l *listener) status() gatewayv1.ListenerStatus {
+	c := conditions{generation: l.generation()}
+	set(&c, gatewayv1.ListenerConditionAccepted, l.accepted)
+	conflicted := no(gatewayv1.ListenerReasonNoConflicts, "")
+	if l.conflict.reason != "" {
+		conflicted = l.conflict
+	}
+	set(&c, gatewayv1.ListenerConditionConflicted, conflicted)
+	set(&c, gatewayv1.ListenerConditionResolvedRefs, l.resolved)
+	set(&c, gatewayv1.ListenerConditionProgrammed, l.programmedVerdict())
+	return gatewayv1.ListenerStatus{
+		Name: l.spec.Name, SupportedKinds: groupKinds(l.kinds), AttachedRoutes: l.attached, Conditions: c.list,
+	}
+}
+
+func (l *listener) programmedVerdict() verdict {
+	switch {
+	case l.programmed():
+		return yes(gatewayv1.ListenerReasonProgrammed)
+	case l.conflict.reason != "":
+		return no(gatewayv1.ListenerConditionReason(l.conflict.reason), l.conflict.message)
+	case l.accepted.no:
+		return no(gatewayv1.ListenerReasonInvalid, l.accepted.message)
+	case l.resolved.no:
+		return no(gatewayv1.ListenerReasonInvalid, l.resolved.message)
+	}
+	return no(gatewayv1.ListenerReasonPending, "the Gateway is not programmed")
+}
+
+func (l *listener) generation() int64 {
+	if l.set != nil {
+		return l.set.object.Value.Generation
+	}
+	return l.gateway.object.Value.Generation
+}
+
+// gatewayStatus writes the status of Gateways and ListenerSets.
+func (t *translation) gatewayStatus() {
+	for _, g := range t.order {
+		t.out.Status.Gateways[g.object.Name()] = g.status()
+		for _, s := range g.sets {
+			t.out.Status.ListenerSets[s.object.Name()] = s.status()
+		}
+	}
+}
+
+func (g *gateway) status() gatewayv1.GatewayStatus {
+	valid, all, served := 0, 0, 0
+	status := gatewayv1.GatewayStatus{}
+	for _, l := range g.listeners {
+		all++
+		if !l.accepted.no {
+			valid++
+		}
+		status.Listeners = append(status.Listeners, l.status())
+	}
+	g.each(func(l *listener) {
+		if l.programmed() {
+			served++
+		}
+	})
+	attached := int32(0)
+	for _, s := range g.sets {
+		if s.valid() > 0 && s.refused == nil {
+			attached++
+		}
+	}
+	if len(g.sets) > 0 || attached > 0 {
+		status.AttachedListenerSets = &attached
+	}
+	c := conditions{generation: g.object.Value.Generation}
+	accepted := yes(gatewayv1.GatewayReasonAccepted)
+	switch {
+	case g.invalid != nil:
+		accepted = *g.invalid
+	case valid == 0 && attached == 0:
+		accepted = no(gatewayv1.GatewayReasonListenersNotValid, "none of its listeners is accepted")
+	case valid < all:
+		accepted = verdict{reason: string(gatewayv1.GatewayReasonListenersNotValid), message: "not all of its listeners are accepted"}
+	}
+	set(&c, gatewayv1.GatewayConditionAccepted, accepted)
+	programmed := yes(gatewayv1.GatewayReasonProgrammed)
+	switch {
+	case accepted.no:
+		programmed = no(gatewayv1.GatewayReasonInvalid, accepted.message)
+	case g.address.Reason != "":
+		programmed = no(g.address.Reason, g.address.Message)
+	case served == 0:
+		programmed = no(gatewayv1.GatewayReasonInvalid, "none of its listeners is programmed")
+	}
+	set(&c, gatewayv1.GatewayConditionProgrammed, programmed)
+	status.Conditions = c.list
+	if !programmed.no {
+		status.Addresses = g.addresses
+	}
+	return status
+}
+
+// valid counts the listeners that are accepted.
+func (s *listenerSet) valid() int {
+	n := 0
+	for _, l := range s.listeners {
+		if !l.accepted.no {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *listenerSet) status() gatewayv1.ListenerSetStatus {
+	accepted, programmed := yes(gatewayv1.ListenerSetReasonAccepted), yes(gatewayv1.ListenerSetReasonProgrammed)
+	status := gatewayv1.ListenerSetStatus{}
+	served := 0
+	for _, l := range s.listeners {
+		if l.programmed() {
+			served++
+		}
+	}
+	switch {
+	case s.refused != nil:
+		accepted, programmed = *s.refused, *s.refused
+	case s.valid() == 0:
+		accepted = no(gatewayv1.ListenerSetReasonListenersNotValid, "none of its listeners is accepted")
+		programmed = accepted
+	case served == 0:
+		programmed = no(gatewayv1.ListenerSetReasonListenersNotValid, "none of its listeners is programmed")
+		accepted = programmed
+	case s.valid() < len(s.listeners):
+		accepted = verdict{reason: string(gatewayv1.ListenerSetReasonListenersNotValid), message: "not all of its listeners are accepted"}
+	}
+	c := conditions{generation: s.object.Value.Generation}
+	set(&c, gatewayv1.ListenerSetConditionAccepted, accepted)
+	set(&c, gatewayv1.ListenerSetConditionProgrammed, programmed)
+	status.Conditions = c.list
+	if s.refused == nil {
+		for _, l := range s.listeners {
+			one := l.status()
+			status.Listeners = append(status.Listeners, gatewayv1.ListenerEntryStatus{
+				Name: one.Name, SupportedKinds: one.SupportedKinds, AttachedRoutes: one.AttachedRoutes, Conditions: one.Conditions,
+			})
+		}
+	}
+	return status
+}

@@ -1,0 +1,242 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/backend"
+)
+
+// route is the state of the translation of one HTTPRoute.
+type route struct {
+	*translation
+	object *source.Object[gatewayv1.HTTPRoute]
+	// resolved and accepted are what the rules come to, whatever the parent.
+	resolved, accepted verdict
+	refs               []backend.Ref
+}
+
+// route translates one HTTPRoute.
+func (t *translation) route(object *source.Object[gatewayv1.HTTPRoute]) {
+	spec := &object.Value.Spec
+	hostnames := make([]string, len(spec.Hostnames))
+	for i, h := range spec.Hostnames {
+		hostnames[i] = strings.ToLower(string(h))
+	}
+	parents := t.parents("HTTPRoute", object.Origin.Namespace, spec.ParentRefs, hostnames, object.At)
+	if len(parents) == 0 {
+		return
+	}
+	r := &route{translation: t, object: object, resolved: yes(gatewayv1.RouteReasonResolvedRefs), accepted: yes(gatewayv1.RouteReasonAccepted)}
+	entries := r.entries()
+	served := false
+	status := make([]gatewayv1.RouteParentStatus, len(parents))
+	for i, p := range parents {
+		if p.accepted = r.place(p, entries); !p.accepted.no {
+			served = true
+		}
+		status[i] = r.parentStatus(p)
+	}
+	t.out.Status.HTTPRoutes[object.Name()] = status
+	if served {
+		t.out.Refs = append(t.out.Refs, r.refs...)
+	}
+}
+
+// place puts the rules of a route at the hosts of the listeners that take it.
+func (r *route) place(p parent, entries []entry) verdict {
+	if p.accepted.no {
+		return p.accepted
+	}
+	if r.accepted.no {
+		return r.accepted
+	}
+	for _, a := range p.takes {
+		if !a.programmed() {
+			continue
+		}
+		for _, host := range a.hosts {
+			if r.owner(a.listener, host) != a.listener {
+				continue
+			}
+			b := r.block(a.id(), host, host != a.host())
+			for _, e := range entries {
+				if a.gateway.guard != "" && a.spec.Protocol == gatewayv1.HTTPSProtocolType {
+					e.rule = closed(e.rule, a.gateway.guard+" is not in force")
+				}
+				b.add(e)
+			}
+		}
+	}
+	for i := range entries {
+		r.out.Origins[entries[i].rule.ID] = r.originOf(entries[i].index)
+	}
+	return p.accepted
+}
+
+func closed(rule model.Rule, why string) model.Rule {
+	return model.Rule{
+		ID: rule.ID, Path: rule.Path, When: rule.When, Rank: rule.Rank,
+		Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: why},
+	}
+}
+
+func (r *route) originOf(index [2]int) reason.Origin {
+	return r.object.At(fmt.Sprintf("spec.rules[%d].matches[%d]", index[0], index[1]))
+}
+
+func (r *route) parentStatus(p parent) gatewayv1.RouteParentStatus {
+	c := conditions{generation: r.object.Value.Generation}
+	set(&c, gatewayv1.RouteConditionAccepted, p.accepted)
+	set(&c, gatewayv1.RouteConditionResolvedRefs, r.resolved)
+	return gatewayv1.RouteParentStatus{ParentRef: p.ref, ControllerName: Controller, Conditions: c.list}
+}
+
+// entries makes the model's rules of a route: one a match.
+func (r *route) entries() []entry {
+	var out []entry
+	for i := range r.object.Value.Spec.Rules {
+		rule := &r.object.Value.Spec.Rules[i]
+		field := fmt.Sprintf("spec.rules[%d]", i)
+		does := r.actions(rule.Filters, field+".filters")
+		ends := r.end(rule, field, &does)
+		matches := rule.Matches
+		if len(matches) == 0 {
+			matches = []gatewayv1.HTTPRouteMatch{{}}
+		}
+		for j := range matches {
+			if e, ok := r.entry(&matches[j], fmt.Sprintf("%s.matches[%d]", field, j)); ok {
+				name := r.object.Name()
+				e.index = [2]int{i, j}
+				e.rule.ID = fmt.Sprintf("%s/%s/%s/%d/%d", Dialect, name.Namespace, name.Name, i, j)
+				does.apply(&e.rule)
+				ends(&e.rule)
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
+
+// end says what becomes of the requests of a rule: a function that sets exactly
+// one of Forward, Redirect and Respond.
+func (r *route) end(rule *gatewayv1.HTTPRouteRule, field string, does *actions) func(*model.Rule) {
+	answer := func(why string) func(*model.Rule) {
+		return func(m *model.Rule) {
+			*m = model.Rule{
+				ID: m.ID, Path: m.Path, When: m.When,
+				Respond: &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: why},
+			}
+		}
+	}
+	forward := r.forward(rule, field)
+	switch {
+	case does.broken != "":
+		return answer(does.broken)
+	case does.redirect != nil:
+		return func(m *model.Rule) { m.Redirect = does.redirectFor(m.Path) }
+	case forward == nil:
+		return answer("the rule has no backend with a weight")
+	}
+	return func(m *model.Rule) { m.Forward = forward.forPath(m.Path) }
+}
+
+// entry makes what a match says of a model's rule.
+func (r *route) entry(match *gatewayv1.HTTPRouteMatch, field string) (entry, bool) {
+	e := entry{created: r.object.Value.CreationTimestamp.Time, route: r.object.Name(), headers: len(match.Headers), queries: len(match.QueryParams)}
+	path, ok := r.path(match.Path, field+".path")
+	if !ok {
+		return e, false
+	}
+	e.rule.Path = path
+	var all []model.Predicate
+	if match.Method != nil {
+		e.method = true
+		all = append(all, model.Predicate{Test: model.MethodIs, Value: string(*match.Method)})
+	}
+	for _, h := range match.Headers {
+		all = append(all, leaf(model.HeaderIs, string(h.Name), h.Value, deref(h.Type, gatewayv1.HeaderMatchExact) != gatewayv1.HeaderMatchExact))
+	}
+	for _, q := range match.QueryParams {
+		all = append(all, leaf(model.QueryIs, string(q.Name), q.Value, deref(q.Type, gatewayv1.QueryParamMatchExact) != gatewayv1.QueryParamMatchExact))
+	}
+	for i := range all {
+		if err := all[i].Validate(); err != nil {
+			r.unsupported(field, err.Error())
+			return e, false
+		}
+	}
+	switch len(all) {
+	case 0:
+	case 1:
+		e.rule.When = &all[0]
+	default:
+		e.rule.When = &model.Predicate{Test: model.All, Of: all}
+	}
+	return e, true
+}
+
+// leaf is a test of a value. Expressions match the whole of it.
+func leaf(test model.Test, name, value string, expression bool) model.Predicate {
+	p := model.Predicate{Test: test, Name: name, Value: value}
+	if expression {
+		p.Comparison, p.Value = model.Matches, "^(?:"+value+")$"
+	}
+	return p
+}
+
+// unsupported takes a part of a route out and says so: the route is not
+// accepted when nothing else is left of it.
+func (r *route) unsupported(field, message string) {
+	r.accepted = no(gatewayv1.RouteReasonUnsupportedValue, field+": "+message)
+	r.report(reason.InvalidValue, r.object.At(field), "%s", message)
+}
+
+// path reads a path match. Paths are compared in their canonical form.
+func (r *route) path(match *gatewayv1.HTTPPathMatch, field string) (model.PathMatch, bool) {
+	if match == nil {
+		return model.PathMatch{Kind: model.PrefixPath, Value: "/"}, true
+	}
+	value := deref(match.Value, "/")
+	kind := deref(match.Type, gatewayv1.PathMatchPathPrefix)
+	if kind == gatewayv1.PathMatchRegularExpression {
+		out := model.PathMatch{Kind: model.RegexPath, Value: "^(?:" + value + ")$"}
+		if err := out.Validate(); err != nil {
+			r.unsupported(field+".value", err.Error())
+			return out, false
+		}
+		return out, true
+	}
+	canonical, ok := model.CanonicalPath(value)
+	if !ok {
+		r.unsupported(field+".value", fmt.Sprintf("path %q has dot segments, which no request has when it is matched", value))
+		return model.PathMatch{}, false
+	}
+	out := model.PathMatch{Kind: model.ExactPath, Value: canonical}
+	if kind == gatewayv1.PathMatchPathPrefix {
+		out = model.PathMatch{Kind: model.PrefixPath, Value: "/" + strings.Trim(canonical, "/")}
+	}
+	if err := out.Validate(); err != nil {
+		r.unsupported(field+".value", err.Error())
+		return out, false
+	}
+	return out, true
+}
+
+// duration reads a duration of GEP-2257, which the API has validated.
+func duration(d *gatewayv1.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	out, err := time.ParseDuration(string(*d))
+	if err != nil {
+		return 0
+	}
+	return out
+}

@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"cmp"
+	"crypto/tls"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/backend"
+)
+
+// Options are what the user of the translation chooses.
+type Options struct {
+	// Class narrows to the Gateways of one class; empty serves every class that
+	// is ours.
+	Class string
+	// EveryClass serves classes of other controllers too, where there is no
+	// other controller.
+	EveryClass bool
+	// Addresses tells where a Gateway is reached: the addresses to announce for
+	// those that it asks for, which may be none. With nil all Gateways share the
+	// ports of one proxy.
+	Addresses func(gateway source.Name, asked []gatewayv1.GatewaySpecAddress) ([]gatewayv1.GatewayStatusAddress, Problem)
+}
+
+// Problem is why the addresses that a Gateway asks for are not to be had.
+type Problem struct {
+	// Reason is UnsupportedAddress or AddressNotUsable; empty is no problem.
+	Reason  gatewayv1.GatewayConditionReason
+	Message string
+}
+
+// Dialect is the name of this dialect's blocks.
+const Dialect = "gateway"
+
+// Result is what the Gateways of a Set ask for.
+type Result struct {
+	Listeners []model.Listener
+	Hosts     []Host
+	// Certificates are those that listeners ask for.
+	Certificates []Certificate
+	// Refs are the Service ports that rules forward to, with repeats.
+	Refs    []backend.Ref
+	Origins map[string]reason.Origin
+	Reports []reason.Report
+	Status  Status
+}
+
+// Host is the block for one host of one listener.
+type Host struct {
+	Listener model.ListenerID
+	// Name is as the model has it.
+	Name     string
+	Block    model.Block
+	Fallback bool
+}
+
+// Certificate is a listener's wish for a certificate.
+type Certificate struct {
+	Listener model.ListenerID
+	// Host is as the model has it.
+	Host   string
+	Secret source.Name
+	Origin reason.Origin
+}
+
+// Translate translates the Gateway API's resources of a Set.
+func Translate(set *source.Set, opts Options) Result {
+	t := &translation{
+		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
+		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
+		certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
+	}
+	t.classes()
+	t.collectGateways()
+	t.collectListenerSets()
+	t.checkListeners()
+	for _, object := range byAge(set.HTTPRoutes) {
+		t.route(object)
+	}
+	t.openListeners()
+	t.finishBlocks()
+	t.gatewayStatus()
+	return t.out
+}
+
+// translation is the state of one Translate.
+type translation struct {
+	set    *source.Set
+	opts   Options
+	grants grants
+	// served are the names of the GatewayClasses that are served.
+	served   map[string]bool
+	gateways map[source.Name]*gateway
+	sets     map[source.Name]*listenerSet
+	// order is that of precedence: the oldest Gateway first.
+	order        []*gateway
+	certificates map[source.Name]error // of the secrets that were looked at
+	blocks       map[blockKey]*block
+	out          Result
+}
+
+func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {
+	t.out.Reports = append(t.out.Reports, reason.New(code, at, fmt.Sprintf(format, args...)))
+}
+
+// byAge lists the objects of a kind oldest first, then by name: the order in
+// which the Gateway API resolves conflicts.
+func byAge[T any](index source.Index[T]) []*source.Object[T] {
+	all := slices.Collect(index.All())
+	slices.SortStableFunc(all, func(a, b *source.Object[T]) int {
+		x, y := any(a.Value).(metav1.Object), any(b.Value).(metav1.Object)
+		return cmp.Or(x.GetCreationTimestamp().Compare(y.GetCreationTimestamp().Time), a.Name().Compare(b.Name()))
+	})
+	return all
+}
+
+// certificate tells what is wrong with the certificate in a secret.
+func (t *translation) certificate(name source.Name) error {
+	if err, known := t.certificates[name]; known {
+		return err
+	}
+	err := t.readCertificate(name)
+	t.certificates[name] = err
+	return err
+}
+
+func (t *translation) readCertificate(name source.Name) error {
+	object := t.set.Secrets.Get(name.Namespace, name.Name)
+	if object == nil {
+		return fmt.Errorf("there is no Secret %s", name)
+	}
+	if _, err := tls.X509KeyPair(object.Value.Data["tls.crt"], object.Value.Data["tls.key"]); err != nil {
+		return fmt.Errorf("Secret %s holds no certificate with its key: %w", name, err)
+	}
+	return nil
+}
