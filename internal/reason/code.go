@@ -44,6 +44,12 @@ const (
 	WorkloadIncomplete
 	NothingToServe
 	SnapshotUnsupported
+	GatewayInvalid
+	ListenerInvalid
+	RouteNotAttached
+	ReferenceNotPermitted
+	FilterInvalid
+	HostShared
 )
 
 // CodeRow is what the table knows of a Code.
@@ -94,6 +100,12 @@ var codes = []CodeRow{
 	{WorkloadIncomplete, "WorkloadIncomplete", Warning, "A workload cannot be run as it stands.", "see the message"},
 	{NothingToServe, "NothingToServe", Error, "No resource that is served asks for a route.", "add an Ingress, or name another directory"},
 	{SnapshotUnsupported, "SnapshotUnsupported", Error, "The snapshot says something that this proxy cannot do. The route answers 503.", "upgrade the proxy"},
+	{GatewayInvalid, "GatewayInvalid", Error, "A Gateway or its class asks for something that cannot be given. Its condition Accepted or Programmed says so.", "see the message"},
+	{ListenerInvalid, "ListenerInvalid", Error, "A listener of a Gateway cannot be served as it is written. Its conditions say so.", "see the message"},
+	{RouteNotAttached, "RouteNotAttached", Error, "A route or ListenerSet names a parent that does not take it. It serves nothing there.", "correct the parentRef, or have the parent allow it"},
+	{ReferenceNotPermitted, "ReferenceNotPermitted", Error, "A reference into another namespace that no ReferenceGrant permits. Its requests get an error.", "create a ReferenceGrant in that namespace"},
+	{FilterInvalid, "FilterInvalid", Error, "A filter that cannot be applied. It is never skipped: its requests are answered with 500.", "see the message"},
+	{HostShared, "HostShared", Warning, "Two dialects have rules for one host and port. Those of the first are tried first, those of the second where none of them matches.", "give one of them a host of its own"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.

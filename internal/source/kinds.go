@@ -10,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"windrose.dev/windrose/internal/reason"
 )
@@ -113,6 +114,11 @@ func kinds() []*kind {
 			index: func(s *Set) *Index[networkingv1.IngressClass] { return &s.IngressClasses },
 			check: checkIngressClass,
 		}.kind(),
+		row[gatewayv1.GatewayClass]{version: "gateway.networking.k8s.io/v1", cluster: true, index: func(s *Set) *Index[gatewayv1.GatewayClass] { return &s.GatewayClasses }}.kind(),
+		row[gatewayv1.Gateway]{version: "gateway.networking.k8s.io/v1", index: func(s *Set) *Index[gatewayv1.Gateway] { return &s.Gateways }}.kind(),
+		row[gatewayv1.ListenerSet]{version: "gateway.networking.k8s.io/v1", index: func(s *Set) *Index[gatewayv1.ListenerSet] { return &s.ListenerSets }}.kind(),
+		row[gatewayv1.ReferenceGrant]{version: "gateway.networking.k8s.io/v1beta1", index: func(s *Set) *Index[gatewayv1.ReferenceGrant] { return &s.ReferenceGrants }}.kind(),
+		row[gatewayv1.HTTPRoute]{version: "gateway.networking.k8s.io/v1", index: func(s *Set) *Index[gatewayv1.HTTPRoute] { return &s.HTTPRoutes }}.kind(),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -19,31 +20,44 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/gateway"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
 // Options are what the user of the translation chooses.
 type Options struct {
 	Ingress ingress.Options
+	Gateway gateway.Options
+}
+
+// Result is what a Set comes to.
+type Result struct {
+	Snapshot *model.Snapshot
+	// Reports are sorted, and include those of the Set.
+	Reports []reason.Report
+	// Status is what a controller would write into the Set's objects.
+	Status gateway.Status
 }
 
 // The ports that Ingress hosts are served on.
-const (
-	httpPort  = 80
-	httpsPort = 443
+var (
+	httpID  = model.ListenerID{Port: 80}
+	httpsID = model.ListenerID{Port: 443}
 )
 
-// Build makes the Snapshot for a Set. The Reports include those of the Set.
-func Build(set *source.Set, opts Options) (*model.Snapshot, []reason.Report) {
-	in := ingress.Translate(set, opts.Ingress)
-	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports)}
+// Build makes the Snapshot for a Set.
+func Build(set *source.Set, opts Options) Result {
+	in, gw := ingress.Translate(set, opts.Ingress), gateway.Translate(set, opts.Gateway)
+	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports, gw.Reports), made: map[source.Name]*tls.Certificate{}}
+	refs := slices.Concat(in.Refs, gw.Refs)
+	maps.Copy(in.Origins, gw.Origins)
 	parts := model.Parts{Origins: printable(in.Origins)}
-	parts.Config.Services = services(in.Refs)
-	parts.Endpoints = backend.Endpoints(set, in.Refs)
-	parts.Secrets = b.secrets(in)
-	parts.Config.Listeners = listeners(in)
-	parts.Config.Hosts = hosts(in)
-	return model.Freeze(parts), reason.Sorted(b.reports)
+	parts.Config.Services = services(refs)
+	parts.Endpoints = backend.Endpoints(set, refs)
+	parts.Config.Listeners = b.listeners(in, gw)
+	parts.Config.Hosts = b.hosts(in, gw)
+	parts.Secrets = b.secrets
+	return Result{model.Freeze(parts), reason.Sorted(b.reports), gw.Status}
 }
 
 // printable makes origins fit for the wire: a file's name may be any bytes.
@@ -66,76 +80,146 @@ func services(refs []backend.Ref) []model.Service {
 	return slices.Compact(out)
 }
 
-func hosts(in ingress.Result) []model.Host {
-	ports := []uint16{httpPort}
-	if len(in.Certificates) > 0 {
-		ports = append(ports, httpsPort)
-	}
-	out := make([]model.Host, 0, len(in.Blocks))
-	for name, block := range in.Blocks {
-		out = append(out, model.Host{Name: name, Ports: slices.Clone(ports), Blocks: []model.Block{block}})
-	}
-	return out
-}
-
-func listeners(in ingress.Result) []model.Listener {
-	if len(in.Blocks) == 0 && len(in.Certificates) == 0 {
-		return nil
-	}
-	out := []model.Listener{{Port: httpPort}}
-	if len(in.Certificates) == 0 {
-		return out
-	}
-	https := model.Listener{Port: httpsPort, Protocol: model.HTTPS}
-	for _, c := range in.Certificates {
-		https.Certificates = append(https.Certificates, model.Certificate{Host: c.Host, Secret: c.Secret.String()})
-	}
-	return append(out, https)
-}
-
+// builder gathers what the dialects ask for.
 type builder struct {
 	set     *source.Set
 	reports []reason.Report
+	secrets []model.Secret
+	made    map[source.Name]*tls.Certificate // of the secrets in secrets
 }
 
-// secrets makes the model's secrets. A certificate whose secret is missing or
-// broken stays without material, so that handshakes for its hosts are refused
-// and nothing else.
-func (b *builder) secrets(in ingress.Result) []model.Secret {
-	made := map[source.Name]*tls.Certificate{}
-	var out []model.Secret
-	for _, c := range in.Certificates {
-		cert, seen := made[c.Secret]
-		if !seen {
-			secret := model.Secret{Name: c.Secret.String()}
-			cert = b.material(c, &secret)
-			made[c.Secret] = cert
-			out = append(out, secret)
+// ingressPorts are the listeners of the Ingresses' hosts.
+func ingressPorts(in ingress.Result) []model.ListenerID {
+	switch {
+	case len(in.Certificates) > 0:
+		return []model.ListenerID{httpID, httpsID}
+	case len(in.Blocks) > 0:
+		return []model.ListenerID{httpID}
+	}
+	return nil
+}
+
+// hosts merges the blocks of the dialects. One host of one listener has the
+// Gateway API's block before Ingress's.
+func (b *builder) hosts(in ingress.Result, gw gateway.Result) []model.Host {
+	type place struct {
+		listener model.ListenerID
+		host     string
+	}
+	ports := ingressPorts(in)
+	shared := map[place]bool{}
+	out := make([]model.Host, 0, len(in.Blocks)+len(gw.Hosts))
+	for _, h := range gw.Hosts {
+		host := model.Host{Name: h.Name, Listeners: []model.ListenerID{h.Listener}, Fallback: h.Fallback}
+		if len(h.Block.Rules) > 0 {
+			host.Blocks = append(host.Blocks, h.Block)
 		}
-		if cert != nil && c.Host != "*" && cert.Leaf.VerifyHostname(wildcardSample(c.Host)) != nil {
-			b.report(reason.CertificateMismatch, c.Origin, "the certificate in secret %s does not cover %s", c.Secret, c.Host)
+		if block, both := in.Blocks[h.Name]; both && slices.Contains(ports, h.Listener) {
+			shared[place{h.Listener, h.Name}] = true
+			b.sharing(h, block, in.Origins)
+			host.Blocks = append(host.Blocks, block)
+		}
+		out = append(out, host)
+	}
+	for name, block := range in.Blocks {
+		alone := slices.DeleteFunc(slices.Clone(ports), func(id model.ListenerID) bool { return shared[place{id, name}] })
+		if len(alone) > 0 {
+			out = append(out, model.Host{Name: name, Listeners: alone, Blocks: []model.Block{block}})
 		}
 	}
 	return out
 }
 
-// wildcardSample is a name that a wildcard host stands for.
+// sharing reports a host for which both dialects have rules.
+func (b *builder) sharing(h gateway.Host, block model.Block, origins map[string]reason.Origin) {
+	if len(h.Block.Rules) > 0 && len(block.Rules) > 0 {
+		first := origins[h.Block.Rules[0].ID]
+		b.report(reason.HostShared, origins[block.Rules[0].ID], "host %s on port %d belongs to %s first, %s", h.Name, h.Listener.Port, first.Object(), first.Place())
+	}
+}
+
+// certificate is a listener's wish for a certificate.
+type certificate struct {
+	host   string
+	secret source.Name
+	origin reason.Origin
+}
+
+// listeners merges the listeners of the dialects, and finds their certificates.
+func (b *builder) listeners(in ingress.Result, gw gateway.Result) []model.Listener {
+	byID := map[model.ListenerID]*model.Listener{}
+	for _, id := range ingressPorts(in) {
+		byID[id] = &model.Listener{ID: id}
+	}
+	if https := byID[httpsID]; https != nil {
+		https.Protocol = model.HTTPS
+	}
+	for _, l := range gw.Listeners {
+		if byID[l.ID] == nil {
+			byID[l.ID] = &l
+		}
+	}
+	for _, c := range gw.Certificates {
+		b.certify(byID[c.Listener], certificate{c.Host, c.Secret, c.Origin})
+	}
+	for _, c := range in.Certificates {
+		b.certify(byID[httpsID], certificate{c.Host, c.Secret, c.Origin})
+	}
+	out := make([]model.Listener, 0, len(byID))
+	for _, l := range byID {
+		out = append(out, *l)
+	}
+	return out
+}
+
+// certify gives a listener a certificate, unless it has one for the host.
+func (b *builder) certify(l *model.Listener, c certificate) {
+	for _, has := range l.Certificates {
+		if has.Host != c.host {
+			continue
+		}
+		if has.Secret != c.secret.String() {
+			b.report(reason.CertificateConflict, c.origin, "host %s has its certificate from secret %s of a Gateway", c.host, has.Secret)
+		}
+		return
+	}
+	b.material(c)
+	l.Certificates = append(l.Certificates, model.Certificate{Host: c.host, Secret: c.secret.String()})
+}
+
+// material makes the model's secret for a certificate. One that is missing or
+// broken stays without material, so that handshakes for its hosts are refused
+// and nothing else.
+func (b *builder) material(c certificate) {
+	cert, seen := b.made[c.secret]
+	if !seen {
+		secret := model.Secret{Name: c.secret.String()}
+		cert = b.read(c, &secret)
+		b.made[c.secret] = cert
+		b.secrets = append(b.secrets, secret)
+	}
+	if cert != nil && c.host != "*" && cert.Leaf.VerifyHostname(wildcardSample(c.host)) != nil {
+		b.report(reason.CertificateMismatch, c.origin, "the certificate in secret %s does not cover %s", c.secret, c.host)
+	}
+}
+
+// wildcardSample is a name that a host stands for.
 func wildcardSample(host string) string {
-	if len(host) > 2 && host[:2] == "*." {
-		return "sample" + host[1:]
+	if suffix := strings.TrimLeft(host, "*"); suffix != host {
+		return "sample" + suffix
 	}
 	return host
 }
 
-// material reads chain and key into secret. It returns nil, having reported
-// why, when they are not to be had.
-func (b *builder) material(c ingress.Certificate, secret *model.Secret) *tls.Certificate {
-	if c.Secret.Name == "" {
+// read reads chain and key into secret. It returns nil, having reported why,
+// when they are not to be had.
+func (b *builder) read(c certificate, secret *model.Secret) *tls.Certificate {
+	if c.secret.Name == "" {
 		return nil // reported by the translator
 	}
-	object := b.set.Secrets.Get(c.Secret.Namespace, c.Secret.Name)
+	object := b.set.Secrets.Get(c.secret.Namespace, c.secret.Name)
 	if object == nil {
-		b.report(reason.SecretNotFound, c.Origin, "there is no Secret %s", c.Secret)
+		b.report(reason.SecretNotFound, c.origin, "there is no Secret %s", c.secret)
 		return nil
 	}
 	chain, key := object.Value.Data[corev1.TLSCertKey], object.Value.Data[corev1.TLSPrivateKeyKey]

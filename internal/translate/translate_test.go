@@ -12,10 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/gateway"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
@@ -23,7 +25,8 @@ var update = flag.Bool("update", false, "write what the translation gives into t
 
 // TestCases translates the YAML of each case and holds the model's text form
 // and the Reports against what stands in it. A case's comment may give
-// options, a line each: class NAME, ignore-guards.
+// options, a line each: class NAME, ignore-guards, every-class, and own-ports,
+// which gives each Gateway an address of its own.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -40,7 +43,7 @@ func runCase(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	want := map[string]string{"want.model": "", "want.reports": ""}
+	want := map[string]string{"want.model": "", "want.reports": "", "want.status": ""}
 	for _, f := range archive.Files {
 		if _, expected := want[f.Name]; expected {
 			want[f.Name] = string(f.Data)
@@ -51,12 +54,13 @@ func runCase(t *testing.T, file string) {
 		}
 	}
 	set := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: ingress.Guards}).Load()
-	snapshot, reports := Build(set, optionsOf(string(archive.Comment)))
+	result := Build(set, optionsOf(string(archive.Comment)))
+	snapshot := result.Snapshot
 	if err := model.Validate(&snapshot.Parts); err != nil {
 		t.Errorf("the snapshot is not valid: %v", err)
 	}
-	got := map[string]string{"want.model": model.Format(snapshot), "want.reports": ""}
-	for _, r := range reports {
+	got := map[string]string{"want.model": model.Format(snapshot), "want.reports": "", "want.status": result.Status.String()}
+	for _, r := range result.Reports {
 		got["want.reports"] += strings.ReplaceAll(r.String(), dir+"/", "") + "\n"
 	}
 	if *update {
@@ -78,14 +82,45 @@ func optionsOf(comment string) Options {
 			opts.Ingress.Class = words[1]
 		case len(words) == 1 && words[0] == "ignore-guards":
 			opts.Ingress.IgnoreGuards = true
+		case len(words) == 1 && words[0] == "every-class":
+			opts.Gateway.EveryClass = true
+		case len(words) == 1 && words[0] == "own-ports":
+			opts.Gateway.Addresses = addresses
 		}
 	}
 	return opts
 }
 
+// addresses gives a Gateway the IP addresses that it asks for, of those in
+// 127.0.0.0/8, and 127.0.0.7 where it asks for none.
+func addresses(_ source.Name, asked []gatewayv1.GatewaySpecAddress) ([]gatewayv1.GatewayStatusAddress, gateway.Problem) {
+	ip := gatewayv1.IPAddressType
+	var out []gatewayv1.GatewayStatusAddress
+	for _, a := range asked {
+		if a.Type != nil && *a.Type != ip {
+			return nil, gateway.Problem{Reason: gatewayv1.GatewayReasonUnsupportedAddress, Message: "only addresses of type IPAddress can be given"}
+		}
+	}
+	for _, a := range asked {
+		if a.Value != "" && !strings.HasPrefix(a.Value, "127.") {
+			return nil, gateway.Problem{Reason: gatewayv1.GatewayReasonAddressNotUsable, Message: a.Value + " is not ours"}
+		}
+		if a.Value != "" {
+			out = append(out, gatewayv1.GatewayStatusAddress{Type: &ip, Value: a.Value})
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, gatewayv1.GatewayStatusAddress{Type: &ip, Value: "127.0.0.7"})
+	}
+	return out, gateway.Problem{}
+}
+
 func writeCase(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {
 	archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { _, want := got[f.Name]; return want })
 	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if name == "want.status" && got[name] == "" {
+			continue
+		}
 		archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(got[name])})
 	}
 	if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
@@ -104,9 +139,9 @@ func TestExpressionsAreBounded(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	snapshot, reports := Build(source.NewLoader(source.Config{Dirs: []string{file}}).Load(), Options{})
-	large := 0
-	for _, r := range reports {
+	result := Build(source.NewLoader(source.Config{Dirs: []string{file}}).Load(), Options{})
+	snapshot, large := result.Snapshot, 0
+	for _, r := range result.Reports {
 		if r.Code == reason.TooLarge {
 			large++
 		}
@@ -133,7 +168,7 @@ func FuzzBuild(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		snapshot, _ := Build(source.NewLoader(source.Config{Dirs: []string{file}, Guards: ingress.Guards}).Load(), Options{})
+		snapshot := Build(source.NewLoader(source.Config{Dirs: []string{file}, Guards: ingress.Guards}).Load(), Options{}).Snapshot
 		data, err := model.Encode(snapshot)
 		if err != nil {
 			t.Fatal(err)
@@ -147,7 +182,7 @@ func FuzzBuild(f *testing.F) {
 // TestEveryRuleHasAnOrigin: what explain and the log name must be known.
 func TestEveryRuleHasAnOrigin(t *testing.T) {
 	set := source.NewLoader(source.Config{Dirs: []string{"../../examples/shop"}, Guards: ingress.Guards}).Load()
-	snapshot, _ := Build(set, Options{})
+	snapshot := Build(set, Options{}).Snapshot
 	for _, h := range snapshot.Config.Hosts {
 		for _, b := range h.Blocks {
 			for _, r := range b.Rules {
