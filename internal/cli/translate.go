@@ -13,6 +13,7 @@ import (
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/standalone"
 	"windrose.dev/windrose/internal/translate"
+	"windrose.dev/windrose/internal/translate/gateway"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
@@ -20,16 +21,22 @@ const translateLong = `Print what the pipeline makes of a directory, without ser
 
   --to model    the Snapshot in its text form, without key material; of a
                 Secret that run would make it has a name that stays the same
+  --to routes   the routing table, a line a rule, in the order of matching
   --to reports  what is wrong or not honoured, a line each
+  --to status   the conditions that a controller would write, a line an object
   --to wire     the Snapshot for windrose-gateway --snapshot; it holds key
                 material, so keep it as private as the keys; a Secret that is
                 made is another one each time
+
+With --diff OLD, what changes for traffic between that directory and this one:
+the routing tables are compared, not the files.
 
 The exit status is 1 when there are errors among the reports.`
 
 type translateFlags struct {
 	files        []string
 	to, output   string
+	diff         string
 	class        string
 	ignoreGuards bool
 }
@@ -44,7 +51,8 @@ func translateCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&flags.files, "filename", "f", nil, "directory or file with resources, may be repeated (required)")
-	f.StringVar(&flags.to, "to", "model", "model, reports or wire")
+	f.StringVar(&flags.to, "to", "model", "model, routes, reports, status or wire")
+	f.StringVar(&flags.diff, "diff", "", "print what changes for traffic since this directory or file")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
 	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
 	cmd.MarkFlagRequired("filename")
@@ -58,23 +66,46 @@ func addTranslationFlags(cmd *cobra.Command, class *string, ignoreGuards *bool) 
 }
 
 func runTranslate(out io.Writer, flags translateFlags) error {
-	loader := source.NewLoader(source.Config{Dirs: flags.files, Guards: ingress.Guards})
-	if err := loader.Check(); err != nil {
+	result, err := translateFiles(flags, flags.files)
+	if err != nil {
 		return err
 	}
-	set, made := standalone.New(standalone.Config{}).WithCertificates(loader.Load())
-	options := translate.Options{Ingress: ingress.Options{Class: flags.class, IgnoreGuards: flags.ignoreGuards}}
-	snapshot, reports := translate.Build(set, options)
-	if flags.to != "wire" {
-		snapshot = withoutMade(snapshot, made)
+	if flags.diff != "" {
+		old, err := translateFiles(flags, []string{flags.diff})
+		if err != nil {
+			return err
+		}
+		return writeDiff(out, flags.output, old.Snapshot, result.Snapshot)
 	}
-	if err := writeTranslation(out, flags, snapshot, reports); err != nil {
+	if err := writeTranslation(out, flags, result); err != nil {
 		return err
 	}
-	if n := reason.Count(reports, reason.Error); n > 0 {
+	if n := reason.Count(result.Reports, reason.Error); n > 0 {
 		return fmt.Errorf("%s among the reports; see --to reports", quantity(n, "error"))
 	}
 	return nil
+}
+
+func translateFiles(flags translateFlags, files []string) (translate.Result, error) {
+	loader := source.NewLoader(source.Config{Dirs: files, Guards: ingress.Guards})
+	if err := loader.Check(); err != nil {
+		return translate.Result{}, err
+	}
+	set, made := standalone.New(standalone.Config{}).WithCertificates(loader.Load())
+	result := translate.Build(set, translationOptions(flags.class, flags.ignoreGuards))
+	if flags.to != "wire" {
+		result.Snapshot = withoutMade(result.Snapshot, made)
+	}
+	return result, nil
+}
+
+// translationOptions are those where there is no cluster: no other controller
+// serves any class, and all Gateways share one process.
+func translationOptions(class string, ignoreGuards bool) translate.Options {
+	return translate.Options{
+		Ingress: ingress.Options{Class: class, IgnoreGuards: ignoreGuards},
+		Gateway: gateway.Options{Class: class, EveryClass: true},
+	}
 }
 
 // withoutMade leaves out the content of Secrets that were made for this call:
@@ -91,29 +122,54 @@ func withoutMade(s *model.Snapshot, made map[string]string) *model.Snapshot {
 	return model.Freeze(parts)
 }
 
-func writeTranslation(out io.Writer, flags translateFlags, s *model.Snapshot, reports []reason.Report) error {
-	asJSON := flags.output == "json"
-	if !asJSON && flags.output != "text" {
-		return fmt.Errorf("-o %s: write text or json", flags.output)
-	}
-	switch {
-	case flags.to == "model" && asJSON:
-		return writeJSON(out, s.Parts)
-	case flags.to == "model":
-		return model.Write(out, s)
-	case flags.to == "reports" && asJSON:
-		return writeJSON(out, append([]reason.Report{}, reports...))
-	case flags.to == "reports":
-		return writeReports(out, reports)
-	case flags.to == "wire" && !asJSON:
-		data, err := model.Encode(s)
-		if err != nil {
+// forms are what a translation can be written as: in text, and as a value for
+// JSON where there is one.
+var forms = map[string]struct {
+	text  func(io.Writer, translate.Result) error
+	value func(translate.Result) any
+}{
+	"model": {
+		func(out io.Writer, r translate.Result) error { return model.Write(out, r.Snapshot) },
+		func(r translate.Result) any { return r.Snapshot.Parts },
+	},
+	"routes": {
+		func(out io.Writer, r translate.Result) error { return writeRoutes(out, routesOf(r.Snapshot)) },
+		func(r translate.Result) any { return routesOf(r.Snapshot) },
+	},
+	"reports": {
+		func(out io.Writer, r translate.Result) error { return writeReports(out, r.Reports) },
+		func(r translate.Result) any { return append([]reason.Report{}, r.Reports...) },
+	},
+	"status": {
+		func(out io.Writer, r translate.Result) error {
+			_, err := io.WriteString(out, r.Status.String())
 			return err
-		}
-		_, err = out.Write(data)
+		},
+		func(r translate.Result) any { return r.Status },
+	},
+	"wire": {text: writeWire},
+}
+
+func writeTranslation(out io.Writer, flags translateFlags, result translate.Result) error {
+	form, known := forms[flags.to]
+	switch {
+	case !known:
+		return fmt.Errorf("--to %s: write --to model, routes, reports, status or wire", flags.to)
+	case flags.output == "text":
+		return form.text(out, result)
+	case flags.output == "json" && form.value != nil:
+		return writeJSON(out, form.value(result))
+	}
+	return fmt.Errorf("--to %s -o %s: write -o text or json; wire has no JSON form", flags.to, flags.output)
+}
+
+func writeWire(out io.Writer, r translate.Result) error {
+	data, err := model.Encode(r.Snapshot)
+	if err != nil {
 		return err
 	}
-	return fmt.Errorf("--to %s -o %s: write --to model, reports or wire; wire has no JSON form", flags.to, flags.output)
+	_, err = out.Write(data)
+	return err
 }
 
 func writeJSON(out io.Writer, v any) error {

@@ -180,7 +180,29 @@ func (w *textWriter) rule(r *Rule) {
 		words = append(words, "when="+r.When.String())
 	}
 	words = append(words, option("rank", number(int64(r.Rank))))
-	words = append(words, forwardWords(r.Forward)...)
+	w.line(append(words, r.doesWords()...)...)
+	if r.Forward != nil && !r.Forward.plain() {
+		for i := range r.Forward.Backends {
+			w.backend(&r.Forward.Backends[i])
+		}
+	}
+}
+
+// Does is what a rule does with a request that it matches, in the words of the
+// text form and on one line.
+func (r *Rule) Does() string {
+	w := &textWriter{}
+	w.line(r.doesWords()...)
+	if r.Forward != nil && !r.Forward.plain() {
+		for i := range r.Forward.Backends {
+			w.backend(&r.Forward.Backends[i])
+		}
+	}
+	return strings.ReplaceAll(strings.TrimSuffix(w.b.String(), "\n"), "\n", "; ")
+}
+
+func (r *Rule) doesWords() []string {
+	words := forwardWords(r.Forward)
 	words = append(words, respondWords(r.Respond)...)
 	words = append(words, redirectWords(r.Redirect)...)
 	if t := r.TLSRedirect; t != nil {
@@ -193,13 +215,7 @@ func (w *textWriter) rule(r *Rule) {
 	words = append(words, option("max-body", number(r.MaxBody)))
 	words = append(words, corsWords(r.CORS)...)
 	words = append(words, editWords(r.Edit)...)
-	words = append(words, mirrorWords(r.Mirrors)...)
-	w.line(words...)
-	if r.Forward != nil && !r.Forward.plain() {
-		for i := range r.Forward.Backends {
-			w.backend(&r.Forward.Backends[i])
-		}
-	}
+	return append(words, mirrorWords(r.Mirrors)...)
 }
 
 // plain tells whether services and weights are all there is to say of the

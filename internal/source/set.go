@@ -27,6 +27,9 @@ func (n Name) String() string {
 	return n.Namespace + "/" + n.Name
 }
 
+// MarshalText writes namespace/name.
+func (n Name) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
 // Compare orders by namespace, then name.
 func (n Name) Compare(m Name) int {
 	return cmp.Or(cmp.Compare(n.Namespace, m.Namespace), cmp.Compare(n.Name, m.Name))
