@@ -69,7 +69,7 @@ func eachList(parts *Parts, do func(list) bool) bool {
 		}
 	}
 	for _, h := range c.Hosts {
-		if !do(ordered[uint16]{h.Ports, cmp.Compare[uint16]}) {
+		if !do(ordered[ListenerID]{h.Listeners, ListenerID.Compare}) {
 			return false
 		}
 		for _, b := range h.Blocks {
@@ -83,7 +83,7 @@ func eachList(parts *Parts, do func(list) bool) bool {
 			return false
 		}
 	}
-	return do(ordered[Listener]{c.Listeners, func(a, b Listener) int { return cmp.Compare(a.Port, b.Port) }}) &&
+	return do(ordered[Listener]{c.Listeners, func(a, b Listener) int { return a.ID.Compare(b.ID) }}) &&
 		do(ordered[Host]{c.Hosts, compareHosts}) &&
 		do(ordered[Service]{c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }}) &&
 		do(ordered[Endpoints]{parts.Endpoints, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }}) &&
@@ -95,19 +95,21 @@ func compareCertificates(a, b Certificate) int {
 }
 
 func compareHosts(a, b Host) int {
-	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.Compare(a.Ports, b.Ports))
+	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Listeners, b.Listeners, ListenerID.Compare))
 }
 
 func compareEndpoints(a, b Endpoint) int {
 	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Pod, b.Pod))
 }
 
-// compareRules orders by specificity: exact, then longer prefixes, then any.
+// compareRules orders by specificity: exact, then expressions, then prefixes,
+// then any; longer before shorter; then by rank.
 func compareRules(a, b Rule) int {
 	return cmp.Or(
 		cmp.Compare(pathRank(a.Path.Kind), pathRank(b.Path.Kind)),
 		cmp.Compare(len(b.Path.Value), len(a.Path.Value)),
 		cmp.Compare(a.Path.Value, b.Path.Value),
+		cmp.Compare(a.Rank, b.Rank),
 		cmp.Compare(a.ID, b.ID),
 	)
 }

@@ -20,33 +20,34 @@ func sample() Parts {
 	return Parts{
 		Config: Config{
 			Listeners: []Listener{
-				{Port: 80},
-				{Port: 443, Protocol: HTTPS, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
+				{ID: ListenerID{Port: 80}},
+				{ID: ListenerID{"shop/edge", 8080}, Address: "127.0.1.1:8080"},
+				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
 			},
-			Hosts: []Host{
-				{Name: "shop.example.com", Ports: []uint16{80, 443}, Blocks: []Block{{
+			Hosts: append([]Host{
+				{Name: "shop.example.com", Listeners: []ListenerID{{Port: 80}, {Port: 443}}, Blocks: []Block{{
 					Dialect: "ingress", MergeSlashes: true, Rules: []Rule{
 						{
 							ID: "ingress/shop/web/0/0", Path: PathMatch{ExactPath, "/cart"}, MaxBody: 1 << 20,
 							TLSRedirect: &TLSRedirect{308, 443, []string{"/.well-known/acme-challenge"}},
-							Forward:     &Forward{Backends: []Backend{{"shop/cart:80", 1}}, ReadTimeout: 90 * time.Second},
+							Forward:     &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 1}}, ReadTimeout: 90 * time.Second},
 						},
 						{
 							ID: "ingress/shop/web/0/1", Path: PathMatch{PrefixPath, "/"},
 							CORS:    &CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5},
-							Forward: &Forward{Backends: []Backend{{"shop/cart:80", 9}, {"shop/front:http", 1}}},
+							Forward: &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 9}, {Service: "shop/front:http", Weight: 1}}},
 						},
 					},
 				}, {Dialect: "later", Order: FirstMatch, Rules: []Rule{
 					{
-						ID: "x", Path: PathMatch{RegexPath, "(?i)^/a b"}, Rewrite: &Rewrite{`^/a b(.*)`, "/$1"},
+						ID: "x", Path: PathMatch{RegexPath, "(?i)^/a b"}, Rewrite: &Rewrite{Pattern: `^/a b(.*)`, Target: "/$1"},
 						Respond: &Respond{503, reason.Closed, `annotation "auth-url" is not honoured`},
 					},
 				}}}},
-				{Name: "*", Ports: []uint16{80}, Blocks: []Block{{Dialect: "ingress", Rules: []Rule{
-					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{"shop/front:http", 1}}}},
+				{Name: "*", Listeners: []ListenerID{{Port: 80}}, Blocks: []Block{{Dialect: "ingress", Rules: []Rule{
+					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{Service: "shop/front:http", Weight: 1}}}},
 				}}}},
-			},
+			}, sampleGateway()),
 			Services: []Service{{ID: "shop/front:http", Balance: LeastRequest}, {ID: "shop/cart:80"}},
 		},
 		Endpoints: []Endpoints{
@@ -61,13 +62,59 @@ func sample() Parts {
 	}
 }
 
+// sampleGateway says what only Gateway API asks for.
+func sampleGateway() Host {
+	return Host{
+		Name: "**.example.com", Listeners: []ListenerID{{"shop/edge", 8080}}, Fallback: true,
+		Blocks: []Block{{Dialect: "gateway", Rules: []Rule{
+			{
+				ID: "gateway/shop/all/0/0", Path: PathMatch{PrefixPath, "/a"}, Rank: 1,
+				When: &Predicate{Test: All, Of: []Predicate{
+					{Test: MethodIs, Value: "GET"},
+					{Test: HeaderIs, Name: "x-env", Value: "a,(b)=~\\ c"},
+					{Test: Not, Of: []Predicate{{Test: QueryIs, Name: "q=", Comparison: Matches, Value: "^b"}}},
+					{Test: Any, Of: []Predicate{{Test: HeaderIs, Name: "y", Comparison: Present}}},
+				}},
+				Edit: &Edit{
+					Request:  &HeaderEdit{Remove: []string{"x-a"}, Set: []Header{{"x-b", "c: d"}}, Add: []Header{{"x-e", ""}}},
+					Response: &HeaderEdit{Set: []Header{{"x-f", "g"}}},
+				},
+				Rewrite: &Rewrite{Host: "b.example.com", Path: &PathEdit{Prefix: "/a", With: "/b"}},
+				Mirrors: []Mirror{{"shop/cart:80", 1, 1}, {"shop/front:http", 10, 100}},
+				Forward: &Forward{
+					Backends: []Backend{
+						{Service: "shop/cart:80", Weight: 9, Edit: &Edit{Request: &HeaderEdit{Set: []Header{{"x-h", "i"}}}}},
+						{Weight: 1, Respond: &Respond{500, reason.BackendInvalid, "no such Service"}},
+						{Service: "shop/front:http", Weight: 0, Rewrite: &Rewrite{Path: &PathEdit{With: "/c"}}, Mirrors: []Mirror{{"shop/cart:80", 1, 2}}},
+					},
+					Timeout: 10 * time.Second, AttemptTimeout: time.Second,
+					Retry:   &Retry{Attempts: 3, Codes: []int{500, 503}, Backoff: 100 * time.Millisecond},
+					Session: &Session{Name: "sid", Absolute: time.Hour, Idle: time.Minute, Permanent: true, Path: "/a"},
+				},
+			},
+			{
+				ID: "gateway/shop/all/1/0", Path: PathMatch{ExactPath, "/old"},
+				Redirect: &Redirect{Status: 301, Scheme: "https", Host: "new.example.com", Port: 8443, Path: &PathEdit{Prefix: "/old", With: ""}},
+			},
+		}}},
+	}
+}
+
 const sampleText = `listener 80 http
 listener 443 https
 certificate 443 *.example.com shop/wild
 certificate 443 shop.example.com shop/tls
+listener shop/edge:8080 http address=127.0.1.1:8080
 host * 80
 block ingress by-specificity
 rule ingress/shop/default/default any: forward=shop/front:http
+host **.example.com shop/edge:8080 fallback
+block gateway by-specificity
+rule gateway/shop/all/1/0 exact:/old redirect=301 redirect-scheme=https redirect-host=new.example.com redirect-port=8443 redirect-path=/old>
+rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y))" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a rewrite= rewrite-path=/a>/b rewrite-host=b.example.com request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100
+backend shop/cart:80 9 request-set=x-h:i
+backend none 1 respond=500:backend_invalid "why=no such Service"
+backend shop/front:http 0 rewrite= rewrite-path=/c mirror=shop/cart:80*1/2
 host shop.example.com 80,443
 block ingress by-specificity merge-slashes
 rule ingress/shop/web/0/0 exact:/cart forward=shop/cart:80 read=1m30s tls-redirect=308:443 plain=/.well-known/acme-challenge max-body=1048576

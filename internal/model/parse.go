@@ -84,6 +84,7 @@ func (p *textParser) line(words []string) error {
 		"host":        {1, (*textParser).host},
 		"block":       {2, (*textParser).block},
 		"rule":        {2, (*textParser).rule},
+		"backend":     {2, (*textParser).backend},
 		"service":     {2, (*textParser).service},
 		"endpoint":    {2, (*textParser).endpoint},
 		"secret":      {2, (*textParser).secret},
@@ -107,43 +108,66 @@ func portOf(word string) (uint16, error) {
 	return uint16(n), nil
 }
 
+// listenerOf reads what ListenerID.String writes.
+func listenerOf(word string) (ListenerID, error) {
+	i := strings.LastIndexByte(word, ':')
+	port, err := portOf(word[i+1:])
+	if i == 0 {
+		err = fmt.Errorf("%q has no Gateway before its colon", word)
+	}
+	return ListenerID{Gateway: word[:max(i, 0)], Port: port}, err
+}
+
 func (p *textParser) listener(w []string) error {
-	port, err := portOf(w[0])
+	id, err := listenerOf(w[0])
 	if err != nil {
 		return err
 	}
-	protocol, err := indexOf[Protocol](protocolNames, w[1], "protocol")
-	if err != nil {
+	l := Listener{ID: id}
+	if l.Protocol, err = indexOf[Protocol](protocolNames, w[1], "protocol"); err != nil {
 		return err
 	}
-	p.parts.Config.Listeners = append(p.parts.Config.Listeners, Listener{Port: port, Protocol: protocol})
+	for _, word := range w[2:] {
+		address, found := strings.CutPrefix(word, "address=")
+		if !found {
+			return fmt.Errorf("unknown option %q of a listener", word)
+		}
+		l.Address = address
+	}
+	p.parts.Config.Listeners = append(p.parts.Config.Listeners, l)
 	return nil
 }
 
 func (p *textParser) certificate(w []string) error {
-	port, err := portOf(w[0])
+	id, err := listenerOf(w[0])
 	if err != nil {
 		return err
 	}
 	for i := range p.parts.Config.Listeners {
-		if l := &p.parts.Config.Listeners[i]; l.Port == port {
+		if l := &p.parts.Config.Listeners[i]; l.ID == id {
 			l.Certificates = append(l.Certificates, Certificate{Host: w[1], Secret: w[2]})
 			return nil
 		}
 	}
-	return fmt.Errorf("no listener %d above this line", port)
+	return fmt.Errorf("no listener %s above this line", id)
 }
 
 func (p *textParser) host(w []string) error {
 	h := Host{Name: w[0]}
 	if len(w) > 1 && w[1] != "" {
 		for _, word := range strings.Split(w[1], ",") {
-			port, err := portOf(word)
+			id, err := listenerOf(word)
 			if err != nil {
 				return err
 			}
-			h.Ports = append(h.Ports, port)
+			h.Listeners = append(h.Listeners, id)
 		}
+	}
+	for _, word := range w[min(2, len(w)):] {
+		if word != "fallback" {
+			return fmt.Errorf("unknown option %q of a host", word)
+		}
+		h.Fallback = true
 	}
 	p.parts.Config.Hosts = append(p.parts.Config.Hosts, h)
 	return nil
@@ -194,14 +218,145 @@ func (p *textParser) rule(w []string) error {
 	return nil
 }
 
+// backend reads a backend of the rule above.
+func (p *textParser) backend(w []string) error {
+	r := p.lastRule()
+	if r == nil || r.Forward == nil {
+		return errors.New("no rule that forwards above this backend")
+	}
+	weight, err := strconv.ParseUint(w[1], 10, 32)
+	if err != nil {
+		return fmt.Errorf("%q is not a weight", w[1])
+	}
+	var options Rule // those that a backend shares with rules
+	for _, word := range w[2:] {
+		key, _, _ := strings.Cut(word, "=")
+		if !backendOptions[key] {
+			return fmt.Errorf("unknown option %q of a backend", key)
+		}
+		if err := ruleOption(&options, word); err != nil {
+			return err
+		}
+	}
+	b := Backend{
+		Service: w[0], Weight: uint32(weight), Respond: options.Respond,
+		Edit: options.Edit, Rewrite: options.Rewrite, Mirrors: options.Mirrors,
+	}
+	if b.Service == "none" {
+		b.Service = ""
+	}
+	r.Forward.Backends = append(r.Forward.Backends, b)
+	return nil
+}
+
+func (p *textParser) lastRule() *Rule {
+	hosts := p.parts.Config.Hosts
+	if len(hosts) == 0 || len(hosts[len(hosts)-1].Blocks) == 0 {
+		return nil
+	}
+	blocks := hosts[len(hosts)-1].Blocks
+	rules := blocks[len(blocks)-1].Rules
+	if len(rules) == 0 {
+		return nil
+	}
+	return &rules[len(rules)-1]
+}
+
+var backendOptions = map[string]bool{
+	"respond": true, "why": true, "rewrite": true, "pattern": true, "rewrite-path": true, "rewrite-host": true, "mirror": true,
+	"request-remove": true, "request-set": true, "request-add": true,
+	"response-remove": true, "response-set": true, "response-add": true,
+}
+
 // ruleOptions reads the options of a rule. Those that need forward, respond or
 // cors stand after it.
 var ruleOptions = map[string]func(*Rule, string) error{
-	"forward": func(r *Rule, v string) (err error) {
-		r.Forward = &Forward{}
-		r.Forward.Backends, err = backendsOf(v)
+	"when": func(r *Rule, v string) (err error) {
+		r.When, err = parsePredicate(v)
 		return err
 	},
+	"rank": func(r *Rule, v string) error {
+		n, err := strconv.ParseUint(v, 10, 32)
+		r.Rank = uint32(n)
+		return err
+	},
+	"forward": func(r *Rule, v string) (err error) {
+		r.Forward = &Forward{}
+		if v != "" {
+			r.Forward.Backends, err = backendsOf(v)
+		}
+		return err
+	},
+	"timeout": func(r *Rule, v string) error {
+		return durationOption(r.Forward, v, func(f *Forward) *time.Duration { return &f.Timeout })
+	},
+	"attempt-timeout": func(r *Rule, v string) error {
+		return durationOption(r.Forward, v, func(f *Forward) *time.Duration { return &f.AttemptTimeout })
+	},
+	"retry": func(r *Rule, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return err
+		}
+		return setOn(r.Forward, func(f *Forward) { f.Retry = &Retry{Attempts: n} })
+	},
+	"retry-codes": func(r *Rule, v string) error {
+		return onRetry(r, func(t *Retry) (err error) { t.Codes, err = numbersOf(v); return err })
+	},
+	"backoff": func(r *Rule, v string) error {
+		return onRetry(r, func(t *Retry) (err error) { t.Backoff, err = time.ParseDuration(v); return err })
+	},
+	"session": func(r *Rule, v string) error {
+		carrier, name, _ := strings.Cut(v, ":")
+		if carrier != "cookie" && carrier != "header" {
+			return fmt.Errorf("%q is neither cookie nor header", carrier)
+		}
+		return setOn(r.Forward, func(f *Forward) { f.Session = &Session{Name: name, Header: carrier == "header"} })
+	},
+	"session-absolute": func(r *Rule, v string) error {
+		return onSession(r, func(s *Session) (err error) { s.Absolute, err = time.ParseDuration(v); return err })
+	},
+	"session-idle": func(r *Rule, v string) error {
+		return onSession(r, func(s *Session) (err error) { s.Idle, err = time.ParseDuration(v); return err })
+	},
+	"session-permanent": func(r *Rule, _ string) error {
+		return onSession(r, func(s *Session) error { s.Permanent = true; return nil })
+	},
+	"session-path": func(r *Rule, v string) error {
+		return onSession(r, func(s *Session) error { s.Path = v; return nil })
+	},
+	"redirect": func(r *Rule, v string) error {
+		n, err := strconv.Atoi(v)
+		r.Redirect = &Redirect{Status: n}
+		return err
+	},
+	"redirect-scheme": func(r *Rule, v string) error { return setOn(r.Redirect, func(d *Redirect) { d.Scheme = v }) },
+	"redirect-host":   func(r *Rule, v string) error { return setOn(r.Redirect, func(d *Redirect) { d.Host = v }) },
+	"redirect-port": func(r *Rule, v string) error {
+		port, err := portOf(v)
+		if err != nil {
+			return err
+		}
+		return setOn(r.Redirect, func(d *Redirect) { d.Port = port })
+	},
+	"redirect-path": func(r *Rule, v string) error { return setOn(r.Redirect, func(d *Redirect) { d.Path = pathEditOf(v) }) },
+	"rewrite-path":  func(r *Rule, v string) error { return setOn(r.Rewrite, func(w *Rewrite) { w.Path = pathEditOf(v) }) },
+	"rewrite-host":  func(r *Rule, v string) error { return setOn(r.Rewrite, func(w *Rewrite) { w.Host = v }) },
+	"mirror": func(r *Rule, v string) error {
+		service, share, _ := strings.Cut(v, "*")
+		m := Mirror{Service: service}
+		if _, err := fmt.Sscanf(share, "%d/%d", &m.Share, &m.Of); err != nil {
+			return fmt.Errorf("%q is not a share", share)
+		}
+		r.Mirrors = append(r.Mirrors, m)
+		return nil
+	},
+	"request-remove":  removeOption(requestEdit),
+	"request-set":     headerOption(requestEdit, func(e *HeaderEdit) *[]Header { return &e.Set }),
+	"request-add":     headerOption(requestEdit, func(e *HeaderEdit) *[]Header { return &e.Add }),
+	"response-remove": removeOption(responseEdit),
+	"response-set":    headerOption(responseEdit, func(e *HeaderEdit) *[]Header { return &e.Set }),
+	"response-add":    headerOption(responseEdit, func(e *HeaderEdit) *[]Header { return &e.Add }),
 	"connect": func(r *Rule, v string) error {
 		return durationOption(r.Forward, v, func(f *Forward) *time.Duration { return &f.ConnectTimeout })
 	},
@@ -268,6 +423,77 @@ var ruleOptions = map[string]func(*Rule, string) error{
 	},
 }
 
+func requestEdit(e *Edit) **HeaderEdit  { return &e.Request }
+func responseEdit(e *Edit) **HeaderEdit { return &e.Response }
+
+// headerEdit finds a side of a rule's edits, and makes it if need be.
+func headerEdit(r *Rule, side func(*Edit) **HeaderEdit) *HeaderEdit {
+	if r.Edit == nil {
+		r.Edit = &Edit{}
+	}
+	at := side(r.Edit)
+	if *at == nil {
+		*at = &HeaderEdit{}
+	}
+	return *at
+}
+
+func removeOption(side func(*Edit) **HeaderEdit) func(*Rule, string) error {
+	return func(r *Rule, v string) error {
+		e := headerEdit(r, side)
+		e.Remove = append(e.Remove, v)
+		return nil
+	}
+}
+
+func headerOption(side func(*Edit) **HeaderEdit, list func(*HeaderEdit) *[]Header) func(*Rule, string) error {
+	return func(r *Rule, v string) error {
+		name, value, found := strings.Cut(v, ":")
+		if !found {
+			return fmt.Errorf("%q is not name:value", v)
+		}
+		all := list(headerEdit(r, side))
+		*all = append(*all, Header{name, value})
+		return nil
+	}
+}
+
+// pathEditOf reads what pathWord writes.
+func pathEditOf(v string) *PathEdit {
+	if prefix, with, found := strings.Cut(v, ">"); found {
+		return &PathEdit{Prefix: prefix, With: with}
+	}
+	return &PathEdit{With: v}
+}
+
+func numbersOf(list string) ([]int, error) {
+	var out []int
+	for _, word := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+var errNothingAbove = errors.New("what it belongs to does not stand before it")
+
+func onRetry(r *Rule, set func(*Retry) error) error {
+	if r.Forward == nil || r.Forward.Retry == nil {
+		return errNothingAbove
+	}
+	return set(r.Forward.Retry)
+}
+
+func onSession(r *Rule, set func(*Session) error) error {
+	if r.Forward == nil || r.Forward.Session == nil {
+		return errNothingAbove
+	}
+	return set(r.Forward.Session)
+}
+
 func ruleOption(r *Rule, word string) error {
 	key, value, _ := strings.Cut(word, "=")
 	read, known := ruleOptions[key]
@@ -283,7 +509,7 @@ func ruleOption(r *Rule, word string) error {
 // setOn sets a field of something that an option before must have made.
 func setOn[T any](on *T, set func(*T)) error {
 	if on == nil {
-		return errors.New("what it belongs to does not stand before it")
+		return errNothingAbove
 	}
 	set(on)
 	return nil

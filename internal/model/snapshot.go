@@ -1,7 +1,9 @@
 package model
 
 import (
+	"cmp"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"windrose.dev/windrose/internal/reason"
@@ -39,14 +41,38 @@ const (
 	HTTPS
 )
 
+// ListenerID names a listener: a port, of one Gateway or of all.
+type ListenerID struct {
+	// Gateway is namespace/name of the Gateway that has the port for itself;
+	// empty for a port that all share.
+	Gateway string `cbor:"1,keyasint,omitempty" json:"gateway,omitempty"`
+	Port    uint16 `cbor:"2,keyasint" json:"port"`
+}
+
+// String is the port, behind the Gateway and a colon if there is one.
+func (id ListenerID) String() string {
+	port := strconv.Itoa(int(id.Port))
+	if id.Gateway == "" {
+		return port
+	}
+	return id.Gateway + ":" + port
+}
+
+// Compare orders by Gateway, then port.
+func (id ListenerID) Compare(other ListenerID) int {
+	return cmp.Or(cmp.Compare(id.Gateway, other.Gateway), cmp.Compare(id.Port, other.Port))
+}
+
 // Listener is a port that clients connect to.
 type Listener struct {
-	Port     uint16   `cbor:"1,keyasint" json:"port"`
-	Protocol Protocol `cbor:"2,keyasint,omitempty" json:"protocol,omitempty"`
+	ID       ListenerID `cbor:"1,keyasint" json:"id"`
+	Protocol Protocol   `cbor:"2,keyasint,omitempty" json:"protocol,omitempty"`
 	// Certificates are chosen by server name (RFC 6066): the exact host, then
 	// the wildcard of its parent, then "*". With no match the handshake is
 	// refused.
 	Certificates []Certificate `cbor:"3,keyasint,omitempty" json:"certificates,omitempty"`
+	// Address is where the listener is opened; empty leaves it to the proxy.
+	Address string `cbor:"4,keyasint,omitempty" json:"address,omitempty"`
 }
 
 // Certificate binds a server name to a secret.
@@ -60,20 +86,27 @@ type Certificate struct {
 // Host is a virtual host: what one host name means on some listeners.
 type Host struct {
 	// Name is a lower-case DNS name; or "*." and a DNS name, which matches one
-	// more label; or "*" for every host that has no entry of its own.
+	// more label; or "**." and a DNS name, which matches any number of more
+	// labels; or "*" for every host that has no entry of its own. The most
+	// specific counts: the name itself, then the longest wildcard.
 	Name string `cbor:"1,keyasint" json:"name"`
-	// Ports names the listeners that serve this host, ascending.
-	Ports []uint16 `cbor:"2,keyasint,omitempty" json:"ports,omitempty"`
+	// Listeners are those that serve this host, in order.
+	Listeners []ListenerID `cbor:"2,keyasint,omitempty" json:"listeners,omitempty"`
 	// Blocks are tried in order, one a dialect; the first that has a rule for
 	// the request decides.
 	Blocks []Block `cbor:"3,keyasint,omitempty" json:"blocks,omitempty"`
+	// Fallback: a request that no rule takes goes to the next less specific
+	// host of the listener. Without it the answer is 404.
+	Fallback bool `cbor:"4,keyasint,omitempty" json:"fallback,omitempty"`
 }
 
 // Order is how a Block chooses among its rules.
 type Order uint8
 
 const (
-	// BySpecificity: exact before prefix before any, longer before shorter.
+	// BySpecificity: exact before expression before prefix before any, longer
+	// before shorter, and then by Rank. Prefixes are probed, not tried one after
+	// the other.
 	BySpecificity Order = iota
 	// FirstMatch: as listed.
 	FirstMatch
@@ -111,22 +144,30 @@ type PathMatch struct {
 }
 
 // Rule says what happens to the requests that it matches. Exactly one of
-// Forward and Respond is set.
+// Forward, Redirect and Respond is set.
 type Rule struct {
 	// ID is stable over rebuilds and unique in a Snapshot: dialect, object and
 	// index, such as ingress/shop/web/0/1.
 	ID   string    `cbor:"1,keyasint" json:"id"`
 	Path PathMatch `cbor:"2,keyasint,omitempty" json:"path,omitempty"`
+	// When is what must hold besides; nil always does.
+	When *Predicate `cbor:"9,keyasint,omitempty" json:"when,omitempty"`
+	// Rank orders the rules for one path in a block by specificity, the lowest
+	// first.
+	Rank uint32 `cbor:"10,keyasint,omitempty" json:"rank,omitempty"`
 
 	// What applies on the way in, in this order; nil is none.
 	TLSRedirect *TLSRedirect `cbor:"3,keyasint,omitempty" json:"tlsRedirect,omitempty"`
 	CORS        *CORS        `cbor:"4,keyasint,omitempty" json:"cors,omitempty"`
+	Edit        *Edit        `cbor:"11,keyasint,omitempty" json:"edit,omitempty"`
 	Rewrite     *Rewrite     `cbor:"5,keyasint,omitempty" json:"rewrite,omitempty"`
 	// MaxBody bounds the request's body in bytes; 0 is unbounded.
-	MaxBody int64 `cbor:"6,keyasint,omitempty" json:"maxBody,omitempty"`
+	MaxBody int64    `cbor:"6,keyasint,omitempty" json:"maxBody,omitempty"`
+	Mirrors []Mirror `cbor:"12,keyasint,omitempty" json:"mirrors,omitempty"`
 
-	Forward *Forward `cbor:"7,keyasint,omitempty" json:"forward,omitempty"`
-	Respond *Respond `cbor:"8,keyasint,omitempty" json:"respond,omitempty"`
+	Forward  *Forward  `cbor:"7,keyasint,omitempty" json:"forward,omitempty"`
+	Redirect *Redirect `cbor:"13,keyasint,omitempty" json:"redirect,omitempty"`
+	Respond  *Respond  `cbor:"8,keyasint,omitempty" json:"respond,omitempty"`
 }
 
 // TLSRedirect answers plain-text requests with the same URL under https.
@@ -152,12 +193,67 @@ type CORS struct {
 	MaxAge int `cbor:"6,keyasint,omitempty" json:"maxAge,omitempty"`
 }
 
-// Rewrite replaces the path. Pattern is an RE2 expression, found anywhere in
-// the canonical path; Target is the whole new path, in which $1 to $9 stand
-// for what the groups matched. A query in Target goes before the request's.
+// Rewrite replaces path and host of the request that goes to the backend. At
+// most one of Pattern and Path is set.
 type Rewrite struct {
-	Pattern string `cbor:"1,keyasint" json:"pattern"`
-	Target  string `cbor:"2,keyasint" json:"target"`
+	// Pattern is an RE2 expression, found anywhere in the canonical path; Target
+	// is the whole new path, in which $1 to $9 stand for what the groups matched.
+	// A query in Target goes before the request's.
+	Pattern string    `cbor:"1,keyasint,omitempty" json:"pattern,omitempty"`
+	Target  string    `cbor:"2,keyasint,omitempty" json:"target,omitempty"`
+	Path    *PathEdit `cbor:"3,keyasint,omitempty" json:"path,omitempty"`
+	// Host replaces the Host field; empty leaves it.
+	Host string `cbor:"4,keyasint,omitempty" json:"host,omitempty"`
+}
+
+// PathEdit replaces the path, or the part of it that Prefix matches by whole
+// elements, and leaves the query.
+type PathEdit struct {
+	// Prefix is what is replaced; empty replaces the whole path.
+	Prefix string `cbor:"1,keyasint,omitempty" json:"prefix,omitempty"`
+	// With stands in its place. An empty one of a prefix leaves "/" at least.
+	With string `cbor:"2,keyasint,omitempty" json:"with,omitempty"`
+}
+
+// Redirect answers with the request's URL under other terms. What is empty
+// stays as the client has it.
+type Redirect struct {
+	// Status is 301, 302, 303, 307 or 308.
+	Status int    `cbor:"1,keyasint" json:"status"`
+	Scheme string `cbor:"2,keyasint,omitempty" json:"scheme,omitempty"`
+	Host   string `cbor:"3,keyasint,omitempty" json:"host,omitempty"`
+	// Port 0 is the scheme's own where Scheme is set, and else the port that the
+	// client dialled.
+	Port uint16    `cbor:"4,keyasint,omitempty" json:"port,omitempty"`
+	Path *PathEdit `cbor:"5,keyasint,omitempty" json:"path,omitempty"`
+}
+
+// Edit changes header fields: it removes, then sets, then adds.
+type Edit struct {
+	Request  *HeaderEdit `cbor:"1,keyasint,omitempty" json:"request,omitempty"`
+	Response *HeaderEdit `cbor:"2,keyasint,omitempty" json:"response,omitempty"`
+}
+
+// HeaderEdit changes the fields of one head. Names are as they are written to
+// the wire, and match in any case.
+type HeaderEdit struct {
+	Remove []string `cbor:"1,keyasint,omitempty" json:"remove,omitempty"`
+	Set    []Header `cbor:"2,keyasint,omitempty" json:"set,omitempty"`
+	Add    []Header `cbor:"3,keyasint,omitempty" json:"add,omitempty"`
+}
+
+// Header is one field.
+type Header struct {
+	Name  string `cbor:"1,keyasint" json:"name"`
+	Value string `cbor:"2,keyasint" json:"value"`
+}
+
+// Mirror sends copies of requests to a Service and drops the answers.
+type Mirror struct {
+	Service string `cbor:"1,keyasint" json:"service"`
+	// Share and Of say how many requests are copied: Share of Of.
+	Share uint32 `cbor:"2,keyasint" json:"share"`
+	Of    uint32 `cbor:"3,keyasint" json:"of"`
 }
 
 // Forward sends the request to one of Backends, chosen by weight.
@@ -169,6 +265,42 @@ type Forward struct {
 	ReadTimeout time.Duration `cbor:"3,keyasint,omitempty" json:"readTimeout,omitempty"`
 	// SendTimeout bounds the time between two writes of the request; 0 is 60 s.
 	SendTimeout time.Duration `cbor:"4,keyasint,omitempty" json:"sendTimeout,omitempty"`
+	// Timeout bounds the exchange from the request's head to the answer's last
+	// byte, with all attempts; 0 is no bound.
+	Timeout time.Duration `cbor:"5,keyasint,omitempty" json:"timeout,omitempty"`
+	// AttemptTimeout bounds one attempt, to the answer's last byte; 0 is no
+	// bound.
+	AttemptTimeout time.Duration `cbor:"6,keyasint,omitempty" json:"attemptTimeout,omitempty"`
+	// Retry is nil where a request is repeated only if it cannot have had an
+	// effect.
+	Retry *Retry `cbor:"7,keyasint,omitempty" json:"retry,omitempty"`
+	// Session keeps a client at one endpoint; nil does not.
+	Session *Session `cbor:"8,keyasint,omitempty" json:"session,omitempty"`
+}
+
+// Retry says which failed attempts are repeated.
+type Retry struct {
+	// Attempts is how often a request is repeated at most.
+	Attempts int `cbor:"1,keyasint" json:"attempts"`
+	// Codes are the statuses of answers that count as failed, ascending.
+	Codes []int `cbor:"2,keyasint,omitempty" json:"codes,omitempty"`
+	// Backoff is the least time before a repeated attempt; it doubles each time.
+	Backoff time.Duration `cbor:"3,keyasint,omitempty" json:"backoff,omitempty"`
+}
+
+// Session keeps the requests of a client at the endpoint that answered the
+// first. The client carries a token, in a cookie or in a header field.
+type Session struct {
+	Name string `cbor:"1,keyasint" json:"name"`
+	// Header carries the token in the field Name instead of a cookie.
+	Header bool `cbor:"2,keyasint,omitempty" json:"header,omitempty"`
+	// Absolute and Idle bound the life of a session; 0 is no bound.
+	Absolute time.Duration `cbor:"3,keyasint,omitempty" json:"absolute,omitempty"`
+	Idle     time.Duration `cbor:"4,keyasint,omitempty" json:"idle,omitempty"`
+	// Permanent cookies outlive the browser's session.
+	Permanent bool `cbor:"5,keyasint,omitempty" json:"permanent,omitempty"`
+	// Path is the cookie's.
+	Path string `cbor:"6,keyasint,omitempty" json:"path,omitempty"`
 }
 
 // The defaults of Forward's timeouts, which are nginx's.
@@ -178,12 +310,19 @@ const (
 	DefaultSendTimeout    = 60 * time.Second
 )
 
-// Backend is a Service and its share.
+// Backend is a Service and its share of the requests. Exactly one of Service
+// and Respond is set.
 type Backend struct {
 	// Service is the ID of a Service of this Snapshot.
-	Service string `cbor:"1,keyasint" json:"service"`
+	Service string `cbor:"1,keyasint,omitempty" json:"service,omitempty"`
 	// Weight is relative to the other backends of the rule; 0 gets nothing.
 	Weight uint32 `cbor:"2,keyasint" json:"weight"`
+	// Respond answers the share of a backend that cannot be had.
+	Respond *Respond `cbor:"3,keyasint,omitempty" json:"respond,omitempty"`
+	// Edit, Rewrite and Mirrors apply to this share alone, after the rule's.
+	Edit    *Edit    `cbor:"4,keyasint,omitempty" json:"edit,omitempty"`
+	Rewrite *Rewrite `cbor:"5,keyasint,omitempty" json:"rewrite,omitempty"`
+	Mirrors []Mirror `cbor:"6,keyasint,omitempty" json:"mirrors,omitempty"`
 }
 
 // Respond answers in the backend's place.

@@ -21,6 +21,9 @@ import (
 //	host shop.example.com 80,443
 //	block ingress by-specificity merge-slashes
 //	rule ingress/shop/web/0/0 prefix:/cart forward=shop/cart:80 tls-redirect=308:443 max-body=1048576
+//	rule gateway/shop/cart/0/0 prefix:/ when=all(method:GET,header:x-env=canary) forward request-set=x-a:b
+//	backend shop/cart:80 9
+//	backend none 1 respond=500:backend_invalid
 //	service shop/cart:80 round-robin
 //	endpoint shop/cart:80 127.0.0.1:31001 pod=shop/cart-6c9f-x2x4p
 //	secret shop/shop-tls 5f2a…
@@ -151,18 +154,18 @@ func quoteWord(word string) string {
 }
 
 func (w *textWriter) listener(l Listener) {
-	w.line("listener", strconv.Itoa(int(l.Port)), protocolNames[l.Protocol])
+	w.line("listener", l.ID.String(), protocolNames[l.Protocol], option("address", l.Address))
 	for _, c := range l.Certificates {
-		w.line("certificate", strconv.Itoa(int(l.Port)), c.Host, c.Secret)
+		w.line("certificate", l.ID.String(), c.Host, c.Secret)
 	}
 }
 
 func (w *textWriter) host(h Host) {
-	ports := make([]string, len(h.Ports))
-	for i, port := range h.Ports {
-		ports[i] = strconv.Itoa(int(port))
+	listeners := make([]string, len(h.Listeners))
+	for i, id := range h.Listeners {
+		listeners[i] = id.String()
 	}
-	w.line("host", h.Name, strings.Join(ports, ","))
+	w.line("host", h.Name, strings.Join(listeners, ","), flag(h.Fallback, "fallback"))
 	for _, b := range h.Blocks {
 		w.line("block", b.Dialect, orderNames[b.Order], flag(b.MergeSlashes, "merge-slashes"))
 		for i := range b.Rules {
@@ -173,26 +176,147 @@ func (w *textWriter) host(h Host) {
 
 func (w *textWriter) rule(r *Rule) {
 	words := []string{"rule", r.ID, pathNames[r.Path.Kind] + ":" + r.Path.Value}
-	if f := r.Forward; f != nil {
-		words = append(words, "forward="+formatBackends(f.Backends),
-			option("connect", duration(f.ConnectTimeout)),
-			option("read", duration(f.ReadTimeout)), option("send", duration(f.SendTimeout)))
+	if r.When != nil {
+		words = append(words, "when="+r.When.String())
 	}
-	if a := r.Respond; a != nil {
-		words = append(words, fmt.Sprintf("respond=%d:%s", a.Status, a.Outcome), option("why", a.Why))
-	}
+	words = append(words, option("rank", number(int64(r.Rank))))
+	words = append(words, forwardWords(r.Forward)...)
+	words = append(words, respondWords(r.Respond)...)
+	words = append(words, redirectWords(r.Redirect)...)
 	if t := r.TLSRedirect; t != nil {
 		words = append(words, fmt.Sprintf("tls-redirect=%d:%d", t.Status, t.Port))
 		for _, path := range t.Except {
 			words = append(words, "plain="+path)
 		}
 	}
-	if r.Rewrite != nil {
-		words = append(words, "rewrite="+r.Rewrite.Target, "pattern="+r.Rewrite.Pattern)
-	}
+	words = append(words, rewriteWords(r.Rewrite)...)
 	words = append(words, option("max-body", number(r.MaxBody)))
 	words = append(words, corsWords(r.CORS)...)
+	words = append(words, editWords(r.Edit)...)
+	words = append(words, mirrorWords(r.Mirrors)...)
 	w.line(words...)
+	if r.Forward != nil && !r.Forward.plain() {
+		for i := range r.Forward.Backends {
+			w.backend(&r.Forward.Backends[i])
+		}
+	}
+}
+
+// plain tells whether services and weights are all there is to say of the
+// backends.
+func (f *Forward) plain() bool {
+	return len(f.Backends) > 0 && !slices.ContainsFunc(f.Backends, func(b Backend) bool {
+		return b.Service == "" || b.Edit != nil || b.Rewrite != nil || len(b.Mirrors) > 0
+	})
+}
+
+func (w *textWriter) backend(b *Backend) {
+	words := []string{"backend", cmp.Or(b.Service, "none"), strconv.FormatUint(uint64(b.Weight), 10)}
+	words = append(words, respondWords(b.Respond)...)
+	words = append(words, rewriteWords(b.Rewrite)...)
+	words = append(words, editWords(b.Edit)...)
+	w.line(append(words, mirrorWords(b.Mirrors)...)...)
+}
+
+func forwardWords(f *Forward) []string {
+	if f == nil {
+		return nil
+	}
+	words := []string{"forward"}
+	if f.plain() {
+		words = []string{"forward=" + formatBackends(f.Backends)}
+	}
+	words = append(words,
+		option("connect", duration(f.ConnectTimeout)), option("read", duration(f.ReadTimeout)),
+		option("send", duration(f.SendTimeout)), option("timeout", duration(f.Timeout)),
+		option("attempt-timeout", duration(f.AttemptTimeout)))
+	if r := f.Retry; r != nil {
+		codes := make([]string, len(r.Codes))
+		for i, code := range r.Codes {
+			codes[i] = strconv.Itoa(code)
+		}
+		words = append(words, "retry="+strconv.Itoa(r.Attempts),
+			option("retry-codes", strings.Join(codes, ",")), option("backoff", duration(r.Backoff)))
+	}
+	if s := f.Session; s != nil {
+		carrier := "cookie"
+		if s.Header {
+			carrier = "header"
+		}
+		words = append(words, "session="+carrier+":"+s.Name,
+			option("session-absolute", duration(s.Absolute)), option("session-idle", duration(s.Idle)),
+			flag(s.Permanent, "session-permanent"), option("session-path", s.Path))
+	}
+	return words
+}
+
+func respondWords(a *Respond) []string {
+	if a == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("respond=%d:%s", a.Status, a.Outcome), option("why", a.Why)}
+}
+
+func redirectWords(r *Redirect) []string {
+	if r == nil {
+		return nil
+	}
+	return []string{
+		"redirect=" + strconv.Itoa(r.Status), option("redirect-scheme", r.Scheme), option("redirect-host", r.Host),
+		option("redirect-port", number(int64(r.Port))), pathWord("redirect-path", r.Path),
+	}
+}
+
+func rewriteWords(r *Rewrite) []string {
+	if r == nil {
+		return nil
+	}
+	return []string{
+		"rewrite=" + r.Target, option("pattern", r.Pattern), pathWord("rewrite-path", r.Path), option("rewrite-host", r.Host),
+	}
+}
+
+// pathWord writes what is replaced, if that is not the whole path, and by what.
+func pathWord(key string, p *PathEdit) string {
+	switch {
+	case p == nil:
+		return noOption
+	case p.Prefix == "":
+		return key + "=" + p.With
+	}
+	return key + "=" + p.Prefix + ">" + p.With
+}
+
+func editWords(e *Edit) []string {
+	if e == nil {
+		return nil
+	}
+	return append(headerWords("request", e.Request), headerWords("response", e.Response)...)
+}
+
+func headerWords(of string, e *HeaderEdit) []string {
+	if e == nil {
+		return nil
+	}
+	var words []string
+	for _, name := range e.Remove {
+		words = append(words, of+"-remove="+name)
+	}
+	for _, h := range e.Set {
+		words = append(words, of+"-set="+h.Name+":"+h.Value)
+	}
+	for _, h := range e.Add {
+		words = append(words, of+"-add="+h.Name+":"+h.Value)
+	}
+	return words
+}
+
+func mirrorWords(mirrors []Mirror) []string {
+	words := make([]string, len(mirrors))
+	for i, m := range mirrors {
+		words[i] = fmt.Sprintf("mirror=%s*%d/%d", m.Service, m.Share, m.Of)
+	}
+	return words
 }
 
 func corsWords(c *CORS) []string {

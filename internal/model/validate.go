@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp/syntax"
+	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -24,8 +26,8 @@ func Validate(p *Parts) error { return validate(p, func(int) bool { return false
 // sound says so.
 func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
-		services: map[string]bool{}, secrets: map[string]bool{}, ports: map[uint16]bool{},
-		hosts: map[hostPort]bool{}, rules: map[string]bool{},
+		services: map[string]bool{}, secrets: map[string]bool{}, listeners: map[ListenerID]bool{},
+		hosts: map[hostPlace]bool{}, rules: map[string]bool{},
 	}
 	for _, s := range p.Config.Services {
 		v.unique(v.services, "service", s.ID)
@@ -61,21 +63,22 @@ func validate(p *Parts, sound func(host int) bool) error {
 
 type validator struct {
 	services, secrets, rules map[string]bool
-	ports                    map[uint16]bool
-	hosts                    map[hostPort]bool
+	listeners                map[ListenerID]bool
+	hosts                    map[hostPlace]bool
 	errs                     []error
 }
 
-// hostPort is a host on one listener.
-type hostPort struct {
-	name string
-	port uint16
+// hostPlace is a host on one listener.
+type hostPlace struct {
+	name     string
+	listener ListenerID
 }
 
-func (v *validator) check(ok bool, format string, args ...any) {
+func (v *validator) check(ok bool, format string, args ...any) bool {
 	if !ok {
 		v.errs = append(v.errs, fmt.Errorf(format, args...))
 	}
+	return ok
 }
 
 func (v *validator) unique(seen map[string]bool, what, name string) {
@@ -91,23 +94,25 @@ func (v *validator) name(what, name string) {
 }
 
 func (v *validator) listener(l Listener) {
-	v.check(l.Port != 0, "listener without a port")
-	v.check(!v.ports[l.Port], "listener %d stands twice", l.Port)
-	v.ports[l.Port] = true
-	v.check(l.Protocol <= HTTPS, "listener %d: unknown protocol %d", l.Port, l.Protocol)
+	v.check(l.ID.Port != 0, "listener %s without a port", l.ID)
+	v.check(!strings.ContainsAny(l.ID.Gateway, ",:"), "listener %s: a comma or colon in its Gateway", l.ID)
+	v.check(strings.IndexFunc(l.ID.Gateway, unicode.IsControl) < 0, "listener %q has control characters", l.ID)
+	v.check(!v.listeners[l.ID], "listener %s stands twice", l.ID)
+	v.listeners[l.ID] = true
+	v.check(l.Protocol <= HTTPS, "listener %s: unknown protocol %d", l.ID, l.Protocol)
 	for _, c := range l.Certificates {
 		v.name("certificate", c.Host)
-		v.check(v.secrets[c.Secret], "listener %d: no secret %s", l.Port, c.Secret)
+		v.check(v.secrets[c.Secret], "listener %s: no secret %s", l.ID, c.Secret)
 	}
 }
 
 // place checks what a host has to do with the rest: its listeners, its name
 // and rules beside others, its services.
 func (v *validator) place(h *Host) {
-	for _, port := range h.Ports {
-		at := hostPort{h.Name, port}
-		v.check(v.ports[port], "host %s: no listener %d", h.Name, port)
-		v.check(!v.hosts[at], "host %s stands twice on %d", h.Name, port)
+	for _, id := range h.Listeners {
+		at := hostPlace{h.Name, id}
+		v.check(v.listeners[id], "host %s: no listener %s", h.Name, id)
+		v.check(!v.hosts[at], "host %s stands twice on %s", h.Name, id)
 		v.hosts[at] = true
 	}
 	for i := range h.Blocks {
@@ -115,12 +120,25 @@ func (v *validator) place(h *Host) {
 			r := &h.Blocks[i].Rules[j]
 			v.check(!v.rules[r.ID], "rule %s stands twice", r.ID)
 			v.rules[r.ID] = true
-			if r.Forward == nil {
-				continue
-			}
-			for _, b := range r.Forward.Backends {
-				v.check(v.services[b.Service], "rule %s: no service %s", r.ID, b.Service)
-			}
+			r.eachService(func(id string) { v.check(v.services[id], "rule %s: no service %s", r.ID, id) })
+		}
+	}
+}
+
+// eachService calls do for every service that a rule names.
+func (r *Rule) eachService(do func(id string)) {
+	for _, m := range r.Mirrors {
+		do(m.Service)
+	}
+	if r.Forward == nil {
+		return
+	}
+	for _, b := range r.Forward.Backends {
+		if b.Service != "" {
+			do(b.Service)
+		}
+		for _, m := range b.Mirrors {
+			do(m.Service)
 		}
 	}
 }
@@ -133,12 +151,12 @@ func (v *validator) host(h *Host) {
 		v.name("block", b.Dialect)
 		v.check(b.Order <= FirstMatch, "host %s: unknown order %d", h.Name, b.Order)
 		for i := range b.Rules {
-			v.rule(&b.Rules[i], b.Order)
+			v.rule(&b.Rules[i])
 		}
 	}
 }
 
-func (v *validator) rule(r *Rule, order Order) {
+func (v *validator) rule(r *Rule) {
 	v.name("rule", r.ID)
 	v.check(r.Path.Kind <= RegexPath, "rule %s: unknown path kind %d", r.ID, r.Path.Kind)
 	switch r.Path.Kind {
@@ -146,11 +164,10 @@ func (v *validator) rule(r *Rule, order Order) {
 		v.check(strings.HasPrefix(r.Path.Value, "/"), "rule %s: path %q does not start with /", r.ID, r.Path.Value)
 		v.check(r.Path.Kind == ExactPath || strings.Count(r.Path.Value, "/") <= MaxPathDepth, "rule %s: a prefix of more than %d elements", r.ID, MaxPathDepth)
 	case RegexPath:
-		v.check(order == FirstMatch, "rule %s: an expression needs a first-match block", r.ID)
 		v.regex(r.ID, r.Path.Value)
 	}
-	if r.Rewrite != nil {
-		v.regex(r.ID, r.Rewrite.Pattern)
+	if r.When != nil {
+		v.predicate(r.ID, r.When)
 	}
 	if r.TLSRedirect != nil {
 		v.check(r.TLSRedirect.Status/100 == 3, "rule %s: redirect with status %d", r.ID, r.TLSRedirect.Status)
@@ -159,19 +176,130 @@ func (v *validator) rule(r *Rule, order Order) {
 	if r.CORS != nil {
 		v.check(!strings.Contains(strings.Join(r.CORS.AllowOrigins, ""), ","), "rule %s: a comma in an origin", r.ID)
 	}
-	v.check((r.Forward == nil) != (r.Respond == nil), "rule %s: not exactly one of forward and respond", r.ID)
-	if r.Respond != nil {
-		v.check(r.Respond.Status >= 200 && r.Respond.Status <= 599, "rule %s: status %d", r.ID, r.Respond.Status)
+	v.edit(r.ID, r.Edit)
+	v.rewrite(r.ID, r.Rewrite)
+	v.mirrors(r.ID, r.Mirrors)
+	ends := 0
+	for _, set := range []bool{r.Forward != nil, r.Redirect != nil, r.Respond != nil} {
+		if set {
+			ends++
+		}
 	}
+	v.check(ends == 1, "rule %s: not exactly one of forward, redirect and respond", r.ID)
+	v.respond(r.ID, r.Respond)
+	v.redirect(r.ID, r.Redirect)
 	if r.Forward != nil {
 		v.forward(r.ID, r.Forward)
 	}
 }
 
+func (v *validator) respond(id string, a *Respond) {
+	if a != nil {
+		v.check(a.Status >= 200 && a.Status <= 599, "rule %s: status %d", id, a.Status)
+	}
+}
+
+func (v *validator) redirect(id string, r *Redirect) {
+	if r == nil {
+		return
+	}
+	v.check(slices.Contains([]int{301, 302, 303, 307, 308}, r.Status), "rule %s: redirect with status %d", id, r.Status)
+	v.check(r.Scheme == "" || r.Scheme == "http" || r.Scheme == "https", "rule %s: redirect to scheme %q", id, r.Scheme)
+	v.check(isHostText(r.Host), "rule %s: redirect to host %q", id, r.Host)
+	v.path(id, r.Path)
+}
+
+func (v *validator) rewrite(id string, w *Rewrite) {
+	if w == nil {
+		return
+	}
+	v.check((w.Pattern != "") == (w.Target != "") || w.Pattern != "", "rule %s: a rewrite target without a pattern", id)
+	v.check(w.Pattern == "" || w.Path == nil, "rule %s: two rewrites of the path", id)
+	v.check(w.Pattern != "" || w.Path != nil || w.Host != "", "rule %s: a rewrite of nothing", id)
+	v.check(isHostText(w.Host), "rule %s: rewrite to host %q", id, w.Host)
+	v.regex(id, w.Pattern)
+	v.path(id, w.Path)
+}
+
+func isHostText(host string) bool {
+	return !strings.ContainsFunc(host, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("/?#@\\", c) })
+}
+
+func (v *validator) path(id string, p *PathEdit) {
+	if p == nil {
+		return
+	}
+	for _, text := range []string{p.Prefix, p.With} {
+		bad := strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(">?#", c) })
+		v.check(!bad, "rule %s: %q cannot be a path", id, text)
+	}
+	v.check(p.Prefix == "" || p.Prefix[0] == '/', "rule %s: prefix %q does not start with /", id, p.Prefix)
+}
+
+func (v *validator) edit(id string, e *Edit) {
+	if e == nil {
+		return
+	}
+	for _, side := range []*HeaderEdit{e.Request, e.Response} {
+		if side == nil {
+			continue
+		}
+		for _, name := range side.Remove {
+			v.check(isToken(name), "rule %s: %q is no field name", id, name)
+		}
+		for _, h := range slices.Concat(side.Set, side.Add) {
+			v.check(isToken(h.Name), "rule %s: %q is no field name", id, h.Name)
+			v.check(isFieldValue(h.Value), "rule %s: a control character in field %s", id, h.Name)
+		}
+	}
+}
+
+// isToken tells whether name can be a field name (RFC 9110 §5.6.2).
+func isToken(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool {
+		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
+	})
+}
+
+// isFieldValue tells whether value can stand in a field (RFC 9110 §5.5).
+func isFieldValue(value string) bool {
+	return !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) &&
+		strings.TrimSpace(value) == value
+}
+
+func (v *validator) mirrors(id string, mirrors []Mirror) {
+	for _, m := range mirrors {
+		v.check(m.Of > 0 && m.Share <= m.Of, "rule %s: a mirror of %d in %d", id, m.Share, m.Of)
+	}
+}
+
 func (v *validator) forward(id string, f *Forward) {
 	v.check(len(f.Backends) > 0, "rule %s: no backend", id)
-	v.check(f.ConnectTimeout >= 0 && f.ReadTimeout >= 0 && f.SendTimeout >= 0, "rule %s: negative timeout", id)
+	for i := range f.Backends {
+		b := &f.Backends[i]
+		v.check((b.Service == "") == (b.Respond != nil), "rule %s: a backend with not exactly one of service and respond", id)
+		v.respond(id, b.Respond)
+		v.edit(id, b.Edit)
+		v.rewrite(id, b.Rewrite)
+		v.mirrors(id, b.Mirrors)
+	}
+	for _, d := range []time.Duration{f.ConnectTimeout, f.ReadTimeout, f.SendTimeout, f.Timeout, f.AttemptTimeout} {
+		v.check(d >= 0, "rule %s: negative timeout", id)
+	}
+	if r := f.Retry; r != nil {
+		v.check(r.Attempts >= 0 && r.Attempts <= MaxRetries, "rule %s: %d retries", id, r.Attempts)
+		v.check(r.Backoff >= 0, "rule %s: negative backoff", id)
+		v.check(slices.IsSorted(r.Codes), "rule %s: retry codes not in order", id)
+	}
+	if s := f.Session; s != nil {
+		v.check(isToken(s.Name), "rule %s: %q cannot carry a session", id, s.Name)
+		v.check(s.Absolute >= 0 && s.Idle >= 0, "rule %s: negative session time", id)
+		v.check(isFieldValue(s.Path) && !strings.Contains(s.Path, ";"), "rule %s: %q cannot be a cookie's path", id, s.Path)
+	}
 }
+
+// MaxRetries bounds how often a rule may have a request repeated.
+const MaxRetries = 100
 
 func (v *validator) regex(id, expr string) {
 	v.check(len(expr) <= MaxRegexLength, "rule %s: expression longer than %d bytes", id, MaxRegexLength)
