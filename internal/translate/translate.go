@@ -67,13 +67,13 @@ func services(refs []backend.Ref) []model.Service {
 }
 
 func hosts(in ingress.Result) []model.Host {
-	ports := []uint16{httpPort}
+	listeners := []model.ListenerID{{Port: httpPort}}
 	if len(in.Certificates) > 0 {
-		ports = append(ports, httpsPort)
+		listeners = append(listeners, model.ListenerID{Port: httpsPort})
 	}
 	out := make([]model.Host, 0, len(in.Blocks))
 	for name, block := range in.Blocks {
-		out = append(out, model.Host{Name: name, Ports: slices.Clone(ports), Blocks: []model.Block{block}})
+		out = append(out, model.Host{Name: name, Listeners: slices.Clone(listeners), Blocks: []model.Block{block}})
 	}
 	return out
 }
@@ -82,11 +82,11 @@ func listeners(in ingress.Result) []model.Listener {
 	if len(in.Blocks) == 0 && len(in.Certificates) == 0 {
 		return nil
 	}
-	out := []model.Listener{{Port: httpPort}}
+	out := []model.Listener{{ID: model.ListenerID{Port: httpPort}}}
 	if len(in.Certificates) == 0 {
 		return out
 	}
-	https := model.Listener{Port: httpsPort, Protocol: model.HTTPS}
+	https := model.Listener{ID: model.ListenerID{Port: httpsPort}, Protocol: model.HTTPS}
 	for _, c := range in.Certificates {
 		https.Certificates = append(https.Certificates, model.Certificate{Host: c.Host, Secret: c.Secret.String()})
 	}
