@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/bench/rig"
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/filter"
@@ -37,7 +38,7 @@ func (b *bench) allocations(ctx context.Context) error {
 	var got rig.Load
 	var load sync.WaitGroup
 	load.Go(func() {
-		url := "https://" + p.proxy.Addr(443).String() + "/"
+		url := "https://" + p.proxy.Addr(model.ListenerID{Port: 443}).String() + "/"
 		got, err = rig.Wrk{URL: url, Connections: connections, Duration: length}.Run(ctx)
 	})
 	time.Sleep(length / 3) // past the handshakes
@@ -74,7 +75,7 @@ func startInProcess(f *field) (*inProcess, func(), error) {
 	log := observe.NewLog(io.Discard, observe.LogCompact, metrics.Dropped)
 	p, err := proxy.New(proxy.Config{
 		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
-		Address:   func(uint16) string { return "127.0.0.1:0" },
+		Address:   func(model.Listener) string { return "127.0.0.1:0" },
 		DrainWait: time.Second,
 	})
 	if err != nil {

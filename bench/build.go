@@ -78,7 +78,8 @@ func (p *pipeline) changeEndpoints() error {
 }
 
 func (p *pipeline) translate(set *source.Set) (*model.Snapshot, error) {
-	s, reports := translate.Build(set, translate.Options{})
+	built := translate.Build(set, translate.Options{})
+	s, reports := built.Snapshot, built.Reports
 	if len(reports) > 0 || len(s.Config.Hosts) != manyRoutes || len(s.Endpoints) != manyRoutes {
 		return nil, fmt.Errorf("%d hosts, %d services with endpoints, and reports: %v", len(s.Config.Hosts), len(s.Endpoints), first(reports))
 	}

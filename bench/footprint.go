@@ -131,12 +131,12 @@ func (b *bench) loadedMemory(ctx context.Context, s *model.Snapshot) error {
 // manyHosts is a Snapshot of 5,000 hosts with a route each, to a service each.
 func manyHosts() *model.Snapshot {
 	var parts model.Parts
-	parts.Config.Listeners = []model.Listener{{Port: 80}}
+	parts.Config.Listeners = []model.Listener{{ID: model.ListenerID{Port: 80}}}
 	for i := range manyRoutes {
 		service := fmt.Sprintf("bench/web-%d:80", i)
 		parts.Config.Services = append(parts.Config.Services, model.Service{ID: service})
 		parts.Config.Hosts = append(parts.Config.Hosts, model.Host{
-			Name: fmt.Sprintf("host-%d.example.com", i), Ports: []uint16{80},
+			Name: fmt.Sprintf("host-%d.example.com", i), Listeners: []model.ListenerID{{Port: 80}},
 			Blocks: []model.Block{{Dialect: "ingress", Rules: []model.Rule{{
 				ID: fmt.Sprintf("ingress/bench/web-%d/0/0", i), Path: model.PathMatch{Kind: model.PrefixPath, Value: "/"},
 				Forward: &model.Forward{Backends: []model.Backend{{Service: service, Weight: 1}}},

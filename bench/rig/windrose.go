@@ -80,10 +80,10 @@ func ForwardAll(backend string, cert Certificate) *model.Snapshot {
 	return model.Freeze(model.Parts{
 		Config: model.Config{
 			Listeners: []model.Listener{
-				{Port: 80},
-				{Port: 443, Protocol: model.HTTPS, Certificates: []model.Certificate{{Host: "*", Secret: "bench/tls"}}},
+				{ID: model.ListenerID{Port: 80}},
+				{ID: model.ListenerID{Port: 443}, Protocol: model.HTTPS, Certificates: []model.Certificate{{Host: "*", Secret: "bench/tls"}}},
 			},
-			Hosts: []model.Host{{Name: "*", Ports: []uint16{80, 443}, Blocks: []model.Block{{
+			Hosts: []model.Host{{Name: "*", Listeners: []model.ListenerID{{Port: 80}, {Port: 443}}, Blocks: []model.Block{{
 				Dialect: "ingress", Rules: []model.Rule{{
 					ID: "ingress/bench/all/0/0", Path: model.PathMatch{Kind: model.PrefixPath, Value: "/"},
 					Forward: &model.Forward{Backends: []model.Backend{{Service: service, Weight: 1}}},

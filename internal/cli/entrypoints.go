@@ -24,14 +24,14 @@ type entryPoint struct {
 }
 
 // entryPoints lists those of a Snapshot. addr tells where a listener listens.
-func entryPoints(s *model.Snapshot, addr func(port uint16) net.Addr) (out []entryPoint) {
+func entryPoints(s *model.Snapshot, addr func(model.ListenerID) net.Addr) (out []entryPoint) {
 	endpoints := map[string]int{}
 	for _, e := range s.Endpoints {
 		endpoints[e.Service] = len(e.Endpoints)
 	}
-	secure := map[uint16]bool{}
+	secure := map[model.ListenerID]bool{}
 	for _, l := range s.Config.Listeners {
-		secure[l.Port] = l.Protocol == model.HTTPS
+		secure[l.ID] = l.Protocol == model.HTTPS
 	}
 	for _, h := range s.Config.Hosts {
 		for _, b := range h.Blocks {
@@ -59,19 +59,19 @@ func writeEntryPoints(out io.Writer, points []entryPoint) {
 }
 
 // urlOf is the URL of a rule on the first listener that does not redirect it.
-func urlOf(h model.Host, r *model.Rule, secure map[uint16]bool, addr func(uint16) net.Addr) string {
-	port := h.Ports[0]
+func urlOf(h model.Host, r *model.Rule, secure map[model.ListenerID]bool, addr func(model.ListenerID) net.Addr) string {
+	listener := h.Listeners[0]
 	if r.TLSRedirect != nil {
-		if i := slices.IndexFunc(h.Ports, func(p uint16) bool { return secure[p] }); i >= 0 {
-			port = h.Ports[i]
+		if i := slices.IndexFunc(h.Listeners, func(id model.ListenerID) bool { return secure[id] }); i >= 0 {
+			listener = h.Listeners[i]
 		}
 	}
 	scheme, standard := "http", "80"
-	if secure[port] {
+	if secure[listener] {
 		scheme, standard = "https", "443"
 	}
-	host, shown := h.Name, strconv.Itoa(int(port))
-	if a, ok := addr(port).(*net.TCPAddr); ok {
+	host, shown := h.Name, strconv.Itoa(int(listener.Port))
+	if a, ok := addr(listener).(*net.TCPAddr); ok {
 		shown = strconv.Itoa(a.Port)
 		if host == "*" {
 			host = a.IP.String()
@@ -97,8 +97,15 @@ func answerOf(r *model.Rule, endpoints map[string]int) string {
 	if r.Respond != nil {
 		return fmt.Sprintf("%d %s: %s", r.Respond.Status, r.Respond.Outcome, r.Respond.Why)
 	}
+	if r.Redirect != nil {
+		return fmt.Sprintf("%d redirect", r.Redirect.Status)
+	}
 	var parts []string
 	for _, b := range r.Forward.Backends {
+		if b.Respond != nil {
+			parts = append(parts, fmt.Sprintf("%d %s: %s", b.Respond.Status, b.Respond.Outcome, b.Respond.Why))
+			continue
+		}
 		parts = append(parts, b.Service+", "+quantity(endpoints[b.Service], "endpoint"))
 	}
 	return strings.Join(parts, "; ")

@@ -154,7 +154,7 @@ func TestReloadLines(t *testing.T) {
 
 // A pod that cannot be started is no reason to end.
 func TestStartErrors(t *testing.T) {
-	served := model.Freeze(model.Parts{Config: model.Config{Listeners: []model.Listener{{Port: 80}}}})
+	served := model.Freeze(model.Parts{Config: model.Config{Listeners: []model.Listener{{ID: model.ListenerID{Port: 80}}}}})
 	for _, tt := range []struct {
 		code reason.Code
 		ends bool
@@ -174,7 +174,7 @@ func TestEntryPointTableIsBounded(t *testing.T) {
 		t.Errorf("%d lines:\n%s", n, &out)
 	}
 	s := model.Freeze(model.Parts{})
-	if got := entryPoints(s, func(uint16) net.Addr { return net.TCPAddrFromAddrPort(netip.AddrPort{}) }); len(got) != 0 {
+	if got := entryPoints(s, func(model.ListenerID) net.Addr { return net.TCPAddrFromAddrPort(netip.AddrPort{}) }); len(got) != 0 {
 		t.Errorf("%v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"windrose.dev/windrose/internal/control"
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/admin"
@@ -84,14 +86,15 @@ func runCommand(self string) *cobra.Command {
 	return cmd
 }
 
-// address is where a listener's port is published.
-func (f *runFlags) address(port uint16) string {
-	if address, published := f.publish[port]; published {
+// address is where a listener is published: a shared one where the flags say,
+// a Gateway's own at its address.
+func (f *runFlags) address(l model.Listener) string {
+	if address := cmp.Or(f.publish.Of(l.ID), l.Address); address != "" {
 		return address
 	}
-	published := map[uint16]uint16{80: 8080, 443: 8443}[port]
+	published := map[uint16]uint16{80: 8080, 443: 8443}[l.ID.Port]
 	if published == 0 {
-		published = port
+		published = l.ID.Port
 	}
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(published)))
 }

@@ -87,7 +87,8 @@ func (l *Loop) Build() Result {
 	start := time.Now()
 	set := l.cfg.Read()
 	r.Took.Read = lap(&start)
-	r.Snapshot, r.Reports = translate.Build(set, l.cfg.Options)
+	built := translate.Build(set, l.cfg.Options)
+	r.Snapshot, r.Reports = built.Snapshot, built.Reports
 	r.Took.Translate = lap(&start)
 	more, err := l.apply(r.Snapshot)
 	r.Took.Apply = lap(&start)

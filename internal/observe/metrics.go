@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -19,7 +20,7 @@ type Metrics struct {
 	mu       sync.Mutex
 	routes   map[string]*Route
 	services map[string]*Service
-	listens  map[uint16]*Listener
+	listens  map[model.ListenerID]*Listener
 	live     int // routes and services with memory of their own
 
 	// Dropped counts access-log lines that could not be kept.
@@ -58,7 +59,7 @@ func NewMetrics(limit int) *Metrics {
 	shards := Shards()
 	m := &Metrics{
 		shards: shards, limit: limit,
-		routes: map[string]*Route{}, services: map[string]*Service{}, listens: map[uint16]*Listener{},
+		routes: map[string]*Route{}, services: map[string]*Service{}, listens: map[model.ListenerID]*Listener{},
 		Dropped: NewCounter(shards), SaveToLive: NewHistogram(1),
 	}
 	m.other = &Route{metrics: m, Name: "other"}
@@ -101,11 +102,11 @@ func (m *Metrics) Service(name string) *Service {
 	return getOrMake(m.services, name, func() *Service { return &Service{metrics: m, Name: name} })
 }
 
-// Listener returns the handle for a listener's port.
-func (m *Metrics) Listener(port uint16) *Listener {
+// Listener returns the handle for a listener.
+func (m *Metrics) Listener(id model.ListenerID) *Listener {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return getOrMake(m.listens, port, func() *Listener { return newListener(port, m.shards) })
+	return getOrMake(m.listens, id, func() *Listener { return newListener(id, m.shards) })
 }
 
 func getOrMake[K comparable, V any](all map[K]*V, key K, make func() *V) *V {
@@ -271,9 +272,9 @@ func (s *Service) expired(named bool) bool {
 	return gone
 }
 
-// Listener counts what happens to the connections of one port.
+// Listener counts what happens to the connections of one listener.
 type Listener struct {
-	Port uint16
+	ID model.ListenerID
 	// Accepted and Closed count connections; the difference is open.
 	Accepted, Closed *Counter
 	// Refused counts connections that a limit turned away.
@@ -283,8 +284,8 @@ type Listener struct {
 	Handshakes, Resumed, HandshakeErrors *Counter
 }
 
-func newListener(port uint16, shards int) *Listener {
-	l := &Listener{Port: port}
+func newListener(id model.ListenerID, shards int) *Listener {
+	l := &Listener{ID: id}
 	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
 		*c = NewCounter(shards)
 	}

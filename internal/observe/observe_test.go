@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -91,7 +92,7 @@ func TestPrometheusText(t *testing.T) {
 	m.Route("ingress/a/b/0/0").Hit(0, 200, reason.OK)
 	m.Unrouted().Hit(0, 404, reason.NoRoute)
 	m.Service(`a/"b`).Observe(0, 3*time.Millisecond)
-	l := m.Listener(443)
+	l := m.Listener(model.ListenerID{Port: 443})
 	l.Accepted.Add(0, 3)
 	l.Closed.Add(0, 1)
 	l.Handshakes.Add(0, 3)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -95,14 +96,18 @@ func (m *Metrics) writeDurations(w *promWriter, _ MetricRow) {
 }
 
 func (m *Metrics) eachListener(w *promWriter, value func(*Listener) uint64) {
-	for _, port := range slices.Sorted(maps.Keys(m.listens)) {
-		w.sample(float64(value(m.listens[port])), strconv.Itoa(int(port)))
+	for _, id := range m.listenerIDs() {
+		w.sample(float64(value(m.listens[id])), id.String())
 	}
 }
 
+func (m *Metrics) listenerIDs() []model.ListenerID {
+	return slices.SortedFunc(maps.Keys(m.listens), model.ListenerID.Compare)
+}
+
 func (m *Metrics) writeHandshakes(w *promWriter) {
-	for _, port := range slices.Sorted(maps.Keys(m.listens)) {
-		l, name := m.listens[port], strconv.Itoa(int(port))
+	for _, id := range m.listenerIDs() {
+		l, name := m.listens[id], id.String()
 		resumed := l.Resumed.Sum()
 		w.sample(float64(l.Handshakes.Sum()-resumed), name, "full")
 		w.sample(float64(resumed), name, "resumed")

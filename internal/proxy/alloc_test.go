@@ -59,7 +59,7 @@ func proxyProcess(in *bufio.Reader, out io.Writer) error {
 	go log.Run(context.Background())
 	p, err := proxy.New(proxy.Config{
 		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
-		Address: func(uint16) string { return "127.0.0.1:0" },
+		Address: func(model.Listener) string { return "127.0.0.1:0" },
 	})
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func proxyProcess(in *bufio.Reader, out io.Writer) error {
 	if _, err := p.Apply(s); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, p.Addr(80), p.Addr(443))
+	fmt.Fprintln(out, p.Addr(model.ListenerID{Port: 80}), p.Addr(model.ListenerID{Port: 443}))
 	for {
 		if _, err := in.ReadString('\n'); err != nil {
 			return nil // the test has ended

@@ -43,7 +43,7 @@ func newRig(t *testing.T, edit func(*proxy.Config)) *rig {
 	log := observe.NewLog(out, observe.LogCompact, metrics.Dropped)
 	cfg := proxy.Config{
 		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
-		Address:   func(uint16) string { return "127.0.0.1:0" },
+		Address:   func(model.Listener) string { return "127.0.0.1:0" },
 		DrainWait: patience,
 	}
 	if edit != nil {
@@ -92,7 +92,7 @@ func (r *rig) applySnapshot(s *model.Snapshot) {
 // addr is where a port of the Snapshot listens.
 func (r *rig) addr(port uint16) string {
 	r.t.Helper()
-	a := r.proxy.Addr(port)
+	a := r.proxy.Addr(model.ListenerID{Port: port})
 	if a == nil {
 		r.t.Fatalf("nothing listens for port %d", port)
 	}

@@ -8,28 +8,46 @@ import (
 	"sync/atomic"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
 // listener accepts the connections of one port.
 type listener struct {
-	proxy  *Proxy
-	port   uint16
-	public uint16
-	net    net.Listener
-	stats  *observe.Listener
-	ending atomic.Bool
-	shared bool          // with another process; set before ending
-	ended  chan struct{} // closed when the socket is
+	proxy   *Proxy
+	id      model.ListenerID
+	address string // as it was asked for
+	public  uint16
+	net     net.Listener
+	stats   *observe.Listener
+	ending  atomic.Bool
+	shared  bool          // with another process; set before ending
+	ended   chan struct{} // closed when the socket is
+
+	siblings func(port uint16) uint16 // publicPort, made once
 }
 
-func newListener(p *Proxy, port uint16, nl net.Listener) *listener {
-	public := p.addressPort(port)
-	if addr, ok := nl.Addr().(*net.TCPAddr); ok {
-		public = uint16(addr.Port)
+func newListener(p *Proxy, want model.Listener, nl net.Listener) *listener {
+	l := &listener{
+		proxy: p, id: want.ID, address: p.cfg.Address(want), public: p.addressPort(want), net: nl,
+		stats: p.cfg.Metrics.Listener(want.ID), ended: make(chan struct{}),
 	}
-	return &listener{proxy: p, port: port, public: public, net: nl, stats: p.cfg.Metrics.Listener(port), ended: make(chan struct{})}
+	if addr, ok := nl.Addr().(*net.TCPAddr); ok {
+		l.public = uint16(addr.Port)
+	}
+	l.siblings = l.publicPort
+	return l
+}
+
+// publicPort is what clients dial to reach the listener for a port of the same
+// Gateway.
+func (l *listener) publicPort(port uint16) uint16 {
+	id := model.ListenerID{Gateway: l.id.Gateway, Port: port}
+	if public, listens := l.proxy.live.Load().public[id]; listens {
+		return public
+	}
+	return l.proxy.addressPort(model.Listener{ID: id})
 }
 
 // accept serves connections until the listener is closed. When the system

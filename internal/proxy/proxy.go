@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,9 +32,9 @@ type Config struct {
 	// Trusted are the peers that are believed when they say who their client
 	// is.
 	Trusted []netip.Prefix
-	// Address gives the address to listen on for a listener's port; nil is
-	// that port on all addresses.
-	Address func(port uint16) string
+	// Address gives the address on which a listener is opened; nil is the
+	// listener's own, and for one without that its port on all addresses.
+	Address func(model.Listener) string
 	// Listen opens a listener; nil is net.Listen.
 	Listen func(address string) (net.Listener, error)
 	// Dial makes connections to endpoints; nil dials TCP.
@@ -66,7 +67,7 @@ type Proxy struct {
 	stopped  chan struct{} // closed when all were found that were idle then
 
 	mu        sync.Mutex // guards Apply and what follows
-	listeners map[uint16]*listener
+	listeners map[model.ListenerID]*listener
 	reports   []reason.Report // of the live Generation
 	closed    bool
 }
@@ -74,9 +75,9 @@ type Proxy struct {
 // live is what serves now: swapped as one.
 type live struct {
 	gen *exchange.Generation
-	tls map[uint16]*tlsListener
-	// public tells what clients dial to reach the listener for a port.
-	public map[uint16]uint16
+	tls map[model.ListenerID]*tlsListener
+	// public tells what clients dial to reach a listener.
+	public map[model.ListenerID]uint16
 }
 
 // New makes a Proxy that serves nothing yet.
@@ -86,14 +87,14 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	if cfg.Address == nil {
-		cfg.Address = func(port uint16) string { return fmt.Sprintf(":%d", port) }
+		cfg.Address = ownAddress
 	}
 	if cfg.Listen == nil {
 		cfg.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 	}
 	p := &Proxy{
 		cfg: cfg, clock: sock.NewClock(), hangups: hangups,
-		tickets: newTicketKeys(), listeners: map[uint16]*listener{}, stopped: make(chan struct{}),
+		tickets: newTicketKeys(), listeners: map[model.ListenerID]*listener{}, stopped: make(chan struct{}),
 		shards: make([]*shard, cfg.Metrics.ShardCount()),
 	}
 	for i := range p.shards {
@@ -113,6 +114,11 @@ func New(cfg Config) (*Proxy, error) {
 	return p, nil
 }
 
+// ownAddress is the address that a listener asks for itself.
+func ownAddress(l model.Listener) string {
+	return cmp.Or(l.Address, fmt.Sprintf(":%d", l.ID.Port))
+}
+
 // maxBuffers is how many buffers may be out in all.
 func maxBuffers(limit int64) int64 {
 	if limit <= 0 {
@@ -130,11 +136,11 @@ func (p *Proxy) Registry() *upstream.Registry { return p.registry }
 // Connections is the number of open client connections.
 func (p *Proxy) Connections() int64 { return p.open.Load() }
 
-// Addr is the address on which the listener for a port listens, or nil.
-func (p *Proxy) Addr(port uint16) net.Addr {
+// Addr is the address on which a listener listens, or nil.
+func (p *Proxy) Addr(id model.ListenerID) net.Addr {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l := p.listeners[port]; l != nil {
+	if l := p.listeners[id]; l != nil {
 		return l.net.Addr()
 	}
 	return nil
@@ -165,7 +171,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	var more []reason.Report
 	next.tls, more = p.compileTLS(s)
 	reports = append(reports, more...)
-	opened, more := p.openListeners(s)
+	opened, moved, more := p.openListeners(s)
 	reports = append(reports, more...)
 	next.public = p.publicPorts(s)
 	p.reports = reports
@@ -173,7 +179,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	for _, l := range opened {
 		p.serving.Go(l.accept)
 	}
-	p.closeListeners(s)
+	p.closeListeners(s, moved)
 	p.forgetAllBut(gen)
 	p.tunnels.reconsider(gen)
 	p.cfg.Metrics.SetState(func(state *observe.State) {
@@ -187,7 +193,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 // open.
 func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 	for _, l := range s.Config.Listeners {
-		if p.listeners[l.Port] == nil {
+		if !p.listens(l) {
 			return false
 		}
 	}
@@ -200,34 +206,55 @@ func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
 	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return services[id] })
 }
 
-func (p *Proxy) openListeners(s *model.Snapshot) (opened []*listener, reports []reason.Report) {
-	for _, want := range s.Config.Listeners {
-		if p.listeners[want.Port] != nil {
-			continue
-		}
-		address := p.cfg.Address(want.Port)
-		nl, err := p.cfg.Listen(address)
-		if err != nil {
-			reports = append(reports, reason.New(reason.ListenFailed, reason.Origin{},
-				fmt.Sprintf("port %d cannot be opened at %s: %v", want.Port, address, err)).
-				WithFix(fmt.Sprintf("free it, or publish it elsewhere: --publish %d=ADDR:PORT", want.Port)))
-			continue
-		}
-		l := newListener(p, want.Port, nl)
-		p.listeners[want.Port] = l
-		opened = append(opened, l)
-	}
-	return opened, reports
+// listens tells whether a listener is open where it should be.
+func (p *Proxy) listens(want model.Listener) bool {
+	l := p.listeners[want.ID]
+	return l != nil && l.address == p.cfg.Address(want)
 }
 
-func (p *Proxy) closeListeners(s *model.Snapshot) {
-	wanted := map[uint16]bool{}
-	for _, l := range s.Config.Listeners {
-		wanted[l.Port] = true
+// openListeners opens what s asks for and is not open. Those that are now
+// elsewhere have moved: the sockets that they had are to be closed.
+func (p *Proxy) openListeners(s *model.Snapshot) (opened, moved []*listener, reports []reason.Report) {
+	for _, want := range s.Config.Listeners {
+		if p.listens(want) {
+			continue
+		}
+		address := p.cfg.Address(want)
+		nl, err := p.cfg.Listen(address)
+		if err != nil {
+			reports = append(reports, listenFailed(want, address, err))
+			continue
+		}
+		if old := p.listeners[want.ID]; old != nil {
+			moved = append(moved, old)
+		}
+		l := newListener(p, want, nl)
+		p.listeners[want.ID] = l
+		opened = append(opened, l)
 	}
-	for port, l := range p.listeners {
-		if !wanted[port] {
-			delete(p.listeners, port)
+	return opened, moved, reports
+}
+
+func listenFailed(want model.Listener, address string, err error) reason.Report {
+	fix := fmt.Sprintf("free it, or publish it elsewhere: --publish %d=ADDR:PORT", want.ID.Port)
+	if want.ID.Gateway != "" {
+		fix = "free it, or give Gateway " + want.ID.Gateway + " another address"
+	}
+	return reason.New(reason.ListenFailed, reason.Origin{},
+		fmt.Sprintf("port %s cannot be opened at %s: %v", want.ID, address, err)).WithFix(fix)
+}
+
+func (p *Proxy) closeListeners(s *model.Snapshot, moved []*listener) {
+	for _, l := range moved {
+		l.close(false)
+	}
+	wanted := map[model.ListenerID]bool{}
+	for _, l := range s.Config.Listeners {
+		wanted[l.ID] = true
+	}
+	for id, l := range p.listeners {
+		if !wanted[id] {
+			delete(p.listeners, id)
 			l.close(false)
 		}
 	}
@@ -319,34 +346,26 @@ func (p *Proxy) trusts(addr netip.Addr) bool {
 }
 
 // publicPorts finds what clients dial to reach the listeners of a snapshot.
-func (p *Proxy) publicPorts(s *model.Snapshot) map[uint16]uint16 {
-	out := make(map[uint16]uint16, len(s.Config.Listeners))
+func (p *Proxy) publicPorts(s *model.Snapshot) map[model.ListenerID]uint16 {
+	out := make(map[model.ListenerID]uint16, len(s.Config.Listeners))
 	for _, want := range s.Config.Listeners {
-		out[want.Port] = p.addressPort(want.Port)
-		if l := p.listeners[want.Port]; l != nil {
-			out[want.Port] = l.public
+		out[want.ID] = p.addressPort(want)
+		if l := p.listeners[want.ID]; l != nil {
+			out[want.ID] = l.public
 		}
 	}
 	return out
 }
 
 // addressPort is the port of the address for a listener, where it names one.
-func (p *Proxy) addressPort(port uint16) uint16 {
-	_, text, err := net.SplitHostPort(p.cfg.Address(port))
+func (p *Proxy) addressPort(l model.Listener) uint16 {
+	_, text, err := net.SplitHostPort(p.cfg.Address(l))
 	if err != nil {
-		return port
+		return l.ID.Port
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
-		return port
+		return l.ID.Port
 	}
 	return uint16(n)
-}
-
-// publicPort is what clients dial to reach the listener for a port.
-func (p *Proxy) publicPort(port uint16) uint16 {
-	if public, listens := p.live.Load().public[port]; listens {
-		return public
-	}
-	return p.addressPort(port)
 }

@@ -53,8 +53,8 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 		proxy: p, shard: sh, listener: l, tcp: nc,
 		conn: sock.NewConn(nc, p.clock, &sh.pool, p.hangups),
 		peer: exchange.Peer{
-			Addr: addr, Port: l.port, PublicPort: l.public, Trusted: trusted,
-			PublicPorts: p.publicPort,
+			Addr: addr, Listener: l.id, PublicPort: l.public, Trusted: trusted,
+			PublicPorts: l.siblings,
 		},
 	}
 }
@@ -63,7 +63,7 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 // connection only.
 func (s *session) serve() {
 	defer s.end()
-	if t := s.proxy.live.Load().tls[s.listener.port]; t != nil && !s.handshake(t) {
+	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil && !s.handshake(t) {
 		return
 	}
 	for first := true; s.next(first); first = false {

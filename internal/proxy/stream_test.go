@@ -587,7 +587,7 @@ func TestTakenPortIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(uint16) string { return l.Addr().String() } })
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(model.Listener) string { return l.Addr().String() } })
 	s, err := model.Parse(rule(""))
 	if err != nil {
 		t.Fatal(err)

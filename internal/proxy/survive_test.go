@@ -485,7 +485,7 @@ func TestApplyRacesWithDrain(t *testing.T) {
 			for n := 1; ; n++ {
 				s := marked(n, backends)
 				if n%2 == 0 {
-					s.Config.Listeners = append(s.Config.Listeners, model.Listener{Port: 81})
+					s.Config.Listeners = append(s.Config.Listeners, model.Listener{ID: model.ListenerID{Port: 81}})
 					s = model.Freeze(s.Parts)
 				}
 				if _, err := r.proxy.Apply(s); err != nil {
@@ -541,7 +541,7 @@ func TestListenerComesBack(t *testing.T) {
 	addr := l.Addr().String()
 	l.Close()
 	b := newBackend(t, always(ok2))
-	r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(uint16) string { return addr } })
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(model.Listener) string { return addr } })
 	for range 50 {
 		r.apply(rule("", b.addr)) // reports a port that cannot be opened
 		if got := r.ask(get("/")); got != ok2 {

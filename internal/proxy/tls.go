@@ -24,12 +24,12 @@ type tlsListener struct {
 
 // compileTLS makes the TLS side of every HTTPS listener. A certificate that
 // cannot be used is reported, and handshakes for its names are refused.
-func (p *Proxy) compileTLS(s *model.Snapshot) (map[uint16]*tlsListener, []reason.Report) {
+func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener, []reason.Report) {
 	secrets := make(map[string]*model.Secret, len(s.Secrets))
 	for i := range s.Secrets {
 		secrets[s.Secrets[i].Name] = &s.Secrets[i]
 	}
-	out := map[uint16]*tlsListener{}
+	out := map[model.ListenerID]*tlsListener{}
 	var reports []reason.Report
 	used := map[string]bool{}
 	for _, l := range s.Config.Listeners {
@@ -62,11 +62,11 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[uint16]*tlsListener, []reason
 			GetCertificate:              t.certificate,
 			DynamicRecordSizingDisabled: true,
 		}
-		p.tickets.serve(l.Port, t.config, names.String())
-		out[l.Port] = t
+		p.tickets.serve(l.ID, t.config, names.String())
+		out[l.ID] = t
 	}
 	p.certs.retain(used)
-	p.tickets.retain(func(port uint16) bool { return out[port] != nil })
+	p.tickets.retain(func(id model.ListenerID) bool { return out[id] != nil })
 	return out, reports
 }
 
@@ -134,7 +134,7 @@ const (
 type ticketKeys struct {
 	mu      sync.Mutex
 	masters [][]byte // newest first
-	serving map[uint16]ticketUser
+	serving map[model.ListenerID]ticketUser
 }
 
 type ticketUser struct {
@@ -143,26 +143,26 @@ type ticketUser struct {
 }
 
 func newTicketKeys() *ticketKeys {
-	k := &ticketKeys{serving: map[uint16]ticketUser{}}
+	k := &ticketKeys{serving: map[model.ListenerID]ticketUser{}}
 	k.rotate()
 	return k
 }
 
 // serve sets the keys of a config now and at each rotation. It replaces the
-// config that the port had before.
-func (k *ticketKeys) serve(port uint16, config *tls.Config, policy string) {
+// config that the listener had before.
+func (k *ticketKeys) serve(id model.ListenerID, config *tls.Config, policy string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	user := ticketUser{config, policy}
-	k.serving[port] = user
+	k.serving[id] = user
 	k.set(user)
 }
 
-// retain forgets the ports that are not named.
-func (k *ticketKeys) retain(named func(port uint16) bool) {
+// retain forgets the listeners that are not named.
+func (k *ticketKeys) retain(named func(model.ListenerID) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.serving, func(port uint16, _ ticketUser) bool { return !named(port) })
+	maps.DeleteFunc(k.serving, func(id model.ListenerID, _ ticketUser) bool { return !named(id) })
 }
 
 func (k *ticketKeys) set(user ticketUser) {

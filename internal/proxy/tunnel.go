@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/sock"
@@ -23,7 +24,7 @@ type tunnel struct {
 	proxy      *Proxy
 	// The request that opened it, to be decided again when the configuration
 	// changes.
-	port       uint16
+	listener   model.ListenerID
 	host, path []byte
 	last       atomic.Int64 // the time of the last bytes, either way
 	cut        atomic.Bool  // closed by a new configuration
@@ -73,7 +74,7 @@ func (t *transfer) newTunnel() *tunnel {
 		idle = read
 	}
 	tun := &tunnel{
-		client: t.client, up: t.up.Conn, idle: idle, proxy: t.proxy, port: t.session.peer.Port,
+		client: t.client, up: t.up.Conn, idle: idle, proxy: t.proxy, listener: t.session.peer.Listener,
 		host: append([]byte(nil), t.x.Host...), path: append([]byte(nil), t.x.Path.Bytes...),
 	}
 	// The head of the request stays for the log; the tunnel reads into a
@@ -89,7 +90,7 @@ func (t *tunnel) run(early int64) (up, down int64) {
 	t.last.Store(t.proxy.clock.Now())
 	t.proxy.tunnels.add(t)
 	defer t.proxy.tunnels.remove(t)
-	if t.proxy.live.Load().gen.Closed(t.port, t.host, t.path) {
+	if t.proxy.live.Load().gen.Closed(t.listener, t.host, t.path) {
 		t.close() // the configuration changed in between
 	}
 	done := make(chan int64, 1)
@@ -183,7 +184,7 @@ func (ts *tunnels) reconsider(gen *exchange.Generation) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for t := range ts.all {
-		if gen.Closed(t.port, t.host, t.path) {
+		if gen.Closed(t.listener, t.host, t.path) {
 			t.close()
 		}
 	}

@@ -19,12 +19,15 @@ import (
 // the connection lives.
 type Peer struct {
 	Addr netip.AddrPort
-	// Port is the listener's; PublicPort is what clients dial to reach it.
-	Port, PublicPort uint16
-	TLS              bool
+	// Listener is where the connection was accepted; PublicPort is what clients
+	// dial to reach it.
+	Listener   model.ListenerID
+	PublicPort uint16
+	TLS        bool
 	// Trusted peers are believed when they say who their client is.
 	Trusted bool
-	// PublicPorts tells what clients dial to reach another listener.
+	// PublicPorts tells what clients dial to reach another listener of the same
+	// Gateway.
 	PublicPorts func(port uint16) uint16
 
 	identity *msg.Block
@@ -128,7 +131,7 @@ func (x *Exchange) Decide(g *Generation, p *Peer) {
 		x.FailWith(err)
 		return
 	}
-	r, found, scratch := g.table.Match(p.Port, x.Host, x.Path.Bytes, x.slashScratch)
+	r, found, scratch := g.table.Match(p.Listener, x.Host, x.Path.Bytes, x.slashScratch)
 	if x.slashScratch = scratch; !found {
 		x.Fail(reason.NoRoute, "")
 		return

@@ -56,9 +56,9 @@ func TestCompileTakesOver(t *testing.T) {
 		for _, id := range services {
 			p.Config.Services = append(p.Config.Services, model.Service{ID: id})
 		}
-		p.Config.Listeners = []model.Listener{{Port: 80}}
+		p.Config.Listeners = []model.Listener{{ID: model.ListenerID{Port: 80}}}
 		for _, id := range []string{"a", "b"} {
-			p.Config.Hosts = append(p.Config.Hosts, model.Host{Name: id, Ports: []uint16{80}, Blocks: []model.Block{{Rules: []model.Rule{
+			p.Config.Hosts = append(p.Config.Hosts, model.Host{Name: id, Listeners: []model.ListenerID{{Port: 80}}, Blocks: []model.Block{{Rules: []model.Rule{
 				{ID: id, Forward: &model.Forward{Backends: []model.Backend{{Service: "n/s:80", Weight: 1}}}},
 			}}}})
 		}

@@ -315,7 +315,7 @@ func (g *Generation) Names() (endpoints map[netip.AddrPort]bool, services, rules
 
 // Closed tells whether a request to that listener, host and canonical path is
 // now refused because something that guards it is not in force.
-func (g *Generation) Closed(port uint16, host, path []byte) bool {
-	r, found, _ := g.table.Match(port, host, path, nil)
+func (g *Generation) Closed(listener model.ListenerID, host, path []byte) bool {
+	r, found, _ := g.table.Match(listener, host, path, nil)
 	return found && r.Rule.Respond != nil && r.Rule.Respond.Outcome == reason.Closed
 }

@@ -88,6 +88,8 @@ func FuzzCanonical(f *testing.F) {
 	})
 }
 
+var port80 = []model.ListenerID{{Port: 80}}
+
 func rule(kind model.PathKind, value string) model.Rule {
 	return model.Rule{ID: fmt.Sprintf("%d%s", kind, value), Path: model.PathMatch{Kind: kind, Value: value}}
 }
@@ -108,7 +110,7 @@ func compile(t testing.TB, all []model.Host) *Table[string] {
 func TestMatch(t *testing.T) {
 	exact, prefix, any, regex := model.ExactPath, model.PrefixPath, model.AnyPath, model.RegexPath
 	one := func(name string, order model.Order, rules ...model.Rule) model.Host {
-		return model.Host{Name: name, Ports: []uint16{80}, Blocks: []model.Block{{Order: order, Rules: rules, MergeSlashes: name == "merge"}}}
+		return model.Host{Name: name, Listeners: port80, Blocks: []model.Block{{Order: order, Rules: rules, MergeSlashes: name == "merge"}}}
 	}
 	table := compile(t, []model.Host{
 		one("a.b", model.BySpecificity, rule(exact, "/x"), rule(prefix, "/x"), rule(prefix, "/x/y"), rule(prefix, "/x/y/z"), rule(exact, "/x/")),
@@ -116,7 +118,7 @@ func TestMatch(t *testing.T) {
 		one("*.b", model.BySpecificity, rule(any, "")),
 		one("merge", model.BySpecificity, rule(prefix, "/x/y"), rule(exact, "/x/e")),
 		one("re", model.FirstMatch, rule(regex, `(?i)^/api/v\d+`), rule(prefix, "/api"), rule(exact, "/e"), rule(any, "")),
-		{Name: "two", Ports: []uint16{80, 443}, Blocks: []model.Block{{Rules: []model.Rule{rule(prefix, "/one")}}, {Rules: []model.Rule{rule(any, "")}}}},
+		{Name: "two", Listeners: []model.ListenerID{{Port: 80}, {Port: 443}}, Blocks: []model.Block{{Rules: []model.Rule{rule(prefix, "/one")}}, {Rules: []model.Rule{rule(any, "")}}}},
 	})
 	for _, tc := range []struct {
 		port             uint16
@@ -151,7 +153,7 @@ func TestMatch(t *testing.T) {
 		{443, "a.b", "/x", ""},
 		{81, "a.b", "/x", ""},
 	} {
-		got, found, _ := table.Match(tc.port, []byte(tc.host), []byte(tc.path), nil)
+		got, found, _ := table.Match(model.ListenerID{Port: tc.port}, []byte(tc.host), []byte(tc.path), nil)
 		if got != tc.want || found != (tc.want != "") {
 			t.Errorf("%d %s%s: got %q", tc.port, tc.host, tc.path, got)
 		}
@@ -183,10 +185,10 @@ func TestMatchAgreesWithTheSpecification(t *testing.T) {
 				rules = append(rules, one)
 			}
 		}
-		table := compile(t, []model.Host{{Name: "*", Ports: []uint16{80}, Blocks: []model.Block{{Rules: rules}}}})
+		table := compile(t, []model.Host{{Name: "*", Listeners: port80, Blocks: []model.Block{{Rules: rules}}}})
 		for range 50 {
 			p := randomPath()
-			got, _, _ := table.Match(80, []byte("h"), []byte(p), nil)
+			got, _, _ := table.Match(port80[0], []byte("h"), []byte(p), nil)
 			if want := bySpecification(rules, p); strings.TrimPrefix(got, "* ") != want {
 				t.Fatalf("round %d: path %s: got %q, want %q among %v", round, p, got, want, rules)
 			}
@@ -213,7 +215,7 @@ func bySpecification(rules []model.Rule, p string) string {
 // wildcards, a third as paths of one host.
 func manyRoutes() (all []model.Host, keys [][2][]byte) {
 	const each = 33_334
-	big := model.Host{Name: "big.example", Ports: []uint16{80}, Blocks: []model.Block{{}}}
+	big := model.Host{Name: "big.example", Listeners: port80, Blocks: []model.Block{{}}}
 	for i := range each {
 		own := rule(model.PrefixPath, "/api")
 		own.ID = fmt.Sprint("own", i)
@@ -222,8 +224,8 @@ func manyRoutes() (all []model.Host, keys [][2][]byte) {
 		path := rule(model.PathKind(1+i%2), fmt.Sprintf("/tenant-%d/app/%x", i%977, i*2654435761))
 		big.Blocks[0].Rules = append(big.Blocks[0].Rules, path)
 		all = append(all,
-			model.Host{Name: fmt.Sprintf("host-%d.example", i), Ports: []uint16{80}, Blocks: []model.Block{{Rules: []model.Rule{own}}}},
-			model.Host{Name: fmt.Sprintf("*.zone-%d.example", i), Ports: []uint16{80}, Blocks: []model.Block{{Rules: []model.Rule{wild}}}})
+			model.Host{Name: fmt.Sprintf("host-%d.example", i), Listeners: port80, Blocks: []model.Block{{Rules: []model.Rule{own}}}},
+			model.Host{Name: fmt.Sprintf("*.zone-%d.example", i), Listeners: port80, Blocks: []model.Block{{Rules: []model.Rule{wild}}}})
 		keys = append(keys,
 			[2][]byte{fmt.Appendf(nil, "host-%d.example", i), []byte("/api/v1/things")},
 			[2][]byte{fmt.Appendf(nil, "www.zone-%d.example", i), []byte("/")},
@@ -233,7 +235,7 @@ func manyRoutes() (all []model.Host, keys [][2][]byte) {
 }
 
 func onePath100k() (all []model.Host, keys [][2][]byte) {
-	h := model.Host{Name: "big.example", Ports: []uint16{80}, Blocks: []model.Block{{}}}
+	h := model.Host{Name: "big.example", Listeners: port80, Blocks: []model.Block{{}}}
 	for i := range 100_000 {
 		r := rule(model.PathKind(1+i%2), fmt.Sprintf("/tenant-%d/app/%x", i%977, i*2654435761))
 		h.Blocks[0].Rules = append(h.Blocks[0].Rules, r)
@@ -254,7 +256,7 @@ func benchmarkMatch(b *testing.B, all []model.Host, keys [][2][]byte) {
 	b.ResetTimer()
 	for i := range b.N {
 		key := keys[i%len(keys)]
-		if _, found, _ := table.Match(80, key[0], key[1], nil); !found {
+		if _, found, _ := table.Match(port80[0], key[0], key[1], nil); !found {
 			b.Fatalf("%s%s not found", key[0], key[1])
 		}
 	}
@@ -275,7 +277,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	table := compile(t, all)
 	i := 0
 	if n := testing.AllocsPerRun(1000, func() {
-		table.Match(80, keys[i][0], keys[i][1], nil)
+		table.Match(port80[0], keys[i][0], keys[i][1], nil)
 		i++
 	}); n != 0 {
 		t.Errorf("%v allocations a match", n)

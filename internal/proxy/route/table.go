@@ -11,7 +11,9 @@ import (
 
 // Table finds the rule for a request. T is what the caller keeps of a rule. A
 // Table is read-only and may be shared.
-type Table[T any] struct{ ports map[uint16]*hosts[T] }
+type Table[T any] struct {
+	listeners map[model.ListenerID]*hosts[T]
+}
 
 // hosts are the virtual hosts of one listener.
 type hosts[T any] struct {
@@ -42,20 +44,20 @@ type pattern[T any] struct {
 // NewTable builds a Table of hosts, whose compiled forms are in compiled at the
 // same place.
 func NewTable[T any](all []model.Host, compiled []*Host[T]) *Table[T] {
-	t := &Table[T]{ports: map[uint16]*hosts[T]{}}
+	t := &Table[T]{listeners: map[model.ListenerID]*hosts[T]{}}
 	for i := range all {
-		for _, port := range all[i].Ports {
-			t.add(port, all[i].Name, compiled[i])
+		for _, id := range all[i].Listeners {
+			t.add(id, all[i].Name, compiled[i])
 		}
 	}
 	return t
 }
 
-func (t *Table[T]) add(port uint16, name string, compiled *Host[T]) {
-	hs := t.ports[port]
+func (t *Table[T]) add(id model.ListenerID, name string, compiled *Host[T]) {
+	hs := t.listeners[id]
 	if hs == nil {
 		hs = &hosts[T]{exact: map[string]*Host[T]{}, wildcard: map[string]*Host[T]{}}
-		t.ports[port] = hs
+		t.listeners[id] = hs
 	}
 	switch {
 	case name == "*":
@@ -156,8 +158,8 @@ func HasPrefix(path []byte, prefix string) bool {
 // Match finds the rule for a listener, a host name as http1.HostName gives it,
 // and a canonical path. scratch is for a path with runs of slashes; it is
 // returned, perhaps grown.
-func (t *Table[T]) Match(port uint16, name, path, scratch []byte) (rule T, found bool, grown []byte) {
-	h := t.host(port, name)
+func (t *Table[T]) Match(id model.ListenerID, name, path, scratch []byte) (rule T, found bool, grown []byte) {
+	h := t.host(id, name)
 	if h == nil {
 		return rule, false, scratch
 	}
@@ -176,8 +178,8 @@ func (t *Table[T]) Match(port uint16, name, path, scratch []byte) (rule T, found
 
 // host finds the virtual host: the name itself, then the wildcard of its
 // parent, then any.
-func (t *Table[T]) host(port uint16, name []byte) *Host[T] {
-	hs := t.ports[port]
+func (t *Table[T]) host(id model.ListenerID, name []byte) *Host[T] {
+	hs := t.listeners[id]
 	if hs == nil {
 		return nil
 	}

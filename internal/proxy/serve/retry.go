@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
 )
 
@@ -72,10 +73,10 @@ func canListen(address string) bool {
 
 // Closed lists the addresses of listeners that p's Snapshot asks for and that
 // are not open.
-func Closed(p *proxy.Proxy, address func(port uint16) string) (out []string) {
+func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []string) {
 	for _, l := range p.Generation().Snapshot.Config.Listeners {
-		if p.Addr(l.Port) == nil {
-			out = append(out, address(l.Port))
+		if p.Addr(l.ID) == nil {
+			out = append(out, address(l))
 		}
 	}
 	return out

@@ -3,6 +3,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -56,6 +57,15 @@ func (p Publish) Set(text string) error {
 	}
 	p[uint16(n)] = address
 	return nil
+}
+
+// Of is the address for a listener, or empty. Only ports that all Gateways
+// share are published.
+func (p Publish) Of(id model.ListenerID) string {
+	if id.Gateway != "" {
+		return ""
+	}
+	return p[id.Port]
 }
 
 // Type names the value in help texts.
@@ -279,11 +289,13 @@ func (d *plane) listenAdmin(ctx context.Context, helpers *sync.WaitGroup, addres
 	return nil
 }
 
-func (o *options) address(port uint16) string {
-	if address, published := o.publish[port]; published {
+// address is where a listener is opened: a shared one where it is published, a
+// Gateway's own at its address.
+func (o *options) address(l model.Listener) string {
+	if address := o.publish.Of(l.ID); address != "" {
 		return address
 	}
-	return net.JoinHostPort(o.bind, strconv.Itoa(int(port)))
+	return cmp.Or(l.Address, net.JoinHostPort(o.bind, strconv.Itoa(int(l.ID.Port))))
 }
 
 // start serves the file for the first time. A listener that cannot be opened

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/filter"
 )
 
@@ -233,7 +234,7 @@ func TestFlags(t *testing.T) {
 		t.Errorf("no snapshot: %v", err)
 	}
 	o, err := parse("x", []string{"--snapshot", "f", "--publish", "80=127.0.0.1:8080", "--trusted-proxies", "10.0.0.0/8,::1", "--bind", "::1"}, &out)
-	if err != nil || o.address(80) != "127.0.0.1:8080" || o.address(443) != "[::1]:443" || len(o.trusted) != 2 {
+	if err != nil || o.address(model.Listener{ID: model.ListenerID{Port: 80}}) != "127.0.0.1:8080" || o.address(model.Listener{ID: model.ListenerID{Port: 443}}) != "[::1]:443" || len(o.trusted) != 2 {
 		t.Errorf("%+v %v", o, err)
 	}
 	for _, bad := range [][]string{{"--publish", "80"}, {"--publish", "x=1:2"}, {"--trusted-proxies", "here"}} {

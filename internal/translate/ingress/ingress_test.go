@@ -2,6 +2,8 @@ package ingress
 
 import (
 	"testing"
+
+	"windrose.dev/windrose/internal/model"
 )
 
 func TestTableIsComplete(t *testing.T) {
@@ -52,12 +54,12 @@ func TestCanonicalPath(t *testing.T) {
 		"/": "/", "/a//b": "/a/b", "/a b": "/a%20b", "/é": "/%C3%A9", "/%7e%2f": "/~%2F", "/100%": "/100%25",
 		"/a;b=c,d@e:f!$&'()*+": "/a;b=c,d@e:f!$&'()*+", "/a?b": "/a%3Fb", "/a.b/..c": "/a.b/..c", "/[x]": "/%5Bx%5D",
 	} {
-		if got, ok := canonicalPath(in); got != want || !ok {
+		if got, ok := model.CanonicalPath(in); got != want || !ok {
 			t.Errorf("%s: got %s %t", in, got, ok)
 		}
 	}
 	for _, in := range []string{"/a/../b", "/.", "/a/%2e%2e/b"} {
-		if got, ok := canonicalPath(in); ok {
+		if got, ok := model.CanonicalPath(in); ok {
 			t.Errorf("%s became %s", in, got)
 		}
 	}
