@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"windrose.dev/windrose/internal/reason"
 )
@@ -117,6 +118,17 @@ type Set struct {
 	StatefulSets   Index[appsv1.StatefulSet]
 	Ingresses      Index[networkingv1.Ingress]
 	IngressClasses Index[networkingv1.IngressClass]
+
+	GatewayClasses     Index[gatewayv1.GatewayClass]
+	Gateways           Index[gatewayv1.Gateway]
+	ListenerSets       Index[gatewayv1.ListenerSet]
+	ReferenceGrants    Index[gatewayv1.ReferenceGrant]
+	HTTPRoutes         Index[gatewayv1.HTTPRoute]
+	GRPCRoutes         Index[gatewayv1.GRPCRoute]
+	TLSRoutes          Index[gatewayv1.TLSRoute]
+	TCPRoutes          Index[gatewayv1.TCPRoute]
+	UDPRoutes          Index[gatewayv1.UDPRoute]
+	BackendTLSPolicies Index[gatewayv1.BackendTLSPolicy]
 
 	// Reports says what reading found, sorted.
 	Reports []reason.Report
