@@ -57,7 +57,11 @@ func BenchmarkParts(b *testing.B) {
 		{"schema", func() { validation.ValidateCustomResource(nil, object, s.validator) }},
 		{"lists", func() { listtype.ValidateListSetsAndMaps(nil, s.structural, object) }},
 		{"rules", func() {
-			s.rules.Validate(context.Background(), nil, s.structural, object, nil, celconfig.RuntimeCELCostBudget)
+			budget := int64(celconfig.RuntimeCELCostBudget)
+			s.rules.keeps(context.Background(), object, &budget)
+		}},
+		{"exact", func() {
+			s.exact().Validate(context.Background(), nil, s.structural, object, nil, celconfig.RuntimeCELCostBudget)
 		}},
 	} {
 		b.Run(part.name, func(b *testing.B) {

@@ -2,11 +2,13 @@ package crd
 
 import (
 	"context"
+	"sync"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/model"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
@@ -32,7 +34,11 @@ type Kind struct {
 type compiledSchema struct {
 	structural *structuralschema.Structural
 	validator  validation.SchemaValidator
-	rules      *cel.Validator
+	// rules tell whether one is broken, if judged is set; exact tells which, and
+	// is compiled when that is first asked.
+	rules  *rules
+	judged bool
+	exact  func() *cel.Validator
 }
 
 // compile makes the forms of a schema as an API server does. Nearly all of its
@@ -46,10 +52,12 @@ func compile(props *apiextensionsv1.JSONSchemaProps) *compiledSchema {
 	must(defaulting.PruneDefaults(structural))
 	validator, _, err := validation.NewSchemaValidator(internal)
 	must(err)
+	rooted := model.WithTypeAndObjectMeta(structural)
+	rules, judged := compileRules(rooted, viewOf(rooted), model.SchemaDeclType(structural, true))
 	return &compiledSchema{
-		structural: structural,
-		validator:  validator,
-		rules:      cel.NewValidator(structural, true, celconfig.PerCallLimit),
+		structural: structural, validator: validator,
+		rules: rules, judged: judged,
+		exact: sync.OnceValue(func() *cel.Validator { return cel.NewValidator(structural, true, celconfig.PerCallLimit) }),
 	}
 }
 
@@ -105,7 +113,11 @@ func (s *compiledSchema) validate(object map[string]any) field.ErrorList {
 	if blocks(errs) {
 		return errs
 	}
-	broken, _ := s.rules.Validate(context.Background(), nil, s.structural, object, nil, celconfig.RuntimeCELCostBudget)
+	budget := int64(celconfig.RuntimeCELCostBudget)
+	if s.judged && s.rules.keeps(context.Background(), object, &budget) {
+		return errs
+	}
+	broken, _ := s.exact().Validate(context.Background(), nil, s.structural, object, nil, celconfig.RuntimeCELCostBudget)
 	return append(errs, broken...)
 }
 

@@ -56,8 +56,8 @@ func unknownFields(paths []string) []Problem {
 	return problems
 }
 
-// types are those of errors that are more than Invalid.
-var types = map[field.ErrorType]Type{
+// errorTypes are those of errors that are more than Invalid.
+var errorTypes = map[field.ErrorType]Type{
 	field.ErrorTypeTypeInvalid:  WrongType,
 	field.ErrorTypeRequired:     Required,
 	field.ErrorTypeNotSupported: Unsupported,
@@ -83,10 +83,16 @@ func problemsOf(errs field.ErrorList, most int) []Problem {
 // quoted finds the values in the API server's list of those that are allowed.
 var quoted = regexp.MustCompile(`"([^"]*)"`)
 
+// pathInDetail finds the field of errors that have it only in their text.
+var pathInDetail = regexp.MustCompile(`^"([^"]*)" must validate`)
+
 func problemOf(err *field.Error) Problem {
-	p := Problem{Type: types[err.Type], Path: err.Field}
-	if p.Path == "<nil>" {
+	p := Problem{Type: errorTypes[err.Type], Path: err.Field}
+	if place := pathInDetail.FindStringSubmatch(err.Detail); p.Path == "<nil>" {
 		p.Path = ""
+		if place != nil {
+			p.Path = place[1]
+		}
 	}
 	p.Value, _ = err.BadValue.(string)
 	if p.Type == Unsupported {
