@@ -220,12 +220,13 @@ func (r *reading) known(node *yaml.Node, k *kind, h header) *decoded {
 		o.name = name
 	}
 	o.guards = r.config.Guards(k.name, h.Metadata.Annotations)
-	if k.version != h.APIVersion {
+	if !k.reads(h.APIVersion) {
 		// Its fields are those of another version: only this one is worth saying.
 		o.problems = []problem{wrongVersion(o, h)}
 		return o
 	}
 	o.problems = append(o.problems, check(o, r.config.MaxProblems)...)
+	r.admit(node, o, h)
 	return o
 }
 

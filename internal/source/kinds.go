@@ -10,7 +10,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"windrose.dev/windrose/internal/reason"
 )
@@ -21,8 +20,10 @@ import (
 // needs to know of a kind, without its Go type.
 type kind struct {
 	name string
-	// version is the one apiVersion that is read.
+	// version is the apiVersion in which objects are in a Set.
 	version string
+	// also are other apiVersions that an API server takes.
+	also []string
 	// cluster is set for kinds without a namespace.
 	cluster bool
 	typ     reflect.Type
@@ -49,6 +50,7 @@ type kind struct {
 // row is how a kind is written down in the table.
 type row[T any] struct {
 	version   string
+	also      []string
 	cluster   bool
 	validName func(string) []string
 	index     func(*Set) *Index[T]
@@ -59,7 +61,7 @@ type row[T any] struct {
 // kinds returns the table. To add a kind: a field of Set, a row here, and a
 // check and defaults where it needs them.
 func kinds() []*kind {
-	return []*kind{
+	return append([]*kind{
 		row[corev1.Namespace]{
 			version: "v1", cluster: true, validName: validation.IsDNS1123Label,
 			index: func(s *Set) *Index[corev1.Namespace] { return &s.Namespaces },
@@ -114,18 +116,13 @@ func kinds() []*kind {
 			index: func(s *Set) *Index[networkingv1.IngressClass] { return &s.IngressClasses },
 			check: checkIngressClass,
 		}.kind(),
-		row[gatewayv1.GatewayClass]{version: "gateway.networking.k8s.io/v1", cluster: true, index: func(s *Set) *Index[gatewayv1.GatewayClass] { return &s.GatewayClasses }}.kind(),
-		row[gatewayv1.Gateway]{version: "gateway.networking.k8s.io/v1", index: func(s *Set) *Index[gatewayv1.Gateway] { return &s.Gateways }}.kind(),
-		row[gatewayv1.ListenerSet]{version: "gateway.networking.k8s.io/v1", index: func(s *Set) *Index[gatewayv1.ListenerSet] { return &s.ListenerSets }}.kind(),
-		row[gatewayv1.ReferenceGrant]{version: "gateway.networking.k8s.io/v1beta1", index: func(s *Set) *Index[gatewayv1.ReferenceGrant] { return &s.ReferenceGrants }}.kind(),
-		row[gatewayv1.HTTPRoute]{version: "gateway.networking.k8s.io/v1", index: func(s *Set) *Index[gatewayv1.HTTPRoute] { return &s.HTTPRoutes }}.kind(),
-	}
+	}, gatewayKinds()...)
 }
 
 func (r row[T]) kind() *kind {
 	typ := reflect.TypeFor[T]()
 	k := &kind{
-		name: typ.Name(), version: r.version, cluster: r.cluster, typ: typ, validName: r.validName,
+		name: typ.Name(), version: r.version, also: r.also, cluster: r.cluster, typ: typ, validName: r.validName,
 		make:     func() metav1.Object { return any(new(T)).(metav1.Object) },
 		check:    func(*checker, metav1.Object) {},
 		complete: func(metav1.Object) {},

@@ -144,6 +144,16 @@ func listObjects(set *Set) []byte {
 	list(&out, set.StatefulSets)
 	list(&out, set.Ingresses)
 	list(&out, set.IngressClasses)
+	list(&out, set.GatewayClasses)
+	list(&out, set.Gateways)
+	list(&out, set.ListenerSets)
+	list(&out, set.ReferenceGrants)
+	list(&out, set.HTTPRoutes)
+	list(&out, set.GRPCRoutes)
+	list(&out, set.TLSRoutes)
+	list(&out, set.TCPRoutes)
+	list(&out, set.UDPRoutes)
+	list(&out, set.BackendTLSPolicies)
 	return out.Bytes()
 }
 
@@ -212,6 +222,16 @@ func valuesOf(set *Set) map[string]any {
 	collect(out, set.StatefulSets)
 	collect(out, set.Ingresses)
 	collect(out, set.IngressClasses)
+	collect(out, set.GatewayClasses)
+	collect(out, set.Gateways)
+	collect(out, set.ListenerSets)
+	collect(out, set.ReferenceGrants)
+	collect(out, set.HTTPRoutes)
+	collect(out, set.GRPCRoutes)
+	collect(out, set.TLSRoutes)
+	collect(out, set.TCPRoutes)
+	collect(out, set.UDPRoutes)
+	collect(out, set.BackendTLSPolicies)
 	return out
 }
 

@@ -122,11 +122,16 @@ type Set struct {
 	Ingresses      Index[networkingv1.Ingress]
 	IngressClasses Index[networkingv1.IngressClass]
 
-	GatewayClasses  Index[gatewayv1.GatewayClass]
-	Gateways        Index[gatewayv1.Gateway]
-	ListenerSets    Index[gatewayv1.ListenerSet]
-	ReferenceGrants Index[gatewayv1.ReferenceGrant]
-	HTTPRoutes      Index[gatewayv1.HTTPRoute]
+	GatewayClasses     Index[gatewayv1.GatewayClass]
+	Gateways           Index[gatewayv1.Gateway]
+	ListenerSets       Index[gatewayv1.ListenerSet]
+	ReferenceGrants    Index[gatewayv1.ReferenceGrant]
+	HTTPRoutes         Index[gatewayv1.HTTPRoute]
+	GRPCRoutes         Index[gatewayv1.GRPCRoute]
+	TLSRoutes          Index[gatewayv1.TLSRoute]
+	TCPRoutes          Index[gatewayv1.TCPRoute]
+	UDPRoutes          Index[gatewayv1.UDPRoute]
+	BackendTLSPolicies Index[gatewayv1.BackendTLSPolicy]
 
 	// Reports says what reading found, sorted.
 	Reports []reason.Report
