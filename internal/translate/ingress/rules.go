@@ -193,6 +193,7 @@ func (t *translation) shareDefault() {
 		if h := t.hosts[name]; h.standard == nil {
 			shared := *all.standard
 			shared.id += "/" + name
+			shared.hostClosedBy = all.closedBy
 			h.standard = &shared
 			t.out.Origins[shared.id] = shared.at
 		}
@@ -301,7 +302,7 @@ func (t *translation) closed(h *host, one *rule) string {
 	if one.closedBy != "" {
 		return one.closedBy + " guards it and is not in force"
 	}
-	if by := h.closedBy; by != nil {
+	if by := cmp.Or(h.closedBy, one.hostClosedBy); by != nil {
 		return fmt.Sprintf("%s of %s guards this host and is not in force", by.closedBy, by.object.Origin.Object())
 	}
 	if tombstone, all := t.closedNamespaces[one.object.Origin.Namespace]; all {

@@ -108,6 +108,8 @@ type rule struct {
 	ref   *backend.Ref
 	lost  *backend.Problem // why there is no ref
 	tight bool             // the Ingress asked for expressions itself
+	// hostClosedBy closes the host that the rule is shared from, if it does.
+	hostClosedBy *ingress
 }
 
 func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {
