@@ -46,6 +46,9 @@ type Config struct {
 	// stat is believed to mean unchanged content. It must exceed the
 	// granularity of the file system's timestamps. Default 2 s.
 	Settle time.Duration
+	// Torn is how long a file that became a strict beginning of itself counts as
+	// still being written. Default 1 s.
+	Torn time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -64,6 +67,7 @@ func (c Config) withDefaults() Config {
 		*bound.field = cmp.Or(*bound.field, bound.standard)
 	}
 	c.Settle = cmp.Or(c.Settle, 2*time.Second)
+	c.Torn = cmp.Or(c.Torn, time.Second)
 	if c.Guards == nil {
 		c.Guards = func(string, map[string]string) bool { return false }
 	}
