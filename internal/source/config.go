@@ -19,8 +19,9 @@ type Config struct {
 	// Guards tells whether a resource of that kind with those annotations
 	// restricts who may reach something. A broken resource that guards is not
 	// dropped, but left as a Tombstone. It must be a pure function, safe for
-	// concurrent use: its answers are kept with the text. Nil means that nothing
-	// guards.
+	// concurrent use: its answers are kept with the text. Of broken resources it
+	// is asked about one annotation at a time, wherever it stands, with the value
+	// ? where that cannot be read. Nil means that nothing guards.
 	Guards func(kind string, annotations map[string]string) bool
 
 	// MaxFileBytes bounds one file. Default 16 MiB.
