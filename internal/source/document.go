@@ -173,7 +173,9 @@ func (r *reading) object(node *yaml.Node, list enclosing, depth int) {
 	switch {
 	case h.Kind == "":
 		r.lose(problem{code: reason.InvalidValue, field: "kind", line: node.Line, message: "the object has no kind", fix: "write apiVersion and kind"})
-		r.salvage(r.tracesOf(node), true)
+		if looksLikeObject(node) {
+			r.salvage(r.tracesOf(node), true)
+		}
 	case isList:
 		r.items(node, enclosing{nameOf(k), h.APIVersion, flaw}, depth)
 	case k == nil:

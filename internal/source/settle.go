@@ -193,7 +193,7 @@ type fileKind struct {
 // broken. It returns of which kinds it kept something.
 func (s *settling) keepLost() map[fileKind]bool {
 	renamed := map[fileKind]bool{}
-	for _, p := range s.nameless {
+	for _, p := range slices.Concat(s.nameless, s.copies) {
 		renamed[fileKind{p.file, p.kind}] = true
 	}
 	kept := map[fileKind]bool{}

@@ -91,6 +91,19 @@ func (r *reading) tracesOf(node *yaml.Node) *traces {
 	return &w.traces
 }
 
+// looksLikeObject tells whether a mapping without a kind may have been meant as
+// a resource, and is not just some YAML.
+func looksLikeObject(node *yaml.Node) bool {
+	node = aliased(node)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		switch node.Content[i].Value {
+		case "apiVersion", "metadata", "spec":
+			return true
+		}
+	}
+	return false
+}
+
 // tracer walks nodes for their traces.
 type tracer struct {
 	traces
@@ -135,7 +148,9 @@ func (w *tracer) pair(key, value *yaml.Node) {
 			return
 		}
 		for _, item := range value.Content {
-			w.host(scalarText(item))
+			if name, isScalar := scalarText(item); isScalar {
+				w.host(name, true)
+			}
 		}
 	case strings.EqualFold(word, "host"):
 		w.host(text, isScalar)

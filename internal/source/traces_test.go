@@ -1,6 +1,7 @@
 package source
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -63,6 +64,43 @@ func TestKindsNearby(t *testing.T) {
 	} {
 		if got := nameOf(r.kindNamed(word)); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+}
+
+// TestTombstonesKnowWhatTheyMiss: a tombstone is incomplete if a part of the
+// spec, or a host, is not in it.
+func TestTombstonesKnowWhatTheyMiss(t *testing.T) {
+	const head = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: a\n  annotations: {nginx.ingress.kubernetes.io/auth-url: x}\n"
+	for _, test := range []struct {
+		name, text string
+		hosts      []string
+		incomplete bool
+	}{
+		{"a wrong label", head + "  labels: {a: [b]}\nspec: {rules: [{host: a.example.com}]}\n", []string{"a.example.com"}, false},
+		{"a misspelled field of the spec", head + "spec: {rulez: [{host: a.example.com}]}\n", nil, true},
+		{"a misspelled spec", head + "specs: {rules: [{host: a.example.com}]}\n", nil, true},
+		{"broken in the middle", head + "  labels: {a: b\nspec: {rules: [{host: a.example.com}]}\n#\n", []string{"a.example.com"}, false},
+		{"cut", head + "spec:\n  rules:\n  - host: a.example.com\n  - host: \"b", []string{"a.example.com", "b"}, true},
+		{"cut before the hosts", head + "spec: {", []string{""}, true},
+		{"a template", head + "spec:\n  rules:\n  - host: {{ .host }}\n  - host: a.example.com\n", []string{"", "a.example.com"}, true},
+		{"an object without a kind", "metadata: {annotations: {nginx.ingress.kubernetes.io/auth-url: x}}\nspec: {tls: [{hosts: [b.example.com]}], rules: [{host: a.example.com}]}\n", []string{"b.example.com", "a.example.com"}, false},
+	} {
+		path := filepath.Join(t.TempDir(), "a.yaml")
+		writeFile(t, path, test.text)
+		set := NewLoader(Config{Dirs: []string{path}, Guards: guardsInTests}).Load()
+		if set.Ingresses.Len() != 1 {
+			t.Errorf("%s: %d objects; %v", test.name, set.Ingresses.Len(), set.Reports)
+			continue
+		}
+		for o := range set.Ingresses.All() {
+			var hosts []string
+			for _, r := range o.Value.Spec.Rules {
+				hosts = append(hosts, r.Host)
+			}
+			if o.State != Tombstone || !slices.Equal(hosts, test.hosts) || o.Incomplete != test.incomplete {
+				t.Errorf("%s: state %d, hosts %q, incomplete %t", test.name, o.State, hosts, o.Incomplete)
+			}
 		}
 	}
 }
