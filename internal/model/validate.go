@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode"
+
+	"windrose.dev/windrose/internal/reason"
 )
 
 // MaxRegexLength bounds a path expression or rewrite pattern, in bytes.
@@ -145,6 +148,7 @@ func (v *validator) rule(r *Rule, order Order) {
 	case ExactPath, PrefixPath:
 		v.check(strings.HasPrefix(r.Path.Value, "/"), "rule %s: path %q does not start with /", r.ID, r.Path.Value)
 		v.check(r.Path.Kind == ExactPath || strings.Count(r.Path.Value, "/") <= MaxPathDepth, "rule %s: a prefix of more than %d elements", r.ID, MaxPathDepth)
+		v.check(r.Path.Kind == ExactPath || r.Path.Value == "/" || !strings.HasSuffix(r.Path.Value, "/"), "rule %s: prefix %q ends with a slash; the form without is the one", r.ID, r.Path.Value)
 	case RegexPath:
 		v.check(order == FirstMatch, "rule %s: an expression needs a first-match block", r.ID)
 		v.regex(r.ID, r.Path.Value)
@@ -157,14 +161,25 @@ func (v *validator) rule(r *Rule, order Order) {
 	}
 	v.check(r.MaxBody >= 0, "rule %s: negative body limit", r.ID)
 	if r.CORS != nil {
-		v.check(!strings.Contains(strings.Join(r.CORS.AllowOrigins, ""), ","), "rule %s: a comma in an origin", r.ID)
+		v.cors(r.ID, r.CORS)
 	}
 	v.check((r.Forward == nil) != (r.Respond == nil), "rule %s: not exactly one of forward and respond", r.ID)
 	if r.Respond != nil {
 		v.check(r.Respond.Status >= 200 && r.Respond.Status <= 599, "rule %s: status %d", r.ID, r.Respond.Status)
+		v.check(int(r.Respond.Outcome) < len(reason.Outcomes()), "rule %s: unknown outcome %d", r.ID, uint8(r.Respond.Outcome))
 	}
 	if r.Forward != nil {
 		v.forward(r.ID, r.Forward)
+	}
+}
+
+// cors checks what goes into header fields as it is.
+func (v *validator) cors(id string, c *CORS) {
+	for _, origin := range c.AllowOrigins {
+		v.check(!strings.Contains(origin, ","), "rule %s: a comma in an origin", id)
+	}
+	for _, value := range append(slices.Clone(c.AllowOrigins), c.AllowMethods, c.AllowHeaders, c.ExposeHeaders) {
+		v.check(strings.IndexFunc(value, unicode.IsControl) < 0, "rule %s: the CORS value %q has control characters", id, value)
 	}
 }
 

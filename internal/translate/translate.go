@@ -36,7 +36,7 @@ const (
 // Build makes the Snapshot for a Set. The Reports include those of the Set.
 func Build(set *source.Set, opts Options) (*model.Snapshot, []reason.Report) {
 	in := ingress.Translate(set, opts.Ingress)
-	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports)}
+	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports, backend.Unserved(set))}
 	parts := model.Parts{Origins: printable(in.Origins)}
 	parts.Config.Services = services(in.Refs)
 	parts.Endpoints = backend.Endpoints(set, in.Refs)

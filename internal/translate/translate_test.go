@@ -55,7 +55,7 @@ func runCase(t *testing.T, file string) {
 	if err := model.Validate(&snapshot.Parts); err != nil {
 		t.Errorf("the snapshot is not valid: %v", err)
 	}
-	got := map[string]string{"want.model": model.Format(snapshot), "want.reports": ""}
+	got := map[string]string{"want.model": strings.ReplaceAll(model.Format(snapshot), dir+"/", ""), "want.reports": ""}
 	for _, r := range reports {
 		got["want.reports"] += strings.ReplaceAll(r.String(), dir+"/", "") + "\n"
 	}

@@ -9,8 +9,8 @@ import (
 // Path is the canonical form of a request path.
 type Path struct {
 	// Bytes is the canonical path: unreserved characters decoded, other
-	// escapes in upper case, dot segments resolved (RFC 3986 §6.2.2). An
-	// encoded slash or backslash stays encoded.
+	// escapes in upper case, what cannot stand in a path escaped, dot segments
+	// resolved (RFC 3986 §6.2.2). An encoded slash or backslash stays encoded.
 	Bytes []byte
 	// DotsRemoved tells that there were dot segments, so that the client's own
 	// bytes must not be forwarded.
@@ -34,23 +34,37 @@ func Canonical(path, scratch []byte) (p Path, grown []byte, ok bool) {
 	return Path{Bytes: scratch[:n], DotsRemoved: removed}, scratch, true
 }
 
+// pathClass tells the bytes of a path apart.
+var pathClass = func() (table [256]uint8) {
+	for c := range 256 {
+		if b := byte(c); unreserved(b) || bytes.IndexByte([]byte("/!$&'()*+,;=:@"), b) >= 0 {
+			table[c] = pathPlain // RFC 3986 §3.3
+		}
+	}
+	table['.'] = pathDot
+	return table
+}()
+
+const (
+	pathOther uint8 = iota // is or becomes an escape
+	pathPlain
+	pathDot
+)
+
 // needsWork tells whether a path may differ from its canonical form: it has an
-// escape, or a segment that begins with a dot.
+// escape or what should be one, or a segment that begins with a dot.
 func needsWork(path []byte) bool {
-	if bytes.IndexByte(path, '%') >= 0 || bytes.IndexByte(path, 0) >= 0 {
-		return true
-	}
-	for rest := path; ; {
-		i := bytes.IndexByte(rest, '.')
-		if i < 0 {
-			return false
-		}
-		at := len(path) - len(rest) + i
-		if at > 0 && path[at-1] == '/' {
+	for i, c := range path {
+		switch pathClass[c] {
+		case pathOther:
 			return true
+		case pathDot:
+			if i > 0 && path[i-1] == '/' {
+				return true
+			}
 		}
-		rest = rest[i+1:]
 	}
+	return false
 }
 
 func decodeUnreserved(dst, path []byte) ([]byte, bool) {
@@ -60,7 +74,7 @@ func decodeUnreserved(dst, path []byte) ([]byte, bool) {
 			return dst, false
 		}
 		if c != '%' {
-			dst = append(dst, c)
+			dst = appendPathByte(dst, c)
 			continue
 		}
 		if i+2 >= len(path) || !msg.IsHex(path[i+1]) || !msg.IsHex(path[i+2]) {
@@ -78,6 +92,16 @@ func decodeUnreserved(dst, path []byte) ([]byte, bool) {
 		i += 2
 	}
 	return dst, true
+}
+
+// appendPathByte writes a byte as a URL has it: what cannot stand in a path is
+// escaped, so that no spelling of it misses a rule for another.
+func appendPathByte(dst []byte, c byte) []byte {
+	if pathClass[c] != pathOther {
+		return append(dst, c)
+	}
+	const digits = "0123456789ABCDEF"
+	return append(dst, '%', digits[c>>4], digits[c&15])
 }
 
 // unreserved are the characters of RFC 3986 §2.3.
