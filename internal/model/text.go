@@ -164,7 +164,7 @@ func (w *textWriter) host(h Host) {
 	}
 	w.line("host", h.Name, strings.Join(ports, ","))
 	for _, b := range h.Blocks {
-		w.line("block", b.Dialect, orderNames[b.Order], flag(b.MergeSlashes, "merge-slashes"))
+		w.line("block", b.Dialect, orderNames[b.Order], flag(b.MergeSlashes, "merge-slashes"), flag(b.DecodeReserved, "decode-reserved"))
 		for i := range b.Rules {
 			w.rule(&b.Rules[i])
 		}

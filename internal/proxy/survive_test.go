@@ -579,3 +579,23 @@ func TestFailedFilterClosesItsRule(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowGoodbyeIsNoLoad: clients that were answered and do not leave hold no
+// buffers that others need.
+func TestSlowGoodbyeIsNoLoad(t *testing.T) {
+	b := newBackend(t, always(ok2))
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Limits.BufferBytes = 1 }) // the least: 64 buffers
+	r.apply(strings.Replace(rule("", b.addr), "host * 80", "host a.test 80", 1))
+	stay := make([]*peer, 200)
+	for i := range stay {
+		stay[i] = r.dial()
+		stay[i].send("POST / HTTP/1.1\r\nHost: none.test\r\nContent-Length: 9\r\n\r\n")
+		stay[i].answer("POST")
+	}
+	if got := r.ask("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"); statusOf(got) != 200 {
+		t.Errorf("%q", got)
+	}
+	for _, c := range stay {
+		c.nc.Close()
+	}
+}

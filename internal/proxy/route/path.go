@@ -162,20 +162,56 @@ func endSlash(p []byte, out int, last bool) int {
 	return out + 1
 }
 
-// MergeSlashes writes path to scratch with each run of slashes as one. It
-// returns path itself when there is none.
-func MergeSlashes(path, scratch []byte) (merged, grown []byte) {
-	if !bytes.Contains(path, doubleSlash) {
+// View is how a block sees a path.
+type View struct {
+	// Decode takes escapes for what they stand for where a path may hold that as
+	// it is, slashes among it; dot segments that come of it are resolved.
+	Decode bool
+	// Merge takes runs of slashes for one.
+	Merge bool
+}
+
+// Of returns a canonical path as it is seen: path itself, or in scratch, which
+// it may grow and returns for reuse.
+func (v View) Of(path, scratch []byte) (seen, grown []byte) {
+	if v.Decode && bytes.IndexByte(path, '%') >= 0 {
+		scratch = decodeReserved(scratch[:0], path)
+		n, _ := removeDots(scratch)
+		path = scratch[:n]
+	}
+	if !v.Merge || !bytes.Contains(path, doubleSlash) {
 		return path, scratch
 	}
-	scratch = scratch[:0]
-	for i, c := range path {
-		if c == '/' && i > 0 && path[i-1] == '/' {
-			continue
-		}
-		scratch = append(scratch, c)
-	}
+	scratch = mergeSlashes(scratch[:0], path)
 	return scratch, scratch
+}
+
+// decodeReserved appends path to dst. Its escapes are whole, as Canonical
+// leaves them.
+func decodeReserved(dst, path []byte) []byte {
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		if c == '%' {
+			if decoded := hexValue(path[i+1])<<4 | hexValue(path[i+2]); pathClass[decoded] != pathOther {
+				c = decoded
+				i += 2
+			}
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// mergeSlashes appends path to dst, which may be its own memory.
+func mergeSlashes(dst, path []byte) []byte {
+	last := byte(0)
+	for _, c := range path {
+		if c != '/' || last != '/' {
+			dst = append(dst, c)
+		}
+		last = c
+	}
+	return dst
 }
 
 var doubleSlash = []byte("//")

@@ -14,22 +14,21 @@ func isHost(name string) bool {
 	return name == "*" || len(validation.IsDNS1123Subdomain(strings.TrimPrefix(name, "*."))) == 0
 }
 
-// canonicalPath writes a path as requests have it when they are matched: runs
-// of slashes are one slash, and what a URL cannot hold is percent-encoded. A
-// path with dot segments has no such form.
+// canonicalPath writes a path as requests have it when they are matched: only
+// what a path cannot hold as it is is percent-encoded, and runs of slashes are
+// one slash. A path with dot segments has no such form.
 func canonicalPath(path string) (string, bool) {
 	var b strings.Builder
+	last := byte(0)
 	for i := 0; i < len(path); i++ {
-		switch c := path[i]; {
-		case c == '/' && i > 0 && path[i-1] == '/':
-		case c == '%' && i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2]):
-			decoded := unhex(path[i+1])<<4 | unhex(path[i+2])
-			if unreserved(decoded) {
-				b.WriteByte(decoded)
-			} else {
-				b.WriteString(strings.ToUpper(path[i : i+3]))
-			}
+		c := path[i]
+		if c == '%' && i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2]) {
+			c = unhex(path[i+1])<<4 | unhex(path[i+2])
 			i += 2
+		}
+		switch {
+		case c == '/' && last == '/':
+			continue
 		case unreserved(c) || strings.IndexByte("/!$&'()*+,;=:@", c) >= 0:
 			b.WriteByte(c)
 		default:
@@ -37,6 +36,7 @@ func canonicalPath(path string) (string, bool) {
 			b.WriteByte(upperHex[c>>4])
 			b.WriteByte(upperHex[c&15])
 		}
+		last = c
 	}
 	segments := strings.Split(b.String(), "/")
 	return b.String(), !slices.Contains(segments, ".") && !slices.Contains(segments, "..")

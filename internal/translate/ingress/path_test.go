@@ -1,6 +1,8 @@
 package ingress
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,14 +10,23 @@ import (
 )
 
 // inRequest is a path as the proxy has it when it matches a request, with the
-// setting of this dialect that runs of slashes are one.
+// settings of this dialect: nothing is encoded that a path may hold as it is, and
+// runs of slashes are one slash.
 func inRequest(path string) (canonical string, dotsRemoved, ok bool) {
 	p, _, ok := route.Canonical([]byte(path), nil)
 	if !ok {
 		return "", false, false
 	}
-	merged, _ := route.MergeSlashes(p.Bytes, nil)
-	return string(merged), p.DotsRemoved, true
+	seen, _ := route.View{Decode: true, Merge: true}.Of(p.Bytes, nil)
+	dots := p.DotsRemoved || bytes.Contains(p.Bytes, []byte("%2F")) && hasDots(string(p.Bytes))
+	return string(seen), dots, true
+}
+
+// hasDots tells whether a path has dot segments once its encoded slashes are
+// slashes.
+func hasDots(path string) bool {
+	segments := strings.Split(strings.ReplaceAll(path, "%2F", "/"), "/")
+	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
 }
 
 // urlPath holds the characters that a URL's path may have as they are (RFC 3986

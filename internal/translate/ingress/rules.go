@@ -215,7 +215,7 @@ func (t *translation) shareDefault() {
 
 // block makes the model's block for a host.
 func (t *translation) block(name string, h *host) model.Block {
-	b := model.Block{Dialect: Dialect, MergeSlashes: true}
+	b := model.Block{Dialect: Dialect, MergeSlashes: true, DecodeReserved: true}
 	if h.regex {
 		b.Order = model.FirstMatch
 		// ingress-nginx orders expressions by length, then by text, both
