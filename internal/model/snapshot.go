@@ -88,7 +88,7 @@ type Block struct {
 	// DecodeReserved matches a path as if nothing that it may hold as it is were
 	// encoded, slashes among it, as nginx does and as backends read it.
 	DecodeReserved bool   `cbor:"5,keyasint,omitempty" json:"decodeReserved,omitempty"`
-	Rules         []Rule `cbor:"4,keyasint,omitempty" json:"rules,omitempty"`
+	Rules          []Rule `cbor:"4,keyasint,omitempty" json:"rules,omitempty"`
 }
 
 // PathKind is how a PathMatch compares.
