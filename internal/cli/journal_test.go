@@ -146,7 +146,7 @@ func TestReloadLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
-	s.save("ingress.yaml", runIngress+"  rulez: []\n")
+	s.save("ingress.yaml", strings.Replace(runIngress, "spec:\n", "spec:\n  rulez: []\n", 1))
 	s.says("errors 1, warnings 1, resolved 0")
 	s.save("ingress.yaml", runIngress)
 	s.says("errors 0, warnings 0, resolved 2")

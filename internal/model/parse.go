@@ -183,10 +183,14 @@ func (p *textParser) block(w []string) error {
 	}
 	b := Block{Dialect: w[0], Order: order}
 	for _, word := range w[2:] {
-		if word != "merge-slashes" {
+		switch word {
+		case "merge-slashes":
+			b.MergeSlashes = true
+		case "decode-reserved":
+			b.DecodeReserved = true
+		default:
 			return fmt.Errorf("unknown option %q of a block", word)
 		}
-		b.MergeSlashes = true
 	}
 	h := &p.parts.Config.Hosts[len(p.parts.Config.Hosts)-1]
 	h.Blocks = append(h.Blocks, b)

@@ -5,32 +5,32 @@ import (
 	"strings"
 )
 
-// CanonicalPath writes a path as requests have it when they are matched: runs
-// of slashes are one slash, and what a URL cannot hold is percent-encoded. A
-// path with dot segments has no such form.
-func CanonicalPath(path string) (string, bool) {
-	var b strings.Builder
+// CanonicalPath writes the path of a rule as requests have it when a block with
+// these settings matches them (see Block): what a path cannot hold as it is is
+// percent-encoded (RFC 3986 §3.3). A path with dot segments has no such form.
+func (b *Block) CanonicalPath(path string) (string, bool) {
+	var out strings.Builder
+	last := byte(0)
 	for i := 0; i < len(path); i++ {
-		switch c := path[i]; {
-		case c == '/' && i > 0 && path[i-1] == '/':
-		case c == '%' && i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2]):
-			decoded := unhex(path[i+1])<<4 | unhex(path[i+2])
-			if unreserved(decoded) {
-				b.WriteByte(decoded)
-			} else {
-				b.WriteString(strings.ToUpper(path[i : i+3]))
-			}
+		c, escaped := path[i], false
+		if c == '%' && i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2]) {
+			c, escaped = unhex(path[i+1])<<4|unhex(path[i+2]), true
 			i += 2
-		case unreserved(c) || strings.IndexByte("/!$&'()*+,;=:@", c) >= 0:
-			b.WriteByte(c)
+		}
+		plain := unreserved(c) || strings.IndexByte("/!$&'()*+,;=:@", c) >= 0 && (!escaped || b.DecodeReserved)
+		switch {
+		case plain && c == '/' && last == '/' && b.MergeSlashes:
+			continue
+		case plain:
+			out.WriteByte(c)
+			last = c
 		default:
-			b.WriteByte('%')
-			b.WriteByte(upperHex[c>>4])
-			b.WriteByte(upperHex[c&15])
+			out.WriteString(string([]byte{'%', upperHex[c>>4], upperHex[c&15]}))
+			last = '%'
 		}
 	}
-	segments := strings.Split(b.String(), "/")
-	return b.String(), !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
+	segments := strings.Split(out.String(), "/")
+	return out.String(), !slices.Contains(segments, ".") && !slices.Contains(segments, "..")
 }
 
 const upperHex = "0123456789ABCDEF"

@@ -117,8 +117,11 @@ type Block struct {
 	Dialect string `cbor:"1,keyasint" json:"dialect"`
 	Order   Order  `cbor:"2,keyasint,omitempty" json:"order,omitempty"`
 	// MergeSlashes matches a path as if runs of slashes were one slash.
-	MergeSlashes bool   `cbor:"3,keyasint,omitempty" json:"mergeSlashes,omitempty"`
-	Rules        []Rule `cbor:"4,keyasint,omitempty" json:"rules,omitempty"`
+	MergeSlashes bool `cbor:"3,keyasint,omitempty" json:"mergeSlashes,omitempty"`
+	// DecodeReserved matches a path as if nothing that it may hold as it is were
+	// encoded, slashes among it, as nginx does and as backends read it.
+	DecodeReserved bool   `cbor:"5,keyasint,omitempty" json:"decodeReserved,omitempty"`
+	Rules          []Rule `cbor:"4,keyasint,omitempty" json:"rules,omitempty"`
 }
 
 // PathKind is how a PathMatch compares.

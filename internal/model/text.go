@@ -167,7 +167,7 @@ func (w *textWriter) host(h Host) {
 	}
 	w.line("host", h.Name, strings.Join(listeners, ","), flag(h.Fallback, "fallback"))
 	for _, b := range h.Blocks {
-		w.line("block", b.Dialect, orderNames[b.Order], flag(b.MergeSlashes, "merge-slashes"))
+		w.line("block", b.Dialect, orderNames[b.Order], flag(b.MergeSlashes, "merge-slashes"), flag(b.DecodeReserved, "decode-reserved"))
 		for i := range b.Rules {
 			w.rule(&b.Rules[i])
 		}

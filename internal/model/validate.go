@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"windrose.dev/windrose/internal/reason"
 )
 
 // MaxRegexLength bounds a path expression or rewrite pattern, in bytes.
@@ -168,7 +170,7 @@ func (v *validator) rule(r *Rule) {
 	}
 	v.check(r.MaxBody >= 0, "rule %s: negative body limit", r.ID)
 	if r.CORS != nil {
-		v.check(!strings.Contains(strings.Join(r.CORS.AllowOrigins, ""), ","), "rule %s: a comma in an origin", r.ID)
+		v.cors(r.ID, r.CORS)
 	}
 	v.edit(r.ID, r.Edit)
 	v.rewrite(r.ID, r.Rewrite)
@@ -187,6 +189,16 @@ func (v *validator) rule(r *Rule) {
 	}
 }
 
+// cors checks what goes into header fields as it is.
+func (v *validator) cors(id string, c *CORS) {
+	for _, origin := range c.AllowOrigins {
+		v.check(!strings.Contains(origin, ","), "rule %s: a comma in an origin", id)
+	}
+	for _, value := range append(slices.Clone(c.AllowOrigins), c.AllowMethods, c.AllowHeaders, c.ExposeHeaders) {
+		v.check(strings.IndexFunc(value, unicode.IsControl) < 0, "rule %s: the CORS value %q has control characters", id, value)
+	}
+}
+
 // Validate tells what is wrong with a path match.
 func (p PathMatch) Validate() error {
 	var v validator
@@ -200,6 +212,7 @@ func (v *validator) pathMatch(what string, p PathMatch) {
 	case ExactPath, PrefixPath:
 		v.check(strings.HasPrefix(p.Value, "/"), "%s: path %q does not start with /", what, p.Value)
 		v.check(p.Kind == ExactPath || strings.Count(p.Value, "/") <= MaxPathDepth, "%s: a prefix of more than %d elements", what, MaxPathDepth)
+		v.check(p.Kind == ExactPath || p.Value == "/" || !strings.HasSuffix(p.Value, "/"), "%s: prefix %q ends with a slash; the form without is the one", what, p.Value)
 	case RegexPath:
 		v.regex(what, p.Value)
 	}
@@ -208,6 +221,7 @@ func (v *validator) pathMatch(what string, p PathMatch) {
 func (v *validator) respond(id string, a *Respond) {
 	if a != nil {
 		v.check(a.Status >= 200 && a.Status <= 599, "rule %s: status %d", id, a.Status)
+		v.check(int(a.Outcome) < len(reason.Outcomes()), "rule %s: unknown outcome %d", id, uint8(a.Outcome))
 	}
 }
 

@@ -157,7 +157,7 @@ func appendCompact(dst, stamp []byte, f *Flow) []byte {
 	dst = append(dst, ' ')
 	dst = strconv.AppendInt(dst, int64(f.Status), 10)
 	dst = append(append(dst, ' '), f.Outcome.String()...)
-	dst = append(append(dst, ' '), f.Method...)
+	dst = appendPrintable(append(dst, ' '), f.Method)
 	dst = append(append(dst, ' '), scheme(f)...)
 	dst = append(appendPrintable(append(dst, "://"...), f.Host), ' ')
 	if n := len(dst); n > 0 && len(f.Target) > 0 {

@@ -40,7 +40,7 @@ func TestIdentityOfTrustedPeers(t *testing.T) {
 	r.apply(rule("", b.addr))
 	_, got, _ := strings.Cut(r.ask(spoofed), "\r\n\r\n")
 	for field, want := range map[string]string{
-		"X-Forwarded-For": "6.6.6.6, 7.7.7.7, 127.0.0.1", "X-Real-IP": "6.6.6.6", "X-Forwarded-Host": "evil",
+		"X-Forwarded-For": "6.6.6.6, 7.7.7.7, 127.0.0.1", "X-Real-IP": "7.7.7.7", "X-Forwarded-Host": "evil",
 		"X-Forwarded-Proto": "https", "X-Forwarded-Port": "1", "X_Forwarded_For": "", "x_envoy_internal": "",
 		"X-Envoy-Internal": "true", "Forwarded": "for=6.6.6.6",
 	} {
@@ -86,5 +86,57 @@ func TestTLSRedirect(t *testing.T) {
 	}
 	if got := r.ask(get("/.well-knownx")); statusOf(got) != 308 {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestHostileFields: what a client writes beside the usual fields must not
+// reach a backend that reads it as something else.
+func TestHostileFields(t *testing.T) {
+	r, _ := serve(t, "", echo)
+	ask := func(fields string) string {
+		_, got, _ := strings.Cut(r.ask("GET / HTTP/1.1\r\nHost: a\r\n"+fields+"\r\n"), "\r\n\r\n")
+		return got
+	}
+	// One twin that is nominated must not let the others pass.
+	got := ask("Connection: content_length\r\nContent_Length: 0\r\nX_Forwarded_For: 6.6.6.6\r\nTransfer_Encoding: chunked\r\n")
+	for _, name := range []string{"Content_Length", "X_Forwarded_For", "Transfer_Encoding"} {
+		if fieldOf(got, name) != "" {
+			t.Errorf("%s reached the backend: %q", name, got)
+		}
+	}
+	if got := ask("Proxy: http://evil.example\r\n"); fieldOf(got, "Proxy") != "" {
+		t.Errorf("Proxy reached the backend: %q", got)
+	}
+	if got := ask("X-Request-ID: a\r\nX-Request-ID: <b>\r\n"); strings.Contains(got, "<b>") {
+		t.Errorf("a second request id reached the backend: %q", got)
+	}
+	for name, request := range map[string]string{
+		"400 many names in Connection": "GET / HTTP/1.1\r\nHost: a\r\nConnection: " + strings.Repeat("a,", 100) + "b\r\n\r\n",
+		"405 TRACE":                    "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"400 a name as IPv6":           "GET / HTTP/1.1\r\nHost: [a.test]\r\n\r\n",
+		"400 no such port":             "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n",
+	} {
+		if got := r.ask(request); !strings.HasPrefix(got, "HTTP/1.1 "+name[:3]) {
+			t.Errorf("%s: %.80q", name, got)
+		}
+	}
+}
+
+// TestTrustedChain: the client's address is what the last trusted hop saw, not
+// what the client wrote before it.
+func TestTrustedChain(t *testing.T) {
+	b := newBackend(t, echo)
+	r := newRig(t, func(cfg *proxy.Config) {
+		cfg.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	r.apply(rule("", b.addr))
+	for chain, want := range map[string]string{
+		"9.9.9.9": "9.9.9.9", "1.1.1.1, 9.9.9.9, 10.1.1.1": "9.9.9.9", "10.2.2.2, 10.1.1.1": "10.2.2.2",
+		"nonsense, 10.1.1.1": "10.1.1.1", "9.9.9.9, nonsense": "127.0.0.1", "2001:db8::1": "2001:db8::1",
+	} {
+		_, got, _ := strings.Cut(r.ask("GET / HTTP/1.1\r\nHost: a\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-For: "+chain+"\r\n\r\n"), "\r\n\r\n")
+		if ip := fieldOf(got, "X-Real-IP"); ip != want {
+			t.Errorf("%s: X-Real-IP %s, want %s", chain, ip, want)
+		}
 	}
 }

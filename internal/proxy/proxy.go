@@ -61,7 +61,7 @@ type Proxy struct {
 	next     atomic.Uint64 // of the shard for the next connection
 	open     atomic.Int64  // client connections
 	serving  sync.WaitGroup
-	maxOut   int64 // buffers that one shard may have out
+	maxOut   int64 // bytes of buffers that one shard may have out
 	draining atomic.Bool
 	stopping atomic.Bool   // idle connections are closed
 	stopped  chan struct{} // closed when all were found that were idle then
@@ -119,12 +119,12 @@ func ownAddress(l model.Listener) string {
 	return cmp.Or(l.Address, fmt.Sprintf(":%d", l.ID.Port))
 }
 
-// maxBuffers is how many buffers may be out in all.
+// maxBuffers is how many bytes of buffers may be out in all.
 func maxBuffers(limit int64) int64 {
 	if limit <= 0 {
 		limit = debug.SetMemoryLimit(-1) / 2
 	}
-	return max(limit/sock.BufferSize, 64)
+	return max(limit, 64*sock.BufferSize)
 }
 
 // Generation is the one that serves now.

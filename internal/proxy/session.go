@@ -54,7 +54,7 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 		conn: sock.NewConn(nc, p.clock, &sh.pool, p.hangups),
 		peer: exchange.Peer{
 			Addr: addr, Listener: l.id, PublicPort: l.public, Trusted: trusted,
-			PublicPorts: l.siblings,
+			PublicPorts: l.siblings, Trusts: p.trusts,
 		},
 	}
 }
@@ -95,6 +95,7 @@ func reportDefect(broken any) {
 func (s *session) handshake(t *tlsListener) bool {
 	start := s.proxy.clock.Now()
 	s.conn.ReadBy(start + int64(s.proxy.cfg.Limits.HeaderTimeout))
+	s.conn.LimitWrites(start, s.proxy.cfg.Limits.HeaderTimeout)
 	conn := s.conn.WrapTLS(t.config)
 	if err := conn.Handshake(); err != nil {
 		s.listener.stats.HandshakeErrors.Add(s.shard.index, 1)
@@ -105,8 +106,17 @@ func (s *session) handshake(t *tlsListener) bool {
 	if conn.ConnectionState().DidResume {
 		s.listener.stats.Resumed.Add(s.shard.index, 1)
 	}
+	s.conn.EndHandshake()
 	s.peer.TLS = true
 	return true
+}
+
+// limitReplies bounds the writes that TLS makes while a request is read:
+// answers to key updates, which a client may ask for and not read.
+func (s *session) limitReplies(now int64) {
+	if s.peer.TLS {
+		s.conn.LimitWrites(now, s.proxy.cfg.Limits.HeaderTimeout)
+	}
 }
 
 // logHandshake says why a handshake failed. A client that left without a word,
@@ -141,7 +151,9 @@ func (s *session) await(first bool) bool {
 	if first {
 		limit, phase = s.proxy.cfg.Limits.HeaderTimeout, fresh
 	}
-	s.conn.LimitReads(s.proxy.clock.Now(), limit)
+	now := s.proxy.clock.Now()
+	s.conn.LimitReads(now, limit)
+	s.limitReplies(now)
 	s.phase.Store(phase)
 	if s.proxy.stopping.Load() {
 		s.stop() // the drain may have passed by before
@@ -190,10 +202,12 @@ func (s *session) lingeringClose() {
 		return
 	}
 	s.tcp.SetReadDeadline(time.Now().Add(lingerTime))
-	b := s.shard.pool.Get()
-	defer s.shard.pool.Put(b)
+	if s.conn.In != nil {
+		s.conn.ReleaseIn() // a slow goodbye is no reason to turn others away
+	}
+	scrap := make([]byte, 512)
 	for total := 0; total < lingerRead; {
-		n, err := s.tcp.Read(b.Free())
+		n, err := s.tcp.Read(scrap)
 		if total += n; err != nil {
 			return
 		}

@@ -556,13 +556,18 @@ func TestListenerComesBack(t *testing.T) {
 func TestFailedFilterClosesItsRule(t *testing.T) {
 	b := newBackend(t, always(ok2))
 	r := newRig(t, nil)
-	text := strings.Replace(rule("", b.addr), "rule r", "rule bad prefix:/bad forward=s:80 cors=* \"cors-methods=GET\\r\\nX: y\"\nrule r", 1)
+	text := strings.Replace(rule("", b.addr), "rule r", "rule bad prefix:/bad forward=s:80 cors=* cors-methods=GET\nrule r", 1)
 	for _, text := range []string{text, text + "endpoint s:80 127.0.0.1:1\n"} { // the second changes endpoints only
 		s, err := model.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		reports, err := r.proxy.Apply(s)
+		for i, one := range s.Config.Hosts[0].Blocks[0].Rules {
+			if one.ID == "bad" { // no form of a Snapshot would carry it
+				s.Config.Hosts[0].Blocks[0].Rules[i].CORS.AllowMethods = "GET\r\nX: y"
+			}
+		}
+		reports, err := r.proxy.Apply(model.Freeze(s.Parts))
 		if err != nil || len(reports) != 1 || !strings.Contains(reports[0].String(), "cors") {
 			t.Fatalf("%v %v", reports, err)
 		}
@@ -572,5 +577,25 @@ func TestFailedFilterClosesItsRule(t *testing.T) {
 		if got := r.ask(get("/good")); got != ok2 {
 			t.Errorf("%q", got)
 		}
+	}
+}
+
+// TestSlowGoodbyeIsNoLoad: clients that were answered and do not leave hold no
+// buffers that others need.
+func TestSlowGoodbyeIsNoLoad(t *testing.T) {
+	b := newBackend(t, always(ok2))
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Limits.BufferBytes = 1 }) // the least: 64 buffers
+	r.apply(strings.Replace(rule("", b.addr), "host * 80", "host a.test 80", 1))
+	stay := make([]*peer, 200)
+	for i := range stay {
+		stay[i] = r.dial()
+		stay[i].send("POST / HTTP/1.1\r\nHost: none.test\r\nContent-Length: 9\r\n\r\n")
+		stay[i].answer("POST")
+	}
+	if got := r.ask("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"); statusOf(got) != 200 {
+		t.Errorf("%q", got)
+	}
+	for _, c := range stay {
+		c.nc.Close()
 	}
 }

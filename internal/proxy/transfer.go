@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"sync/atomic"
@@ -129,6 +130,9 @@ var errQuiet = errors.New("the client left")
 // errHeadTimeout is a head that did not come in time.
 var errHeadTimeout = &http1.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
 
+// errOverloaded turns away whose memory would be too much.
+var errOverloaded = &http1.Error{Outcome: reason.Overloaded, Text: "the limit on buffers is reached: --max-buffer-bytes"}
+
 // readHead reads the request's head and finds how its body ends.
 func (t *transfer) readHead() error {
 	var parser http1.Parser
@@ -145,6 +149,10 @@ func (t *transfer) readHead() error {
 		if !bounded {
 			bounded = true
 			t.client.ReadBy(t.start + int64(t.proxy.cfg.Limits.HeaderTimeout))
+			t.session.limitReplies(t.start)
+		}
+		if t.proxy.overloaded(t.session.shard) {
+			return errOverloaded
 		}
 		t.client.In.MakeRoom(2 * t.limits.HeadBytes)
 		if _, err := t.client.Fill(); err != nil {
@@ -169,7 +177,7 @@ func (t *transfer) frame() error {
 		t.x.BodyLength = -1
 	}
 	t.keepAlive = http1.KeepsAlive(h) && !t.proxy.draining.Load()
-	if t.upgrade = http1.UpgradeOf(h); msg.HasToken(t.upgrade, "h2c") || kind != http1.NoBody {
+	if t.upgrade = http1.UpgradeOf(h); namesH2C(t.upgrade) || kind != http1.NoBody {
 		t.upgrade = nil // h2c would carry requests that nobody looks at
 	}
 	t.te = msg.HasToken(h.Get(msg.TE), "trailers")
@@ -177,11 +185,25 @@ func (t *transfer) frame() error {
 	return nil
 }
 
+// namesH2C tells whether a list of protocols has h2c, of any version.
+func namesH2C(protocols []byte) bool {
+	for rest := protocols; len(rest) > 0; {
+		var one []byte
+		one, rest = msg.NextToken(rest)
+		name, _, _ := bytes.Cut(one, []byte("/"))
+		name, _, _ = bytes.Cut(name, []byte(";"))
+		if msg.EqualFold(bytes.TrimSpace(name), "h2c") {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *transfer) decide() (again bool) {
 	gen := t.proxy.Generation()
 	if t.proxy.overloaded(t.session.shard) {
 		t.x.Begin(gen, &t.session.peer)
-		t.x.Fail(reason.Overloaded, "the limit on buffers is reached: --max-buffer-bytes")
+		t.x.FailWith(errOverloaded)
 		return t.answer()
 	}
 	t.x.Decide(gen, &t.session.peer)

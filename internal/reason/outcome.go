@@ -29,6 +29,7 @@ const (
 	URITooLong
 	BodyTooLarge
 	NotImplemented
+	MethodRefused
 	Overloaded
 	HandshakeFailed
 	InternalError
@@ -67,6 +68,7 @@ var outcomes = [...]OutcomeRow{
 	URITooLong:        {URITooLong, "uri_too_long", 414, "The request's target is too long.", "use POST, or raise the URI limit"},
 	BodyTooLarge:      {BodyTooLarge, "body_too_large", 413, "The request's body is larger than the route allows.", "send less, or raise proxy-body-size"},
 	NotImplemented:    {NotImplemented, "not_implemented", 501, "The request needs a method, coding or protocol that the proxy does not speak.", "look at the client"},
+	MethodRefused:     {MethodRefused, "method_refused", 405, "The method is one that the proxy does not pass on.", "use another method"},
 	Overloaded:        {Overloaded, "overloaded", 503, "The proxy is at one of its own limits and takes no new work.", "add replicas or memory, or raise the limit that the log names"},
 	HandshakeFailed:   {HandshakeFailed, "handshake_failed", 0, "A TLS handshake failed, so there was no request.", "check certificates, names and protocol versions"},
 	InternalError:     {InternalError, "internal_error", 500, "A defect in the proxy. It is contained in this one connection.", "please report it with the log line"},

@@ -19,8 +19,9 @@ type Config struct {
 	// Guards tells whether a resource of that kind with those annotations
 	// restricts who may reach something. A broken resource that guards is not
 	// dropped, but left as a Tombstone. It must be a pure function, safe for
-	// concurrent use: its answers are kept with the text. Nil means that nothing
-	// guards.
+	// concurrent use: its answers are kept with the text. Of broken resources it
+	// is asked about one annotation at a time, wherever it stands, with the value
+	// ? where that cannot be read. Nil means that nothing guards.
 	Guards func(kind string, annotations map[string]string) bool
 
 	// MaxFileBytes bounds one file. Default 16 MiB.
@@ -46,6 +47,9 @@ type Config struct {
 	// stat is believed to mean unchanged content. It must exceed the
 	// granularity of the file system's timestamps. Default 2 s.
 	Settle time.Duration
+	// Torn is how long a file that became a strict beginning of itself counts as
+	// still being written. Default 1 s.
+	Torn time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -64,6 +68,7 @@ func (c Config) withDefaults() Config {
 		*bound.field = cmp.Or(*bound.field, bound.standard)
 	}
 	c.Settle = cmp.Or(c.Settle, 2*time.Second)
+	c.Torn = cmp.Or(c.Torn, time.Second)
 	if c.Guards == nil {
 		c.Guards = func(string, map[string]string) bool { return false }
 	}

@@ -136,7 +136,7 @@ func (d *decoder) visit(node *yaml.Node) bool {
 		d.exhaust(node.Line, fmt.Sprintf("the aliases unfold to more than %d nodes", d.config.MaxAliasNodes), "write out what the aliases stand for, or use fewer")
 		return false
 	case node.Kind == yaml.AliasNode && slices.Contains(d.aliases, node.Alias):
-		d.exhaust(node.Line, "the alias *"+clip(node.Value)+" contains itself", "remove the alias")
+		d.exhaust(node.Line, "the alias contains itself", "remove the alias")
 		return false
 	}
 	d.depth++
@@ -354,7 +354,7 @@ func (d *decoder) describe(node *yaml.Node) string {
 	}
 	s, err := readScalar(node)
 	if err != nil {
-		return "a scalar with the tag " + clip(node.ShortTag())
+		return "a scalar whose tag is not understood here"
 	}
 	if d.secret {
 		return s.word()

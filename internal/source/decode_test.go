@@ -3,7 +3,10 @@ package source
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -185,6 +188,58 @@ func TestSplit(t *testing.T) {
 	} {
 		if got := splitAny(test.text); !cmp.Equal(got, test.want, cmp.AllowUnexported(chunk{})) {
 			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestReportsKeepSecrets: what stands in a text that may be a Secret is in no
+// Report, whichever way the text is broken. hunter2 stands where values, tags,
+// anchors and aliases do.
+func TestReportsKeepSecrets(t *testing.T) {
+	const head = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
+	dir := t.TempDir()
+	for i, text := range []string{
+		head + "stringData: {p: *hunter2}\n",
+		head + "stringData: {p: &hunter2 {a: *hunter2}}\n",
+		head + "stringData: &hunter2\n  <<: *hunter2\n",
+		head + "stringData: {p: !hunter2 x}\n",
+		head + "stringData: {p: !hunter2!x y}\n",
+		head + "stringData: {p: !<hunter2 y}\n",
+		head + "stringData: {p: !!hunter2 y}\n",
+		head + "stringData: {p: !!int hunter2}\n",
+		head + "stringData: {p: !!binary hunter2}\n",
+		head + "stringData: !hunter2 {p: y}\n",
+		head + "stringData: hunter2\n",
+		head + "stringData: [hunter2]\n",
+		head + "data: {p: hunter2}\n",
+		head + "data: {p: [hunter2]}\n",
+		head + "type: [hunter2]\n",
+		head + "immutable: hunter2\n",
+		head + "stringData: {p: \"hunter2}\n",
+		head + "stringData: {p: \"hunter2\\q\"}\n",
+		head + "stringData:\n  p: hunter2: x\n",
+		head + "stringData:\n  p: hunter2\n q: x\n",
+		head + "stringData:\n  p: @hunter2\n",
+		head + "stringData:\n  p: hunter2\n\tq: x\n",
+		head + "stringData: {? [hunter2] : x}\n",
+		"%TAG !h! hunter2:\n%hunter2 x\n---\n" + head,
+		"apiVersion: v1\nkind: Secrets\nmetadata: {name: s}\nstringData: hunter2\n",
+		"apiVersion: v1\nkind: SecretList\nitems: hunter2\n",
+		"apiVersion: v1\nkind: SecretList\nitems: [hunter2]\n",
+		"apiVersion: v1\nknd: Secret\nstringData: hunter2\n",
+		"{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"stringData\": {\"p\": \"hunter2\" \"q\": 1}}\n",
+		"hunter2\n", "- hunter2\n", "hunter2: [\n", "*hunter2\n", "!hunter2 x\n",
+	} {
+		path := filepath.Join(dir, fmt.Sprint(i, ".yaml"))
+		writeFile(t, path, text)
+		set := NewLoader(Config{Dirs: []string{path}}).Load()
+		if len(set.Reports) == 0 {
+			t.Errorf("no report of\n%s", text)
+		}
+		for _, r := range set.Reports {
+			if strings.Contains(r.String(), "hunter2") {
+				t.Errorf("%s", r)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -54,6 +55,13 @@ type header struct {
 	} `json:"metadata"`
 }
 
+// enclosing is what the list around an object says of it.
+type enclosing struct {
+	kind, version string
+	// flaw is what is wrong with the list, and so with all in it; or nil.
+	flaw *problem
+}
+
 // listItems is a list whose items are read later, one by one.
 type listItems struct {
 	metav1.TypeMeta `json:",inline"`
@@ -66,6 +74,7 @@ type listItems struct {
 type reader struct {
 	config Config
 	kinds  map[string]*kind
+	names  []string // of kinds, sorted
 	header *typeInfo
 	list   *typeInfo
 }
@@ -82,18 +91,21 @@ func newReader(config Config) *reader {
 		k.info = types.of(k.typ)
 		r.kinds[k.name] = k
 	}
+	r.names = slices.Sorted(maps.Keys(r.kinds))
 	return r
 }
 
 // document reads the text of one document.
 func (r *reader) document(text string) *document {
-	one := &reading{reader: r, document: &document{}}
+	one := &reading{reader: r, document: &document{}, traceable: r.config.MaxAliasNodes}
 	root, broken := parse(text)
 	switch {
 	case broken != nil:
 		one.problems, one.lost = []problem{*broken}, true
+		// What breaks at its last line may have been cut there.
+		one.salvage(tracesIn(text), broken.line < clampLine(text, len(text)+1))
 	case root != nil:
-		one.object(root, header{}, 0)
+		one.object(root, enclosing{}, 0)
 	}
 	one.clamp(text)
 	return one.document
@@ -106,6 +118,8 @@ type reading struct {
 	// unfolded counts nodes read through aliases: the bound is for the whole
 	// document.
 	unfolded int
+	// traceable counts down those that are read for traces.
+	traceable int
 }
 
 // decode reads node into v. Problems are the caller's to use or drop.
@@ -143,26 +157,31 @@ func (doc *document) clamp(text string) {
 
 // object reads one object, or the objects of a list. What a typed list says of
 // its items stands in for what they do not say themselves.
-func (r *reading) object(node *yaml.Node, list header, depth int) {
+func (r *reading) object(node *yaml.Node, list enclosing, depth int) {
 	h, isMapping := r.peek(node)
 	if !isMapping {
 		message := "want an object with apiVersion, kind and metadata, found " + (&decoder{secret: true}).describe(node)
 		r.lose(problem{code: reason.WrongType, line: node.Line, message: message, fix: "write an object, or move this out of the directory"})
+		r.salvage(r.tracesOf(node), true)
 		return
 	}
 	if h.Kind == "" {
-		h.Kind, h.APIVersion = list.Kind, list.APIVersion
+		h.Kind, h.APIVersion = list.kind, list.version
 	}
-	k := r.kinds[h.Kind]
+	k, isList, flaw := r.meant(node, h)
+	flaw = cmp.Or(list.flaw, flaw)
 	switch {
 	case h.Kind == "":
 		r.lose(problem{code: reason.InvalidValue, field: "kind", line: node.Line, message: "the object has no kind", fix: "write apiVersion and kind"})
-	case r.isList(h):
-		r.items(node, h, depth)
-	case k == nil || k.foreign(h.APIVersion):
+		if looksLikeObject(node) {
+			r.salvage(r.tracesOf(node), true)
+		}
+	case isList:
+		r.items(node, enclosing{nameOf(k), h.APIVersion, flaw}, depth)
+	case k == nil:
 		r.unknown = append(r.unknown, unknownKind{h.APIVersion, h.Kind, node.Line})
 	default:
-		r.add(r.known(node, k, h))
+		r.add(r.known(node, k, h, flaw))
 	}
 }
 
@@ -196,7 +215,7 @@ func (r *reading) add(o *decoded) {
 // without a field concerns all of them.
 func anyUnder(problems []problem, field string) bool {
 	return slices.ContainsFunc(problems, func(p problem) bool {
-		return p.field == "" || p.field == field || strings.HasPrefix(p.field, field+".")
+		return p.field == "" || p.field == field || strings.HasPrefix(p.field, field+".") || strings.HasPrefix(p.field, field+"[")
 	})
 }
 
@@ -209,24 +228,29 @@ func (r *reading) peek(node *yaml.Node) (h header, isMapping bool) {
 	return h, node.Kind == yaml.MappingNode
 }
 
-// known reads an object of a known kind.
-func (r *reading) known(node *yaml.Node, k *kind, h header) *decoded {
+// known reads an object of a known kind. A flaw breaks it, whatever it says.
+func (r *reading) known(node *yaml.Node, k *kind, h header, flaw *problem) *decoded {
 	value := k.make()
 	d := &decoder{secret: k.name == "Secret"}
 	r.decode(d, node, k.info, value)
 	o := &decoded{kind: k, value: value, line: node.Line, lines: d.lines.build(), problems: d.problems}
-	o.incomplete = anyUnder(d.problems, "spec")
+	o.incomplete = anyUnder(d.problems, "spec") || o.lines.Of("spec") == 0
 	if name := k.nameOf(value); max(len(name.Name), len(name.Namespace)) <= validation.DNS1123SubdomainMaxLength {
 		o.name = name
 	}
-	o.guards = r.config.Guards(k.name, h.Metadata.Annotations)
 	if !k.reads(h.APIVersion) {
 		// Its fields are those of another version: only this one is worth saying.
 		o.problems = []problem{wrongVersion(o, h)}
-		return o
+	} else {
+		o.problems = append(o.problems, check(o, r.config.MaxProblems)...)
 	}
-	o.problems = append(o.problems, check(o, r.config.MaxProblems)...)
+	if flaw != nil {
+		o.problems = append([]problem{*flaw}, o.problems...)
+	}
 	r.admit(node, o, h)
+	// In a broken object the annotations may stand where they do not belong.
+	o.guards = r.config.Guards(k.name, h.Metadata.Annotations) ||
+		len(o.problems) > 0 && r.tracesOf(node).guard(k, &r.config) != nil
 	return o
 }
 
@@ -241,27 +265,16 @@ func wrongVersion(o *decoded, h header) problem {
 	}
 }
 
-// isList tells whether the object is a v1 List or a typed list of a known kind.
-func (r *reading) isList(h header) bool {
-	of, isList := strings.CutSuffix(h.Kind, "List")
-	if of == "" {
-		return isList && h.APIVersion == "v1"
-	}
-	k := r.kinds[of]
-	return isList && k != nil && !k.foreign(h.APIVersion)
-}
-
 // items reads the objects of a list.
-func (r *reading) items(node *yaml.Node, h header, depth int) {
-	of := header{Kind: strings.TrimSuffix(h.Kind, "List")}
-	if of.Kind != "" {
-		of.APIVersion = h.APIVersion
-	}
+func (r *reading) items(node *yaml.Node, of enclosing, depth int) {
 	list := listItems{}
-	d := &decoder{}
+	d := &decoder{secret: true}
 	r.decode(d, node, r.list, &list)
 	if len(d.problems) > 0 {
 		r.lose(d.problems...)
+	}
+	if len(d.problems) > 0 && (len(list.Items) == 0 || anyUnder(d.problems, "items")) {
+		r.salvage(r.tracesOf(node), true)
 	}
 	for _, item := range list.Items {
 		if item.node == nil {
@@ -272,6 +285,7 @@ func (r *reading) items(node *yaml.Node, h header, depth int) {
 		}
 		if depth >= maxListDepth || r.unfolded > r.config.MaxAliasNodes {
 			r.lose(problem{code: reason.TooLarge, line: item.node.Line, message: "lists stand within lists too deep or too often", fix: "write the objects in one list"})
+			r.salvage(r.tracesOf(item.node), true)
 			return
 		}
 		r.object(item.node, of, depth+1)

@@ -1,9 +1,11 @@
 package source
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -38,6 +40,9 @@ type kind struct {
 	// complete sets defaults, as an API server would. It must take an object
 	// of which any part is missing.
 	complete func(metav1.Object)
+	// salvage gives an empty object the hosts that the traces of a broken one
+	// name. Nil: nothing is closed on account of this kind.
+	salvage func(o metav1.Object, hosts []string)
 
 	// place makes the *Object[T] of a decoded object.
 	place func(o *decoded, at reason.Origin, base int, state State) any
@@ -56,6 +61,7 @@ type row[T any] struct {
 	index     func(*Set) *Index[T]
 	check     func(*checker, *T)
 	complete  func(*T)
+	salvage   func(o *T, hosts []string)
 }
 
 // kinds returns the table. To add a kind: a field of Set, a row here, and a
@@ -109,7 +115,7 @@ func kinds() []*kind {
 		row[networkingv1.Ingress]{
 			version: "networking.k8s.io/v1",
 			index:   func(s *Set) *Index[networkingv1.Ingress] { return &s.Ingresses },
-			check:   checkIngress,
+			check:   checkIngress, salvage: salvageIngress,
 		}.kind(),
 		row[networkingv1.IngressClass]{
 			version: "networking.k8s.io/v1", cluster: true,
@@ -139,7 +145,20 @@ func (r row[T]) kind() *kind {
 	if r.complete != nil {
 		k.complete = func(o metav1.Object) { r.complete(any(o).(*T)) }
 	}
+	if r.salvage != nil {
+		k.salvage = func(o metav1.Object, hosts []string) { r.salvage(any(o).(*T), hosts) }
+	}
 	return k
+}
+
+// salvageIngress names the hosts, or any host where none is known.
+func salvageIngress(in *networkingv1.Ingress, hosts []string) {
+	if len(hosts) == 0 {
+		hosts = []string{""}
+	}
+	for _, host := range hosts {
+		in.Spec.Rules = append(in.Spec.Rules, networkingv1.IngressRule{Host: host})
+	}
 }
 
 func place[T any](o *decoded, at reason.Origin, base int, state State) any {
@@ -179,6 +198,87 @@ func (k *kind) nameOf(o metav1.Object) Name {
 	return Name{o.GetNamespace(), o.GetName()}
 }
 
+// kindNamed returns the kind that a word names, or was probably meant to name:
+// letters of the other case and a slip or two of the pen do not count. Short
+// names allow for less, because Pod is near Job.
+func (r *reader) kindNamed(word string) *kind {
+	if k := r.kinds[word]; k != nil {
+		return k
+	}
+	var best *kind
+	bestDistance := 3
+	for _, name := range r.names {
+		d := Distance(strings.ToLower(word), strings.ToLower(name))
+		if d < bestDistance && d <= max(1, len(name)/3) {
+			best, bestDistance = r.kinds[name], d
+		}
+	}
+	return best
+}
+
+// cutList takes the word List, or what was probably meant to be it, from the
+// end of a kind.
+func cutList(word string) (stem string, isList bool) {
+	const list = "list"
+	lower := strings.ToLower(word)
+	if Distance(lower, list) <= 1 {
+		return "", true
+	}
+	if strings.HasSuffix(lower, list) {
+		return word[:len(word)-len(list)], true
+	}
+	return word, false
+}
+
+func nameOf(k *kind) string {
+	if k == nil {
+		return ""
+	}
+	return k.name
+}
+
+// meant tells which kind, or list of a kind, a header means, and what is wrong
+// with how it says so. The kind is nil for a List of anything, and for what
+// Windrose has no use for.
+func (r *reader) meant(node *yaml.Node, h header) (k *kind, isList bool, flaw *problem) {
+	stem, isList := cutList(h.Kind)
+	written := "List"
+	if stem != "" {
+		k = r.kindNamed(stem)
+		if k == nil || k.foreign(h.APIVersion) {
+			return nil, false, nil
+		}
+		if written = k.name; isList {
+			written += "List"
+		}
+	}
+	whose := ""
+	if isList {
+		whose = "the list's "
+	}
+	switch {
+	case h.Kind != written:
+		flaw = &problem{field: "kind", message: fmt.Sprintf("%s%q is no kind", whose, clip(h.Kind)), fix: "write kind: " + written}
+	case written == "List" && h.APIVersion != "v1":
+		flaw = &problem{field: "apiVersion", message: fmt.Sprintf("%sapiVersion is %q, and List has no such", whose, clip(h.APIVersion)), fix: "write apiVersion: v1"}
+	default:
+		return k, isList, nil
+	}
+	flaw.code, flaw.line = reason.InvalidValue, lineOfKey(node, flaw.field)
+	return k, isList, flaw
+}
+
+// lineOfKey is the line of a key of a mapping, or else that of the mapping.
+func lineOfKey(node *yaml.Node, key string) int {
+	node = aliased(node)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return node.Content[i].Line
+		}
+	}
+	return node.Line
+}
+
 // foreign tells whether apiVersion is that of somebody else's kind with the
 // same name, such as serving.knative.dev/v1 Service. The groups of Kubernetes
 // itself, and slips of the pen, are not foreign.
@@ -188,5 +288,5 @@ func (k *kind) foreign(apiVersion string) bool {
 		return false
 	}
 	own, _, _ := strings.Cut(k.version, "/")
-	return distance(group, own) > 3
+	return Distance(group, own) > 3
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"windrose.dev/windrose/internal/reason"
 )
@@ -18,12 +19,17 @@ type Loader struct {
 	files     map[string]*fileText // by real path
 	documents map[string]*document // by text
 	last      map[objectKey]*claim // of the Set before
+	set       *Set                 // the Set before
+
+	// again has Watch call dirty: what stands in the files counts later, or
+	// could not be read as a whole.
+	again chan struct{}
 }
 
 // NewLoader makes a Loader. It reads nothing yet.
 func NewLoader(config Config) *Loader {
 	config = config.withDefaults()
-	return &Loader{config: config, reader: newReader(config)}
+	return &Loader{config: config, reader: newReader(config), again: make(chan struct{}, 1)}
 }
 
 // located is a document and where it stands.
@@ -36,18 +42,22 @@ type located struct {
 // Load reads the directories as they are now. It never fails: what is wrong is
 // in the Set's Reports. The Set is not changed afterwards.
 func (l *Loader) Load() *Set {
-	list := scan(&l.config)
+	list, texts, errs, whole := l.readWhole()
+	if !whole && l.set != nil {
+		l.loadAgain(time.Second)
+		return l.set
+	}
 	s := newSettling(l.reader.kinds, l.last)
 	for _, lost := range list.lost {
 		s.losePath(lost)
 	}
 	files := l.boundFiles(list.files, s)
-	texts, errs := l.readFiles(files)
 	for i, err := range errs {
 		if err != nil {
 			s.loseFile(files[i].path, l.readReport(files[i].path, err))
 		}
 	}
+	l.holdTorn(files, texts, s)
 	documents := l.locate(files, texts, s)
 	l.decode(documents)
 	l.loseEmptied(files, texts, documents, s)
@@ -55,8 +65,33 @@ func (l *Loader) Load() *Set {
 		s.document(at)
 	}
 	set := s.finish()
-	l.last = s.next
+	l.last, l.set = s.next, set
 	return set
+}
+
+// readWhole lists and reads the files of one moment. A directory whose links
+// are swapped meanwhile, as a mounted ConfigMap's are, is read again, so that no
+// Set mixes two versions; whole is false if it was swapped every time.
+func (l *Loader) readWhole() (list listing, texts []*fileText, errs []error, whole bool) {
+	const tries = 5
+	for range tries {
+		list = scan(&l.config)
+		texts, errs = l.readFiles(list.files[:min(len(list.files), l.config.MaxFiles)])
+		if !list.moved() {
+			return list, texts, errs, true
+		}
+	}
+	return list, texts, errs, false
+}
+
+// loadAgain has Watch call dirty after a while.
+func (l *Loader) loadAgain(after time.Duration) {
+	time.AfterFunc(after, func() {
+		select {
+		case l.again <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // loseEmptied has the resources of files stay that are empty now and were not:

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func parseYAML(text string) (root *yaml.Node, err error) {
 		return nil, err
 	}
 	if err := dec.Decode(&more); err == nil {
-		return nil, fmt.Errorf("yaml: line %d: a second document begins without --- at the start of a line", more.Line)
+		return nil, fmt.Errorf("yaml: line %d: %s", more.Line, secondDocument)
 	} else if err != io.EOF {
 		return nil, err
 	}
@@ -62,14 +63,69 @@ func parseYAML(text string) (root *yaml.Node, err error) {
 var yamlErrorText = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 
 // yamlError takes the line out of an error of the YAML library; 1 if it has
-// none.
+// none. The message holds nothing that the user wrote: it may be a secret.
 func yamlError(err error) (message string, line int) {
 	parts := yamlErrorText.FindStringSubmatch(err.Error())
 	if parts == nil {
-		return err.Error(), 1
+		return inOwnWords(""), 1
 	}
 	line, _ = strconv.Atoi(parts[1])
-	return parts[2], max(line, 1)
+	return inOwnWords(parts[2]), max(line, 1)
+}
+
+// yamlMessages are the messages of the YAML library that say something to
+// users, by their beginnings: what may follow is the user's own text.
+var yamlMessages = []struct{ begin, words string }{
+	{"block sequence entries are not allowed in this context", ""},
+	{"control characters are not allowed", ""},
+	{"could not find expected ':'", ""},
+	{"did not find URI escaped octet", "a tag is not written as YAML wants it"},
+	{"did not find expected '!'", "a tag is not written as YAML wants it"},
+	{"did not find expected ',' or ']'", ""},
+	{"did not find expected ',' or '}'", ""},
+	{"did not find expected '-' indicator", ""},
+	{"did not find expected <document start>", "something stands before the document that does not belong there"},
+	{"did not find expected alphabetic or numeric character", "an anchor or alias has no name"},
+	{"did not find expected comment or line break", ""},
+	{"did not find expected hexdecimal number", "an escape wants hexadecimal digits"},
+	{"did not find expected key", ""},
+	{"did not find expected node content", ""},
+	{"did not find expected tag URI", "a tag is not written as YAML wants it"},
+	{"did not find expected whitespace", ""},
+	{"exceeded max depth", "lists and mappings nest too deep"},
+	{"found a tab character that violates indentation", ""},
+	{"found a tab character where an indentation space is expected", ""},
+	{"found character that cannot start any token", ""},
+	{"found duplicate %YAML directive", ""},
+	{"found incompatible YAML document", "the %YAML directive asks for a version other than 1.1 or 1.2"},
+	{"found invalid Unicode character escape code", "an escape is no Unicode character"},
+	{"found undefined tag handle", "a tag begins with a handle that no %TAG directive defines"},
+	{"found unexpected document indicator", ""},
+	{"found unexpected end of stream", ""},
+	{"found unknown directive name", "a line begins with %, which only %YAML and %TAG may"},
+	{"found unknown escape character", "a backslash in double quotes begins no escape that YAML knows"},
+	{"incomplete UTF-8 octet sequence", "the text is not UTF-8"},
+	{"invalid Unicode character", "a character is not allowed in YAML"},
+	{"invalid leading UTF-8 octet", "the text is not UTF-8"},
+	{"invalid trailing UTF-8 octet", "the text is not UTF-8"},
+	{"mapping keys are not allowed in this context", ""},
+	{"mapping values are not allowed in this context", ""},
+	{"anchor '", "an anchor contains itself"},
+	{"unknown anchor '", "an alias names an anchor that does not stand before it"},
+	{secondDocument, ""},
+}
+
+const secondDocument = "a second document begins without --- at the start of a line"
+
+// inOwnWords says what a message of the YAML library says, without the user's
+// text.
+func inOwnWords(message string) string {
+	for _, row := range yamlMessages {
+		if strings.HasPrefix(message, row.begin) {
+			return cmp.Or(row.words, row.begin)
+		}
+	}
+	return "this is not YAML"
 }
 
 // brokenLine finds the line after which a text no longer parses. The YAML

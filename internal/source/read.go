@@ -15,10 +15,15 @@ import (
 
 // fileText is a file as it was last read.
 type fileText struct {
-	chunks []chunk
-	stamp  stamp
+	content string
+	chunks  []chunk // parts of content
+	stamp   stamp
 	// settled says that an equal stamp means equal content.
 	settled bool
+	// whole is what stood there before, if content is a beginning of it; it
+	// counts until the time that is given. See held.
+	whole *fileText
+	until time.Time
 }
 
 var (
@@ -61,7 +66,11 @@ func (l *Loader) readFile(file foundFile) (*fileText, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return l.readOpen(f)
+	text, err := l.readOpen(f)
+	if err == nil && before != nil {
+		text.follow(before, time.Now(), l.config.Torn)
+	}
+	return text, err
 }
 
 func (l *Loader) readOpen(f *os.File) (*fileText, error) {
@@ -76,7 +85,8 @@ func (l *Loader) readOpen(f *os.File) (*fileText, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fileText{chunks: splitAny(string(content)), stamp: stamp, settled: settled}, nil
+	text := string(content)
+	return &fileText{content: text, chunks: splitAny(text), stamp: stamp, settled: settled}, nil
 }
 
 func readAll(f *os.File, info fs.FileInfo, most int) ([]byte, error) {

@@ -3,6 +3,7 @@ package source
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -139,7 +140,7 @@ func readScalar(node *yaml.Node) (scalar, error) {
 func readTagged(node *yaml.Node) (scalar, error) {
 	got := resolve(node.Value)
 	fits := false
-	switch tag := node.ShortTag(); tag {
+	switch node.ShortTag() {
 	case "!!str", "!!timestamp":
 		return scalar{text: node.Value}, nil
 	case "!!binary":
@@ -160,7 +161,7 @@ func readTagged(node *yaml.Node) (scalar, error) {
 		}
 		fits = got.class == classFloat
 	default:
-		return scalar{}, fmt.Errorf("the tag %s is not understood here", clip(tag))
+		return scalar{}, errors.New("the tag is not understood here")
 	}
 	if !fits {
 		return scalar{}, fmt.Errorf("the value is not a %s", strings.TrimPrefix(node.ShortTag(), "!!"))

@@ -26,7 +26,22 @@ type listing struct {
 	// names are, by real directory, those whose change matters because a link
 	// or an entry of Config.Dirs leads over them.
 	names map[string]map[string]bool
-	lost  []lostPath
+	// targets are those of the symbolic links on the way.
+	targets map[string]string
+	// torn: a link had two targets during the scan.
+	torn bool
+	lost []lostPath
+}
+
+// moved tells whether a link has another target than during the scan: what was
+// read then may be of two versions.
+func (l *listing) moved() bool {
+	for link, target := range l.targets {
+		if now, err := os.Readlink(link); err != nil || now != target {
+			return true
+		}
+	}
+	return l.torn
 }
 
 // lostPath is a file or directory that is there and could not be read.
@@ -62,7 +77,7 @@ type pendingLink struct {
 
 func scan(config *Config) listing {
 	s := &scanner{maxDepth: config.MaxDirDepth, seen: map[string]bool{}}
-	s.names = map[string]map[string]bool{}
+	s.names, s.targets = map[string]map[string]bool{}, map[string]string{}
 	for _, dir := range config.Dirs {
 		s.root(dir)
 	}
@@ -204,6 +219,10 @@ func (s *scanner) follow(dir, rest string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if before, seen := s.targets[next]; seen && before != target {
+			s.torn = true
+		}
+		s.targets[next] = target
 		if filepath.IsAbs(target) {
 			dir = string(filepath.Separator)
 		}

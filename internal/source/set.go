@@ -47,8 +47,9 @@ const (
 	// Tombstone: the object is broken, was never good, and guards something.
 	// Its Value holds what could still be read: bad fields are left out, list
 	// items keep their places. Nothing may be opened on its account; what it
-	// names is to be closed. If its name could not be read, Origin has one made
-	// of its place, file:line, and Value has none.
+	// names is to be closed. If its name could not be read, or is that of another
+	// copy which does not guard, Origin has one made of its place, file:line. Of
+	// a text that does not parse, Value holds the hosts that are named in it.
 	Tombstone
 )
 
@@ -59,7 +60,8 @@ type Object[T any] struct {
 	Origin reason.Origin
 	Lines  Lines
 	State  State
-	// Incomplete: a part of the spec could not be read and is not in Value.
+	// Incomplete: a part of the spec could not be read, or is not written, and
+	// is not in Value.
 	Incomplete bool
 }
 

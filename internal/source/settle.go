@@ -26,6 +26,7 @@ type claim struct {
 	file string
 	// nameless objects have a name that was made up for them.
 	nameless bool
+	guards   bool
 }
 
 // settling decides which objects make a Set: of those that were read now, by
@@ -40,7 +41,9 @@ type settling struct {
 	lostFiles map[string]int
 	lostDirs  []string
 	nameless  []placed
-	unknown   map[unknownKey]*unknownCount
+	// copies guard something that the object which has their name leaves open.
+	copies  []placed
+	unknown map[unknownKey]*unknownCount
 }
 
 // placed is a decoded object and where it stands.
@@ -90,6 +93,7 @@ func (s *settling) document(at located) {
 // object decides what becomes of one object. The first place of a name, by
 // file and line, counts. A broken object stands for its last good version, or
 // for its tombstone; only where it leaves nothing does the next place count.
+// What a later place guards is closed, if the first leaves it open.
 func (s *settling) object(p placed) {
 	at := p.origin()
 	for _, problem := range p.problems {
@@ -100,20 +104,35 @@ func (s *settling) object(p placed) {
 		return
 	}
 	key := objectKey{p.kind, p.name}
-	first, taken := s.next[key]
 	before := s.last[key]
-	switch broken := len(p.problems) > 0; {
-	case taken && broken:
-	case taken:
-		message := "the object already stands at " + first.origin.Place()
-		s.reports = append(s.reports, reason.New(reason.DuplicateObject, at, message))
+	broken := len(p.problems) > 0
+	if first, taken := s.next[key]; taken {
+		s.duplicate(p, first, broken)
+		return
+	}
+	switch {
 	case !broken:
 		s.next[key] = p.claim(Current)
 	case before != nil && before.state != Tombstone:
 		s.keep(key, before, p.file, at)
 	case p.guards:
-		s.entomb(key, p.claim(Tombstone), at)
+		s.entomb(key, p.claim(Tombstone), at, brokenGuard(p.kind))
 	}
+}
+
+// duplicate deals with an object whose name is taken.
+func (s *settling) duplicate(p placed, first *claim, broken bool) {
+	if !broken {
+		message := "the object already stands at " + first.origin.Place()
+		s.reports = append(s.reports, reason.New(reason.DuplicateObject, p.origin(), message))
+	}
+	if p.guards && !first.guards {
+		s.copies = append(s.copies, p)
+	}
+}
+
+func brokenGuard(k *kind) string {
+	return fmt.Sprintf("this %s guards something, is broken, and has no good version: what it guards is closed", k.name)
 }
 
 func (p placed) origin() reason.Origin {
@@ -126,7 +145,7 @@ func (p placed) origin() reason.Origin {
 
 func (p placed) claim(state State) *claim {
 	at := p.origin()
-	return &claim{object: p.kind.place(p.decoded, at, p.base, state), state: state, origin: at, file: p.file}
+	return &claim{object: p.kind.place(p.decoded, at, p.base, state), state: state, origin: at, file: p.file, guards: p.guards}
 }
 
 // keep lets the last good version of an object stay.
@@ -140,9 +159,8 @@ func (s *settling) keep(key objectKey, before *claim, file string, at reason.Ori
 	s.reports = append(s.reports, reason.New(reason.KeptLastGood, at, "the last good version stays in force"))
 }
 
-func (s *settling) entomb(key objectKey, c *claim, at reason.Origin) {
+func (s *settling) entomb(key objectKey, c *claim, at reason.Origin, message string) {
 	s.next[key] = c
-	message := fmt.Sprintf("this %s guards something, is broken, and has no good version: what it guards is closed", key.kind.name)
 	s.reports = append(s.reports, reason.New(reason.Tombstone, at, message))
 }
 
@@ -150,6 +168,7 @@ func (s *settling) entomb(key objectKey, c *claim, at reason.Origin) {
 func (s *settling) finish() *Set {
 	kept := s.keepLost()
 	s.entombNameless(kept)
+	s.entombCopies()
 	for key, count := range s.unknown {
 		s.reports = append(s.reports, count.report(key))
 	}
@@ -174,7 +193,7 @@ type fileKind struct {
 // broken. It returns of which kinds it kept something.
 func (s *settling) keepLost() map[fileKind]bool {
 	renamed := map[fileKind]bool{}
-	for _, p := range s.nameless {
+	for _, p := range slices.Concat(s.nameless, s.copies) {
 		renamed[fileKind{p.file, p.kind}] = true
 	}
 	kept := map[fileKind]bool{}
@@ -190,7 +209,7 @@ func (s *settling) keepLost() map[fileKind]bool {
 		case before.nameless && renamed[in]:
 			continue // it has a new tombstone
 		case before.state == Tombstone:
-			s.entomb(key, before, at)
+			s.entomb(key, before, at, brokenGuard(key.kind))
 		default:
 			s.keep(key, before, before.file, at)
 			kept[in] = true
@@ -209,20 +228,43 @@ func (s *settling) isLost(file string) (line int, lost bool) {
 }
 
 // entombNameless leaves tombstones for guarding objects whose names cannot be
-// read, under names made of their places, which no object can have. Where the
-// file's last good objects of that kind stay, the object is one of those.
+// read. Where the file's last good objects of that kind stay, the object is one
+// of those.
 func (s *settling) entombNameless(kept map[fileKind]bool) {
 	for _, p := range s.nameless {
-		if !p.guards || kept[fileKind{p.file, p.kind}] {
-			continue
+		if p.guards && !kept[fileKind{p.file, p.kind}] {
+			s.entombPlace(p, p.origin(), brokenGuard(p.kind))
 		}
-		named := *p.decoded
-		named.name.Name = p.origin().Place()
-		p.decoded = &named
-		c := p.claim(Tombstone)
-		c.nameless = true
-		s.entomb(objectKey{p.kind, p.name}, c, c.origin)
 	}
+}
+
+// entombCopies leaves tombstones for what only later copies of an object guard.
+func (s *settling) entombCopies() {
+	for _, p := range s.copies {
+		at := p.origin()
+		first := s.next[objectKey{p.kind, p.name}]
+		message := fmt.Sprintf("this copy of the %s guards something, and the one at %s does not: what this one guards is closed", p.kind.name, first.origin.Place())
+		s.entombPlace(p, at, message)
+		s.reports[len(s.reports)-1].Fix = "remove one of the two"
+	}
+}
+
+// entombPlace leaves a tombstone under a name made of its place, which no
+// object can have.
+func (s *settling) entombPlace(p placed, at reason.Origin, message string) {
+	named := *p.decoded
+	p.decoded = &named
+	place := reason.Origin{File: p.file, Line: at.Line}.Place()
+	named.name.Name = place
+	for n := 2; s.next[objectKey{p.kind, named.name}] != nil; n++ {
+		named.name.Name = fmt.Sprintf("%s#%d", place, n) // several on one line
+	}
+	c := p.claim(Tombstone)
+	c.nameless = true
+	if at.Name == "" {
+		at = c.origin
+	}
+	s.entomb(objectKey{p.kind, p.name}, c, at, message)
 }
 
 // unknownKey is a kind without the version.

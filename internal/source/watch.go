@@ -30,7 +30,7 @@ func (l *Loader) Watch(ctx context.Context, dirty func()) error {
 		return fmt.Errorf("watching files: %w", err)
 	}
 	defer notify.Close()
-	w := &watch{config: &l.config, notify: notify, dirs: map[string]fs.FileInfo{}}
+	w := &watch{config: &l.config, notify: notify, again: l.again, dirs: map[string]fs.FileInfo{}}
 	if err := w.rescan(); err != nil {
 		return err
 	}
@@ -52,6 +52,7 @@ func (l *Loader) Watch(ctx context.Context, dirty func()) error {
 type watch struct {
 	config *Config
 	notify *fsnotify.Watcher
+	again  <-chan struct{}
 	// dirs are the directories with a watch, as they were when it was set.
 	dirs map[string]fs.FileInfo
 	// listed are those of which every change matters; names are, for the
@@ -77,6 +78,8 @@ func (w *watch) next(ctx context.Context) (matters bool, err error) {
 			return false, errors.New("watching files: the watcher is closed")
 		}
 		take(event)
+	case <-w.again:
+		matters = true
 	case <-w.notify.Errors:
 		// Events were lost: anything may have happened.
 		matters, structure = true, true

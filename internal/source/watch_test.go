@@ -17,8 +17,11 @@ type watched struct {
 	dirty  chan struct{}
 }
 
-func newWatched(t *testing.T, dir string) *watched {
-	w := &watched{t, dir, NewLoader(Config{Dirs: []string{dir}}), make(chan struct{}, 1)}
+func newWatched(t *testing.T, dir string) *watched { return newWatchedBy(t, dir, Config{}) }
+
+func newWatchedBy(t *testing.T, dir string, config Config) *watched {
+	config.Dirs = []string{dir}
+	w := &watched{t, dir, NewLoader(config), make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {

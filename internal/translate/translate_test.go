@@ -59,7 +59,7 @@ func runCase(t *testing.T, file string) {
 	if err := model.Validate(&snapshot.Parts); err != nil {
 		t.Errorf("the snapshot is not valid: %v", err)
 	}
-	got := map[string]string{"want.model": model.Format(snapshot), "want.reports": "", "want.status": result.Status.String()}
+	got := map[string]string{"want.model": strings.ReplaceAll(model.Format(snapshot), dir+"/", ""), "want.reports": "", "want.status": result.Status.String()}
 	for _, r := range result.Reports {
 		got["want.reports"] += strings.ReplaceAll(r.String(), dir+"/", "") + "\n"
 	}

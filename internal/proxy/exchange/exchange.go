@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
@@ -26,6 +27,8 @@ type Peer struct {
 	TLS        bool
 	// Trusted peers are believed when they say who their client is.
 	Trusted bool
+	// Trusts tells whether peers at an address are.
+	Trusts func(netip.Addr) bool
 	// PublicPorts tells what clients dial to reach another listener of the same
 	// Gateway.
 	PublicPorts func(port uint16) uint16
@@ -131,6 +134,10 @@ func (x *Exchange) Decide(g *Generation, p *Peer) {
 		x.FailWith(err)
 		return
 	}
+	if string(x.Req.Bytes(x.Req.Method)) == "TRACE" {
+		x.Fail(reason.MethodRefused, "TRACE would show the fields that were added on the way")
+		return
+	}
 	r, found, scratch := g.table.Match(p.Listener, x.Host, x.Path.Bytes, x.slashScratch)
 	if x.slashScratch = scratch; !found {
 		x.Fail(reason.NoRoute, "")
@@ -180,7 +187,7 @@ func (x *Exchange) read() (err error) {
 // identify gives the request its id: the client's own, when it is a sane one,
 // or a new one.
 func (x *Exchange) identify() {
-	if id := x.Req.Get(msg.XRequestID); len(id) > 0 && len(id) <= 128 && msg.IsToken(id) {
+	if id := x.Req.Get(msg.XRequestID); len(id) > 0 && len(id) <= 128 && msg.IsToken(id) && x.Req.Count(msg.XRequestID) == 1 {
 		x.RequestID = id
 		return
 	}
@@ -258,12 +265,35 @@ func (x *Exchange) extendIdentity() {
 	x.chainScratch = append(chain, p.ip...)
 	h.Set(msg.XForwardedFor, "X-Forwarded-For", x.chainScratch)
 	scheme := schemeOf(x.HTTPS)
-	x.setMissing(msg.XRealIP, "X-Real-IP", p.ip)
+	h.Set(msg.XRealIP, "X-Real-IP", x.clientIP())
+	if h.Count(msg.XForwardedProto) > 1 {
+		h.Set(msg.XForwardedProto, "X-Forwarded-Proto", scheme) // one alone was believed
+	}
 	x.setMissing(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
 	x.setMissing(msg.XForwardedPort, "X-Forwarded-Port", p.port)
 	x.setMissing(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	x.setMissing(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	x.setMissing(msg.XScheme, "X-Scheme", scheme)
+}
+
+// clientIP is the address of the client that a trusted peer speaks for: the
+// last one in the chain that is not trusted itself, as nginx's realip module
+// finds it. What a client wrote before it into the chain does not count.
+func (x *Exchange) clientIP() []byte {
+	chain, client := x.chainScratch, x.Peer.ip
+	for len(chain) > 0 {
+		i := bytes.LastIndexByte(chain, ',')
+		hop := msg.TrimOWS(chain[i+1:])
+		addr, err := netip.ParseAddr(string(hop))
+		if err != nil {
+			return client
+		}
+		if client = hop; !x.Peer.Trusts(addr.Unmap()) {
+			return client
+		}
+		chain = chain[:max(i, 0)]
+	}
+	return client
 }
 
 func (x *Exchange) setMissing(id msg.FieldID, name string, value []byte) {

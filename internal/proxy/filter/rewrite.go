@@ -76,8 +76,11 @@ func pieces(target string) []piece {
 	return out
 }
 
+// nginxView is how nginx sees the path that it rewrites.
+var nginxView = route.View{Decode: true, Merge: true}
+
 func (f *rewrite) Request(x *exchange.Exchange) bool {
-	path, _ := route.MergeSlashes(x.Path.Bytes, nil)
+	path, _ := nginxView.Of(x.Path.Bytes, nil)
 	match := f.pattern.FindSubmatchIndex(path)
 	if match == nil {
 		return false

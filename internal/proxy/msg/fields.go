@@ -32,6 +32,7 @@ const (
 	Origin
 	ContentType
 	Date
+	Proxy
 	// Spoof is one of our own or Envoy's fields, which only a trusted peer may
 	// send.
 	Spoof
@@ -76,6 +77,7 @@ var fieldRows = [...]fieldRow{
 	{Origin, "origin", false},
 	{ContentType, "content-type", false},
 	{Date, "date", false},
+	{Proxy, "proxy", false},
 }
 
 // spoofPrefixes begin names that only we, or trusted peers, may send.

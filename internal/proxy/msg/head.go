@@ -89,6 +89,19 @@ func (h *Head) AppendList(dst []byte, id FieldID) []byte {
 	return dst
 }
 
+// Count is the number of fields with that id.
+func (h *Head) Count(id FieldID) int {
+	n := 0
+	if h.Has(id) {
+		for i := range h.Fields {
+			if f := &h.Fields[i]; f.ID == id && !f.Dropped {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 func (h *Head) find(id FieldID) *Field {
 	if !h.Has(id) {
 		return nil
@@ -135,10 +148,17 @@ func (h *Head) DropName(name []byte) {
 	}
 }
 
+// forget clears the bit of an id when no field has it any more.
 func (h *Head) forget(id FieldID) {
-	if id != OtherField {
-		h.Known &^= 1 << id
+	if id == OtherField {
+		return
 	}
+	for i := range h.Fields {
+		if f := &h.Fields[i]; f.ID == id && !f.Dropped {
+			return
+		}
+	}
+	h.Known &^= 1 << id
 }
 
 // Add appends a field. The name and value must be valid: Add does not check.

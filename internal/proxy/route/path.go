@@ -9,8 +9,8 @@ import (
 // Path is the canonical form of a request path.
 type Path struct {
 	// Bytes is the canonical path: unreserved characters decoded, other
-	// escapes in upper case, dot segments resolved (RFC 3986 §6.2.2). An
-	// encoded slash or backslash stays encoded.
+	// escapes in upper case, what cannot stand in a path escaped, dot segments
+	// resolved (RFC 3986 §6.2.2). An encoded slash or backslash stays encoded.
 	Bytes []byte
 	// DotsRemoved tells that there were dot segments, so that the client's own
 	// bytes must not be forwarded.
@@ -34,23 +34,37 @@ func Canonical(path, scratch []byte) (p Path, grown []byte, ok bool) {
 	return Path{Bytes: scratch[:n], DotsRemoved: removed}, scratch, true
 }
 
+// pathClass tells the bytes of a path apart.
+var pathClass = func() (table [256]uint8) {
+	for c := range 256 {
+		if b := byte(c); unreserved(b) || bytes.IndexByte([]byte("/!$&'()*+,;=:@"), b) >= 0 {
+			table[c] = pathPlain // RFC 3986 §3.3
+		}
+	}
+	table['.'] = pathDot
+	return table
+}()
+
+const (
+	pathOther uint8 = iota // is or becomes an escape
+	pathPlain
+	pathDot
+)
+
 // needsWork tells whether a path may differ from its canonical form: it has an
-// escape, or a segment that begins with a dot.
+// escape or what should be one, or a segment that begins with a dot.
 func needsWork(path []byte) bool {
-	if bytes.IndexByte(path, '%') >= 0 || bytes.IndexByte(path, 0) >= 0 {
-		return true
-	}
-	for rest := path; ; {
-		i := bytes.IndexByte(rest, '.')
-		if i < 0 {
-			return false
-		}
-		at := len(path) - len(rest) + i
-		if at > 0 && path[at-1] == '/' {
+	for i, c := range path {
+		switch pathClass[c] {
+		case pathOther:
 			return true
+		case pathDot:
+			if i > 0 && path[i-1] == '/' {
+				return true
+			}
 		}
-		rest = rest[i+1:]
 	}
+	return false
 }
 
 func decodeUnreserved(dst, path []byte) ([]byte, bool) {
@@ -60,7 +74,7 @@ func decodeUnreserved(dst, path []byte) ([]byte, bool) {
 			return dst, false
 		}
 		if c != '%' {
-			dst = append(dst, c)
+			dst = appendPathByte(dst, c)
 			continue
 		}
 		if i+2 >= len(path) || !msg.IsHex(path[i+1]) || !msg.IsHex(path[i+2]) {
@@ -78,6 +92,16 @@ func decodeUnreserved(dst, path []byte) ([]byte, bool) {
 		i += 2
 	}
 	return dst, true
+}
+
+// appendPathByte writes a byte as a URL has it: what cannot stand in a path is
+// escaped, so that no spelling of it misses a rule for another.
+func appendPathByte(dst []byte, c byte) []byte {
+	if pathClass[c] != pathOther {
+		return append(dst, c)
+	}
+	const digits = "0123456789ABCDEF"
+	return append(dst, '%', digits[c>>4], digits[c&15])
 }
 
 // unreserved are the characters of RFC 3986 §2.3.
@@ -138,20 +162,56 @@ func endSlash(p []byte, out int, last bool) int {
 	return out + 1
 }
 
-// MergeSlashes writes path to scratch with each run of slashes as one. It
-// returns path itself when there is none.
-func MergeSlashes(path, scratch []byte) (merged, grown []byte) {
-	if !bytes.Contains(path, doubleSlash) {
+// View is how a block sees a path.
+type View struct {
+	// Decode takes escapes for what they stand for where a path may hold that as
+	// it is, slashes among it; dot segments that come of it are resolved.
+	Decode bool
+	// Merge takes runs of slashes for one.
+	Merge bool
+}
+
+// Of returns a canonical path as it is seen: path itself, or in scratch, which
+// it may grow and returns for reuse.
+func (v View) Of(path, scratch []byte) (seen, grown []byte) {
+	if v.Decode && bytes.IndexByte(path, '%') >= 0 {
+		scratch = decodeReserved(scratch[:0], path)
+		n, _ := removeDots(scratch)
+		path = scratch[:n]
+	}
+	if !v.Merge || !bytes.Contains(path, doubleSlash) {
 		return path, scratch
 	}
-	scratch = scratch[:0]
-	for i, c := range path {
-		if c == '/' && i > 0 && path[i-1] == '/' {
-			continue
-		}
-		scratch = append(scratch, c)
-	}
+	scratch = mergeSlashes(scratch[:0], path)
 	return scratch, scratch
+}
+
+// decodeReserved appends path to dst. Its escapes are whole, as Canonical
+// leaves them.
+func decodeReserved(dst, path []byte) []byte {
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		if c == '%' {
+			if decoded := hexValue(path[i+1])<<4 | hexValue(path[i+2]); pathClass[decoded] != pathOther {
+				c = decoded
+				i += 2
+			}
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// mergeSlashes appends path to dst, which may be its own memory.
+func mergeSlashes(dst, path []byte) []byte {
+	last := byte(0)
+	for _, c := range path {
+		if c != '/' || last != '/' {
+			dst = append(dst, c)
+		}
+		last = c
+	}
+	return dst
 }
 
 var doubleSlash = []byte("//")

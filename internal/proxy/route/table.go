@@ -26,9 +26,9 @@ type hosts[T any] struct {
 type Host[T any] struct{ blocks []block[T] }
 
 type block[T any] struct {
-	mergeSlashes bool
-	exact        map[string]T
-	prefix       map[string]T
+	view   View
+	exact  map[string]T
+	prefix map[string]T
 	// depths has a bit for each number of slashes that a prefix has.
 	depths   uint64
 	any      T
@@ -76,7 +76,7 @@ func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T],
 	out := &Host[T]{blocks: make([]block[T], len(h.Blocks))}
 	for i := range h.Blocks {
 		b := &out.blocks[i]
-		b.mergeSlashes = h.Blocks[i].MergeSlashes
+		b.view = View{Decode: h.Blocks[i].DecodeReserved, Merge: h.Blocks[i].MergeSlashes}
 		rules := h.Blocks[i].Rules
 		for j := range rules {
 			kept, err := keep(&rules[j])
@@ -165,10 +165,8 @@ func (t *Table[T]) Match(id model.ListenerID, name, path, scratch []byte) (rule 
 	}
 	for i := range h.blocks {
 		b := &h.blocks[i]
-		seen := path
-		if b.mergeSlashes {
-			seen, scratch = MergeSlashes(path, scratch)
-		}
+		var seen []byte
+		seen, scratch = b.view.Of(path, scratch)
 		if rule, found = b.match(seen); found {
 			return rule, true, scratch
 		}

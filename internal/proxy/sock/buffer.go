@@ -12,6 +12,7 @@ const BufferSize = 16 << 10
 type Buffer struct {
 	data []byte
 	r, w int
+	pool *Pool
 }
 
 // Bytes are the bytes that were read and not yet used.
@@ -52,12 +53,13 @@ func (b *Buffer) MakeRoom(limit int) bool {
 		return false
 	}
 	grown := make([]byte, min(2*len(b.data), limit))
+	b.pool.out.Add(int64(len(grown) - len(b.data)))
 	b.w = copy(grown, b.data[:b.w])
 	b.data = grown
 	return true
 }
 
-// Pool hands out buffers and keeps account of how many are out.
+// Pool hands out buffers and keeps account of the bytes that are out.
 type Pool struct {
 	free sync.Pool
 	out  atomic.Int64
@@ -65,16 +67,16 @@ type Pool struct {
 
 // Get takes a buffer, empty.
 func (p *Pool) Get() *Buffer {
-	p.out.Add(1)
+	p.out.Add(BufferSize)
 	if b, ok := p.free.Get().(*Buffer); ok {
 		return b
 	}
-	return &Buffer{data: make([]byte, BufferSize)}
+	return &Buffer{data: make([]byte, BufferSize), pool: p}
 }
 
 // Put gives a buffer back. The caller must have no view into it any more.
 func (p *Pool) Put(b *Buffer) {
-	p.out.Add(-1)
+	p.out.Add(-int64(len(b.data)))
 	poison(b.data)
 	if len(b.data) == BufferSize {
 		b.r, b.w = 0, 0
@@ -82,5 +84,5 @@ func (p *Pool) Put(b *Buffer) {
 	}
 }
 
-// Out is the number of buffers that are out.
+// Out is how many bytes the buffers have that are out.
 func (p *Pool) Out() int64 { return p.out.Load() }

@@ -3,6 +3,7 @@ package sock
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -14,7 +15,7 @@ import (
 // WrapTLS puts a TLS session, as a server, over the connection. What was read
 // before must have been used. The caller runs the handshake.
 func (c *Conn) WrapTLS(config *tls.Config) *tls.Conn {
-	c.lower = &lower{Conn: c.base}
+	c.lower = &lower{Conn: c.base, left: maxHandshake}
 	session := tls.Server(c.lower, config)
 	if c.raw != nil {
 		c.records = recordsOf(session)
@@ -30,13 +31,32 @@ type lower struct {
 	// hurried reads take nothing from the socket: what the session has not
 	// buffered is not waited for.
 	hurried bool
+	// left is how many bytes may still be read; -1 is any number.
+	left int
 }
+
+// maxHandshake bounds what a client may send before its handshake is done, all
+// of which the session keeps. A ClientHello has some 2,000 bytes.
+const maxHandshake = 32 << 10
+
+var errHandshakeTooLong = errors.New("the client sent more than a handshake needs")
+
+// EndHandshake lifts the bound on what a client may send in its handshake.
+func (c *Conn) EndHandshake() { c.lower.left = -1 }
 
 func (l *lower) Read(p []byte) (int, error) {
 	if l.hurried {
 		return 0, os.ErrDeadlineExceeded // temporary, so the session goes on
 	}
-	return l.Conn.Read(p)
+	if l.left < 0 {
+		return l.Conn.Read(p)
+	}
+	if l.left == 0 {
+		return 0, errHandshakeTooLong
+	}
+	n, err := l.Conn.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
 }
 
 // records are the buffers of a TLS session: raw holds what was read from the

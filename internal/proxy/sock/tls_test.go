@@ -1,6 +1,9 @@
 package sock
 
 import (
+	"errors"
+	"io"
+	"net"
 	"testing"
 	"time"
 )
@@ -48,3 +51,21 @@ func TestForgetLimits(t *testing.T) {
 		t.Errorf("still interrupted: %v", err)
 	}
 }
+
+// TestHandshakeIsBounded: a client cannot have the session keep any amount.
+func TestHandshakeIsBounded(t *testing.T) {
+	c := &lower{Conn: endless{}, left: maxHandshake}
+	n, err := io.Copy(io.Discard, c)
+	if n != maxHandshake || !errors.Is(err, errHandshakeTooLong) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	c.left = -1
+	if n, err := c.Read(make([]byte, 10)); n != 10 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// endless is a connection that always has more.
+type endless struct{ net.Conn }
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -54,7 +54,7 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 		return nil, &Problem{reason.ServiceNotFound, fmt.Sprintf("there is no Service %s/%s", namespace, name)}
 	}
 	if service.Value.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil, &Problem{reason.ServiceTypeNotServed, fmt.Sprintf("Service %s/%s is an ExternalName, which is not served yet", namespace, name)}
+		return nil, &Problem{reason.ServiceTypeNotServed, fmt.Sprintf("Service %s/%s is an ExternalName, which is not served yet: its routes answer 503", namespace, name)}
 	}
 	var known []string
 	for _, p := range service.Value.Spec.Ports {
@@ -90,6 +90,9 @@ func Endpoints(set *source.Set, refs []Ref) []model.Endpoints {
 func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []model.Endpoint {
 	var out []model.Endpoint
 	for _, slice := range all {
+		if slice.AddressType == discoveryv1.AddressTypeFQDN {
+			continue // reported: see Unserved
+		}
 		for _, port := range slice.Ports {
 			if port.Port != nil && deref(port.Name, "") == r.PortName {
 				out = appendSlice(out, slice, uint16(*port.Port))
@@ -106,6 +109,19 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 					out = appendSubset(out, subset.Addresses, uint16(port.Port))
 				}
 			}
+		}
+	}
+	return out
+}
+
+// Unserved reports the EndpointSlices whose endpoints get no traffic, because
+// they are names and not addresses.
+func Unserved(set *source.Set) []reason.Report {
+	var out []reason.Report
+	for object := range set.EndpointSlices.All() {
+		if object.Value.AddressType == discoveryv1.AddressTypeFQDN {
+			r := reason.New(reason.NotHonoured, object.At("addressType"), "endpoints of type FQDN are not served: they get no traffic")
+			out = append(out, r.WithFix("write the IP addresses, in a slice of type IPv4 or IPv6"))
 		}
 	}
 	return out
@@ -132,7 +148,7 @@ func appendSlice(out []model.Endpoint, slice *discoveryv1.EndpointSlice, port ui
 		for _, text := range e.Addresses {
 			addr, err := netip.ParseAddr(text)
 			if err != nil {
-				continue // a name: slices of type FQDN have no meaning here
+				continue // the source has reported it
 			}
 			out = append(out, model.Endpoint{Addr: netip.AddrPortFrom(addr.Unmap(), port), Pod: podOf(slice.Namespace, e.TargetRef), Terminating: !ready})
 		}

@@ -89,9 +89,18 @@ func (t *translation) finishBlocks() {
 		b := t.blocks[key]
 		t.out.Hosts = append(t.out.Hosts, Host{
 			Listener: key.listener, Name: key.host, Fallback: b.fallback,
-			Block: model.Block{Dialect: Dialect, Rules: b.ranked()},
+			Block: b.model(),
 		})
 	}
+}
+
+// form is what all blocks of this dialect have in common.
+var form = model.Block{Dialect: Dialect}
+
+func (b *block) model() model.Block {
+	out := form
+	out.Rules = b.ranked()
+	return out
 }
 
 // ranked returns the rules, ranked among those for one path.

@@ -213,7 +213,7 @@ func (r *route) path(match *gatewayv1.HTTPPathMatch, field string) (model.PathMa
 		}
 		return out, true
 	}
-	canonical, ok := model.CanonicalPath(value)
+	canonical, ok := form.CanonicalPath(value)
 	if !ok {
 		r.unsupported(field+".value", fmt.Sprintf("path %q has dot segments, which no request has when it is matched", value))
 		return model.PathMatch{}, false

@@ -35,6 +35,11 @@ type Annotation struct {
 	Inert []string
 	// Doc says what Windrose does.
 	Doc string
+
+	// written is the annotation as it stands in an Ingress, without the prefix
+	// of ingress-nginx; meant is what it was probably meant to be, if it is
+	// misspelled; foreign is the controller that it is for, if another.
+	written, meant, foreign string
 }
 
 // annotationRow is the short form of rows that are not honoured.
@@ -198,10 +203,6 @@ var byName = func() map[string]Annotation {
 	return index
 }()
 
-// guardPrefixes begin names that guard something even if nobody knows them: a
-// misspelled guard must not leave its routes open.
-var guardPrefixes = []string{"auth", "allowlist", "whitelist", "denylist", "blacklist", "blocklist", "deny", "limit", "rate-limit", "global-rate-limit", "satisfy", "modsecurity", "enable-modsecurity", "enable-owasp", "waf"}
-
 // Guards tells whether annotations of a resource guard something that Windrose
 // does not honour yet. It serves the source, which then leaves a tombstone.
 func Guards(kind string, annotations map[string]string) bool {
@@ -209,21 +210,45 @@ func Guards(kind string, annotations map[string]string) bool {
 		return false
 	}
 	for key, value := range annotations {
-		if name, ours := strings.CutPrefix(key, Prefix); ours && lookup(name).guards(value) {
+		if row, concerns := lookup(key); concerns && row.guards(value) {
 			return true
 		}
 	}
 	return false
 }
 
-// lookup returns the row for a name; for an unknown one it makes one up.
-func lookup(name string) Annotation {
-	if row, known := byName[name]; known {
+// lookup returns the row for an annotation's key; for a name that it does not
+// know it makes one up. Concerns is false for keys that are no controller's.
+func lookup(key string) (row Annotation, concerns bool) {
+	name, owner := ownerOf(key)
+	switch {
+	case owner == nil:
+		return Annotation{}, false
+	case owner.name != "":
+		return Annotation{Name: name, Guard: soundsLikeGuard(name), Inert: foreignInert, written: key, foreign: owner.name}, true
+	}
+	row, known := byName[name]
+	if !known {
+		row = unknownRow(name)
+	}
+	row.written = strings.TrimPrefix(key, Prefix)
+	if known && key != Prefix+name {
+		row.meant = Prefix + name
+	}
+	return row, true
+}
+
+// unknownRow makes a row for a name that the table does not have. One that was
+// probably meant to be a guard is that guard.
+func unknownRow(name string) Annotation {
+	if guard := nearestName(name, guardNames); guard != "" {
+		row := byName[guard]
+		row.meant = guard
 		return row
 	}
-	row := Annotation{Name: name}
+	row := Annotation{Name: name, meant: nearestName(name, names)}
 	for _, prefix := range guardPrefixes {
-		row.Guard = row.Guard || strings.HasPrefix(name, prefix)
+		row.Guard = row.Guard || strings.HasPrefix(strings.ToLower(name), prefix)
 	}
 	return row
 }
@@ -235,10 +260,10 @@ func (a Annotation) inert(value string) bool {
 // guards tells whether the annotation, with this value, guards something that
 // is not honoured.
 func (a Annotation) guards(value string) bool {
-	if !a.Guard || a.Apply != nil || a.inert(value) {
+	if !a.Guard || a.honoured() || a.inert(value) {
 		return false
 	}
-	if strings.HasSuffix(a.Name, "-snippet") && a.Group != "ExternalAuth" && a.Group != "ModSecurity" {
+	if strings.Contains(a.Name, "-snippet") && a.Group != "ExternalAuth" && a.Group != "ModSecurity" {
 		return snippetGuards(value)
 	}
 	return true
@@ -276,12 +301,12 @@ func read(object *source.Object[networkingv1.Ingress], opts Options) (settings, 
 	s := defaultSettings()
 	var reports []reason.Report
 	for _, key := range slices.Sorted(maps.Keys(object.Value.Annotations)) {
-		name, ours := strings.CutPrefix(key, Prefix)
-		if !ours {
+		row, concerns := lookup(key)
+		if !concerns {
 			continue
 		}
 		at := object.At("metadata.annotations[" + key + "]")
-		if report := s.take(lookup(name), object.Value.Annotations[key], opts); report != nil {
+		if report := s.take(row, object.Value.Annotations[key], opts); report != nil {
 			report.Origin = at
 			reports = append(reports, *report)
 		}
@@ -297,7 +322,7 @@ func (s *settings) take(a Annotation, value string, opts Options) *reason.Report
 		return &r
 	}
 	switch {
-	case a.Apply != nil:
+	case a.honoured():
 		if err := a.Apply(s, strings.TrimSpace(value)); err != nil {
 			s.corsInvalid = s.corsInvalid || a.Group == "CorsConfig"
 			r := report(reason.AnnotationInvalid, "%q cannot be understood", value)
@@ -305,16 +330,33 @@ func (s *settings) take(a Annotation, value string, opts Options) *reason.Report
 			return r
 		}
 		return nil
-	case a.inert(value):
+	case a.inert(value) && a.meant == "":
 		return nil
 	case a.guards(value) && opts.IgnoreGuards:
-		return report(reason.GuardIgnored, "%s guards its routes, is not honoured yet, and is ignored as --ignore-guards says", a.Name)
+		return report(reason.GuardIgnored, "%s guards its routes, is not honoured yet, and is ignored as --ignore-guards says", a.subject())
 	case a.guards(value):
-		s.closedBy = a.Name
+		s.closedBy = a.written
 		s.closesHosts = s.closesHosts || a.HostWide
-		return report(reason.GuardClosed, "%s guards its routes and is not honoured yet, so they answer 503", a.Name)
-	case a.Group == "":
-		return report(reason.NotHonoured, "%s is no annotation of ingress-nginx; it has no effect", a.Name)
+		return report(reason.GuardClosed, "%s guards its routes and is not honoured yet, so they answer 503", a.subject())
+	case a.foreign != "":
+		return report(reason.NotHonoured, "%s is not honoured; traffic flows without it", a.subject())
+	case a.Group == "" || a.meant != "":
+		return report(reason.NotHonoured, "%s is no annotation of ingress-nginx; it has no effect", a.subject())
 	}
 	return report(reason.NotHonoured, "%s is not honoured yet; traffic flows without it", a.Name)
+}
+
+// honoured tells whether the annotation does what it says. One that is
+// misspelled does not, as with ingress-nginx.
+func (a Annotation) honoured() bool { return a.Apply != nil && a.meant == "" }
+
+// subject is how messages call the annotation.
+func (a Annotation) subject() string {
+	switch {
+	case a.foreign != "":
+		return a.Name + " of " + a.foreign
+	case a.meant != "":
+		return fmt.Sprintf("%s (did you mean %s?)", a.written, a.meant)
+	}
+	return a.written
 }

@@ -52,7 +52,7 @@ var honoured = []Annotation{
 	{
 		Name: "rewrite-target", Group: "Rewrite", Risk: "Medium",
 		Apply: func(s *settings, v string) error { return setText(&s.rewriteTarget, v, rewriteTarget) },
-		Doc:   "Replaces the path; $1 to $9 stand for the groups of the path, read as a case-insensitive RE2 expression. It makes all paths of the host expressions, as in ingress-nginx. Groups match the percent-encoded path.",
+		Doc:   "Replaces the path; $1 to $9 stand for the groups of the path, read as a case-insensitive RE2 expression. It makes all paths of the host expressions, as in ingress-nginx; a path that is its own target is left alone. Groups match the percent-encoded path.",
 	},
 	{
 		Name: "use-regex", Group: "Rewrite", Risk: "Low",

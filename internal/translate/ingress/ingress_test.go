@@ -18,7 +18,7 @@ func TestTableIsComplete(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"auth-url", "auth-type", "auth-tls-secret", "satisfy", "limit-rps", "whitelist-source-range", "denylist-source-range", "enable-modsecurity", "ssl-passthrough"} {
-		if !lookup(name).Guard {
+		if row, _ := lookup(Prefix + name); !row.Guard {
 			t.Errorf("%s must guard", name)
 		}
 	}
@@ -49,17 +49,66 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// TestGuardsNearby: a guard's name with a letter or two wrong, or in another
+// case, guards as it does; so does one under a misspelled prefix, and what is
+// evidently a guard of another controller.
+func TestGuardsNearby(t *testing.T) {
+	for annotation, want := range map[[2]string]bool{
+		{Prefix + "Auth-URL", "x"}:                                     true,
+		{Prefix + "auth-ur", "x"}:                                      true,
+		{Prefix + "uath-url", "x"}:                                     true,
+		{Prefix + "whitelist-source-rage", "x"}:                        true,
+		{Prefix + "enable-modsecurty", "true"}:                         true,
+		{Prefix + "enable-modsecurty", "false"}:                        false,
+		{Prefix + "Limit-RPS", "0"}:                                    false,
+		{Prefix + "satsify", "any"}:                                    true,
+		{Prefix + "ssl-passtrough", "true"}:                            true,
+		{Prefix + "configuration-snipet", "add_header A b;"}:           false,
+		{Prefix + "configuration-snipet", "deny all;"}:                 true,
+		{Prefix + "rewrite-tarjet", "/"}:                               false,
+		{Prefix + "frobnicate", "x"}:                                   false,
+		{"nginx.ingres.kubernetes.io/auth-url", "x"}:                   true,
+		{"Nginx.Ingress.Kubernetes.io/auth-url", "x"}:                  true,
+		{"ingress.kubernetes.io/auth-type", "basic"}:                   true,
+		{"nginx.org/policies", "jwt"}:                                  true,
+		{"nginx.org/server-snippets", "deny all;"}:                     true,
+		{"nginx.org/server-snippets", "add_header A b;"}:               false,
+		{"nginx.org/client-max-body-size", "4m"}:                       false,
+		{"haproxy.org/allow-list", "10.0.0.0/8"}:                       true,
+		{"haproxy.org/rate-limit-requests", "10"}:                      true,
+		{"haproxy.org/load-balance", "leastconn"}:                      false,
+		{"haproxy-ingress.github.io/whitelist-source-range", "x"}:      true,
+		{"haproxy-ingress.github.io/waf", "modsecurity"}:               true,
+		{"traefik.ingress.kubernetes.io/router.middlewares", "a@file"}: true,
+		{"traefik.ingress.kubernetes.io/router.entrypoints", "web"}:    false,
+		{"konghq.com/plugins", "key-auth"}:                             true,
+		{"konghq.com/strip-path", "true"}:                              false,
+		{"alb.ingress.kubernetes.io/auth-type", "cognito"}:             true,
+		{"alb.ingress.kubernetes.io/auth-type", "none"}:                false,
+		{"alb.ingress.kubernetes.io/wafv2-acl-arn", "x"}:               true,
+		{"alb.ingress.kubernetes.io/inbound-cidrs", "10.0.0.0/8"}:      true,
+		{"alb.ingress.kubernetes.io/scheme", "internal"}:               false,
+		{"example.com/auth-url", "x"}:                                  false,
+		{"auth-url", "x"}:                                              false,
+		{"cert-manager.io/cluster-issuer", "auth"}:                     false,
+	} {
+		if got := Guards("Ingress", map[string]string{annotation[0]: annotation[1]}); got != want {
+			t.Errorf("%v: got %t", annotation, got)
+		}
+	}
+}
+
 func TestCanonicalPath(t *testing.T) {
 	for in, want := range map[string]string{
-		"/": "/", "/a//b": "/a/b", "/a b": "/a%20b", "/é": "/%C3%A9", "/%7e%2f": "/~%2F", "/100%": "/100%25",
+		"/": "/", "/a//b": "/a/b", "/a b": "/a%20b", "/é": "/%C3%A9", "/%7e%2f": "/~/", "/%40me/%2fa": "/@me/a", "/100%": "/100%25",
 		"/a;b=c,d@e:f!$&'()*+": "/a;b=c,d@e:f!$&'()*+", "/a?b": "/a%3Fb", "/a.b/..c": "/a.b/..c", "/[x]": "/%5Bx%5D",
 	} {
-		if got, ok := model.CanonicalPath(in); got != want || !ok {
+		if got, ok := blockForm.CanonicalPath(in); got != want || !ok {
 			t.Errorf("%s: got %s %t", in, got, ok)
 		}
 	}
 	for _, in := range []string{"/a/../b", "/.", "/a/%2e%2e/b"} {
-		if got, ok := model.CanonicalPath(in); ok {
+		if got, ok := blockForm.CanonicalPath(in); ok {
 			t.Errorf("%s became %s", in, got)
 		}
 	}

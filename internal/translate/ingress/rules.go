@@ -3,6 +3,7 @@ package ingress
 import (
 	"cmp"
 	"fmt"
+	stdpath "path"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -52,7 +53,8 @@ func (t *translation) collectRules(in *ingress) {
 			one := t.newRule(in, fmt.Sprintf("%d/%d", i, j), field, p.Backend)
 			path, ok := t.path(p, in, field)
 			if ok {
-				one.path, one.tight = path, in.expressions(p.Path)
+				one.path, one.tight = path, in.expressions(cmp.Or(p.Path, "/"))
+				one.rewritten = in.rewrites(cmp.Or(p.Path, "/"))
 				t.addRule(r.Host, h, one)
 			} else if in.closedBy != "" {
 				h.closedBy = in // where its path would lead must not lead elsewhere
@@ -85,23 +87,28 @@ func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field st
 	if match.Value == "" {
 		match.Value = "/"
 	}
-	switch {
+	at := in.object.At(field + ".path")
+	switch depth := strings.Count(match.Value, "/"); {
 	case match.Value[0] != '/':
-		t.report(reason.PathInvalid, in.object.At(field+".path"), "path %q does not start with /", match.Value)
+		t.report(reason.PathInvalid, at, "path %q does not start with /", match.Value)
+		t.fix("write %q", "/"+match.Value)
 		return match, false
-	case strings.Count(match.Value, "/") > model.MaxPathDepth:
-		t.report(reason.TooLarge, in.object.At(field+".path"), "the path has more than %d elements", model.MaxPathDepth)
+	case depth > model.MaxPathDepth:
+		t.report(reason.TooLarge, at, "the path has %d elements, and no more than %d are matched", depth, model.MaxPathDepth)
+		t.fix("write fewer elements: a Prefix path matches what is below it")
 		return match, false
 	case len(match.Value) > maxPath:
-		t.report(reason.TooLarge, in.object.At(field+".path"), "the path is longer than %d bytes", maxPath)
+		t.report(reason.TooLarge, at, "the path has %d bytes, and no more than %d are matched", len(match.Value), maxPath)
+		t.fix("write a shorter path: a Prefix path matches what is below it")
 		return match, false
 	}
 	if in.expressions(match.Value) {
 		return match, true
 	}
-	canonical, ok := model.CanonicalPath(match.Value)
+	canonical, ok := blockForm.CanonicalPath(match.Value)
 	if !ok {
-		t.report(reason.PathInvalid, in.object.At(field+".path"), "path %q has dot segments, which no request has when it is matched", match.Value)
+		t.report(reason.PathInvalid, at, "path %q has a dot segment, and requests have none when they are matched", match.Value)
+		t.fix("write %q, if that is what is meant", stdpath.Clean(canonical))
 		return match, false
 	}
 	match.Value = canonical
@@ -115,7 +122,13 @@ func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field st
 // expression: ingress-nginx does so for use-regex, and for a rewrite-target
 // that differs from the path.
 func (s *settings) expressions(path string) bool {
-	return s.useRegex || s.rewriteTarget != "" && s.rewriteTarget != path
+	return s.useRegex || s.rewrites(path)
+}
+
+// rewrites tells whether a path is rewritten. One that is its own target is
+// not, as in ingress-nginx.
+func (s *settings) rewrites(path string) bool {
+	return s.rewriteTarget != "" && s.rewriteTarget != path
 }
 
 func (t *translation) newRule(in *ingress, index, field string, b networkingv1.IngressBackend) *rule {
@@ -193,15 +206,20 @@ func (t *translation) shareDefault() {
 		if h := t.hosts[name]; h.standard == nil {
 			shared := *all.standard
 			shared.id += "/" + name
+			shared.hostClosedBy = all.closedBy
 			h.standard = &shared
 			t.out.Origins[shared.id] = shared.at
 		}
 	}
 }
 
+// blockForm is what all blocks of this dialect have in common: paths as nginx sees
+// them.
+var blockForm = model.Block{Dialect: Dialect, MergeSlashes: true, DecodeReserved: true}
+
 // block makes the model's block for a host.
 func (t *translation) block(name string, h *host) model.Block {
-	b := model.Block{Dialect: Dialect, MergeSlashes: true}
+	b := blockForm
 	if h.regex {
 		b.Order = model.FirstMatch
 		// ingress-nginx orders expressions by length, then by text, both
@@ -237,7 +255,8 @@ func (t *translation) tooMany(counts map[string]int, one *rule) bool {
 	if counts[namespace] <= maxExpressions || one.closedBy != "" {
 		return false
 	}
-	t.report(reason.TooLarge, one.at, "namespace %s has more than %d expressions on this host; this path is set aside", namespace, maxExpressions)
+	t.report(reason.TooLarge, one.at, "namespace %s has more than %d expressions on this host, which is the bound; this path is set aside", namespace, maxExpressions)
+	t.fix("write several paths as one expression, or move some to another host")
 	return true
 }
 
@@ -246,13 +265,7 @@ func (t *translation) tooMany(counts map[string]int, one *rule) bool {
 // stands before its first special character is closed.
 func (t *translation) makeExpression(one *rule) bool {
 	pattern := "(?i)^" + one.path.Value
-	if _, err := syntax.Parse(pattern, syntax.Perl); err != nil || len(pattern) > model.MaxRegexLength {
-		if err == nil {
-			err = fmt.Errorf("it is longer than %d bytes", model.MaxRegexLength)
-		}
-		t.report(reason.PathInvalid, one.at, "path %q is no RE2 expression: %v", one.path.Value, err)
-		last := &t.out.Reports[len(t.out.Reports)-1]
-		last.Fix = "write it in RE2's syntax, which has no look-around and no back references"
+	if !t.compiles(one, pattern) {
 		if one.closedBy == "" {
 			return false
 		}
@@ -264,6 +277,21 @@ func (t *translation) makeExpression(one *rule) bool {
 	}
 	one.path = model.PathMatch{Kind: model.RegexPath, Value: pattern}
 	return true
+}
+
+// compiles tells whether a path can be an expression, and reports why not.
+func (t *translation) compiles(one *rule, pattern string) bool {
+	if len(pattern) > model.MaxRegexLength {
+		t.report(reason.TooLarge, one.at, "the path is an expression of %d bytes, and no more than %d are tried", len(pattern), model.MaxRegexLength)
+		t.fix("write a shorter expression, or several paths")
+		return false
+	}
+	_, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		t.report(reason.PathInvalid, one.at, "path %q is no RE2 expression: %v", one.path.Value, err)
+		t.fix("write it in RE2's syntax, which has no look-around and no back references")
+	}
+	return err == nil
 }
 
 // modelRule makes the model's rule. Its settings are those of its Ingress.
@@ -284,7 +312,7 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: one.lost.Message}
 		return r
 	}
-	if one.rewriteTarget != "" && one.path.Kind == model.RegexPath && one.tight {
+	if one.rewritten && one.path.Kind == model.RegexPath {
 		r.Rewrite = &model.Rewrite{Pattern: "(?i)" + strings.TrimPrefix(one.path.Value, "(?i)^"), Target: one.rewriteTarget}
 	}
 	r.MaxBody = one.maxBody
@@ -301,7 +329,7 @@ func (t *translation) closed(h *host, one *rule) string {
 	if one.closedBy != "" {
 		return one.closedBy + " guards it and is not in force"
 	}
-	if by := h.closedBy; by != nil {
+	if by := cmp.Or(h.closedBy, one.hostClosedBy); by != nil {
 		return fmt.Sprintf("%s of %s guards this host and is not in force", by.closedBy, by.object.Origin.Object())
 	}
 	if tombstone, all := t.closedNamespaces[one.object.Origin.Namespace]; all {

@@ -108,10 +108,19 @@ type rule struct {
 	ref   *backend.Ref
 	lost  *backend.Problem // why there is no ref
 	tight bool             // the Ingress asked for expressions itself
+	// rewritten: rewrite-target applies to it.
+	rewritten bool
+	// hostClosedBy closes the host that the rule is shared from, if it does.
+	hostClosedBy *ingress
 }
 
 func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {
 	t.out.Reports = append(t.out.Reports, reason.New(code, at, fmt.Sprintf(format, args...)))
+}
+
+// fix gives the last Report a more specific next step.
+func (t *translation) fix(format string, args ...any) {
+	t.out.Reports[len(t.out.Reports)-1].Fix = fmt.Sprintf(format, args...)
 }
 
 // served lists the Ingresses to be served, oldest first, with their settings.

@@ -38,6 +38,7 @@ var (
 	ErrChunkExtension = bad("a chunk extension that is too long or not valid (RFC 9112 §7.1.1)")
 	ErrChunkEnd       = bad("chunk data that does not end in CRLF (RFC 9112 §7.1)")
 	ErrTrailer        = bad("a trailer section that is too long or not valid (RFC 9112 §7.1.2)")
+	ErrConnection     = bad("more names in Connection than anyone needs")
 	ErrTargetTooLong  = &Error{reason.URITooLong, "the request target is longer than the limit"}
 	ErrHeadTooLong    = &Error{reason.HeadersTooLarge, "the header section is longer than the limit"}
 	ErrTooManyFields  = &Error{reason.HeadersTooLarge, "more fields than the limit"}

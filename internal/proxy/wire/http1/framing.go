@@ -50,6 +50,9 @@ func ResponseFraming(h *msg.Head, method []byte) (kind Kind, length int64, err e
 // framing is the part that both sides share; UntilClose is what is left when
 // neither field stands.
 func framing(h *msg.Head) (Kind, int64, error) {
+	if h.Has(msg.Connection) && tooManyNominated(h) {
+		return 0, 0, ErrConnection
+	}
 	if !h.Has(msg.TransferEncoding) && !h.Has(msg.ContentLength) {
 		return UntilClose, 0, nil
 	}
@@ -160,10 +163,30 @@ func AsksFor(asked, answered []byte) bool {
 	return len(answered) > 0
 }
 
-// hopByHop are the fields that concern one connection (RFC 9110 §7.6.1).
+// hopByHop are the fields that concern one connection (RFC 9110 §7.6.1), and
+// two that go no further: twins, and Proxy, which CGI programs take for the
+// setting HTTP_PROXY (CVE-2016-5385).
 var hopByHop = [...]msg.FieldID{
 	msg.Connection, msg.KeepAlive, msg.ProxyConnection, msg.TE, msg.Upgrade,
-	msg.HTTP2Settings, msg.TransferEncoding, msg.Twin,
+	msg.HTTP2Settings, msg.TransferEncoding, msg.Proxy, msg.Twin,
+}
+
+// maxNominated bounds the names in Connection: each is looked for among all
+// fields.
+const maxNominated = 64
+
+func tooManyNominated(h *msg.Head) bool {
+	count := 0
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.ID != msg.Connection {
+			continue
+		}
+		for rest := h.Value(f); len(rest) > 0; count++ {
+			_, rest = msg.NextToken(rest)
+		}
+	}
+	return count > maxNominated
 }
 
 // DropHopByHop removes the fields that concern one connection, and those that
@@ -174,7 +197,7 @@ func DropHopByHop(h *msg.Head) {
 		dropNominated(h)
 	}
 	const mask = 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection | 1<<msg.TE |
-		1<<msg.Upgrade | 1<<msg.HTTP2Settings | 1<<msg.TransferEncoding | 1<<msg.Twin
+		1<<msg.Upgrade | 1<<msg.HTTP2Settings | 1<<msg.TransferEncoding | 1<<msg.Proxy | 1<<msg.Twin
 	if h.Known&mask == 0 {
 		return
 	}
@@ -203,7 +226,7 @@ func dropNominated(h *msg.Head) {
 // are ours to set and are removed or kept by trust alone.
 func mayNominate(id msg.FieldID) bool {
 	switch id {
-	case msg.Host, msg.ContentLength, msg.TransferEncoding, msg.Connection:
+	case msg.Host, msg.ContentLength, msg.TransferEncoding, msg.Connection, msg.Twin:
 		return false
 	}
 	return !id.Identity()

@@ -96,6 +96,9 @@ func HostName(value, scratch []byte) ([]byte, error) {
 		}
 		upper = upper || c >= 'A' && c <= 'Z'
 	}
+	if literal && !isIPv6(name[1:len(name)-1]) {
+		return nil, ErrHostValue
+	}
 	if len(name) > 1 && name[len(name)-1] == '.' {
 		name = name[:len(name)-1]
 	}
@@ -109,6 +112,20 @@ func HostName(value, scratch []byte) ([]byte, error) {
 		}
 	}
 	return scratch, nil
+}
+
+// isIPv6 tells whether text can be an IPv6 address: enough to tell it from a
+// name. netip would allocate for it.
+func isIPv6(text []byte) bool {
+	colons := 0
+	for _, c := range text {
+		if c == ':' {
+			colons++
+		} else if !msg.IsHex(c) && c != '.' {
+			return false
+		}
+	}
+	return colons >= 2
 }
 
 func cutPort(value []byte) ([]byte, error) {
@@ -129,10 +146,15 @@ func cutPort(value []byte) ([]byte, error) {
 		if port[0] != ':' || len(port) > 6 {
 			return nil, ErrHostValue
 		}
+		number := 0
 		for _, c := range port[1:] {
 			if c < '0' || c > '9' {
 				return nil, ErrHostValue
 			}
+			number = 10*number + int(c-'0')
+		}
+		if number > 65535 {
+			return nil, ErrHostValue
 		}
 	}
 	return value[:end], nil
