@@ -2,8 +2,6 @@ package ingress
 
 import (
 	"testing"
-
-	"windrose.dev/windrose/internal/model"
 )
 
 func TestTableIsComplete(t *testing.T) {
