@@ -184,7 +184,7 @@ func (t *transfer) decide() (again bool) {
 		t.x.Fail(reason.Overloaded, "the limit on buffers is reached: --max-buffer-bytes")
 		return t.answer()
 	}
-	t.x.Decide(gen, &t.session.peer)
+	t.x.Decide(gen, &t.session.peer, nil)
 	if t.x.Answered {
 		return t.answer()
 	}

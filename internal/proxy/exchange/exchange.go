@@ -68,19 +68,20 @@ type Exchange struct {
 	// Answered tells that the answer is our own.
 	Answered bool
 
-	pathScratch, slashScratch, targetScratch, chainScratch []byte
-	hostScratch                                            [256]byte
-	idScratch                                              [32]byte
+	view                                     route.Request // what the rules look at
+	pathScratch, targetScratch, chainScratch []byte
+	hostScratch                              [256]byte
+	idScratch                                [32]byte
 }
 
 // Reset makes x ready for the next request. It keeps its memory.
 func (x *Exchange) Reset() {
 	x.Req.Reset()
 	x.Resp.Reset()
+	x.view.Reset()
 	*x = Exchange{
-		Req: x.Req, Resp: x.Resp,
-		pathScratch: x.pathScratch, slashScratch: x.slashScratch, targetScratch: x.targetScratch,
-		chainScratch: x.chainScratch,
+		Req: x.Req, Resp: x.Resp, view: x.view,
+		pathScratch: x.pathScratch, targetScratch: x.targetScratch, chainScratch: x.chainScratch,
 	}
 }
 
@@ -124,15 +125,16 @@ func (x *Exchange) Unpin() {
 }
 
 // Decide computes the fate of the request in x.Req: it sets Route and either
-// answers, or leaves the request ready to be forwarded.
-func (x *Exchange) Decide(g *Generation, p *Peer) {
+// answers, or leaves the request ready to be forwarded. trace is nil but for
+// those who want to know why.
+func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 	x.Begin(g, p)
 	if err := x.read(); err != nil {
 		x.FailWith(err)
 		return
 	}
-	r, found, scratch := g.table.Match(p.Listener, x.Host, x.Path.Bytes, x.slashScratch)
-	if x.slashScratch = scratch; !found {
+	r, found := g.table.Match(p.Listener, &x.view, trace)
+	if !found {
 		x.Fail(reason.NoRoute, "")
 		return
 	}
@@ -170,12 +172,25 @@ func (x *Exchange) read() (err error) {
 	if x.Path, x.pathScratch, ok = route.Canonical(x.Target.Path, x.pathScratch); !ok {
 		return http1.ErrTarget
 	}
+	x.look()
 	x.HTTPS = x.Peer.TLS
 	if proto := h.Get(msg.XForwardedProto); x.Peer.Trusted && proto != nil {
 		x.HTTPS = msg.EqualFold(proto, "https")
 	}
 	return nil
 }
+
+// look gathers what the rules look at.
+func (x *Exchange) look() {
+	v := &x.view
+	v.Host, v.Authority, v.Path = x.Host, x.Authority, x.Path.Bytes
+	v.Method, v.Query = x.Req.Bytes(x.Req.Method), x.Target.Query
+	v.Head, v.Trusted = &x.Req, x.Peer.Trusted
+}
+
+// View is what rules look at in the request. It may be kept, and read by
+// others, as long as the request's head stays as it is.
+func (x *Exchange) View() *route.Request { return &x.view }
 
 // identify gives the request its id: the client's own, when it is a sane one,
 // or a new one.

@@ -313,9 +313,11 @@ func (g *Generation) Names() (endpoints map[netip.AddrPort]bool, services, rules
 	return endpoints, services, rules
 }
 
-// Closed tells whether a request to that listener, host and canonical path is
-// now refused because something that guards it is not in force.
-func (g *Generation) Closed(listener model.ListenerID, host, path []byte) bool {
-	r, found, _ := g.table.Match(listener, host, path, nil)
+// Closed tells whether such a request to that listener is now refused because
+// something that guards it is not in force. It may be called from any
+// goroutine.
+func (g *Generation) Closed(listener model.ListenerID, request *route.Request) bool {
+	view := request.Apart()
+	r, found := g.table.Match(listener, &view, nil)
 	return found && r.Rule.Respond != nil && r.Rule.Respond.Outcome == reason.Closed
 }
