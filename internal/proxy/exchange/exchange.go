@@ -51,12 +51,17 @@ type Exchange struct {
 	Path route.Path
 	// HTTPS tells whether the client speaks TLS, to us or to a trusted peer.
 	HTTPS bool
+	// dialled is the port that a trusted peer says the client dialled, or 0.
+	dialled uint16
 	// BodyLength is the length of the request's body, -1 when it is not known
 	// before its end.
 	BodyLength int64
 	RequestID  []byte
 
 	Route *Route
+	// Cluster is the service that was drawn for the request.
+	Cluster *Cluster
+	backend *Backend
 	// Rewritten is the target that goes to the backend; nil is the client's.
 	Rewritten []byte
 	// MaxBody bounds the request's body; 0 is unbounded.
@@ -120,7 +125,7 @@ func (x *Exchange) Begin(g *Generation, p *Peer) {
 // the record of the exchange needs. It is for exchanges that live long.
 func (x *Exchange) Unpin() {
 	r := x.Route
-	x.Gen = nil
+	x.Gen, x.backend = nil, nil
 	x.Route = &Route{Rule: &model.Rule{ID: r.Rule.ID}, Origin: r.Origin, Stats: r.Stats}
 }
 
@@ -139,17 +144,56 @@ func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 		return
 	}
 	x.Route = r
-	for _, f := range r.filters {
+	x.setIdentity()
+	switch {
+	case x.filter(r.filters):
+	case r.Rule.Forward != nil:
+		x.draw()
+	default:
+		x.respond(r.Rule.Respond)
+	}
+}
+
+// filter runs filters over the request until one has answered.
+func (x *Exchange) filter(all []Filter) (answered bool) {
+	for _, f := range all {
 		if f.Request(x) {
-			return
+			return true
 		}
 	}
-	if respond := r.Rule.Respond; respond != nil {
-		x.Answer(respond.Status, respond.Outcome)
-		x.Detail = respond.Why
+	return false
+}
+
+// respond answers in the backend's place. A rule that has nothing to say is
+// closed.
+func (x *Exchange) respond(r *model.Respond) {
+	if r == nil {
+		x.Fail(reason.Closed, "the rule has no end")
 		return
 	}
-	x.setIdentity()
+	x.Answer(r.Status, r.Outcome)
+	x.Detail = r.Why
+}
+
+// draw chooses the backend of the request by weight, and has what belongs to
+// that share alone apply.
+func (x *Exchange) draw() {
+	r, i := x.Route, 0
+	if len(r.backends) != 1 || r.total == 0 {
+		i = balance.ByWeight(r.weights, r.total)
+	}
+	if i < 0 {
+		x.Fail(reason.NoEndpoint, "all backends of the rule have weight 0")
+		return
+	}
+	x.backend = &r.backends[i]
+	switch {
+	case x.filter(x.backend.filters):
+	case x.backend.respond != nil:
+		x.respond(x.backend.respond)
+	default:
+		x.Cluster = x.Gen.Clusters[x.backend.cluster]
+	}
 }
 
 // read finds host and path in the request.
@@ -174,10 +218,44 @@ func (x *Exchange) read() (err error) {
 	}
 	x.look()
 	x.HTTPS = x.Peer.TLS
-	if proto := h.Get(msg.XForwardedProto); x.Peer.Trusted && proto != nil {
-		x.HTTPS = msg.EqualFold(proto, "https")
+	if x.Peer.Trusted {
+		x.believe()
 	}
 	return nil
+}
+
+// believe reads what a trusted peer says of how the client came.
+func (x *Exchange) believe() {
+	if proto := x.Req.Get(msg.XForwardedProto); proto != nil {
+		x.HTTPS = msg.EqualFold(proto, "https")
+	}
+	port, err := strconv.ParseUint(string(x.Req.Get(msg.XForwardedPort)), 10, 16)
+	if err == nil {
+		x.dialled = uint16(port)
+	}
+}
+
+// Scheme is that of the URL that the client asked for.
+func (x *Exchange) Scheme() string {
+	if x.HTTPS {
+		return "https"
+	}
+	return "http"
+}
+
+// DialledPort is the port that the client connected to, here or at a trusted
+// peer before us. Of one that takes TLS off and does not say, it is the
+// scheme's.
+func (x *Exchange) DialledPort() uint16 {
+	switch {
+	case x.dialled != 0:
+		return x.dialled
+	case x.HTTPS == x.Peer.TLS:
+		return x.Peer.PublicPort
+	case x.HTTPS:
+		return 443
+	}
+	return 80
 }
 
 // look gathers what the rules look at.
@@ -287,20 +365,6 @@ func (x *Exchange) setMissing(id msg.FieldID, name string, value []byte) {
 	}
 }
 
-// PickCluster draws the backend of this request by weight. It returns nil when
-// no backend has any weight.
-func (x *Exchange) PickCluster() *Cluster {
-	r := x.Route
-	if len(r.clusters) == 1 && r.total > 0 {
-		return x.Gen.Clusters[r.clusters[0]]
-	}
-	i := balance.ByWeight(r.weights, r.total)
-	if i < 0 {
-		return nil
-	}
-	return x.Gen.Clusters[r.clusters[i]]
-}
-
 // Pick chooses an endpoint, or returns nil when there is none. tried are those
 // that have just failed; they are taken again only when there is no other.
 func (c *Cluster) Pick(tried []*Endpoint) *Endpoint {
@@ -334,6 +398,16 @@ func (x *Exchange) ForwardTarget() []byte {
 	return x.Req.Bytes(x.Req.Target)
 }
 
+// RewritePath has the backend get another path, with the request's query.
+// write appends it, or returns false to leave the path alone.
+func (x *Exchange) RewritePath(write func(dst []byte, x *Exchange) ([]byte, bool)) {
+	path, edited := write(x.targetScratch[:0], x)
+	if edited {
+		x.targetScratch = x.appendQuery(path)
+		x.Rewritten = x.targetScratch
+	}
+}
+
 func (x *Exchange) appendQuery(dst []byte) []byte {
 	if x.Target.HasQuery {
 		dst = append(append(dst, '?'), x.Target.Query...)
@@ -355,8 +429,15 @@ func (x *Exchange) FilterResponse() {
 	if x.Route == nil {
 		return
 	}
-	for i := len(x.Route.filters) - 1; i >= 0; i-- {
-		x.Route.filters[i].Response(x)
+	if x.backend != nil {
+		x.filterBack(x.backend.filters)
+	}
+	x.filterBack(x.Route.filters)
+}
+
+func (x *Exchange) filterBack(all []Filter) {
+	for i := len(all) - 1; i >= 0; i-- {
+		all[i].Response(x)
 	}
 }
 
