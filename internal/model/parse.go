@@ -418,6 +418,7 @@ var ruleOptions = map[string]func(*Rule, string) error{
 	"cors-headers":     func(r *Rule, v string) error { return setOn(r.CORS, func(c *CORS) { c.AllowHeaders = v }) },
 	"cors-expose":      func(r *Rule, v string) error { return setOn(r.CORS, func(c *CORS) { c.ExposeHeaders = v }) },
 	"cors-credentials": func(r *Rule, _ string) error { return setOn(r.CORS, func(c *CORS) { c.Credentials = true }) },
+	"cors-fetch":       func(r *Rule, _ string) error { return setOn(r.CORS, func(c *CORS) { c.Fetch = true }) },
 	"cors-max-age": func(r *Rule, v string) error {
 		n, err := strconv.Atoi(v)
 		if err != nil {

@@ -195,6 +195,12 @@ type CORS struct {
 	Credentials   bool     `cbor:"5,keyasint,omitempty" json:"credentials,omitempty"`
 	// MaxAge is in seconds.
 	MaxAge int `cbor:"6,keyasint,omitempty" json:"maxAge,omitempty"`
+	// Fetch goes by the Fetch standard where ingress-nginx, which the rest
+	// follows, does not. A preflight is an OPTIONS request that names a method;
+	// it is answered whatever its origin, and others go on. The wildcard of an
+	// origin stands for any number of labels. A "*" among methods, headers,
+	// exposed headers or origins allows all, also with credentials.
+	Fetch bool `cbor:"7,keyasint,omitempty" json:"fetch,omitempty"`
 }
 
 // Rewrite replaces path and host of the request that goes to the backend. At

@@ -346,6 +346,7 @@ func corsWords(c *CORS) []string {
 		option("cors-expose", c.ExposeHeaders),
 		flag(c.Credentials, "cors-credentials"),
 		option("cors-max-age", number(int64(c.MaxAge))),
+		flag(c.Fetch, "cors-fetch"),
 	}
 }
 

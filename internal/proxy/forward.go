@@ -15,10 +15,7 @@ func durationOf(from, to int64) time.Duration { return time.Duration(to - from) 
 
 // forward sends the request to a backend and its answer to the client.
 func (t *transfer) forward() (again bool) {
-	if t.cluster = t.x.PickCluster(); t.cluster == nil {
-		t.x.Fail(reason.NoEndpoint, "all backends of the rule have weight 0")
-		return t.answer()
-	}
+	t.cluster = t.x.Cluster
 	if err := t.prepare(); err != nil {
 		if t.x.FailWith(err); err != errBodyTooLarge {
 			t.closeAfter() // where the next request would begin is not known

@@ -599,3 +599,46 @@ func TestSlowGoodbyeIsNoLoad(t *testing.T) {
 		c.nc.Close()
 	}
 }
+
+// TestListenersOfGateways checks that two Gateways have one port each, at
+// addresses of their own, and that one can move.
+func TestListenersOfGateways(t *testing.T) {
+	b := newBackend(t, always(ok2))
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Address = nil })
+	snapshot := func(first, second string) string {
+		return fmt.Sprintf(`listener a/one:80 http address=%s
+listener a/two:80 http address=%s
+host * a/one:80
+block test by-specificity
+rule one prefix:/ forward=s:80
+host * a/two:80
+block test by-specificity
+rule two any: respond=404:no_route
+service s:80 round-robin
+endpoint s:80 %s
+`, first, second, b.addr)
+	}
+	ask := func(gateway string) int {
+		nc, err := net.Dial("tcp", r.proxy.Addr(model.ListenerID{Gateway: gateway, Port: 80}).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		c := newPeer(t, nc)
+		c.send(get("/"))
+		return statusOf(c.answer("GET"))
+	}
+	r.apply(snapshot("127.0.0.1:0", "127.0.0.1:0"))
+	if one, two := ask("a/one"), ask("a/two"); one != 200 || two != 404 {
+		t.Fatalf("%d %d", one, two)
+	}
+	before := r.proxy.Addr(model.ListenerID{Gateway: "a/one", Port: 80}).String()
+	r.apply(snapshot("127.0.0.2:0", "127.0.0.1:0"))
+	if one, two := ask("a/one"), ask("a/two"); one != 200 || two != 404 {
+		t.Fatalf("%d %d", one, two)
+	}
+	if nc, err := net.Dial("tcp", before); err == nil {
+		nc.Close()
+		t.Errorf("%s is still open", before)
+	}
+}

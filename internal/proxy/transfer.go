@@ -206,7 +206,7 @@ func (t *transfer) decide() (again bool) {
 		t.x.FailWith(errOverloaded)
 		return t.answer()
 	}
-	t.x.Decide(gen, &t.session.peer)
+	t.x.Decide(gen, &t.session.peer, nil)
 	if t.x.Answered {
 		return t.answer()
 	}

@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/route"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/reason"
@@ -24,10 +25,10 @@ type tunnel struct {
 	proxy      *Proxy
 	// The request that opened it, to be decided again when the configuration
 	// changes.
-	listener   model.ListenerID
-	host, path []byte
-	last       atomic.Int64 // the time of the last bytes, either way
-	cut        atomic.Bool  // closed by a new configuration
+	listener model.ListenerID
+	request  *route.Request
+	last     atomic.Int64 // the time of the last bytes, either way
+	cut      atomic.Bool  // closed by a new configuration
 }
 
 // switchProtocols forwards a 101 answer, whose head has n bytes, and becomes a
@@ -75,10 +76,10 @@ func (t *transfer) newTunnel() *tunnel {
 	}
 	tun := &tunnel{
 		client: t.client, up: t.up.Conn, idle: idle, proxy: t.proxy, listener: t.session.peer.Listener,
-		host: append([]byte(nil), t.x.Host...), path: append([]byte(nil), t.x.Path.Bytes...),
+		request: t.x.View(),
 	}
-	// The head of the request stays for the log; the tunnel reads into a
-	// buffer of its own.
+	// The head of the request stays, for the log and for whoever decides anew;
+	// the tunnel reads into a buffer of its own.
 	t.pinned, t.client.In = t.client.In, nil
 	return tun
 }
@@ -90,7 +91,7 @@ func (t *tunnel) run(early int64) (up, down int64) {
 	t.last.Store(t.proxy.clock.Now())
 	t.proxy.tunnels.add(t)
 	defer t.proxy.tunnels.remove(t)
-	if t.proxy.live.Load().gen.Closed(t.listener, t.host, t.path) {
+	if t.proxy.live.Load().gen.Closed(t.listener, t.request) {
 		t.close() // the configuration changed in between
 	}
 	done := make(chan int64, 1)
@@ -184,7 +185,7 @@ func (ts *tunnels) reconsider(gen *exchange.Generation) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for t := range ts.all {
-		if gen.Closed(t.listener, t.host, t.path) {
+		if gen.Closed(t.listener, t.request) {
 			t.close()
 		}
 	}

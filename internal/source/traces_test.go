@@ -59,8 +59,8 @@ func TestKindsNearby(t *testing.T) {
 	for word, want := range map[string]string{
 		"Ingress": "Ingress", "ingress": "Ingress", "Ingres": "Ingress", "Ingrses": "Ingress", "Igress": "Ingress", "Inress": "Ingress",
 		"Secrets": "Secret", "Endpoint": "Endpoints", "Pods": "Pod", "ingressClass": "IngressClass", "Confgmap": "ConfigMap",
-		"Job": "", "CronJob": "", "Node": "", "Role": "", "Event": "", "DaemonSet": "", "ReplicaSet": "", "StorageClass": "", "GatewayClass": "",
-		"TCPIngress": "", "IngressRoute": "", "ServiceEntry": "", "ServiceAccount": "", "Certificate": "", "HTTPRoute": "", "": "",
+		"Job": "", "CronJob": "", "Node": "", "Role": "", "Event": "", "DaemonSet": "", "ReplicaSet": "", "StorageClass": "", "GatewayClass": "GatewayClass",
+		"TCPIngress": "", "IngressRoute": "", "ServiceEntry": "", "ServiceAccount": "", "Certificate": "", "HTTPRoute": "HTTPRoute", "HTTPRout": "HTTPRoute", "": "",
 	} {
 		if got := nameOf(r.kindNamed(word)); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)

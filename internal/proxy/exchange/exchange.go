@@ -54,12 +54,17 @@ type Exchange struct {
 	Path route.Path
 	// HTTPS tells whether the client speaks TLS, to us or to a trusted peer.
 	HTTPS bool
+	// dialled is the port that a trusted peer says the client dialled, or 0.
+	dialled uint16
 	// BodyLength is the length of the request's body, -1 when it is not known
 	// before its end.
 	BodyLength int64
 	RequestID  []byte
 
 	Route *Route
+	// Cluster is the service that was drawn for the request.
+	Cluster *Cluster
+	backend *Backend
 	// Rewritten is the target that goes to the backend; nil is the client's.
 	Rewritten []byte
 	// MaxBody bounds the request's body; 0 is unbounded.
@@ -71,19 +76,20 @@ type Exchange struct {
 	// Answered tells that the answer is our own.
 	Answered bool
 
-	pathScratch, slashScratch, targetScratch, chainScratch []byte
-	hostScratch                                            [256]byte
-	idScratch                                              [32]byte
+	view                                     route.Request // what the rules look at
+	pathScratch, targetScratch, chainScratch []byte
+	hostScratch                              [256]byte
+	idScratch                                [32]byte
 }
 
 // Reset makes x ready for the next request. It keeps its memory.
 func (x *Exchange) Reset() {
 	x.Req.Reset()
 	x.Resp.Reset()
+	x.view.Reset()
 	*x = Exchange{
-		Req: x.Req, Resp: x.Resp,
-		pathScratch: x.pathScratch, slashScratch: x.slashScratch, targetScratch: x.targetScratch,
-		chainScratch: x.chainScratch,
+		Req: x.Req, Resp: x.Resp, view: x.view,
+		pathScratch: x.pathScratch, targetScratch: x.targetScratch, chainScratch: x.chainScratch,
 	}
 }
 
@@ -122,13 +128,14 @@ func (x *Exchange) Begin(g *Generation, p *Peer) {
 // the record of the exchange needs. It is for exchanges that live long.
 func (x *Exchange) Unpin() {
 	r := x.Route
-	x.Gen = nil
+	x.Gen, x.backend = nil, nil
 	x.Route = &Route{Rule: &model.Rule{ID: r.Rule.ID}, Origin: r.Origin, Stats: r.Stats}
 }
 
 // Decide computes the fate of the request in x.Req: it sets Route and either
-// answers, or leaves the request ready to be forwarded.
-func (x *Exchange) Decide(g *Generation, p *Peer) {
+// answers, or leaves the request ready to be forwarded. trace is nil but for
+// those who want to know why.
+func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 	x.Begin(g, p)
 	if err := x.read(); err != nil {
 		x.FailWith(err)
@@ -138,23 +145,62 @@ func (x *Exchange) Decide(g *Generation, p *Peer) {
 		x.Fail(reason.MethodRefused, "TRACE would show the fields that were added on the way")
 		return
 	}
-	r, found, scratch := g.table.Match(p.Listener, x.Host, x.Path.Bytes, x.slashScratch)
-	if x.slashScratch = scratch; !found {
+	r, found := g.table.Match(p.Listener, &x.view, trace)
+	if !found {
 		x.Fail(reason.NoRoute, "")
 		return
 	}
 	x.Route = r
-	for _, f := range r.filters {
+	x.setIdentity()
+	switch {
+	case x.filter(r.filters):
+	case r.Rule.Forward != nil:
+		x.draw()
+	default:
+		x.respond(r.Rule.Respond)
+	}
+}
+
+// filter runs filters over the request until one has answered.
+func (x *Exchange) filter(all []Filter) (answered bool) {
+	for _, f := range all {
 		if f.Request(x) {
-			return
+			return true
 		}
 	}
-	if respond := r.Rule.Respond; respond != nil {
-		x.Answer(respond.Status, respond.Outcome)
-		x.Detail = respond.Why
+	return false
+}
+
+// respond answers in the backend's place. A rule that has nothing to say is
+// closed.
+func (x *Exchange) respond(r *model.Respond) {
+	if r == nil {
+		x.Fail(reason.Closed, "the rule has no end")
 		return
 	}
-	x.setIdentity()
+	x.Answer(r.Status, r.Outcome)
+	x.Detail = r.Why
+}
+
+// draw chooses the backend of the request by weight, and has what belongs to
+// that share alone apply.
+func (x *Exchange) draw() {
+	r, i := x.Route, 0
+	if len(r.backends) != 1 || r.total == 0 {
+		i = balance.ByWeight(r.weights, r.total)
+	}
+	if i < 0 {
+		x.Fail(reason.NoEndpoint, "all backends of the rule have weight 0")
+		return
+	}
+	x.backend = &r.backends[i]
+	switch {
+	case x.filter(x.backend.filters):
+	case x.backend.respond != nil:
+		x.respond(x.backend.respond)
+	default:
+		x.Cluster = x.Gen.Clusters[x.backend.cluster]
+	}
 }
 
 // read finds host and path in the request.
@@ -177,12 +223,59 @@ func (x *Exchange) read() (err error) {
 	if x.Path, x.pathScratch, ok = route.Canonical(x.Target.Path, x.pathScratch); !ok {
 		return http1.ErrTarget
 	}
+	x.look()
 	x.HTTPS = x.Peer.TLS
-	if proto := h.Get(msg.XForwardedProto); x.Peer.Trusted && proto != nil {
-		x.HTTPS = msg.EqualFold(proto, "https")
+	if x.Peer.Trusted {
+		x.believe()
 	}
 	return nil
 }
+
+// believe reads what a trusted peer says of how the client came.
+func (x *Exchange) believe() {
+	if proto := x.Req.Get(msg.XForwardedProto); proto != nil {
+		x.HTTPS = msg.EqualFold(proto, "https")
+	}
+	port, err := strconv.ParseUint(string(x.Req.Get(msg.XForwardedPort)), 10, 16)
+	if err == nil {
+		x.dialled = uint16(port)
+	}
+}
+
+// Scheme is that of the URL that the client asked for.
+func (x *Exchange) Scheme() string {
+	if x.HTTPS {
+		return "https"
+	}
+	return "http"
+}
+
+// DialledPort is the port that the client connected to, here or at a trusted
+// peer before us. Of one that takes TLS off and does not say, it is the
+// scheme's.
+func (x *Exchange) DialledPort() uint16 {
+	switch {
+	case x.dialled != 0:
+		return x.dialled
+	case x.HTTPS == x.Peer.TLS:
+		return x.Peer.PublicPort
+	case x.HTTPS:
+		return 443
+	}
+	return 80
+}
+
+// look gathers what the rules look at.
+func (x *Exchange) look() {
+	v := &x.view
+	v.Host, v.Authority, v.Path = x.Host, x.Authority, x.Path.Bytes
+	v.Method, v.Query = x.Req.Bytes(x.Req.Method), x.Target.Query
+	v.Head, v.Trusted = &x.Req, x.Peer.Trusted
+}
+
+// View is what rules look at in the request. It may be kept, and read by
+// others, as long as the request's head stays as it is.
+func (x *Exchange) View() *route.Request { return &x.view }
 
 // identify gives the request its id: the client's own, when it is a sane one,
 // or a new one.
@@ -302,20 +395,6 @@ func (x *Exchange) setMissing(id msg.FieldID, name string, value []byte) {
 	}
 }
 
-// PickCluster draws the backend of this request by weight. It returns nil when
-// no backend has any weight.
-func (x *Exchange) PickCluster() *Cluster {
-	r := x.Route
-	if len(r.clusters) == 1 && r.total > 0 {
-		return x.Gen.Clusters[r.clusters[0]]
-	}
-	i := balance.ByWeight(r.weights, r.total)
-	if i < 0 {
-		return nil
-	}
-	return x.Gen.Clusters[r.clusters[i]]
-}
-
 // Pick chooses an endpoint, or returns nil when there is none. tried are those
 // that have just failed; they are taken again only when there is no other.
 func (c *Cluster) Pick(tried []*Endpoint) *Endpoint {
@@ -349,6 +428,16 @@ func (x *Exchange) ForwardTarget() []byte {
 	return x.Req.Bytes(x.Req.Target)
 }
 
+// RewritePath has the backend get another path, with the request's query.
+// write appends it, or returns false to leave the path alone.
+func (x *Exchange) RewritePath(write func(dst []byte, x *Exchange) ([]byte, bool)) {
+	path, edited := write(x.targetScratch[:0], x)
+	if edited {
+		x.targetScratch = x.appendQuery(path)
+		x.Rewritten = x.targetScratch
+	}
+}
+
 func (x *Exchange) appendQuery(dst []byte) []byte {
 	if x.Target.HasQuery {
 		dst = append(append(dst, '?'), x.Target.Query...)
@@ -370,8 +459,15 @@ func (x *Exchange) FilterResponse() {
 	if x.Route == nil {
 		return
 	}
-	for i := len(x.Route.filters) - 1; i >= 0; i-- {
-		x.Route.filters[i].Response(x)
+	if x.backend != nil {
+		x.filterBack(x.backend.filters)
+	}
+	x.filterBack(x.Route.filters)
+}
+
+func (x *Exchange) filterBack(all []Filter) {
+	for i := len(all) - 1; i >= 0; i-- {
+		all[i].Response(x)
 	}
 }
 

@@ -92,7 +92,7 @@ func TestCompileTakesOver(t *testing.T) {
 				t.Errorf("%s changed: host %d taken over: %v", name, i, taken)
 			}
 			r := g.hosts[i].routes[0]
-			if service := g.Clusters[r.clusters[0]].Service; service.ID != "n/s:80" {
+			if service := g.Clusters[r.backends[0].cluster].Service; service.ID != "n/s:80" {
 				t.Errorf("%s changed: host %d leads to %s", name, i, service.ID)
 			}
 			if origin := g.Snapshot.Origins[r.Rule.ID]; r.Origin != origin.Place() {

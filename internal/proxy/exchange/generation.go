@@ -42,6 +42,8 @@ var features = []Feature{
 	{"tls-redirect", func(r *model.Rule) bool { return r.TLSRedirect != nil }},
 	{"body-limit", func(r *model.Rule) bool { return r.MaxBody != 0 }},
 	{"cors", func(r *model.Rule) bool { return r.CORS != nil }},
+	{"redirect", func(r *model.Rule) bool { return r.Redirect != nil }},
+	{"edit", func(r *model.Rule) bool { return r.Edit != nil }},
 	{"rewrite", func(r *model.Rule) bool { return r.Rewrite != nil }},
 }
 
@@ -57,9 +59,16 @@ type Route struct {
 
 	origin   reason.Origin
 	filters  []Filter
-	clusters []int // indices into Generation.Clusters
-	weights  []uint32
+	backends []Backend
+	weights  []uint32 // of backends
 	total    uint64
+}
+
+// Backend is a compiled share of a rule's requests.
+type Backend struct {
+	cluster int            // index into Generation.Clusters
+	respond *model.Respond // answers instead
+	filters []Filter
 }
 
 // Cluster is a service with the endpoints that one Generation has for it.
@@ -220,12 +229,15 @@ func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int)
 	origin := s.Origins[r.ID]
 	out := &Route{Rule: r, Origin: origin.Place(), origin: origin, Stats: c.Metrics.Route(r.ID)}
 	var why string
-	if out.filters, why = c.filters(r); why != "" {
-		out.Rule, out.filters = closed(r, why), nil
-		return out, []reason.Report{reason.New(reason.SnapshotUnsupported, origin, why)}, nil
+	if out.filters, why = c.filters(r); why == "" && r.Forward != nil {
+		var err error
+		if why, err = c.forward(out, r.Forward, index); err != nil {
+			return nil, nil, err
+		}
 	}
-	if r.Forward != nil {
-		return out, nil, out.forward(r.Forward, index)
+	if why != "" {
+		closed := &Route{Rule: closed(r, why), Origin: out.Origin, origin: origin, Stats: out.Stats}
+		return closed, []reason.Report{reason.New(reason.SnapshotUnsupported, origin, why)}, nil
 	}
 	return out, nil, nil
 }
@@ -265,23 +277,32 @@ func (c *Compiler) missing(r *model.Rule) string {
 }
 
 func closed(r *model.Rule, why string) *model.Rule {
-	return &model.Rule{ID: r.ID, Path: r.Path, Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: why}}
+	return &model.Rule{ID: r.ID, Path: r.Path, When: r.When, Rank: r.Rank, Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: why}}
 }
 
-func (out *Route) forward(f *model.Forward, index map[string]int) error {
+// forward compiles where a rule sends requests, or says why it cannot be
+// honoured.
+func (c *Compiler) forward(out *Route, f *model.Forward, index map[string]int) (why string, err error) {
 	out.Connect = orDefault(f.ConnectTimeout, model.DefaultConnectTimeout)
 	out.Read = orDefault(f.ReadTimeout, model.DefaultReadTimeout)
 	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
-	for _, b := range f.Backends {
-		i, known := index[b.Service]
-		if !known {
-			return fmt.Errorf("rule %s: no service %s", out.Rule.ID, b.Service)
+	for i := range f.Backends {
+		b := &f.Backends[i]
+		one := Backend{respond: b.Respond}
+		var known bool
+		if one.cluster, known = index[b.Service]; !known && b.Respond == nil {
+			return "", fmt.Errorf("rule %s: no service %s", out.Rule.ID, b.Service)
 		}
-		out.clusters = append(out.clusters, i)
+		// A filter of a backend is one of a rule that says just this.
+		share := &model.Rule{ID: out.Rule.ID, Path: out.Rule.Path, Edit: b.Edit, Rewrite: b.Rewrite}
+		if one.filters, why = c.filters(share); why != "" {
+			return why, nil
+		}
+		out.backends = append(out.backends, one)
 		out.weights = append(out.weights, b.Weight)
 		out.total += uint64(b.Weight)
 	}
-	return nil
+	return "", nil
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {
@@ -313,9 +334,11 @@ func (g *Generation) Names() (endpoints map[netip.AddrPort]bool, services, rules
 	return endpoints, services, rules
 }
 
-// Closed tells whether a request to that listener, host and canonical path is
-// now refused because something that guards it is not in force.
-func (g *Generation) Closed(listener model.ListenerID, host, path []byte) bool {
-	r, found, _ := g.table.Match(listener, host, path, nil)
+// Closed tells whether such a request to that listener is now refused because
+// something that guards it is not in force. It may be called from any
+// goroutine.
+func (g *Generation) Closed(listener model.ListenerID, request *route.Request) bool {
+	view := request.Apart()
+	r, found := g.table.Match(listener, &view, nil)
 	return found && r.Rule.Respond != nil && r.Rule.Respond.Outcome == reason.Closed
 }

@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,43 +28,65 @@ type field struct {
 }
 
 // origin matches one origin, in any case. With a wildcard, one label stands
-// between prefix and suffix.
+// between prefix and suffix, or, if it is deep, any number of them.
 type origin struct {
 	prefix, suffix string
-	wildcard       bool
+	wildcard, deep bool
 }
 
 func newCORS(r *model.Rule) (exchange.Filter, error) {
 	c := r.CORS
-	if c == nil {
+	switch {
+	case c == nil:
 		return nil, nil
+	case c.Fetch:
+		return newFetchCORS(c)
 	}
 	f := &cors{any: len(c.AllowOrigins) == 1 && c.AllowOrigins[0] == "*"}
 	for _, o := range c.AllowOrigins {
 		prefix, suffix, wildcard := strings.Cut(o, "*")
-		f.origins = append(f.origins, origin{prefix, suffix, wildcard})
+		f.origins = append(f.origins, origin{prefix, suffix, wildcard, false})
 	}
-	f.add("Access-Control-Allow-Methods", c.AllowMethods)
-	f.add("Access-Control-Allow-Headers", c.AllowHeaders)
-	f.add("Access-Control-Expose-Headers", c.ExposeHeaders)
-	if c.Credentials {
-		f.add("Access-Control-Allow-Credentials", "true")
-	}
-	if c.MaxAge > 0 {
-		f.add("Access-Control-Max-Age", strconv.Itoa(c.MaxAge))
-	}
-	for _, one := range f.fields {
-		if !msg.IsValue(one.value) {
-			return nil, fmt.Errorf("a control character in %s", one.name)
-		}
-	}
-	return f, nil
+	f.fields = appendFields(nil,
+		"Access-Control-Allow-Methods", c.AllowMethods,
+		"Access-Control-Allow-Headers", c.AllowHeaders,
+		"Access-Control-Expose-Headers", c.ExposeHeaders,
+		"Access-Control-Allow-Credentials", trueIf(c.Credentials),
+		"Access-Control-Max-Age", positive(c.MaxAge))
+	return f, checkFields(f.fields)
 }
 
-func (f *cors) add(name, value string) {
-	if value != "" {
-		f.fields = append(f.fields, field{name, []byte(value)})
+// appendFields appends those of names and values, in turn, that have a value.
+func appendFields(fields []field, namesAndValues ...string) []field {
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		if pair[1] != "" {
+			fields = append(fields, field{pair[0], []byte(pair[1])})
+		}
 	}
+	return fields
+}
+
+func trueIf(on bool) string {
+	if on {
+		return "true"
+	}
+	return ""
+}
+
+func positive(n int) string {
+	if n > 0 {
+		return strconv.Itoa(n)
+	}
+	return ""
+}
+
+func checkFields(fields []field) error {
+	for _, one := range fields {
+		if !msg.IsValue(one.value) {
+			return fmt.Errorf("a control character in %s", one.name)
+		}
+	}
+	return nil
 }
 
 func (f *cors) Request(x *exchange.Exchange) bool {
@@ -79,30 +102,35 @@ func (f *cors) Response(x *exchange.Exchange) {
 	if !f.allows(from) {
 		return
 	}
-	for _, one := range f.fields {
-		x.Resp.SetName(one.name, one.value)
-	}
+	setFields(&x.Resp, f.fields)
 	if f.any {
-		x.Resp.SetName("Access-Control-Allow-Origin", []byte("*"))
+		x.Resp.SetName(allowOrigin, []byte("*"))
 		return
 	}
-	x.Resp.SetName("Access-Control-Allow-Origin", from)
+	x.Resp.SetName(allowOrigin, from)
 	x.Resp.Add(msg.OtherField, "Vary", []byte("Origin"))
 }
 
-func (f *cors) allows(from []byte) bool {
-	if f.any {
-		return true
+const allowOrigin = "Access-Control-Allow-Origin"
+
+func setFields(h *msg.Head, fields []field) {
+	for _, one := range fields {
+		h.SetName(one.name, one.value)
 	}
-	for _, o := range f.origins {
-		if o.matches(from) {
+}
+
+func (f *cors) allows(from []byte) bool { return f.any || anyMatches(f.origins, from) }
+
+func anyMatches(origins []origin, from []byte) bool {
+	for i := range origins {
+		if origins[i].matches(from) {
 			return true
 		}
 	}
 	return false
 }
 
-func (o origin) matches(from []byte) bool {
+func (o *origin) matches(from []byte) bool {
 	if !o.wildcard {
 		return msg.EqualFold(from, o.prefix)
 	}
@@ -110,9 +138,15 @@ func (o origin) matches(from []byte) bool {
 	if n <= len(o.prefix) || !msg.EqualFold(from[:len(o.prefix)], o.prefix) || !msg.EqualFold(from[n:], o.suffix) {
 		return false
 	}
-	return bytes.IndexFunc(from[len(o.prefix):n], notLabel) < 0
+	labels := from[len(o.prefix):n]
+	if o.deep {
+		return bytes.IndexFunc(labels, notLabels) < 0 && labels[0] != '.'
+	}
+	return bytes.IndexFunc(labels, notLabel) < 0
 }
 
 func notLabel(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
 }
+
+func notLabels(c rune) bool { return c != '.' && notLabel(c) }

@@ -1,45 +1,45 @@
 package filter
 
 import (
-	"bytes"
 	"strconv"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
-	"windrose.dev/windrose/internal/proxy/route"
 	"windrose.dev/windrose/internal/reason"
 )
 
-// tlsRedirect answers plain-text requests with the same URL under https.
-type tlsRedirect struct {
+// redirect answers with the request's URL under other terms, as
+// HTTPRequestRedirect of the Gateway API says.
+type redirect struct {
 	requestOnly
-	*model.TLSRedirect
+	*model.Redirect
+	path *pathEdit
 }
 
-func newTLSRedirect(r *model.Rule) (exchange.Filter, error) {
-	if r.TLSRedirect == nil {
+func newRedirect(r *model.Rule) (exchange.Filter, error) {
+	if r.Redirect == nil {
 		return nil, nil
 	}
-	return tlsRedirect{TLSRedirect: r.TLSRedirect}, nil
+	return &redirect{Redirect: r.Redirect, path: newPathEdit(r.Redirect.Path)}, nil
 }
 
-func (f tlsRedirect) Request(x *exchange.Exchange) bool {
-	if x.HTTPS || len(x.Host) == 0 {
-		return false
+// schemePorts are those that a URL leaves out.
+var schemePorts = map[string]uint16{"http": 80, "https": 443}
+
+func (f *redirect) Request(x *exchange.Exchange) bool {
+	scheme := f.Scheme
+	if scheme == "" {
+		scheme = x.Scheme()
 	}
-	for _, prefix := range f.Except {
-		if route.HasPrefix(x.Path.Bytes, prefix) {
-			return false
+	location := make([]byte, 0, 128)
+	if host := f.host(x); len(host) > 0 {
+		location = append(append(append(location, scheme...), "://"...), host...)
+		if port := f.port(x, scheme); port != schemePorts[scheme] {
+			location = strconv.AppendUint(append(location, ':'), uint64(port), 10)
 		}
 	}
-	location := append([]byte("https://"), withoutPort(x.Authority)...)
-	if port := x.Peer.PublicPorts(f.Port); port != 443 {
-		location = strconv.AppendUint(append(location, ':'), uint64(port), 10)
-	}
-	if x.Target.Path[0] != '*' {
-		location = append(location, x.Target.Path...)
-	}
+	location = f.appendPath(location, x)
 	if x.Target.HasQuery {
 		location = append(append(location, '?'), x.Target.Query...)
 	}
@@ -48,10 +48,39 @@ func (f tlsRedirect) Request(x *exchange.Exchange) bool {
 	return true
 }
 
-// withoutPort cuts the port off an authority that is known to be valid.
-func withoutPort(authority []byte) []byte {
-	if i := bytes.LastIndexByte(authority, ':'); i >= 0 && bytes.IndexByte(authority[i:], ']') < 0 {
-		return authority[:i]
+// host may be empty: a request of HTTP/1.0 need not name one. The answer is
+// then relative.
+func (f *redirect) host(x *exchange.Exchange) []byte {
+	if f.Host != "" {
+		return []byte(f.Host)
 	}
-	return authority
+	return withoutPort(x.Authority)
+}
+
+// port is what the rule says, or else the new scheme's, or else what the client
+// dialled. A port of this host is reached where it is published.
+func (f *redirect) port(x *exchange.Exchange, scheme string) uint16 {
+	port := f.Port
+	switch {
+	case port == 0 && f.Scheme == "":
+		return x.DialledPort()
+	case port == 0:
+		port = schemePorts[scheme]
+	}
+	if f.Host != "" {
+		return port
+	}
+	return x.Peer.PublicPorts(port)
+}
+
+func (f *redirect) appendPath(dst []byte, x *exchange.Exchange) []byte {
+	if f.path != nil {
+		if out, edited := f.path.appendTo(dst, x); edited {
+			return out
+		}
+	}
+	if x.Target.Path[0] == '*' {
+		return append(dst, '/')
+	}
+	return append(dst, x.Target.Path...)
 }

@@ -7,15 +7,50 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/route"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 )
 
-// rewrite replaces the path by a target with captures, as nginx's rewrite
-// directive does. It works on the canonical path with runs of slashes merged;
-// what is percent-encoded there stays so.
+// rewrite replaces path and host of the request that goes to the backend.
+// X-Forwarded-Host keeps what the client asked for.
 type rewrite struct {
 	requestOnly
+	pattern *patternRewrite
+	path    *pathEdit
+	host    []byte
+}
+
+func newRewrite(r *model.Rule) (exchange.Filter, error) {
+	w := r.Rewrite
+	if w == nil {
+		return nil, nil
+	}
+	f := &rewrite{path: newPathEdit(w.Path), host: []byte(w.Host)}
+	var err error
+	if w.Pattern != "" {
+		f.pattern, err = newPatternRewrite(w)
+	}
+	return f, err
+}
+
+func (f *rewrite) Request(x *exchange.Exchange) bool {
+	if len(f.host) > 0 {
+		x.Req.Set(msg.Host, "Host", f.host)
+	}
+	switch {
+	case f.pattern != nil:
+		return f.pattern.apply(x)
+	case f.path != nil:
+		x.RewritePath(f.path.appendTo)
+	}
+	return false
+}
+
+// patternRewrite replaces the path by a target with captures, as nginx's rewrite
+// directive does. It works on the canonical path with runs of slashes merged;
+// what is percent-encoded there stays so.
+type patternRewrite struct {
 	pattern *regexp.Regexp
 	path    []piece
 	query   []piece
@@ -28,11 +63,7 @@ type piece struct {
 	group int // 0 is text
 }
 
-func newRewrite(r *model.Rule) (exchange.Filter, error) {
-	w := r.Rewrite
-	if w == nil {
-		return nil, nil
-	}
+func newPatternRewrite(w *model.Rewrite) (*patternRewrite, error) {
 	pattern, err := regexp.Compile(w.Pattern)
 	if err != nil {
 		return nil, err
@@ -41,7 +72,7 @@ func newRewrite(r *model.Rule) (exchange.Filter, error) {
 	// As in nginx, a final ? drops the request's own query.
 	keeps := !strings.HasSuffix(w.Target, "?")
 	path, query = escape(path), escape(query)
-	return &rewrite{pattern: pattern, path: pieces(path), query: pieces(strings.TrimSuffix(query, "?")), keepsQ: keeps}, nil
+	return &patternRewrite{pattern: pattern, path: pieces(path), query: pieces(strings.TrimSuffix(query, "?")), keepsQ: keeps}, nil
 }
 
 // escape percent-encodes what cannot stand in a request target.
@@ -79,7 +110,7 @@ func pieces(target string) []piece {
 // nginxView is how nginx sees the path that it rewrites.
 var nginxView = route.View{Decode: true, Merge: true}
 
-func (f *rewrite) Request(x *exchange.Exchange) bool {
+func (f *patternRewrite) apply(x *exchange.Exchange) bool {
 	path, _ := nginxView.Of(x.Path.Bytes, nil)
 	match := f.pattern.FindSubmatchIndex(path)
 	if match == nil {
@@ -112,7 +143,7 @@ func expand(dst []byte, pieces []piece, path []byte, match []int) []byte {
 }
 
 // appendQuery writes the target's query before the request's.
-func (f *rewrite) appendQuery(dst []byte, x *exchange.Exchange, path []byte, match []int) []byte {
+func (f *patternRewrite) appendQuery(dst []byte, x *exchange.Exchange, path []byte, match []int) []byte {
 	sep := byte('?')
 	if len(f.query) > 0 {
 		dst = expand(append(dst, sep), f.query, path, match)

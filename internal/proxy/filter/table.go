@@ -9,6 +9,8 @@ func Table() []exchange.FilterSpec {
 		{Name: "tls-redirect", New: newTLSRedirect},
 		{Name: "body-limit", New: newBodyLimit},
 		{Name: "cors", New: newCORS},
+		{Name: "redirect", New: newRedirect},
+		{Name: "edit", New: newEdit},
 		{Name: "rewrite", New: newRewrite},
 	}
 }

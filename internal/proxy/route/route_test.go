@@ -110,6 +110,10 @@ func compile(t testing.TB, all []model.Host) *Table[string] {
 	return NewTable(all, compiled)
 }
 
+func match(table *Table[string], id model.ListenerID, host, path string) (string, bool) {
+	return table.Match(id, &Request{Host: []byte(host), Path: []byte(path)}, nil)
+}
+
 func TestMatch(t *testing.T) {
 	exact, prefix, any, regex := model.ExactPath, model.PrefixPath, model.AnyPath, model.RegexPath
 	one := func(name string, order model.Order, rules ...model.Rule) model.Host {
@@ -156,7 +160,7 @@ func TestMatch(t *testing.T) {
 		{443, "a.b", "/x", ""},
 		{81, "a.b", "/x", ""},
 	} {
-		got, found, _ := table.Match(model.ListenerID{Port: tc.port}, []byte(tc.host), []byte(tc.path), nil)
+		got, found := match(table, model.ListenerID{Port: tc.port}, tc.host, tc.path)
 		if got != tc.want || found != (tc.want != "") {
 			t.Errorf("%d %s%s: got %q", tc.port, tc.host, tc.path, got)
 		}
@@ -191,7 +195,7 @@ func TestMatchAgreesWithTheSpecification(t *testing.T) {
 		table := compile(t, []model.Host{{Name: "*", Listeners: port80, Blocks: []model.Block{{Rules: rules}}}})
 		for range 50 {
 			p := randomPath()
-			got, _, _ := table.Match(port80[0], []byte("h"), []byte(p), nil)
+			got, _ := match(table, port80[0], "h", p)
 			if want := bySpecification(rules, p); strings.TrimPrefix(got, "* ") != want {
 				t.Fatalf("round %d: path %s: got %q, want %q among %v", round, p, got, want, rules)
 			}
@@ -257,9 +261,11 @@ func benchmarkMatch(b *testing.B, all []model.Host, keys [][2][]byte) {
 	r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	b.ReportAllocs()
 	b.ResetTimer()
+	var request Request
 	for i := range b.N {
 		key := keys[i%len(keys)]
-		if _, found, _ := table.Match(port80[0], key[0], key[1], nil); !found {
+		request.Host, request.Path = key[0], key[1]
+		if _, found := table.Match(port80[0], &request, nil); !found {
 			b.Fatalf("%s%s not found", key[0], key[1])
 		}
 	}
@@ -279,8 +285,10 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	all, keys := onePath100k()
 	table := compile(t, all)
 	i := 0
+	var request Request
 	if n := testing.AllocsPerRun(1000, func() {
-		table.Match(port80[0], keys[i][0], keys[i][1], nil)
+		request.Host, request.Path = keys[i][0], keys[i][1]
+		table.Match(port80[0], &request, nil)
 		i++
 	}); n != 0 {
 		t.Errorf("%v allocations a match", n)

@@ -3,7 +3,6 @@ package route
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"windrose.dev/windrose/internal/model"
@@ -18,27 +17,20 @@ type Table[T any] struct {
 // hosts are the virtual hosts of one listener.
 type hosts[T any] struct {
 	exact    map[string]*Host[T]
-	wildcard map[string]*Host[T] // keyed by the name behind "*"
+	wildcard map[string]wildcards[T] // keyed by the name behind the stars
+	deep     bool                    // some wildcard stands for several labels
 	any      *Host[T]
 }
 
+// wildcards are the hosts for names that end alike: with one more label, and
+// with any number of them.
+type wildcards[T any] struct{ one, many *Host[T] }
+
 // Host is a compiled virtual host. It is read-only, and may be in many Tables.
-type Host[T any] struct{ blocks []block[T] }
-
-type block[T any] struct {
-	view   View
-	exact  map[string]T
-	prefix map[string]T
-	// depths has a bit for each number of slashes that a prefix has.
-	depths   uint64
-	any      T
-	hasAny   bool
-	patterns []pattern[T]
-}
-
-type pattern[T any] struct {
-	match func(path []byte) bool
-	rule  T
+type Host[T any] struct {
+	blocks   []block[T]
+	fallback bool
+	source   *model.Host // for traces
 }
 
 // NewTable builds a Table of hosts, whose compiled forms are in compiled at the
@@ -56,24 +48,32 @@ func NewTable[T any](all []model.Host, compiled []*Host[T]) *Table[T] {
 func (t *Table[T]) add(id model.ListenerID, name string, compiled *Host[T]) {
 	hs := t.listeners[id]
 	if hs == nil {
-		hs = &hosts[T]{exact: map[string]*Host[T]{}, wildcard: map[string]*Host[T]{}}
+		hs = &hosts[T]{exact: map[string]*Host[T]{}, wildcard: map[string]wildcards[T]{}}
 		t.listeners[id] = hs
 	}
+	stars := len(name) - len(strings.TrimLeft(name, "*"))
+	suffix := name[stars:]
+	w := hs.wildcard[suffix]
 	switch {
 	case name == "*":
 		hs.any = compiled
-	case strings.HasPrefix(name, "*"):
-		hs.wildcard[name[1:]] = compiled
-	default:
+		return
+	case stars == 0:
 		hs.exact[name] = compiled
+		return
+	case stars == 1:
+		w.one = compiled
+	default:
+		w.many, hs.deep = compiled, true
 	}
+	hs.wildcard[suffix] = w
 }
 
 // Compile compiles one virtual host. keep is called once for each rule, in the
 // order of the model. An error means that the host was not valid (see
 // model.Validate).
 func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T], error) {
-	out := &Host[T]{blocks: make([]block[T], len(h.Blocks))}
+	out := &Host[T]{blocks: make([]block[T], len(h.Blocks)), fallback: h.Fallback, source: h}
 	for i := range h.Blocks {
 		b := &out.blocks[i]
 		b.view = View{Decode: h.Blocks[i].DecodeReserved, Merge: h.Blocks[i].MergeSlashes}
@@ -91,146 +91,78 @@ func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T],
 	return out, nil
 }
 
-func (b *block[T]) add(r *model.Rule, kept T, order model.Order) error {
-	if order == model.FirstMatch {
-		match, err := matcher(r.Path)
-		b.patterns = append(b.patterns, pattern[T]{match, kept})
-		return err
-	}
-	switch r.Path.Kind {
-	case model.ExactPath:
-		setFirst(&b.exact, r.Path.Value, kept)
-	case model.PrefixPath:
-		prefix := strings.TrimSuffix(r.Path.Value, "/")
-		depth := strings.Count(prefix, "/")
-		if depth > model.MaxPathDepth {
-			return fmt.Errorf("a prefix of %d elements, more than %d", depth, model.MaxPathDepth)
-		}
-		setFirst(&b.prefix, prefix, kept)
-		b.depths |= 1 << depth
-	case model.AnyPath:
-		if !b.hasAny {
-			b.any, b.hasAny = kept, true
-		}
-	default:
-		return fmt.Errorf("path kind %d does not go by specificity", r.Path.Kind)
-	}
-	return nil
-}
-
-// setFirst keeps the first of two rules for one path, as the model lists them.
-func setFirst[T any](m *map[string]T, key string, value T) {
-	if *m == nil {
-		*m = map[string]T{}
-	}
-	if _, taken := (*m)[key]; !taken {
-		(*m)[key] = value
-	}
-}
-
-func matcher(p model.PathMatch) (func([]byte) bool, error) {
-	switch p.Kind {
-	case model.AnyPath:
-		return func([]byte) bool { return true }, nil
-	case model.ExactPath:
-		return func(path []byte) bool { return string(path) == p.Value }, nil
-	case model.PrefixPath:
-		prefix := strings.TrimSuffix(p.Value, "/")
-		return func(path []byte) bool { return hasPathPrefix(path, prefix) }, nil
-	}
-	re, err := regexp.Compile(p.Value)
-	if err != nil {
-		return nil, err
-	}
-	return re.Match, nil
-}
-
-func hasPathPrefix(path []byte, prefix string) bool {
-	return len(path) >= len(prefix) && string(path[:len(prefix)]) == prefix &&
-		(len(path) == len(prefix) || path[len(prefix)] == '/')
-}
-
-// HasPrefix tells whether path lies at or below prefix, by whole elements.
-func HasPrefix(path []byte, prefix string) bool {
-	return hasPathPrefix(path, strings.TrimSuffix(prefix, "/"))
-}
-
-// Match finds the rule for a listener, a host name as http1.HostName gives it,
-// and a canonical path. scratch is for a path with runs of slashes; it is
-// returned, perhaps grown.
-func (t *Table[T]) Match(id model.ListenerID, name, path, scratch []byte) (rule T, found bool, grown []byte) {
-	h := t.host(id, name)
-	if h == nil {
-		return rule, false, scratch
-	}
-	for i := range h.blocks {
-		b := &h.blocks[i]
-		var seen []byte
-		seen, scratch = b.view.Of(path, scratch)
-		if rule, found = b.match(seen); found {
-			return rule, true, scratch
-		}
-	}
-	return rule, false, scratch
-}
-
-// host finds the virtual host: the name itself, then the wildcard of its
-// parent, then any.
-func (t *Table[T]) host(id model.ListenerID, name []byte) *Host[T] {
+// Match finds the rule for a request that came in at a listener. trace is nil
+// but for those who want to know why.
+func (t *Table[T]) Match(id model.ListenerID, r *Request, trace *Trace) (rule T, found bool) {
 	hs := t.listeners[id]
+	if trace != nil {
+		*trace = Trace{Listener: id, Open: hs != nil}
+	}
 	if hs == nil {
-		return nil
-	}
-	if h := hs.exact[string(name)]; h != nil {
-		return h
-	}
-	if i := bytes.IndexByte(name, '.'); i > 0 && len(hs.wildcard) > 0 {
-		if h := hs.wildcard[string(name[i:])]; h != nil {
-			return h
-		}
-	}
-	return hs.any
-}
-
-func (b *block[T]) match(path []byte) (rule T, found bool) {
-	if len(b.patterns) > 0 {
-		return b.firstMatch(path)
-	}
-	if rule, found = b.exact[string(path)]; found {
-		return rule, true
-	}
-	if rule, found = b.longestPrefix(path); found {
-		return rule, true
-	}
-	return b.any, b.hasAny
-}
-
-func (b *block[T]) firstMatch(path []byte) (rule T, found bool) {
-	for i := range b.patterns {
-		if b.patterns[i].match(path) {
-			return b.patterns[i].rule, true
-		}
-	}
-	return rule, false
-}
-
-// longestPrefix probes the prefixes of path that end before a slash or at its
-// end, longest first, at the depths that occur.
-func (b *block[T]) longestPrefix(path []byte) (rule T, found bool) {
-	if b.depths == 0 || len(path) == 0 || path[0] != '/' {
 		return rule, false
 	}
-	end := len(path)
-	for depth := bytes.Count(path, slash); depth > 0; depth-- {
-		if depth <= model.MaxPathDepth && b.depths&(1<<depth) != 0 {
-			if rule, found = b.prefix[string(path[:end])]; found {
-				return rule, true
-			}
-		}
-		end = bytes.LastIndexByte(path[:end], '/')
+	return hs.match(r, trace)
+}
+
+// match asks the hosts for a name, the most specific first, until one decides.
+func (hs *hosts[T]) match(r *Request, trace *Trace) (rule T, found bool) {
+	rule, found, done := hs.exact[string(r.Host)].try(r, trace)
+	if done {
+		return rule, found
 	}
-	rule, found = b.prefix[""]
+	if len(hs.wildcard) > 0 {
+		if rule, found, done = hs.matchWildcards(r, trace); done {
+			return rule, found
+		}
+	}
+	rule, found, _ = hs.any.try(r, trace)
 	return rule, found
 }
 
-var slash = []byte("/")
+// matchWildcards goes from the longest ending of the name to the shortest. Only
+// the longest lacks just one label.
+func (hs *hosts[T]) matchWildcards(r *Request, trace *Trace) (rule T, found, done bool) {
+	at := bytes.IndexByte(r.Host, '.')
+	if at <= 0 {
+		return rule, false, false
+	}
+	w := hs.wildcard[string(r.Host[at:])]
+	if rule, found, done = w.one.try(r, trace); done {
+		return rule, found, done
+	}
+	for {
+		if rule, found, done = w.many.try(r, trace); done || !hs.deep {
+			return rule, found, done
+		}
+		next := bytes.IndexByte(r.Host[at+1:], '.')
+		if next < 0 {
+			return rule, false, false
+		}
+		at += next + 1
+		w = hs.wildcard[string(r.Host[at:])]
+	}
+}
+
+// try has a host decide, if there is one. done tells whether it has: a miss
+// decides unless it falls back.
+func (h *Host[T]) try(r *Request, trace *Trace) (rule T, found, done bool) {
+	if h == nil {
+		return rule, false, false
+	}
+	if trace != nil {
+		trace.begin(h.source)
+	}
+	for i := range h.blocks {
+		b := &h.blocks[i]
+		var path []byte
+		path, r.seen = b.view.Of(r.Path, r.seen)
+		e := b.match(path, r)
+		if trace != nil {
+			trace.block(&h.source.Blocks[i], path, r, e.id())
+		}
+		if e != nil {
+			return e.rule, true, true
+		}
+	}
+	return rule, false, !h.fallback
+}

@@ -1,0 +1,121 @@
+package route
+
+import (
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// Request is what rules look at in a request: views that die with it. A
+// Request is used by one goroutine at a time.
+type Request struct {
+	// Host is the name that was asked for, as http1.HostName gives it, and
+	// Authority the same as it was written.
+	Host, Authority []byte
+	// Path is canonical.
+	Path          []byte
+	Method, Query []byte
+	// Head holds the fields. They count as they were received, whatever was
+	// added or dropped since: a condition sees what the client said. May be nil.
+	Head *msg.Head
+	// Trusted has fields count that say who the client is.
+	Trusted bool
+
+	seen, text []byte // scratch
+}
+
+// Reset empties r and keeps its memory.
+func (r *Request) Reset() { *r = Request{seen: r.seen, text: r.text} }
+
+// Apart is r with scratch of its own, for another goroutine. It shares what r
+// points to, which must not change.
+func (r *Request) Apart() Request {
+	other := *r
+	other.seen, other.text = nil, nil
+	return other
+}
+
+// received tells whether a field counts: it came from the client, and would
+// not be held back from a backend because of who that is.
+func (r *Request) received(f *msg.Field) bool {
+	return !f.Added && f.ID != msg.Twin && (r.Trusted || !f.ID.Identity())
+}
+
+// header returns the values of a field, joined by commas, or present false.
+func (r *Request) header(id msg.FieldID, name string) (value []byte, present bool) {
+	if id == msg.Host {
+		return r.Authority, r.Authority != nil
+	}
+	if r.Head == nil {
+		return nil, false
+	}
+	byName := id == msg.OtherField || id == msg.Spoof
+	for i := range r.Head.Fields {
+		f := &r.Head.Fields[i]
+		if f.ID != id || !r.received(f) || byName && !msg.EqualFold(r.Head.Name(f), name) {
+			continue
+		}
+		if !present {
+			value, present = r.Head.Value(f), true
+			continue
+		}
+		// What was joined before lies at the front of the scratch already, or is
+		// a view into the head.
+		r.text = append(append(append(r.text[:0], value...), ','), r.Head.Value(f)...)
+		value = r.text
+	}
+	return value, present
+}
+
+// query returns the first value of a parameter, still encoded, or present
+// false.
+func (r *Request) query(name string) (raw []byte, present bool) {
+	for rest := r.Query; len(rest) > 0; {
+		var pair []byte
+		pair, rest = cut(rest, '&')
+		key, value := cut(pair, '=')
+		if sameDecoded(key, name) {
+			return value, true
+		}
+	}
+	return nil, false
+}
+
+// cut splits at the first sep. Without one all is before.
+func cut(b []byte, sep byte) (before, after []byte) {
+	for i, c := range b {
+		if c == sep {
+			return b[:i], b[i+1:]
+		}
+	}
+	return b, nil
+}
+
+// decodeAt decodes the character at i, and tells how long it is in raw. What is
+// no escape stands for itself.
+func decodeAt(raw []byte, i int) (c byte, n int) {
+	if raw[i] == '%' && i+2 < len(raw) && msg.IsHex(raw[i+1]) && msg.IsHex(raw[i+2]) {
+		return hexValue(raw[i+1])<<4 | hexValue(raw[i+2]), 3
+	}
+	return raw[i], 1
+}
+
+// sameDecoded tells whether raw, decoded, is want.
+func sameDecoded(raw []byte, want string) bool {
+	at := 0
+	for i := 0; i < len(raw); at++ {
+		c, n := decodeAt(raw, i)
+		if at >= len(want) || want[at] != c {
+			return false
+		}
+		i += n
+	}
+	return at == len(want)
+}
+
+func appendDecoded(dst, raw []byte) []byte {
+	for i := 0; i < len(raw); {
+		c, n := decodeAt(raw, i)
+		dst = append(dst, c)
+		i += n
+	}
+	return dst
+}
