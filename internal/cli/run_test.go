@@ -283,7 +283,7 @@ func TestTranslateCommand(t *testing.T) {
 	if out, code := run("--to", "reports", "-o", "json"); code != 0 || !strings.Contains(out, `"code": "CertificateGenerated"`) {
 		t.Errorf("%d %s", code, out)
 	}
-	if out, code := run("--to", "nonsense"); code != 1 || !strings.Contains(out, "model, reports or wire") {
+	if out, code := run("--to", "nonsense"); code != 1 || !strings.Contains(out, "model, routes, reports, status or wire") {
 		t.Errorf("%d %s", code, out)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(strings.Replace(runIngress, "name: web, port", "name: gone, port", 1)), 0o600); err != nil {
