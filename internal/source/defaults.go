@@ -15,15 +15,53 @@ import (
 // them. One is left out on purpose: conditions.ready of an endpoint may stay
 // nil, which its readers are to take as true.
 
+// completeNamespace labels a namespace with its name, which selectors rely on.
+func completeNamespace(n *corev1.Namespace) {
+	if n.Name == "" {
+		return
+	}
+	labels := maps.Clone(n.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[corev1.LabelMetadataName] = n.Name
+	n.Labels = labels
+}
+
 func completeService(s *corev1.Service) {
 	orDefault(&s.Spec.Type, corev1.ServiceTypeClusterIP)
-	orDefault(&s.Spec.SessionAffinity, corev1.ServiceAffinityNone)
+	completeAffinity(&s.Spec)
+	completeTrafficPolicies(&s.Spec)
 	for i := range s.Spec.Ports {
 		port := &s.Spec.Ports[i]
 		orDefault(&port.Protocol, corev1.ProtocolTCP)
 		if port.TargetPort == intstr.FromInt32(0) || port.TargetPort == intstr.FromString("") {
 			port.TargetPort = intstr.FromInt32(port.Port)
 		}
+	}
+}
+
+// completeAffinity sets for how long a client stays with its endpoint: three
+// hours.
+func completeAffinity(s *corev1.ServiceSpec) {
+	orDefault(&s.SessionAffinity, corev1.ServiceAffinityNone)
+	switch s.SessionAffinity {
+	case corev1.ServiceAffinityNone:
+		s.SessionAffinityConfig = nil
+	case corev1.ServiceAffinityClientIP:
+		if s.SessionAffinityConfig == nil || s.SessionAffinityConfig.ClientIP == nil || s.SessionAffinityConfig.ClientIP.TimeoutSeconds == nil {
+			timeout := corev1.DefaultClientIPServiceAffinitySeconds
+			s.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &timeout}}
+		}
+	}
+}
+
+func completeTrafficPolicies(s *corev1.ServiceSpec) {
+	if s.Type == corev1.ServiceTypeNodePort || s.Type == corev1.ServiceTypeLoadBalancer {
+		orDefault(&s.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
+	}
+	if s.Type != corev1.ServiceTypeExternalName {
+		orNew(&s.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
 	}
 }
 
@@ -74,8 +112,13 @@ func completeSecret(s *corev1.Secret) {
 
 func completePodSpec(spec *corev1.PodSpec) {
 	orDefault(&spec.RestartPolicy, corev1.RestartPolicyAlways)
-	for i := range spec.Containers {
-		ports := spec.Containers[i].Ports
+	completePorts(spec.InitContainers)
+	completePorts(spec.Containers)
+}
+
+func completePorts(containers []corev1.Container) {
+	for i := range containers {
+		ports := containers[i].Ports
 		for j := range ports {
 			orDefault(&ports[j].Protocol, corev1.ProtocolTCP)
 		}

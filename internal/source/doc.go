@@ -9,10 +9,10 @@
 //
 // The way of a byte: scan (which files) → read → split (documents) → parse
 // (YAML nodes) → decode (reflection into the Kubernetes types, strictly, with a
-// line for each field) → check and default (one table, kinds.go) → settle (who
-// wins a name, what is kept from before) → Set. Up to settle, a document is a
-// pure function of its text, and is kept by its text: a save decodes only what
-// is new.
+// line for each field) → check and default (one table, kinds.go; custom kinds by
+// their definitions, package crd) → settle (who wins a name, what is kept from
+// before) → Set. Up to settle, a document is a pure function of its text, and is
+// kept by its text: a save decodes only what is new.
 //
 // A Set is a value. Those who hold one see no later change, may share it
 // between goroutines, and must not modify what it points to. A change on disk

@@ -70,7 +70,8 @@ func kinds() []*kind {
 	return append([]*kind{
 		row[corev1.Namespace]{
 			version: "v1", cluster: true, validName: validation.IsDNS1123Label,
-			index: func(s *Set) *Index[corev1.Namespace] { return &s.Namespaces },
+			index:    func(s *Set) *Index[corev1.Namespace] { return &s.Namespaces },
+			complete: completeNamespace,
 		}.kind(),
 		row[corev1.Service]{
 			version: "v1", validName: validation.IsDNS1123Label,

@@ -365,3 +365,38 @@ func (c *changer) change(value any) any {
 	}
 	return value
 }
+
+// TestHostileObjectsEnd: objects that break everything, or as much as the size
+// lets them, are refused and do not keep the program busy. Without the bound
+// on errors, the second takes hours.
+func TestHostileObjectsEnd(t *testing.T) {
+	labels := map[string]any{}
+	for i := range 100_000 {
+		labels[fmt.Sprint("k.", i)] = "!"
+	}
+	for _, test := range []struct {
+		kind, first string
+		spec        map[string]any
+	}{
+		{"HTTPRoute", "spec.hostnames: Too many: 200000: must have at most 16 items", map[string]any{"hostnames": repeated("A", 200_000)}},
+		{"HTTPRoute", "spec.parentRefs: Too many: 100000: must have at most 32 items", map[string]any{"parentRefs": repeated(map[string]any{"a": "b"}, 100_000)}},
+		{"Gateway", "spec.infrastructure.labels: Too many: 100000: must have at most 8 items", map[string]any{
+			"gatewayClassName": "a",
+			"listeners":        repeated(map[string]any{"name": "a", "port": int64(80), "protocol": "HTTP"}, 1),
+			"infrastructure":   map[string]any{"labels": labels},
+		}},
+	} {
+		problems := Find(group+"/v1", test.kind).Admit(map[string]any{"metadata": map[string]any{"name": "x"}, "spec": test.spec}, 100)
+		if len(problems) == 0 || problems[0].Path+": "+problems[0].Message != test.first {
+			t.Errorf("%s: %+v", test.kind, problems[:min(len(problems), 1)])
+		}
+	}
+}
+
+func repeated(value any, n int) []any {
+	list := make([]any, n)
+	for i := range list {
+		list[i] = runtime.DeepCopyJSONValue(value)
+	}
+	return list
+}

@@ -6,7 +6,6 @@ import (
 
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 )
@@ -54,7 +53,7 @@ func BenchmarkParts(b *testing.B) {
 	}{
 		{"prune", func() { s.prune(object) }},
 		{"default", func() { defaulting.Default(object, s.structural) }},
-		{"schema", func() { validation.ValidateCustomResource(nil, object, s.validator) }},
+		{"schema", func() { validateSchema(s.openapi, object) }},
 		{"lists", func() { listtype.ValidateListSetsAndMaps(nil, s.structural, object) }},
 		{"rules", func() {
 			budget := int64(celconfig.RuntimeCELCostBudget)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 // Kind is one version of a custom kind. It is read-only and safe for
@@ -33,7 +34,7 @@ type Kind struct {
 // compiledSchema is a schema in the three forms that an API server has of it.
 type compiledSchema struct {
 	structural *structuralschema.Structural
-	validator  validation.SchemaValidator
+	openapi    *spec.Schema
 	// rules tell whether one is broken, if judged is set; exact tells which, and
 	// is compiled when that is first asked.
 	rules  *rules
@@ -50,12 +51,12 @@ func compile(props *apiextensionsv1.JSONSchemaProps) *compiledSchema {
 	must(err)
 	structural = structural.DeepCopy()
 	must(defaulting.PruneDefaults(structural))
-	validator, _, err := validation.NewSchemaValidator(internal)
+	_, openapi, err := validation.NewSchemaValidator(internal)
 	must(err)
 	rooted := model.WithTypeAndObjectMeta(structural)
 	rules, judged := compileRules(rooted, viewOf(rooted), model.SchemaDeclType(structural, true))
 	return &compiledSchema{
-		structural: structural, validator: validator,
+		structural: structural, openapi: openapi,
 		rules: rules, judged: judged,
 		exact: sync.OnceValue(func() *cel.Validator { return cel.NewValidator(structural, true, celconfig.PerCallLimit) }),
 	}
@@ -108,7 +109,7 @@ func (s *compiledSchema) prune(object map[string]any) (unknown []string) {
 // rules. Rules are run only on objects of the right shape, and within the
 // budget that an API server has for them.
 func (s *compiledSchema) validate(object map[string]any) field.ErrorList {
-	errs := validation.ValidateCustomResource(nil, object, s.validator)
+	errs := validateSchema(s.openapi, object)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, object)...)
 	if blocks(errs) {
 		return errs
