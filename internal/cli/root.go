@@ -23,7 +23,7 @@ func Root(self string) *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(self), translateCommand(), callCommand(), sentinelCommand())
+	root.AddCommand(runCommand(self), translateCommand(), explainCommand(), callCommand(), sentinelCommand())
 	return root
 }
 

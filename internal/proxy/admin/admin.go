@@ -9,6 +9,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/exchange"
 )
 
 // Telemetry serves /metrics, /ready and /live.
@@ -29,7 +31,8 @@ func Telemetry(m *observe.Metrics) http.Handler {
 	return mux
 }
 
-// All serves what Telemetry does, and /config: the live Snapshot as text.
+// All serves what Telemetry does, /config, the live Snapshot as text, and
+// /explain, the fate of a request.
 func All(m *observe.Metrics, p *proxy.Proxy) http.Handler {
 	mux := http.NewServeMux()
 	addTelemetry(mux, m)
@@ -37,7 +40,36 @@ func All(m *observe.Metrics, p *proxy.Proxy) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		model.Write(w, p.Generation().Snapshot)
 	})
+	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) { explain(w, r, p) })
 	return loopbackOnly(mux)
+}
+
+// explain answers /explain?url=…&method=…&header=name:value&gateway=ns/name&client=IP
+// with the fate of that request.
+func explain(w http.ResponseWriter, r *http.Request, p *proxy.Proxy) {
+	ask := r.URL.Query()
+	q := exchange.Question{Method: ask.Get("method"), URL: ask.Get("url"), Gateway: ask.Get("gateway")}
+	for _, h := range ask["header"] {
+		name, value, _ := strings.Cut(h, ":")
+		q.Headers = append(q.Headers, model.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+	}
+	if text := ask.Get("client"); text != "" {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		q.Client = addr
+	}
+	answer, err := exchange.Explain(p.Generation(), q)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.Encode(answer)
 }
 
 func addTelemetry(mux *http.ServeMux, m *observe.Metrics) {

@@ -65,6 +65,9 @@ type Exchange struct {
 	// Cluster is the service that was drawn for the request.
 	Cluster *Cluster
 	backend *Backend
+	// watch is told of each step that has changed the request; nil but for
+	// explanations.
+	watch func(filter string)
 	// Rewritten is the target that goes to the backend; nil is the client's.
 	Rewritten []byte
 	// MaxBody bounds the request's body; 0 is unbounded.
@@ -152,6 +155,9 @@ func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 	}
 	x.Route = r
 	x.setIdentity()
+	if x.watch != nil {
+		x.watch("identity")
+	}
 	switch {
 	case x.filter(r.filters):
 	case r.Rule.Forward != nil:
@@ -162,9 +168,13 @@ func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 }
 
 // filter runs filters over the request until one has answered.
-func (x *Exchange) filter(all []Filter) (answered bool) {
-	for _, f := range all {
-		if f.Request(x) {
+func (x *Exchange) filter(all []step) (answered bool) {
+	for i := range all {
+		answered := all[i].Request(x)
+		if x.watch != nil {
+			x.watch(all[i].name)
+		}
+		if answered {
 			return true
 		}
 	}
@@ -465,7 +475,7 @@ func (x *Exchange) FilterResponse() {
 	x.filterBack(x.Route.filters)
 }
 
-func (x *Exchange) filterBack(all []Filter) {
+func (x *Exchange) filterBack(all []step) {
 	for i := len(all) - 1; i >= 0; i-- {
 		all[i].Response(x)
 	}

@@ -30,6 +30,12 @@ type FilterSpec struct {
 	New func(*model.Rule) (Filter, error)
 }
 
+// step is a Filter with the name of its row.
+type step struct {
+	name string
+	Filter
+}
+
 // Feature is a part of a rule that only a filter can honour.
 type Feature struct {
 	Filter string
@@ -58,7 +64,7 @@ type Route struct {
 	Send    time.Duration
 
 	origin   reason.Origin
-	filters  []Filter
+	filters  []step
 	backends []Backend
 	weights  []uint32 // of backends
 	total    uint64
@@ -68,7 +74,7 @@ type Route struct {
 type Backend struct {
 	cluster int            // index into Generation.Clusters
 	respond *model.Respond // answers instead
-	filters []Filter
+	filters []step
 }
 
 // Cluster is a service with the endpoints that one Generation has for it.
@@ -243,7 +249,7 @@ func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int)
 }
 
 // filters makes the filters of a rule, or says why it cannot.
-func (c *Compiler) filters(r *model.Rule) (made []Filter, why string) {
+func (c *Compiler) filters(r *model.Rule) (made []step, why string) {
 	if missing := c.missing(r); missing != "" {
 		return nil, fmt.Sprintf("this proxy has no filter %s", missing)
 	}
@@ -253,7 +259,7 @@ func (c *Compiler) filters(r *model.Rule) (made []Filter, why string) {
 			return nil, fmt.Sprintf("filter %s: %v", spec.Name, err)
 		}
 		if filter != nil {
-			made = append(made, filter)
+			made = append(made, step{spec.Name, filter})
 		}
 	}
 	return made, ""
