@@ -25,7 +25,6 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/standalone"
-	"windrose.dev/windrose/internal/translate"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
@@ -160,7 +159,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	}
 	r.loop = control.New(control.Config{
 		Read:    func() *source.Set { return r.host.Reconcile(r.loader.Load()) },
-		Options: translate.Options{Ingress: ingress.Options{Class: flags.class, IgnoreGuards: flags.ignoreGuards}},
+		Options: translationOptions(flags.class, flags.ignoreGuards),
 		Apply:   r.proxy.Apply,
 		Built:   r.built,
 	})

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
@@ -20,7 +21,7 @@ import (
 // fallbackHost stands in a certificate that nobody named a host for.
 const fallbackHost = "localhost"
 
-// wantedSecret is a TLS secret that Ingresses name and nobody shipped.
+// wantedSecret is a TLS secret that Ingresses or listeners name and nobody shipped.
 type wantedSecret struct {
 	name source.Name
 	// hosts are the names for the certificate, sorted, each once.
@@ -36,17 +37,30 @@ type wantedSecret struct {
 func wantedSecrets(set *source.Set) []wantedSecret {
 	wanted := map[source.Name]wantedSecret{}
 	shipped := shippedSecrets(set)
+	want := func(name source.Name, hosts []string, at reason.Origin) {
+		if name.Name == "" || shipped[name] {
+			return
+		}
+		w := wanted[name]
+		w.name = name
+		w.hosts = append(w.hosts, hosts...)
+		w.asked = append(w.asked, at)
+		wanted[name] = w
+	}
 	for ingress := range set.Ingresses.All() {
 		for i, entry := range ingress.Value.Spec.TLS {
 			name := source.Name{Namespace: ingress.Name().Namespace, Name: entry.SecretName}
-			if name.Name == "" || shipped[name] {
-				continue
-			}
-			w := wanted[name]
-			w.name = name
-			w.hosts = append(w.hosts, certificateHosts(ingress.Value, entry)...)
-			w.asked = append(w.asked, ingress.At(fmt.Sprintf("spec.tls[%d].secretName", i)))
-			wanted[name] = w
+			want(name, certificateHosts(ingress.Value, entry), ingress.At(fmt.Sprintf("spec.tls[%d].secretName", i)))
+		}
+	}
+	for gateway := range set.Gateways.All() {
+		for i, l := range gateway.Value.Spec.Listeners {
+			wantOfListener(want, l, gateway.Name().Namespace, fmt.Sprintf("spec.listeners[%d].tls.certificateRefs", i), gateway.At)
+		}
+	}
+	for listeners := range set.ListenerSets.All() {
+		for i, l := range listeners.Value.Spec.Listeners {
+			wantOfListener(want, gatewayv1.Listener(l), listeners.Name().Namespace, fmt.Sprintf("spec.listeners[%d].tls.certificateRefs", i), listeners.At)
 		}
 	}
 	out := slices.SortedFunc(maps.Values(wanted), func(a, b wantedSecret) int { return a.name.Compare(b.name) })
@@ -55,6 +69,25 @@ func wantedSecrets(set *source.Set) []wantedSecret {
 		out[i].hosts = slices.Compact(out[i].hosts)
 	}
 	return out
+}
+
+// wantOfListener wants the Secrets that a listener of the Gateway API names in
+// its own namespace. One of another namespace is not ours to make: it needs its
+// owner's permission.
+func wantOfListener(want func(source.Name, []string, reason.Origin), l gatewayv1.Listener, namespace, field string, at func(string) reason.Origin) {
+	if l.TLS == nil {
+		return
+	}
+	host := fallbackHost
+	if l.Hostname != nil && isASCIIName(string(*l.Hostname)) {
+		host = string(*l.Hostname)
+	}
+	for i, ref := range l.TLS.CertificateRefs {
+		foreign := ref.Kind != nil && *ref.Kind != "Secret" || ref.Group != nil && *ref.Group != "" || ref.Namespace != nil && string(*ref.Namespace) != namespace
+		if !foreign {
+			want(source.Name{Namespace: namespace, Name: string(ref.Name)}, []string{host}, at(fmt.Sprintf("%s[%d]", field, i)))
+		}
+	}
 }
 
 // certificateHosts are the hosts of a tls entry, or those of all rules when it
