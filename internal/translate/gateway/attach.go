@@ -115,12 +115,10 @@ func (t *translation) takesNamespace(l *listener, namespace string) bool {
 // "listener isolation").
 func (t *translation) owner(l *listener, host string) *listener {
 	best := l
-	for _, g := range t.order {
-		g.each(func(other *listener) {
-			if other.id() == l.id() && other.usable() && covers(other.host(), host) && moreSpecific(other.host(), best.host()) {
-				best = other
-			}
-		})
+	for _, other := range t.ports[l.id()] {
+		if other.usable() && covers(other.host(), host) && moreSpecific(other.host(), best.host()) {
+			best = other
+		}
 	}
 	return best
 }

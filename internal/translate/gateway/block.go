@@ -13,7 +13,6 @@ import (
 type block struct {
 	fallback bool
 	rules    []entry
-	seen     map[string]bool // by rule id
 }
 
 // entry is a rule with what decides its precedence among those for one path.
@@ -52,7 +51,7 @@ func (t *translation) block(id model.ListenerID, host string, fallback bool) *bl
 	key := blockKey{id, modelHost(host)}
 	b := t.blocks[key]
 	if b == nil {
-		b = &block{fallback: fallback, seen: map[string]bool{}}
+		b = &block{fallback: fallback}
 		t.blocks[key] = b
 	}
 	b.fallback = b.fallback && fallback
@@ -62,10 +61,12 @@ func (t *translation) block(id model.ListenerID, host string, fallback bool) *bl
 // add adds a rule, unless the route has come to this host by another parentRef
 // already.
 func (b *block) add(e entry) {
-	if !b.seen[e.rule.ID] {
-		b.seen[e.rule.ID] = true
-		b.rules = append(b.rules, e)
+	for i := len(b.rules) - 1; i >= 0 && b.rules[i].route == e.route; i-- {
+		if b.rules[i].index == e.index {
+			return
+		}
 	}
+	b.rules = append(b.rules, e)
 }
 
 // finishBlocks gives every listener an entry for its own host, on which a

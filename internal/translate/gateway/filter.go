@@ -25,7 +25,7 @@ type actions struct {
 func (r *route) actions(filters []gatewayv1.HTTPRouteFilter, field string) actions {
 	var a actions
 	for i := range filters {
-		at := fmt.Sprintf("%s[%d]", field, i)
+		at := item(field, i)
 		switch f := &filters[i]; f.Type {
 		case gatewayv1.HTTPRouteFilterRequestHeaderModifier:
 			a.editor().Request = headerEdit(f.RequestHeaderModifier)

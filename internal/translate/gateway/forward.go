@@ -35,7 +35,7 @@ func (r *route) forward(rule *gatewayv1.HTTPRouteRule, field string) *forward {
 	total := int64(0)
 	for i := range rule.BackendRefs {
 		ref := &rule.BackendRefs[i]
-		b, does := r.backend(ref, fmt.Sprintf("%s.backendRefs[%d]", field, i))
+		b, does := r.backend(ref, item(field+".backendRefs", i))
 		f.Backends, f.does = append(f.Backends, b), append(f.does, does)
 		total += int64(b.Weight)
 	}

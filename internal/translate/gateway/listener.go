@@ -83,7 +83,6 @@ var family = map[gatewayv1.ProtocolType]string{
 // checkListeners decides for every listener whether it is accepted, and what of
 // it is to be had.
 func (t *translation) checkListeners() {
-	ports := map[model.ListenerID][]*listener{}
 	for _, g := range t.order {
 		t.checkOwn(g)
 		g.each(func(l *listener) {
@@ -91,8 +90,8 @@ func (t *translation) checkListeners() {
 			if l.refused() || g.invalid != nil {
 				return
 			}
-			t.checkConflicts(l, ports[l.id()])
-			ports[l.id()] = append(ports[l.id()], l)
+			t.checkConflicts(l, t.ports[l.id()])
+			t.ports[l.id()] = append(t.ports[l.id()], l)
 		})
 	}
 }

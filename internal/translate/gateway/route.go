@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,8 +89,11 @@ func closed(rule model.Rule, why string) model.Rule {
 }
 
 func (r *route) originOf(index [2]int) reason.Origin {
-	return r.object.At(fmt.Sprintf("spec.rules[%d].matches[%d]", index[0], index[1]))
+	return r.object.At(item(item("spec.rules", index[0])+".matches", index[1]))
 }
+
+// item is the path of one item of a list.
+func item(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
 func (r *route) parentStatus(p parent) gatewayv1.RouteParentStatus {
 	c := conditions{generation: r.object.Value.Generation}
@@ -103,7 +107,7 @@ func (r *route) entries() []entry {
 	var out []entry
 	for i := range r.object.Value.Spec.Rules {
 		rule := &r.object.Value.Spec.Rules[i]
-		field := fmt.Sprintf("spec.rules[%d]", i)
+		field := item("spec.rules", i)
 		does := r.actions(rule.Filters, field+".filters")
 		ends := r.end(rule, field, &does)
 		matches := rule.Matches
@@ -111,10 +115,10 @@ func (r *route) entries() []entry {
 			matches = []gatewayv1.HTTPRouteMatch{{}}
 		}
 		for j := range matches {
-			if e, ok := r.entry(&matches[j], fmt.Sprintf("%s.matches[%d]", field, j)); ok {
+			if e, ok := r.entry(&matches[j], item(field+".matches", j)); ok {
 				name := r.object.Name()
 				e.index = [2]int{i, j}
-				e.rule.ID = fmt.Sprintf("%s/%s/%s/%d/%d", Dialect, name.Namespace, name.Name, i, j)
+				e.rule.ID = Dialect + "/" + name.Namespace + "/" + name.Name + "/" + strconv.Itoa(i) + "/" + strconv.Itoa(j)
 				does.apply(&e.rule)
 				ends(&e.rule)
 				out = append(out, e)

@@ -75,6 +75,7 @@ func Translate(set *source.Set, opts Options) Result {
 	t := &translation{
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
+		ports:        map[model.ListenerID][]*listener{},
 		certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
@@ -100,6 +101,8 @@ type translation struct {
 	served   map[string]bool
 	gateways map[source.Name]*gateway
 	sets     map[source.Name]*listenerSet
+	// ports are the listeners that share each port, in the order of precedence.
+	ports map[model.ListenerID][]*listener
 	// order is that of precedence: the oldest Gateway first.
 	order        []*gateway
 	certificates map[source.Name]error // of the secrets that were looked at
