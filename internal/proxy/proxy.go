@@ -43,6 +43,9 @@ type Config struct {
 	// SessionKey signs the tokens of sessions. Proxies that serve the same
 	// clients need the same; nil draws one.
 	SessionKey []byte
+	// ExplainToken lets a request that carries it in X-Windrose-Explain have its
+	// decision in the answer's X-Windrose-Explained; empty lets none.
+	ExplainToken string
 	// DrainGrace is how long a draining proxy keeps accepting, and DrainWait
 	// how long it then waits for exchanges to end.
 	DrainGrace, DrainWait time.Duration

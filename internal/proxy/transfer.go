@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"errors"
 	"os"
 	"sync/atomic"
@@ -207,6 +208,13 @@ func namesH2C(protocols []byte) bool {
 	return false
 }
 
+// wantsExplained tells whether the request carries the token for it.
+func (t *transfer) wantsExplained() bool {
+	token := t.proxy.cfg.ExplainToken
+	return token != "" && t.x.Req.Has(msg.Spoof) &&
+		subtle.ConstantTimeCompare(t.x.Req.Lookup("X-Windrose-Explain"), []byte(token)) == 1
+}
+
 func (t *transfer) decide() (again bool) {
 	gen := t.proxy.Generation()
 	if t.proxy.overloaded(t.session.shard) {
@@ -214,7 +222,11 @@ func (t *transfer) decide() (again bool) {
 		t.x.FailWith(errOverloaded)
 		return t.answer()
 	}
-	t.x.Decide(gen, &t.session.peer, nil)
+	if t.wantsExplained() {
+		t.x.DecideExplained(gen, &t.session.peer)
+	} else {
+		t.x.Decide(gen, &t.session.peer, nil)
+	}
 	if t.x.Answered {
 		return t.answer()
 	}

@@ -65,6 +65,9 @@ type Exchange struct {
 	// Cluster is the service that was drawn for the request.
 	Cluster *Cluster
 	backend *Backend
+	// explained is the decision as text, for the client; nil for those who did
+	// not ask.
+	explained []byte
 	// watch is told of each step that has changed the request; nil but for
 	// explanations.
 	watch func(filter string)
@@ -496,6 +499,9 @@ func (x *Exchange) OnResponse() {
 // FilterResponse runs the rule's filters over the response head, the backend's
 // or our own.
 func (x *Exchange) FilterResponse() {
+	if x.explained != nil {
+		x.Resp.SetName("X-Windrose-Explained", x.explained)
+	}
 	if x.Route == nil {
 		return
 	}

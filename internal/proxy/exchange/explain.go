@@ -177,6 +177,42 @@ func Explain(g *Generation, q Question) (*Explanation, error) {
 	return out, nil
 }
 
+// maxExplained bounds the text of a decision in a response field, in bytes.
+const maxExplained = 2 << 10
+
+// DecideExplained is Decide, and has the answer say in X-Windrose-Explained how
+// it was decided: listener, host, rule and place, and each rule of the host that
+// lost with the condition that it failed.
+func (x *Exchange) DecideExplained(g *Generation, p *Peer) {
+	var trace route.Trace
+	x.Req.DropName([]byte("X-Windrose-Explain")) // not the backend's business
+	x.Decide(g, p, &trace)
+	text := fmt.Sprintf("generation=%d listener=%s", g.Number, p.Listener)
+	for _, h := range trace.Hosts {
+		text += " host=" + h.Name
+		for _, b := range h.Blocks {
+			text += " block=" + b.Dialect + " rule=" + cmp.Or(b.Rule, "none")
+			if b.Rule != "" {
+				text += " at=" + g.Snapshot.Origins[b.Rule].Place()
+			}
+			for _, m := range b.Misses {
+				if len(text) < maxExplained {
+					text += " lost=" + m.Rule + ":" + m.Condition.String()
+				}
+			}
+		}
+	}
+	if x.Answered {
+		text += " answer=" + x.Outcome.String()
+	}
+	x.explained = []byte(strings.Map(func(c rune) rune {
+		if c < ' ' || c >= 0x7f {
+			return '?'
+		}
+		return c
+	}, text[:min(len(text), maxExplained)]))
+}
+
 // exchange makes the Exchange of a question, as if it had come over the wire.
 func (q Question) exchange(g *Generation) (*Exchange, *Peer, error) {
 	u, err := url.Parse(q.URL)

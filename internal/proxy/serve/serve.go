@@ -37,6 +37,7 @@ type options struct {
 	admin, telemetry string
 	logFormat        string
 	trusted          Prefixes
+	explainToken     string
 	limits           proxy.Limits
 	grace, wait      time.Duration
 	takeover         string
@@ -111,6 +112,7 @@ func newFlags(name string) (*flag.FlagSet, *options) {
 	f.StringVar(&o.admin, "admin", DefaultAdmin, "address of the admin API; empty is none")
 	f.StringVar(&o.telemetry, "telemetry", DefaultTelemetry, "address of /metrics, /ready and /live; empty is none")
 	f.StringVar(&o.logFormat, "log", "compact", "access log on standard output: compact, json or off")
+	f.StringVar(&o.explainToken, "explain-token", "", "requests that carry it in X-Windrose-Explain get their decision in X-Windrose-Explained (default none do)")
 	f.Var(&o.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
 	f.DurationVar(&o.grace, "drain-grace", 10*time.Second, "how long to keep accepting after SIGTERM")
 	f.DurationVar(&o.wait, "drain-wait", 20*time.Second, "how long to wait for exchanges to end after that")
@@ -187,7 +189,7 @@ func run(name string, o *options, filters []exchange.FilterSpec) error {
 		return err
 	}
 	d.proxy, err = proxy.New(proxy.Config{
-		Filters: filters, Metrics: d.metrics, Log: d.log, Limits: o.limits, Trusted: o.trusted,
+		Filters: filters, Metrics: d.metrics, Log: d.log, Limits: o.limits, Trusted: o.trusted, ExplainToken: o.explainToken,
 		Address: o.address, Listen: d.sockets.Listen, DrainGrace: o.grace, DrainWait: o.wait,
 	})
 	if err != nil {
