@@ -228,6 +228,13 @@ type Service struct {
 	metrics *Metrics
 	// Name is the service's id.
 	Name string
+	// Retries counts attempts that policies repeated, and RetriesDenied those
+	// that the budget did not allow.
+	Retries, RetriesDenied atomic.Uint64
+	// Mirrored counts copies of requests that were answered, MirrorsFailed
+	// those that were not, and MirrorsDropped those for which there was no room.
+	Mirrored, MirrorsFailed, MirrorsDropped atomic.Uint64
+
 	hist atomic.Pointer[Histogram]
 	seen uint64
 }

@@ -26,6 +26,8 @@ type MetricRow struct {
 var metricRows = []MetricRow{
 	{"windrose_requests_total", "counter", []string{"route", "class", "outcome"}, "Requests by the rule that took them, status class and outcome. Route none took no rule, other is past the bound on series."},
 	{"windrose_request_duration_seconds", "histogram", []string{"service"}, "Time from a request's first byte to its answer's last, by service. Service other is past the bound on series."},
+	{"windrose_retries_total", "counter", []string{"service", "result"}, "Attempts that retry policies repeated: made, or denied by the budget."},
+	{"windrose_mirrors_total", "counter", []string{"service", "result"}, "Copies of requests for mirrors: answered, failed, or dropped because there were too many or they were too large."},
 	{"windrose_connections_total", "counter", []string{"port"}, "Client connections accepted."},
 	{"windrose_connections_open", "gauge", []string{"port"}, "Client connections open now."},
 	{"windrose_connections_refused_total", "counter", []string{"port"}, "Client connections turned away by a limit."},
@@ -50,8 +52,17 @@ func (m *Metrics) WriteText() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	writers := map[string]func(MetricRow){
-		"windrose_requests_total":            func(MetricRow) { m.writeRequests(w) },
-		"windrose_request_duration_seconds":  func(row MetricRow) { m.writeDurations(w, row) },
+		"windrose_requests_total":           func(MetricRow) { m.writeRequests(w) },
+		"windrose_request_duration_seconds": func(row MetricRow) { m.writeDurations(w, row) },
+		"windrose_retries_total": func(MetricRow) {
+			m.eachService(w, "made", func(s *Service) uint64 { return s.Retries.Load() })
+			m.eachService(w, "denied", func(s *Service) uint64 { return s.RetriesDenied.Load() })
+		},
+		"windrose_mirrors_total": func(MetricRow) {
+			m.eachService(w, "answered", func(s *Service) uint64 { return s.Mirrored.Load() })
+			m.eachService(w, "failed", func(s *Service) uint64 { return s.MirrorsFailed.Load() })
+			m.eachService(w, "dropped", func(s *Service) uint64 { return s.MirrorsDropped.Load() })
+		},
 		"windrose_connections_total":         func(MetricRow) { m.eachListener(w, func(l *Listener) uint64 { return l.Accepted.Sum() }) },
 		"windrose_connections_open":          func(MetricRow) { m.eachListener(w, (*Listener).open) },
 		"windrose_connections_refused_total": func(MetricRow) { m.eachListener(w, func(l *Listener) uint64 { return l.Refused.Sum() }) },
@@ -86,9 +97,22 @@ func (m *Metrics) writeRequests(w *promWriter) {
 	}
 }
 
+// servicesByName are all services in order.
+func (m *Metrics) servicesByName() []*Service {
+	return slices.SortedFunc(maps.Values(m.services), func(a, b *Service) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// eachService writes a count of each service that has any.
+func (m *Metrics) eachService(w *promWriter, result string, count func(*Service) uint64) {
+	for _, s := range m.servicesByName() {
+		if n := count(s); n > 0 {
+			w.sample(float64(n), s.Name, result)
+		}
+	}
+}
+
 func (m *Metrics) writeDurations(w *promWriter, _ MetricRow) {
-	all := slices.SortedFunc(maps.Values(m.services), func(a, b *Service) int { return cmp.Compare(a.Name, b.Name) })
-	for _, s := range append(all, m.otherService) {
+	for _, s := range append(m.servicesByName(), m.otherService) {
 		if h := s.hist.Load(); h != nil {
 			w.histogram(h, s.Name)
 		}

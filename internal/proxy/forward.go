@@ -16,19 +16,26 @@ func durationOf(from, to int64) time.Duration { return time.Duration(to - from) 
 // forward sends the request to a backend and its answer to the client.
 func (t *transfer) forward() (again bool) {
 	t.cluster = t.x.Cluster
+	if limit := t.x.Route.Timeout; limit > 0 {
+		t.deadline = t.proxy.clock.Now() + int64(limit)
+	}
 	if err := t.prepare(); err != nil {
 		if t.x.FailWith(err); err != errBodyTooLarge {
 			t.closeAfter() // where the next request would begin is not known
 		}
 		return t.answer()
 	}
-	if !t.attempts() {
-		t.drop()
-		return t.answer()
+	t.chooseCopies()
+	for t.attempts() {
+		again, repeat := t.relay()
+		t.leave()
+		if !repeat {
+			return again
+		}
+		t.retries++
 	}
-	again = t.relay()
-	t.leave()
-	return again
+	t.drop()
+	return t.answer()
 }
 
 // enter and leave count the request at its endpoint.
@@ -112,7 +119,7 @@ func appendChunk(dst, data []byte) []byte {
 func (t *transfer) attempts() bool {
 	fresh := false
 	for try := 1; ; try++ {
-		t.endpoint = t.cluster.Pick(t.tried)
+		t.endpoint = t.x.PickEndpoint(t.tried)
 		if t.endpoint == nil {
 			t.x.Fail(reason.NoEndpoint, "")
 			return false
@@ -124,17 +131,32 @@ func (t *transfer) attempts() bool {
 		}
 		t.leave()
 		switch {
-		case verdict == attemptFinal || try >= t.proxy.cfg.Limits.Attempts:
+		case verdict == attemptByPolicy:
+			fresh = false
+		case t.isFree(verdict, try):
+			fresh = true
+		case verdict != attemptFinal && t.endAttempt():
+			fresh = false
+		default:
 			return false
-		case verdict == attemptElsewhere && len(t.tried)+1 >= len(t.cluster.Endpoints):
-			return false
-		case verdict == attemptElsewhere:
-			t.tried = append(t.tried, t.endpoint)
 		}
-		fresh = true
 		t.retries++
 		t.x.Answered, t.x.Detail = false, ""
 	}
+}
+
+// isFree tells whether an attempt may be repeated without a policy: nothing can
+// have come of it.
+func (t *transfer) isFree(verdict attemptResult, try int) bool {
+	switch {
+	case verdict == attemptFinal || try >= t.proxy.cfg.Limits.Attempts:
+		return false
+	case verdict == attemptElsewhere && len(t.tried)+1 >= len(t.cluster.Endpoints):
+		return false
+	case verdict == attemptElsewhere:
+		t.tried = append(t.tried, t.endpoint)
+	}
+	return true
 }
 
 // attemptResult is how one attempt ended.
@@ -144,6 +166,7 @@ const (
 	attemptOK        attemptResult = iota // the answer has begun
 	attemptAgain                          // failed, and may be repeated
 	attemptElsewhere                      // failed, and may be repeated at another endpoint
+	attemptByPolicy                       // failed, and the rule's policy repeats it
 	attemptFinal                          // failed for good
 )
 
@@ -151,19 +174,21 @@ const (
 // the answer. fresh asks for a new connection.
 func (t *transfer) attempt(fresh bool) attemptResult {
 	t.up = nil
+	now := t.proxy.clock.Now()
+	t.begin(now)
 	if !fresh {
-		t.up = t.endpoint.Idle(t.session.shard.index, t.proxy.clock.Now())
+		t.up = t.endpoint.Idle(t.session.shard.index, now)
 	}
 	if t.up == nil {
 		var err error
-		if t.up, err = t.endpoint.Connect(&t.session.shard.pool, t.x.Route.Connect); err != nil {
+		if t.up, err = t.endpoint.Connect(&t.session.shard.pool, t.connectLimit(now)); err != nil {
 			return t.notConnected(err)
 		}
+		now = t.proxy.clock.Now()
 	}
-	now := t.proxy.clock.Now()
 	t.sentAt = now
-	t.up.LimitWrites(now, t.x.Route.Send)
-	t.up.LimitReads(now, t.x.Route.Read)
+	t.limitWrites(now)
+	t.limitReads(now)
 	if !t.client.AbortOnHangup(t.up.Conn) {
 		t.fail(reason.ClientGone, "")
 		return attemptFinal
@@ -180,6 +205,10 @@ func (t *transfer) notConnected(err error) attemptResult {
 	outcome := reason.ConnectFailed
 	if errors.Is(err, upstream.ErrTimeout) {
 		outcome = reason.ConnectTimeout
+	}
+	if t.late(t.deadline) {
+		t.x.Fail(reason.UpstreamTimeout, t.lateness(""))
+		return attemptFinal
 	}
 	t.x.Fail(outcome, err.Error())
 	return attemptElsewhere
@@ -204,14 +233,14 @@ func (t *transfer) send() (sent int, err error) {
 func (t *transfer) awaitAnswer() error {
 	for {
 		_, err := t.up.Fill()
-		if err == nil || !t.pump.running || !errors.Is(err, os.ErrDeadlineExceeded) || t.broken() {
+		if err == nil || !t.pump.running || !errors.Is(err, os.ErrDeadlineExceeded) || t.broken() || t.overdue() {
 			return err
 		}
 		now, limit := t.proxy.clock.Now(), t.x.Route.Read
 		if !t.pumpEnded() {
-			t.up.LimitReads(now, limit)
+			t.limitReads(now)
 		} else if until := t.pump.last.Load() + int64(limit); until > now {
-			t.up.ReadBy(until)
+			t.up.ReadBy(earlier(until, t.end))
 		} else {
 			return err
 		}
@@ -232,7 +261,7 @@ func (t *transfer) sendFailed(sent int, err error) attemptResult {
 	pumped := t.pump.running
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		outcome, detail = reason.UpstreamTimeout, "no answer within the read timeout"
+		outcome, detail = reason.UpstreamTimeout, t.lateness("no answer within the read timeout")
 	case !pumped && t.up.Reused && (sent == 0 || t.x.MayRepeat()):
 		if t.client.KeepOnHangup(t.up.Conn) {
 			t.up.Close()
@@ -240,14 +269,21 @@ func (t *transfer) sendFailed(sent int, err error) attemptResult {
 			return attemptAgain
 		}
 	}
-	t.fail(outcome, detail)
+	if t.blame(outcome, detail); t.endAttempt() {
+		return attemptByPolicy
+	}
 	return attemptFinal
 }
 
-// fail ends the work at the backend with an outcome, unless it was the
-// client, or the pump, that broke it off: then with theirs.
+// fail ends the work at the backend with an outcome.
 func (t *transfer) fail(outcome reason.Outcome, detail string) {
+	t.blame(outcome, detail)
 	t.drop()
+}
+
+// blame leaves a failure in t.x with an outcome, unless it was the client, or
+// the pump, that broke the exchange off: then with theirs.
+func (t *transfer) blame(outcome reason.Outcome, detail string) {
 	switch stopped := t.pump.stopped.Load(); {
 	case stopped != 0:
 		outcome, detail = reason.Outcome(stopped-1), t.pump.detail
@@ -276,7 +312,7 @@ func (t *transfer) fill() error {
 	if t.up.In != nil && !t.up.In.MakeRoom(2*t.limits.HeadBytes) {
 		return http1.ErrHeadTooLong
 	}
-	if t.up.LimitReads(t.proxy.clock.Now(), t.x.Route.Read); t.broken() {
+	if t.limitReads(t.proxy.clock.Now()); t.broken() {
 		return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
 	}
 	return t.awaitAnswer()
@@ -300,8 +336,40 @@ func (t *transfer) release(reusable bool) {
 // where it is, in a buffer of its own.
 func (t *transfer) startPump() {
 	t.pinned, t.client.In = t.client.In, nil
-	t.pump.running = true
+	t.pump.started, t.pump.running = true, true
+	t.startRecord()
 	t.proxy.serving.Go(t.runPump)
+}
+
+// startRecord has the pump keep what it sends, where somebody may need it.
+func (t *transfer) startRecord() {
+	limits, most := &t.proxy.cfg.Limits, 0
+	if t.x.Route.Retry != nil {
+		most = limits.RetryBytes
+	}
+	if len(t.copies) > 0 {
+		most = max(most, limits.MirrorBytes)
+	}
+	if most > 0 && t.x.BodyLength <= int64(most) {
+		t.pump.most = most
+		t.pump.keeps.Store(true)
+		t.pump.record = append(t.pump.record[:0], t.out...)
+		return
+	}
+	t.dropCopies()
+	t.copies = t.copies[:0]
+}
+
+// keep adds to the record, unless that grows too large.
+func (p *pump) keep(data []byte) {
+	switch {
+	case !p.keeps.Load():
+		p.record = nil
+	case len(p.record)+len(data) > p.most:
+		p.keeps.Store(false)
+	default:
+		p.record = append(p.record, data...)
+	}
 }
 
 // stopPump waits until the pump has ended; its writes must be failing. Unless
@@ -371,8 +439,14 @@ func (t *transfer) runPump() {
 		if !ok {
 			t.pump.failed = true
 			t.stopFor(outcome, detail)
+			t.dropCopies()
 			return
 		}
+	}
+	if t.pump.failed = t.pump.deaf; t.pump.keeps.Load() {
+		t.sendCopies(t.pump.record)
+	} else if t.pump.most > 0 {
+		t.dropCopies()
 	}
 }
 
@@ -389,15 +463,20 @@ func (t *transfer) stopFor(outcome reason.Outcome, detail string) {
 
 // pumpOnce moves what one read brings. On failure it says why.
 func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
-	t.client.LimitReads(t.proxy.clock.Now(), t.proxy.cfg.Limits.BodyTimeout)
+	t.limitBody(t.proxy.clock.Now())
 	if t.pump.told.Load() {
 		return reason.UpstreamReset, "", false // the interrupt may just have been undone
 	}
 	if _, err := t.client.Fill(); err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return reason.ClientTimeout, "the request's body stopped coming", false
+		switch {
+		case t.pump.told.Load():
+			return reason.UpstreamReset, "", false
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return reason.ClientGone, "", false
+		case t.late(t.deadline):
+			return reason.UpstreamTimeout, t.lateness(""), false
 		}
-		return reason.ClientGone, "", false
+		return reason.ClientTimeout, "the request's body stopped coming", false
 	}
 	in := t.client.In
 	n, taken, err := t.body.Compact(in.Bytes())
@@ -415,15 +494,24 @@ func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 	if last {
 		t.pumpTook(taken)
 	}
-	t.up.LimitWrites(t.proxy.clock.Now(), t.x.Route.Send)
-	_, err = t.up.Write(data)
+	t.pump.keep(data)
+	if !t.pump.deaf {
+		t.limitWrites(t.proxy.clock.Now())
+		_, err = t.up.Write(data)
+	}
 	if !last {
 		t.pumpTook(taken)
 	}
+	timedOut := errors.Is(err, os.ErrDeadlineExceeded)
+	t.pump.deaf = t.pump.deaf || err != nil && (!timedOut || t.overdue())
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case t.pump.deaf && t.pump.keeps.Load():
+		return 0, "", true // whoever broke off notices; there may be another attempt
+	case timedOut && t.overdue():
+		return reason.UpstreamTimeout, t.lateness(""), false
+	case timedOut:
 		return reason.UpstreamTimeout, "it did not take the request within the send timeout", false
-	case err != nil:
+	case t.pump.deaf:
 		return reason.UpstreamReset, "it stopped reading the request", false
 	}
 	return 0, "", true

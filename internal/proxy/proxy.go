@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -39,6 +40,9 @@ type Config struct {
 	Listen func(address string) (net.Listener, error)
 	// Dial makes connections to endpoints; nil dials TCP.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// SessionKey signs the tokens of sessions. Proxies that serve the same
+	// clients need the same; nil draws one.
+	SessionKey []byte
 	// DrainGrace is how long a draining proxy keeps accepting, and DrainWait
 	// how long it then waits for exchanges to end.
 	DrainGrace, DrainWait time.Duration
@@ -56,6 +60,7 @@ type Proxy struct {
 	shards   []*shard
 	clients  clientCounts
 	tunnels  tunnels
+	mirrors  mirrors
 
 	live     atomic.Pointer[live]
 	next     atomic.Uint64 // of the shard for the next connection
@@ -97,13 +102,18 @@ func New(cfg Config) (*Proxy, error) {
 		tickets: newTicketKeys(), listeners: map[model.ListenerID]*listener{}, stopped: make(chan struct{}),
 		shards: make([]*shard, cfg.Metrics.ShardCount()),
 	}
+	p.mirrors.proxy = p
 	for i := range p.shards {
 		p.shards[i] = newShard(p, i)
 	}
 	p.registry = upstream.NewRegistry(upstream.Config{
 		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial,
 	})
-	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics}
+	if cfg.SessionKey == nil {
+		cfg.SessionKey = make([]byte, 32)
+		rand.Read(cfg.SessionKey)
+	}
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey}
 	p.maxOut = maxBuffers(cfg.Limits.BufferBytes) / int64(len(p.shards))
 	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
 	if err != nil {
@@ -299,6 +309,7 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 		l.close(succeeded)
 	}
 	p.mu.Unlock()
+	defer p.mirrors.stop()
 	p.stopping.Store(true)
 	p.eachSession((*session).stop)
 	close(p.stopped)

@@ -13,26 +13,39 @@ import (
 // maxInterim bounds the interim (1xx) answers to one request.
 const maxInterim = 16
 
-// relay moves the backend's answer to the client.
-func (t *transfer) relay() (again bool) {
+// relay moves the backend's answer to the client, unless the rule's policy has
+// the request repeated.
+func (t *transfer) relay() (again, repeat bool) {
 	for range maxInterim {
 		n, err := t.readAnswerHead()
 		if err != nil {
-			t.answerFailed(err)
-			return t.answer()
+			t.blameAnswer(err)
+			return t.answerUnlessRepeated(t.endAttempt())
 		}
 		switch status := t.x.Resp.Status; {
 		case status == 101:
-			return t.switchProtocols(n)
+			return t.switchProtocols(n), false
+		case t.listed(status) && t.mayRetry():
+			return t.answerUnlessRepeated(t.prepareRetry())
 		case status >= 200:
-			return t.relayFinal(n)
+			return t.relayFinal(n), false
 		}
 		if !t.relayInterim(n) {
-			return false
+			return false, false
 		}
 	}
 	t.fail(reason.UpstreamInvalid, "too many interim answers")
-	return t.answer()
+	return t.answer(), false
+}
+
+// answerUnlessRepeated answers with the failure in t.x, unless there is to be
+// another attempt.
+func (t *transfer) answerUnlessRepeated(repeat bool) (again, repeats bool) {
+	if repeat {
+		t.x.Answered, t.x.Detail = false, ""
+		return false, true
+	}
+	return t.answer(), false
 }
 
 // readAnswerHead reads a response head and returns its length.
@@ -52,16 +65,23 @@ func (t *transfer) readAnswerHead() (int, error) {
 	}
 }
 
-// answerFailed says why no answer, or no valid one, came from the backend.
+// answerFailed ends the work at the backend because no answer, or no valid one,
+// came.
 func (t *transfer) answerFailed(err error) {
+	t.blameAnswer(err)
+	t.drop()
+}
+
+// blameAnswer says why no answer, or no valid one, came from the backend.
+func (t *transfer) blameAnswer(err error) {
 	var broken *http1.Error
 	switch {
 	case errors.As(err, &broken):
-		t.fail(reason.UpstreamInvalid, broken.Text)
+		t.blame(reason.UpstreamInvalid, broken.Text)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		t.fail(reason.UpstreamTimeout, "no answer within the read timeout")
+		t.blame(reason.UpstreamTimeout, t.lateness("no answer within the read timeout"))
 	default:
-		t.fail(reason.UpstreamReset, "it closed the connection before it answered")
+		t.blame(reason.UpstreamReset, "it closed the connection before it answered")
 	}
 }
 
@@ -98,7 +118,9 @@ func (t *transfer) relayFinal(n int) (again bool) {
 		t.answerFailed(err)
 		return t.answer()
 	}
+	t.commit()
 	t.x.OnResponse()
+	t.x.Stick(t.endpoint)
 	t.frameAnswer(kind)
 	t.out = t.appendAnswer(http1.AppendResponse(t.out[:0], h), rest[:data])
 	t.up.In.Advance(n + taken)
@@ -198,7 +220,7 @@ func (t *transfer) truncated(err error) bool {
 	case t.client.Gone():
 		outcome, detail = reason.ClientGone, ""
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		outcome, detail = reason.UpstreamTimeout, "its answer stopped coming"
+		outcome, detail = reason.UpstreamTimeout, t.lateness("its answer stopped coming")
 	}
 	if stopped := t.pump.stopped.Load(); stopped != 0 {
 		outcome, detail = reason.Outcome(stopped-1), t.pump.detail
@@ -215,7 +237,7 @@ func (t *transfer) writeClient(p []byte) bool {
 	if len(p) == 0 {
 		return true
 	}
-	t.client.LimitWrites(t.proxy.clock.Now(), t.proxy.cfg.Limits.BodyTimeout)
+	t.limitAnswer(t.proxy.clock.Now())
 	_, err := t.client.Write(p)
 	t.headersSent = true
 	if err == nil {
@@ -225,6 +247,9 @@ func (t *transfer) writeClient(p []byte) bool {
 	t.x.Outcome, t.x.Detail = reason.ClientGone, ""
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.x.Outcome, t.x.Detail = reason.ClientTimeout, "it stopped reading the answer"
+		if !t.x.Answered && t.overdue() {
+			t.x.Outcome, t.x.Detail = reason.UpstreamTimeout, t.lateness("")
+		}
 	}
 	t.drop()
 	t.session.linger = false

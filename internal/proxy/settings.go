@@ -27,6 +27,12 @@ type Limits struct {
 	BufferBytes int64
 	// Attempts bounds how often a request is tried.
 	Attempts int
+	// RetryPercent bounds the attempts that rules' policies repeat: at most that
+	// part of a service's requests under way, and RetryLeast besides. RetryBytes
+	// bounds the request that is kept for it.
+	RetryPercent, RetryLeast, RetryBytes int
+	// Mirrors bounds the copies of requests under way, and MirrorBytes each.
+	Mirrors, MirrorBytes int
 }
 
 // DefaultLimits returns the limits that stand unless they are changed.
@@ -36,7 +42,8 @@ func DefaultLimits() Limits {
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
 		Connections: 50_000, ConnectionsPerClient: 16_384,
-		Attempts: 3,
+		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
+		Mirrors: 256, MirrorBytes: 64 << 10,
 	}
 }
 
@@ -62,5 +69,10 @@ func (l *Limits) Settings() []Setting {
 		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
 		{"max-buffer-bytes", &l.BufferBytes, "Most memory in buffers of exchanges under way; 0 is half the memory limit. More answers 503 overloaded."},
 		{"max-attempts", &l.Attempts, "Most attempts for one request, while nothing was sent or it is safe to repeat."},
+		{"retry-budget-percent", &l.RetryPercent, "Most attempts that retry policies repeat at a time, in percent of a service's requests under way. More are not repeated."},
+		{"retry-budget-least", &l.RetryLeast, "Attempts that retry policies may repeat at a time for each service whatever the percentage says."},
+		{"max-retry-bytes", &l.RetryBytes, "Largest request, in bytes, that a retry policy repeats once its body was sent on."},
+		{"max-mirrors", &l.Mirrors, "Most copies of requests for mirrors at a time; one service gets half of them at most. More are dropped."},
+		{"max-mirror-bytes", &l.MirrorBytes, "Largest request, in bytes, that is copied to mirrors. Larger ones are not."},
 	}
 }

@@ -36,7 +36,7 @@ type transfer struct {
 
 	cluster  *exchange.Cluster
 	endpoint *exchange.Endpoint
-	tried    []*exchange.Endpoint // that could not be connected to
+	tried    []*exchange.Endpoint // that did not answer, or not well
 	busy     *upstream.Endpoint   // where the request is counted
 	up       *upstream.Conn
 
@@ -44,8 +44,14 @@ type transfer struct {
 	headersSent bool // the client has got a part of the final answer
 	chunk       bool // the answer's body goes out in chunks
 
-	pump     pump
-	start    int64
+	pump   pump
+	retry  retry
+	copies []*exchange.Cluster // that get a copy of the request
+	start  int64
+	// When the exchange and the attempt must have ended, and the earlier of the
+	// two; 0 is never.
+	deadline, attemptEnd, end int64
+
 	sentAt   int64
 	waited   int64
 	in, back int64 // body bytes from the client, and bytes written to it
@@ -77,8 +83,9 @@ func (t *transfer) reset() {
 		pumpOut = nil
 	}
 	clear(t.tried)
-	x, proxy, limits, done, tried := t.x, t.proxy, t.limits, t.pump.done, t.tried[:0]
-	*t = transfer{proxy: proxy, limits: limits, x: x, out: out, tried: tried, pump: pump{done: done, out: pumpOut}}
+	clear(t.copies)
+	x, proxy, limits, done, tried, copies := t.x, t.proxy, t.limits, t.pump.done, t.tried[:0], t.copies[:0]
+	*t = transfer{proxy: proxy, limits: limits, x: x, out: out, tried: tried, copies: copies, pump: pump{done: done, out: pumpOut}}
 }
 
 // abandon lets go of what the exchange holds, after a panic. It answers, if
@@ -90,6 +97,7 @@ func (t *transfer) abandon() {
 		}
 	}()
 	t.leave()
+	t.endRetry()
 	t.drop()
 	t.x.Route = nil // its filters may be what is broken
 	t.x.Fail(reason.InternalError, "")
@@ -215,6 +223,7 @@ func (t *transfer) decide() (again bool) {
 
 // finish gives back what the exchange held and records it.
 func (t *transfer) finish() {
+	t.endRetry()
 	if t.pinned != nil {
 		t.session.shard.pool.Put(t.pinned)
 	} else if t.client.In != nil {
@@ -271,6 +280,7 @@ func (t *transfer) log(status int, now int64) {
 // pump moves a request body that is still coming to the backend, in a
 // goroutine of its own, while the transfer's waits for the answer.
 type pump struct {
+	started bool // at any time of this exchange
 	running bool
 	done    chan struct{} // holds a value once the pump has ended
 	out     []byte
@@ -282,4 +292,10 @@ type pump struct {
 	told    atomic.Bool  // to end
 	taken   atomic.Bool  // the whole body was read
 	last    atomic.Int64 // when it ended, on the clock
+	// record is what was sent, while it keeps it: for another attempt, or for
+	// mirrors. A deaf one goes on for that alone: the backend has broken off.
+	record []byte
+	most   int // bytes of it
+	keeps  atomic.Bool
+	deaf   bool
 }

@@ -39,8 +39,10 @@ func (t *transfer) switchProtocols(n int) bool {
 		t.fail(reason.UpstreamInvalid, "it switched to a protocol that was not asked for")
 		return t.answer()
 	}
+	t.commit()
 	protocol := append([]byte(nil), h.Get(msg.Upgrade)...)
 	t.x.OnResponse()
+	t.x.Stick(t.endpoint)
 	h.Drop(msg.ContentLength)
 	h.Add(msg.Connection, "Connection", []byte("Upgrade"))
 	h.Add(msg.Upgrade, "Upgrade", protocol)

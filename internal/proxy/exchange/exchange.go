@@ -68,6 +68,10 @@ type Exchange struct {
 	// watch is told of each step that has changed the request; nil but for
 	// explanations.
 	watch func(filter string)
+	// sticky is the endpoint that the client's session is at, if any; issued is
+	// when that began, and used when it was last seen, in Unix seconds.
+	sticky       *Endpoint
+	issued, used uint32
 	// Rewritten is the target that goes to the backend; nil is the client's.
 	Rewritten []byte
 	// MaxBody bounds the request's body; 0 is unbounded.
@@ -131,7 +135,7 @@ func (x *Exchange) Begin(g *Generation, p *Peer) {
 // the record of the exchange needs. It is for exchanges that live long.
 func (x *Exchange) Unpin() {
 	r := x.Route
-	x.Gen, x.backend = nil, nil
+	x.Gen, x.backend, x.sticky = nil, nil, nil
 	x.Route = &Route{Rule: &model.Rule{ID: r.Rule.ID}, Origin: r.Origin, Stats: r.Stats}
 }
 
@@ -198,6 +202,9 @@ func (x *Exchange) draw() {
 	r, i := x.Route, 0
 	if len(r.backends) != 1 || r.total == 0 {
 		i = balance.ByWeight(r.weights, r.total)
+	}
+	if r.session != nil {
+		i = x.findSession(r.session, i)
 	}
 	if i < 0 {
 		x.Fail(reason.NoEndpoint, "all backends of the rule have weight 0")
@@ -404,6 +411,29 @@ func (x *Exchange) setMissing(id msg.FieldID, name string, value []byte) {
 		x.Req.Add(id, name, value)
 	}
 }
+
+// PickEndpoint chooses an endpoint of x.Cluster as Pick does, but that a session
+// goes on where it was as long as that works.
+func (x *Exchange) PickEndpoint(tried []*Endpoint) *Endpoint {
+	if x.sticky != nil && !slices.Contains(tried, x.sticky) {
+		return x.sticky
+	}
+	return x.Cluster.Pick(tried)
+}
+
+// EachMirror calls do for the clusters that get a copy of this request.
+func (x *Exchange) EachMirror(do func(*Cluster)) {
+	for _, all := range [...][]mirror{x.Route.mirrors, x.backend.mirrors} {
+		for _, m := range all {
+			if m.share == m.of || rand.Uint32N(m.of) < m.share {
+				do(x.Gen.Clusters[m.cluster])
+			}
+		}
+	}
+}
+
+// Mirrored tells whether the request's rule has mirrors at all.
+func (x *Exchange) Mirrored() bool { return len(x.Route.mirrors)+len(x.backend.mirrors) > 0 }
 
 // Pick chooses an endpoint, or returns nil when there is none. tried are those
 // that have just failed; they are taken again only when there is no other.

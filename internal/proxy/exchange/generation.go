@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"windrose.dev/windrose/internal/model"
@@ -62,11 +63,17 @@ type Route struct {
 	Connect time.Duration
 	Read    time.Duration
 	Send    time.Duration
+	// Timeout bounds the exchange, and Attempt each attempt; 0 is no bound.
+	Timeout, Attempt time.Duration
+	// Retry may be nil.
+	Retry *model.Retry
 
 	origin   reason.Origin
 	filters  []step
 	backends []Backend
 	weights  []uint32 // of backends
+	mirrors  []mirror
+	session  *session // nil without persistence
 	total    uint64
 }
 
@@ -75,6 +82,23 @@ type Backend struct {
 	cluster int            // index into Generation.Clusters
 	respond *model.Respond // answers instead
 	filters []step
+	mirrors []mirror
+}
+
+// mirror copies a part of the requests to a cluster.
+type mirror struct {
+	cluster   int // index into Generation.Clusters
+	share, of uint32
+}
+
+func mirrors(all []model.Mirror, index map[string]int) []mirror {
+	var out []mirror
+	for _, m := range all {
+		if i, known := index[m.Service]; known {
+			out = append(out, mirror{i, m.Share, m.Of})
+		}
+	}
+	return out
 }
 
 // Cluster is a service with the endpoints that one Generation has for it.
@@ -86,6 +110,17 @@ type Cluster struct {
 	// load is made once: a method value made for each pick would be an
 	// allocation for each.
 	load func(i int) int64
+	// tokens finds endpoints by what sessions call them, once one asks.
+	tokens func() map[token]*Endpoint
+}
+
+// Active is the number of requests under way at the endpoints.
+func (c *Cluster) Active() int64 {
+	sum := int64(0)
+	for i := range c.Endpoints {
+		sum += c.Endpoints[i].Active.Load()
+	}
+	return sum
 }
 
 // Endpoint is a live endpoint and what this Generation knows of it.
@@ -101,6 +136,8 @@ type Generation struct {
 	Snapshot *model.Snapshot
 	Clusters []*Cluster
 	Routes   int
+
+	sessionKey []byte
 
 	table *route.Table[*Route]
 	hosts []*host // as Config.Hosts
@@ -119,13 +156,16 @@ type Compiler struct {
 	Filters  []FilterSpec
 	Registry *upstream.Registry
 	Metrics  *observe.Metrics
+	// SessionKey signs what clients carry to come back to their endpoint. All
+	// proxies that serve the same clients need the same.
+	SessionKey []byte
 }
 
 // Compile makes the Generation for a snapshot. What did not change since old,
 // which may be nil, is taken over. Rules that use what no filter honours, or
 // what their filter refuses, are closed, with a Report each.
 func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []reason.Report, error) {
-	g := &Generation{Number: 1, Snapshot: s}
+	g := &Generation{Number: 1, Snapshot: s, sessionKey: c.SessionKey}
 	if old != nil {
 		g.Number = old.Number + 1
 	}
@@ -200,6 +240,7 @@ func (c *Compiler) clusters(s *model.Snapshot, index map[string]int) []*Cluster 
 	for i, service := range s.Config.Services {
 		cluster := &Cluster{Service: c.Registry.Service(service), Stats: c.Metrics.Service(service.ID)}
 		cluster.load = func(i int) int64 { return cluster.Endpoints[i].Active.Load() }
+		cluster.tokens = sync.OnceValue(func() map[token]*Endpoint { return c.tokens(cluster) })
 		out[i] = cluster
 	}
 	for _, e := range s.Endpoints {
@@ -292,6 +333,9 @@ func (c *Compiler) forward(out *Route, f *model.Forward, index map[string]int) (
 	out.Connect = orDefault(f.ConnectTimeout, model.DefaultConnectTimeout)
 	out.Read = orDefault(f.ReadTimeout, model.DefaultReadTimeout)
 	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
+	out.Timeout, out.Attempt, out.Retry = f.Timeout, f.AttemptTimeout, f.Retry
+	out.session = newSession(f.Session)
+	out.mirrors = mirrors(out.Rule.Mirrors, index)
 	for i := range f.Backends {
 		b := &f.Backends[i]
 		one := Backend{respond: b.Respond}
@@ -300,6 +344,7 @@ func (c *Compiler) forward(out *Route, f *model.Forward, index map[string]int) (
 			return "", fmt.Errorf("rule %s: no service %s", out.Rule.ID, b.Service)
 		}
 		// A filter of a backend is one of a rule that says just this.
+		one.mirrors = mirrors(b.Mirrors, index)
 		share := &model.Rule{ID: out.Rule.ID, Path: out.Rule.Path, Edit: b.Edit, Rewrite: b.Rewrite}
 		if one.filters, why = c.filters(share); why != "" {
 			return why, nil

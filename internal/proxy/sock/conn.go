@@ -120,6 +120,13 @@ func (c *Conn) ReadBy(at int64) {
 	c.net.SetReadDeadline(c.clock.Time(at))
 }
 
+// WriteBy has writes fail with os.ErrDeadlineExceeded from a time on the clock
+// on, exactly.
+func (c *Conn) WriteBy(at int64) {
+	c.writeUntil = at
+	c.net.SetWriteDeadline(c.clock.Time(at))
+}
+
 // Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
 // may be called from any goroutine; the connection is of no use afterwards but
 // to be closed, unless it is idle and its reader expects this.

@@ -153,6 +153,10 @@ func (r *Registry) Size() (endpoints, services, idle int) {
 type Service struct {
 	ID     string
 	Picker balance.Picker
+	// Retrying counts attempts under way that a policy has repeated, and
+	// Mirroring copies of requests under way.
+	Retrying, Mirroring atomic.Int64
+
 	policy model.Balance
 }
 
