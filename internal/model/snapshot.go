@@ -68,8 +68,8 @@ type Listener struct {
 	ID       ListenerID `cbor:"1,keyasint" json:"id"`
 	Protocol Protocol   `cbor:"2,keyasint,omitempty" json:"protocol,omitempty"`
 	// Certificates are chosen by server name (RFC 6066): the exact host, then
-	// the wildcard of its parent, then "*". With no match the handshake is
-	// refused.
+	// the wildcard of its parent, then the longest "**.", then "*". With no match
+	// the handshake is refused.
 	Certificates []Certificate `cbor:"3,keyasint,omitempty" json:"certificates,omitempty"`
 	// Address is where the listener is opened; empty leaves it to the proxy.
 	Address string `cbor:"4,keyasint,omitempty" json:"address,omitempty"`
@@ -77,7 +77,8 @@ type Listener struct {
 
 // Certificate binds a server name to a secret.
 type Certificate struct {
-	// Host is a DNS name, "*." and a DNS name, or "*" for any.
+	// Host is a DNS name, or "*." or "**." and a DNS name as in Host.Name, or "*"
+	// for any.
 	Host string `cbor:"1,keyasint" json:"host"`
 	// Secret is the name of a Secret of this Snapshot.
 	Secret string `cbor:"2,keyasint" json:"secret"`

@@ -34,7 +34,9 @@ func (t *transfer) forward() (again bool) {
 		}
 		t.retries++
 	}
-	t.drop()
+	if t.drop(); !t.pump.started && !t.body.Done() {
+		t.dropCopies() // they will never be whole
+	}
 	return t.answer()
 }
 

@@ -267,6 +267,10 @@ func TestFetchCORS(t *testing.T) {
 		}
 	}
 	r := newRig(t, nil)
+	r.apply(rule(lists+" request-remove=Origin", b.addr))
+	if got := r.ask(fmt.Sprintf(simple, "https://www.foo.com")); fieldOf(got, "Access-Control-Allow-Origin") != "https://www.foo.com" {
+		t.Errorf("with an edit of Origin: %q", got)
+	}
 	r.apply(rule(lists, b.addr))
 	if got := r.ask("OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: https://www.foo.com\r\n\r\n"); !strings.HasSuffix(got, "\r\n\r\nok") {
 		t.Errorf("OPTIONS that is no preflight: %q", got)

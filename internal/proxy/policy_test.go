@@ -379,7 +379,7 @@ func TestMirror(t *testing.T) {
 	eventually(t, "all copies are counted", func() bool {
 		return strings.Contains(string(r.metrics.WriteText()), `windrose_mirrors_total{service="m:80",result="answered"} 5`)
 	})
-	if n := m.connections(); n > 2 {
+	if n := m.connections(); n > 4 {
 		t.Errorf("%d connections for 5 copies", n)
 	}
 }

@@ -600,3 +600,20 @@ func TestTakenPortIsReported(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestResetDuringAnUpload: that the backend breaks off is not the client's
+// fault.
+func TestResetDuringAnUpload(t *testing.T) {
+	r, _ := serve(t, "", func(p *peer) {
+		p.head()
+		p.reset()
+	})
+	for range 50 {
+		c := r.dial()
+		c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\nfir")
+		if got := c.answer("POST"); statusOf(got) != 502 {
+			t.Fatalf("%q", got)
+		}
+		c.nc.Close()
+	}
+}

@@ -76,7 +76,7 @@ func secretOrigin(name string) reason.Origin {
 }
 
 // certificate chooses by server name (RFC 6066 §3): the name itself, the
-// wildcard of its parent, any. Without one crypto/tls refuses the handshake
+// wildcard of its parent, the longest wildcard for several labels, any. Without one crypto/tls refuses the handshake
 // with unrecognized_name.
 func (t *tlsListener) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
@@ -87,6 +87,16 @@ func (t *tlsListener) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate,
 		if cert := t.byName["*."+parent]; cert != nil {
 			return cert, nil
 		}
+	}
+	for suffix := name; ; {
+		_, parent, found := strings.Cut(suffix, ".")
+		if !found {
+			break
+		}
+		if cert := t.byName["**."+parent]; cert != nil {
+			return cert, nil
+		}
+		suffix = parent
 	}
 	return t.byName["*"], nil
 }

@@ -103,6 +103,14 @@ func TestServerNames(t *testing.T) {
 			t.Errorf("%q: %s, want %s", name, got, want)
 		}
 	}
+	certificates["**.a.example"] = newKeyPair(t, "deep")
+	r.applySnapshot(tlsRule(t, b.addr, certificates))
+	for name, want := range map[string]string{"b.a.example": "*.a.example", "c.b.a.example": "deep", "d.c.b.a.example": "deep"} {
+		if got := ask(name); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+	delete(certificates, "**.a.example")
 	certificates["*"] = newKeyPair(t, "default")
 	r.applySnapshot(tlsRule(t, b.addr, certificates))
 	for name, want := range map[string]string{"a.example": "a.example", "c.b.a.example": "default", "": "default"} {

@@ -98,7 +98,7 @@ func (f *cors) Request(x *exchange.Exchange) bool {
 }
 
 func (f *cors) Response(x *exchange.Exchange) {
-	from := x.Req.Get(msg.Origin)
+	from := received(x, "Origin")
 	if !f.allows(from) {
 		return
 	}

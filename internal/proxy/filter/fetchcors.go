@@ -74,9 +74,12 @@ func withoutOwnPort(from []byte) []byte {
 	return from
 }
 
+// received is a field as the client sent it, whatever other filters did.
+func received(x *exchange.Exchange, name string) []byte { return x.View().Received(name) }
+
 // isPreflight tells whether a browser asks what it may send.
 func isPreflight(x *exchange.Exchange) bool {
-	return string(x.Req.Bytes(x.Req.Method)) == "OPTIONS" && x.Req.Has(msg.Origin) && x.Req.Lookup(requestMethod) != nil
+	return string(x.Req.Bytes(x.Req.Method)) == "OPTIONS" && received(x, "Origin") != nil && received(x, requestMethod) != nil
 }
 
 func (f *fetchCORS) Request(x *exchange.Exchange) bool {
@@ -88,7 +91,7 @@ func (f *fetchCORS) Request(x *exchange.Exchange) bool {
 }
 
 func (f *fetchCORS) Response(x *exchange.Exchange) {
-	from := x.Req.Get(msg.Origin)
+	from := received(x, "Origin")
 	star := f.any && !f.credentials
 	if !star {
 		x.Resp.Add(msg.OtherField, "Vary", []byte("Origin"))
@@ -111,7 +114,7 @@ func (f *fetchCORS) Response(x *exchange.Exchange) {
 
 // sayBack allows what the preflight asks for, where anything is.
 func (f *fetchCORS) sayBack(x *exchange.Exchange, anything bool, asked, allowed string) {
-	if value := x.Req.Lookup(asked); anything && value != nil {
+	if value := received(x, asked); anything && value != nil {
 		x.Resp.SetName(allowed, value)
 	}
 }

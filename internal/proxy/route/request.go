@@ -39,6 +39,12 @@ func (r *Request) received(f *msg.Field) bool {
 	return !f.Added && f.ID != msg.Twin && (r.Trusted || !f.ID.Identity())
 }
 
+// Received returns the value of a field as the client sent it, or nil.
+func (r *Request) Received(name string) []byte {
+	value, _ := r.header(fieldOf(name), name)
+	return value
+}
+
 // header returns the values of a field, joined by commas, or present false.
 func (r *Request) header(id msg.FieldID, name string) (value []byte, present bool) {
 	if id == msg.Host {

@@ -237,6 +237,10 @@ func TestFlags(t *testing.T) {
 	if err != nil || o.address(model.Listener{ID: model.ListenerID{Port: 80}}) != "127.0.0.1:8080" || o.address(model.Listener{ID: model.ListenerID{Port: 443}}) != "[::1]:443" || len(o.trusted) != 2 {
 		t.Errorf("%+v %v", o, err)
 	}
+	own := model.Listener{ID: model.ListenerID{Gateway: "a/b", Port: 80}, Address: "10.0.0.1:80"}
+	if at := o.address(own); at != "10.0.0.1:80" {
+		t.Errorf("a Gateway's own port 80 is opened at %s", at)
+	}
 	for _, bad := range [][]string{{"--publish", "80"}, {"--publish", "x=1:2"}, {"--trusted-proxies", "here"}} {
 		if _, err := parse("x", append([]string{"--snapshot", "f"}, bad...), &out); err == nil {
 			t.Errorf("%v was accepted", bad)

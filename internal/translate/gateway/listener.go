@@ -361,10 +361,7 @@ func (s *listenerSet) status() gatewayv1.ListenerSetStatus {
 	status.Conditions = c.list
 	if s.refused == nil {
 		for _, l := range s.listeners {
-			one := l.status()
-			status.Listeners = append(status.Listeners, gatewayv1.ListenerEntryStatus{
-				Name: one.Name, SupportedKinds: one.SupportedKinds, AttachedRoutes: one.AttachedRoutes, Conditions: one.Conditions,
-			})
+			status.Listeners = append(status.Listeners, gatewayv1.ListenerEntryStatus(l.status()))
 		}
 	}
 	return status

@@ -47,9 +47,7 @@ func (s Status) String() string {
 	for _, name := range sorted(s.ListenerSets) {
 		line(s.ListenerSets[name].Conditions, "listenerset", name.String())
 		for _, l := range s.ListenerSets[name].Listeners {
-			line(l.Conditions, listenerWords(name, gatewayv1.ListenerStatus{
-				Name: l.Name, SupportedKinds: l.SupportedKinds, AttachedRoutes: l.AttachedRoutes,
-			})...)
+			line(l.Conditions, listenerWords(name, gatewayv1.ListenerStatus(l))...)
 		}
 	}
 	for _, name := range sorted(s.HTTPRoutes) {

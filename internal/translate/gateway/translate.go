@@ -138,7 +138,7 @@ func (t *translation) readCertificate(name source.Name) error {
 		return fmt.Errorf("there is no Secret %s", name)
 	}
 	if _, err := tls.X509KeyPair(object.Value.Data["tls.crt"], object.Value.Data["tls.key"]); err != nil {
-		return fmt.Errorf("Secret %s holds no certificate with its key: %w", name, err)
+		return fmt.Errorf("the Secret %s holds no certificate with its key: %w", name, err)
 	}
 	return nil
 }
