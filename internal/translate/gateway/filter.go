@@ -84,7 +84,7 @@ func cors(f *gatewayv1.HTTPCORSFilter) *model.CORS {
 	return &model.CORS{
 		AllowOrigins: texts(f.AllowOrigins), AllowMethods: strings.Join(texts(f.AllowMethods), ", "),
 		AllowHeaders: strings.Join(texts(f.AllowHeaders), ", "), ExposeHeaders: strings.Join(texts(f.ExposeHeaders), ", "),
-		Credentials: deref(f.AllowCredentials, false), MaxAge: int(f.MaxAge),
+		Credentials: deref(f.AllowCredentials, false), MaxAge: int(f.MaxAge), Fetch: true,
 	}
 }
 
