@@ -68,6 +68,16 @@ peers: ## tests against nginx, HAProxy, curl and wrk, which must be installed
 	go test -tags peers -count=1 -timeout 30m ./test/peers/...
 	go test -count=1 -run TestSwapsUnderLoad ./internal/proxy -swap.for=30s
 
+# TEST=HTTPRouteMatching narrows it. The log of the tests is beside the table.
+CONFORMANCE = $(CURDIR)/.cache/conformance-fast
+.PHONY: conformance-fast
+conformance-fast: ## the Gateway API's conformance tests without a cluster, in seconds; needs root on Linux
+	@mkdir -p .cache && rm -f $(CONFORMANCE).txt
+	@cd test/conformance && if go test -count=1 -v -parallel 16 -timeout 15m -run 'TestConformance/suite/$(TEST)' . \
+	  -args -table $(CONFORMANCE).txt -cache $(CURDIR)/.cache > $(CONFORMANCE).log 2>&1; \
+	then cat $(CONFORMANCE).txt; \
+	else cat $(CONFORMANCE).txt || tail -n 50 $(CONFORMANCE).log; echo "the log is $(CONFORMANCE).log"; exit 1; fi
+
 .PHONY: bench
 bench: ## measure beside nginx and HAProxy: about 20 minutes on two cores
 	go run ./bench

@@ -17,6 +17,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate"
+	"windrose.dev/windrose/internal/translate/gateway"
 )
 
 // The hold-off: a build waits for this much quiet, and this long at most.
@@ -41,6 +42,8 @@ type Result struct {
 	Snapshot *model.Snapshot
 	// Reports are those of reading, translating and applying, sorted.
 	Reports []reason.Report
+	// Status is what a controller would write into the objects of the Set.
+	Status gateway.Status
 	// Err is why the Snapshot could not be applied; what was live stays so.
 	Err error
 	// Since is when the first sign of the change came; zero at the start.
@@ -88,7 +91,7 @@ func (l *Loop) Build() Result {
 	set := l.cfg.Read()
 	r.Took.Read = lap(&start)
 	built := translate.Build(set, l.cfg.Options)
-	r.Snapshot, r.Reports = built.Snapshot, built.Reports
+	r.Snapshot, r.Reports, r.Status = built.Snapshot, built.Reports, built.Status
 	r.Took.Translate = lap(&start)
 	more, err := l.apply(r.Snapshot)
 	r.Took.Apply = lap(&start)

@@ -1,0 +1,151 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"windrose.dev/windrose/internal/control"
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/standalone"
+	"windrose.dev/windrose/internal/translate"
+	"windrose.dev/windrose/internal/translate/gateway"
+)
+
+// Config is what a Cluster needs.
+type Config struct {
+	// Echo is the path of the suite's echo-basic.
+	Echo string
+	// Dir takes files that pods mount.
+	Dir string
+	// Failed is told of builds that did not become live, and of listeners that
+	// could not be opened. It may be called from any goroutine.
+	Failed func(error)
+}
+
+// Cluster is the world of the tests: an API, the pods, and Windrose.
+type Cluster struct {
+	cfg       Config
+	store     *Store
+	logs      *podLogs
+	addresses *addresses
+	reader    reader
+	host      *standalone.Host
+	proxy     *proxy.Proxy
+	loop      *control.Loop
+	api       *http.Server
+	rest      *rest.Config
+	// set is what is built; only the loop uses it.
+	set *source.Set
+	// network leads from the addresses of pods to where their programs listen.
+	network atomic.Pointer[map[netip.AddrPort]netip.AddrPort]
+}
+
+// NewCluster makes a Cluster. Nothing of it works before Run.
+func NewCluster(cfg Config) (*Cluster, error) {
+	c := &Cluster{cfg: cfg, logs: newPodLogs()}
+	var err error
+	if c.addresses, err = newAddresses(); err != nil {
+		return nil, err
+	}
+	c.store = NewStore(func() { c.loop.Dirty() })
+	c.reader = reader{store: c.store, seen: map[key]decoded{}}
+	c.host = standalone.New(standalone.Config{Output: c.logs, Grace: time.Second})
+	c.proxy, err = proxy.New(proxy.Config{
+		Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: proxy.DefaultLimits(), Dial: c.dial,
+		Address:   func(l model.Listener) string { return l.Address },
+		DrainWait: time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.loop = control.New(control.Config{
+		Read:    c.read,
+		Options: translate.Options{Gateway: gateway.Options{Addresses: c.addresses.of}},
+		Apply:   c.proxy.Apply,
+		Built:   c.built,
+	})
+	return c, c.openAPI()
+}
+
+func (c *Cluster) openAPI() error {
+	l, err := net.Listen("tcp", net.JoinHostPort(c.addresses.api(), "0"))
+	if err != nil {
+		return err
+	}
+	c.api = &http.Server{Handler: &server{c.store, c.logs}, ReadHeaderTimeout: time.Minute}
+	go c.api.Serve(l)
+	c.rest = &rest.Config{
+		Host: "http://" + l.Addr().String(), QPS: -1,
+		ContentConfig: rest.ContentConfig{ContentType: "application/json"},
+	}
+	return nil
+}
+
+// RESTConfig is how clients reach the API.
+func (c *Cluster) RESTConfig() *rest.Config { return c.rest }
+
+// Run runs the Cluster until ctx ends and everything in it has ended.
+func (c *Cluster) Run(ctx context.Context) error {
+	defer c.addresses.close()
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	var hostErr error
+	parts.Go(func() { hostErr = c.host.Run(inner); cancel() })
+	parts.Go(func() { c.loop.Run(inner) })
+	parts.Go(func() { c.watchPods(inner) })
+	_, err := c.proxy.Run(inner)
+	parts.Wait()
+	return errors.Join(err, hostErr, c.api.Close())
+}
+
+func (c *Cluster) watchPods(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.host.Changed():
+			c.loop.Dirty()
+		}
+	}
+}
+
+// read makes the Set of what is in the store and of the pods that run.
+func (c *Cluster) read() *source.Set {
+	set := c.reader.set()
+	set.Deployments = c.workloads(set)
+	out := *c.host.Reconcile(set)
+	out.Secrets = set.Secrets // a Secret that is missing stays so: no certificates of `run`
+	c.set = &out
+	c.connect(c.set)
+	return c.set
+}
+
+// built writes back what a build came to, once it is live.
+func (c *Cluster) built(result control.Result) {
+	if result.Err != nil {
+		c.cfg.Failed(fmt.Errorf("the build is not live: %w", result.Err))
+		return
+	}
+	for _, l := range result.Snapshot.Config.Listeners {
+		if c.proxy.Addr(l.ID) == nil {
+			c.cfg.Failed(fmt.Errorf("listener %s is not open at %s", l.ID, l.Address))
+		}
+	}
+	c.host.Applied()
+	c.writePods(c.set)
+	c.writeStatus(result.Status)
+}

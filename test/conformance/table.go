@@ -1,0 +1,119 @@
+package conformance
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"sigs.k8s.io/gateway-api/conformance/utils/suite"
+	"sigs.k8s.io/gateway-api/pkg/features"
+)
+
+// verdict is what became of a test.
+type verdict string
+
+const (
+	passed      verdict = "passed"
+	failed      verdict = "FAILED"
+	notPossible verdict = "not possible"
+)
+
+// reasons say why tests that need a feature cannot pass here, the first that
+// applies. A feature that the GatewayClass claims has no reason.
+var reasons = []struct {
+	feature features.FeatureName
+	why     string
+}{
+	{features.SupportMesh, "its requests are commands run inside pods (exec); and there is no mesh yet"},
+	{features.SupportGRPCRoute, "GRPCRoute is not served yet"},
+	{features.SupportTLSRoute, "TLSRoute is not served yet"},
+	{features.SupportTCPRoute, "TCPRoute is not served yet"},
+	{features.SupportUDPRoute, "UDPRoute is not served yet"},
+	{features.SupportBackendTLSPolicy, "BackendTLSPolicy is not served yet"},
+	{features.SupportGatewayBackendClientCertificate, "no client certificates are shown to backends yet"},
+	{features.SupportGatewayFrontendClientCertificateValidation, "client certificates are not validated yet"},
+	{features.SupportGatewayHTTPSListenerDetectMisdirectedRequests, "misdirected requests (421) are not told apart yet"},
+	{features.SupportHTTPRouteBackendProtocolH2C, "backends that speak h2c are not served yet"},
+	{features.SupportGatewayInfrastructure, "nothing is deployed for a Gateway that could carry its labels"},
+}
+
+// whyNot says why a test cannot pass with the features that are claimed; empty
+// is that it should.
+func whyNot(test suite.ConformanceTest, claimed suite.FeaturesSet) string {
+	if claimed.HasAll(test.Features...) {
+		return ""
+	}
+	for _, r := range reasons {
+		if slices.Contains(test.Features, r.feature) && !claimed.Has(r.feature) {
+			return r.why
+		}
+	}
+	var missing []string
+	for _, f := range test.Features {
+		if !claimed.Has(f) {
+			missing = append(missing, string(f))
+		}
+	}
+	return "the GatewayClass does not claim " + strings.Join(missing, ", ")
+}
+
+// table gathers what became of the tests. Its methods may be called
+// concurrently.
+type table struct {
+	// file is kept up to date, so that a run that does not end leaves a table
+	// too; empty is none.
+	file string
+
+	mu   sync.Mutex
+	rows []row
+}
+
+type row struct {
+	test    string
+	verdict verdict
+	took    time.Duration
+	why     string
+}
+
+func (t *table) add(r row) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rows = append(t.rows, r)
+	if t.file != "" {
+		os.WriteFile(t.file, []byte(t.text()), 0o644) // the table is printed, too
+	}
+}
+
+// String prints a line a test, those that failed last, and the counts.
+func (t *table) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text()
+}
+
+func (t *table) text() string {
+	order := []verdict{notPossible, passed, failed}
+	slices.SortFunc(t.rows, func(a, b row) int {
+		return cmp.Or(cmp.Compare(slices.Index(order, a.verdict), slices.Index(order, b.verdict)), cmp.Compare(a.test, b.test))
+	})
+	counts := map[verdict]int{}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "TEST\tVERDICT\tSECONDS\tWHY")
+	for _, r := range t.rows {
+		counts[r.verdict]++
+		seconds := ""
+		if r.took > 0 {
+			seconds = fmt.Sprintf("%.1f", r.took.Seconds())
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.test, r.verdict, seconds, r.why)
+	}
+	w.Flush()
+	fmt.Fprintf(&b, "%d passed, %d failed, %d not possible here\n", counts[passed], counts[failed], counts[notPossible])
+	return b.String()
+}

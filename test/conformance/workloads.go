@@ -1,0 +1,253 @@
+package conformance
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/standalone"
+)
+
+// echoPort is a port that echo-basic listens on: what names it in the
+// environment, and its default.
+type echoPort struct {
+	env  string
+	port int32
+	tls  bool
+}
+
+// echoPorts lists them by the variable that chooses what echo-basic is.
+var echoPorts = map[string][]echoPort{
+	"":                 {{"HTTP_PORT", 3000, false}, {"H2C_PORT", 3001, false}, {"HTTPS_PORT", 8443, true}},
+	"GRPC_ECHO_SERVER": {{"HTTP_PORT", 3000, false}, {"HTTPS_PORT", 8443, true}},
+	"TCP_ECHO_SERVER":  {{"TCP_PORT", 3000, false}, {"TLS_PORT", 8443, true}},
+}
+
+// workloads are the Deployments of a Set as standalone can run them: those of
+// echo-basic with a command, an environment of literal values, and a container
+// port for all that it listens on. A Deployment waits for the Secrets that it
+// mounts, as on a cluster.
+func (c *Cluster) workloads(set *source.Set) source.Index[appsv1.Deployment] {
+	var out []*source.Object[appsv1.Deployment]
+	for object := range set.Deployments.All() {
+		copied := *object
+		copied.Value = object.Value.DeepCopy()
+		if c.prepare(set, copied.Value) {
+			out = append(out, &copied)
+		}
+	}
+	return source.NewIndex(out)
+}
+
+func (c *Cluster) prepare(set *source.Set, d *appsv1.Deployment) bool {
+	spec := &d.Spec.Template.Spec
+	container := &spec.Containers[0]
+	container.Env = literals(container.Env, d.Namespace)
+	if !strings.Contains(container.Image, "/echo-basic:") {
+		return true // standalone's own echo application stands in
+	}
+	if !c.mount(set, d.Namespace, spec) {
+		return false
+	}
+	mode := ""
+	for _, e := range container.Env {
+		if strings.HasSuffix(e.Name, "_ECHO_SERVER") {
+			mode = e.Name
+		}
+	}
+	secure := slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "TLS_SERVER_CERT" })
+	script := "UDP_PORT=0"
+	for _, p := range echoPorts[mode] {
+		if p.tls && !secure {
+			continue
+		}
+		script += fmt.Sprintf(" %s=$PORT_%d", p.env, p.port)
+		if !slices.ContainsFunc(container.Ports, func(has corev1.ContainerPort) bool { return has.ContainerPort == p.port }) {
+			container.Ports = append(container.Ports, corev1.ContainerPort{ContainerPort: p.port})
+		}
+	}
+	annotate(d, standalone.CommandAnnotation, "sh -c 'export "+script+"; exec "+c.cfg.Echo+"'")
+	return true
+}
+
+func annotate(d *appsv1.Deployment, name, value string) {
+	if d.Spec.Template.Annotations == nil {
+		d.Spec.Template.Annotations = map[string]string{}
+	}
+	d.Spec.Template.Annotations[name] = value
+}
+
+// literals resolves the downward API. The name of the pod is for standalone to
+// say.
+func literals(env []corev1.EnvVar, namespace string) []corev1.EnvVar {
+	out := slices.DeleteFunc(env, func(e corev1.EnvVar) bool {
+		return e.ValueFrom != nil && (e.ValueFrom.FieldRef == nil || e.ValueFrom.FieldRef.FieldPath != "metadata.namespace")
+	})
+	for i := range out {
+		if out[i].ValueFrom != nil {
+			out[i] = corev1.EnvVar{Name: out[i].Name, Value: namespace}
+		}
+	}
+	return out
+}
+
+// mount writes the Secrets and ConfigMaps that a pod mounts into files, and
+// leads its environment there. It tells whether all are to be had.
+func (c *Cluster) mount(set *source.Set, namespace string, spec *corev1.PodSpec) bool {
+	container := &spec.Containers[0]
+	for _, m := range container.VolumeMounts {
+		i := slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+		files, found := volumeFiles(set, namespace, spec.Volumes[i])
+		if !found {
+			return false
+		}
+		dir := c.writeFiles(files)
+		for i := range container.Env {
+			if rest, inside := strings.CutPrefix(container.Env[i].Value, m.MountPath); inside {
+				container.Env[i].Value = dir + rest
+			}
+		}
+	}
+	return true
+}
+
+// volumeFiles are the files of a volume, by path.
+func volumeFiles(set *source.Set, namespace string, v corev1.Volume) (map[string][]byte, bool) {
+	data := map[string][]byte{}
+	var items []corev1.KeyToPath
+	switch {
+	case v.Secret != nil:
+		secret := set.Secrets.Get(namespace, v.Secret.SecretName)
+		if secret == nil {
+			return nil, false
+		}
+		data, items = secret.Value.Data, v.Secret.Items
+	case v.ConfigMap != nil:
+		configMap := set.ConfigMaps.Get(namespace, v.ConfigMap.Name)
+		if configMap == nil {
+			return nil, false
+		}
+		items = v.ConfigMap.Items
+		for name, text := range configMap.Value.Data {
+			data[name] = []byte(text)
+		}
+	}
+	if items == nil {
+		return data, true
+	}
+	files := map[string][]byte{}
+	for _, item := range items {
+		files[item.Path] = data[item.Key]
+	}
+	return files, true
+}
+
+// writeFiles writes files into a directory that is named by what is in them.
+func (c *Cluster) writeFiles(files map[string][]byte) string {
+	sum := sha256.New()
+	fmt.Fprint(sum, files)
+	dir := filepath.Join(c.cfg.Dir, hex.EncodeToString(sum.Sum(nil)[:8]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	err := os.MkdirAll(dir, 0o700)
+	for name, data := range files {
+		err = cmp.Or(err, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	if err != nil {
+		c.cfg.Failed(err)
+	}
+	return dir
+}
+
+// writePods makes the Pods of the API those of a Set. Each gets an address of
+// its own.
+func (c *Cluster) writePods(set *source.Set) {
+	gone := map[key]bool{}
+	c.store.each("", "Pod", func(k key, _ entry) { gone[k] = true })
+	for pod := range set.Pods.All() {
+		k := key{"", "Pod", pod.Origin.Namespace, pod.Origin.Name}
+		delete(gone, k)
+		value := pod.Value.DeepCopy()
+		if value.Status.PodIP != "" {
+			value.Status.PodIP = c.addresses.pod(pod.Name()).String()
+			value.Status.PodIPs = []corev1.PodIP{{IP: value.Status.PodIP}}
+		}
+		if err := c.writePod(k, value); err != nil {
+			c.cfg.Failed(err)
+		}
+	}
+	for k := range gone {
+		c.store.delete(k)
+	}
+}
+
+func (c *Cluster) writePod(k key, pod *corev1.Pod) error {
+	o, err := runtime.DefaultUnstructuredConverter.ToUnstructured(pod)
+	if err != nil {
+		return err
+	}
+	delete(metaOf(o), "creationTimestamp")
+	if _, err := c.store.get(k); err != nil {
+		if _, err := c.store.create(o); err != nil {
+			return err
+		}
+	}
+	_, err = c.store.updateStatus(o)
+	return err
+}
+
+// connect notes where the ports of the pods are. standalone says so in the
+// slices that it makes for Services.
+func (c *Cluster) connect(set *source.Set) {
+	network := map[netip.AddrPort]netip.AddrPort{}
+	for slice := range set.EndpointSlices.All() {
+		service := set.Services.Get(slice.Origin.Namespace, slice.Value.Labels["kubernetes.io/service-name"])
+		for _, e := range slice.Value.Endpoints {
+			if service == nil || e.TargetRef == nil || len(e.Addresses) == 0 || e.Addresses[0] != "127.0.0.1" {
+				continue
+			}
+			pod := source.Name{Namespace: e.TargetRef.Namespace, Name: e.TargetRef.Name}
+			for _, p := range slice.Value.Ports {
+				if target := targetOf(service.Value, *p.Name); target != 0 {
+					network[netip.AddrPortFrom(c.addresses.pod(pod), target)] = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(*p.Port))
+				}
+			}
+		}
+	}
+	c.network.Store(&network)
+}
+
+// targetOf is the container port behind a Service's port, if it is a number.
+func targetOf(service *corev1.Service, name string) uint16 {
+	for _, p := range service.Spec.Ports {
+		if p.Name == name && p.TargetPort.Type == intstr.Int {
+			return uint16(cmp.Or(p.TargetPort.IntVal, p.Port))
+		}
+	}
+	return 0
+}
+
+// dial is the pods' network.
+func (c *Cluster) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+	if to, found := (*c.network.Load())[addr]; found {
+		addr = to
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(addr.Addr().String(), strconv.Itoa(int(addr.Port()))))
+}
