@@ -44,6 +44,48 @@ metadata: {name: echo, namespace: bench}
 spec: {selector: {app: echo}, ports: [{port: 80, targetPort: 8080}]}
 `
 
+const gatewayText = `apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: windrose}
+spec: {controllerName: windrose.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: bench}
+spec: {gatewayClassName: windrose, listeners: [{name: http, port: 80, protocol: HTTP}]}
+`
+
+const routeText = `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web-%[1]d, namespace: bench}
+spec:
+  parentRefs: [{name: edge}]
+  hostnames: [host-%[1]d.example.com]
+  rules:
+  - matches: [{path: {type: PathPrefix, value: /a}, headers: [{name: x-env, value: canary}]}]
+    backendRefs: [{name: web-%[1]d, port: 80}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web-%[1]d, namespace: bench}
+spec: {ports: [{port: 80}]}
+`
+
+// writeRoutes writes a Gateway and n HTTPRoutes with a Service each, a file
+// each.
+func (c corpus) writeRoutes(n int) error {
+	if err := os.WriteFile(filepath.Join(c.dir, "gateway.yaml"), []byte(gatewayText), 0o600); err != nil {
+		return err
+	}
+	for i := range n {
+		name := filepath.Join(c.dir, fmt.Sprintf("route-%d.yaml", i))
+		if err := os.WriteFile(name, fmt.Appendf(nil, routeText, i), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 const serviceText = `apiVersion: v1
 kind: Service
 metadata: {name: web-%[1]d, namespace: bench}
