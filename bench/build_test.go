@@ -48,7 +48,7 @@ func BenchmarkBuild(b *testing.B) {
 func BenchmarkWire(b *testing.B) {
 	s := testSnapshot(b, testPipeline(b))
 	for b.Loop() {
-		if _, err := wire(s); err != nil {
+		if _, err := wire(s, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
