@@ -50,6 +50,7 @@ const (
 	ReferenceNotPermitted
 	FilterInvalid
 	HostShared
+	HostMerged
 )
 
 // CodeRow is what the table knows of a Code.
@@ -106,6 +107,7 @@ var codes = []CodeRow{
 	{ReferenceNotPermitted, "ReferenceNotPermitted", Error, "A reference into another namespace that no ReferenceGrant permits. Its requests get an error.", "create a ReferenceGrant in that namespace"},
 	{FilterInvalid, "FilterInvalid", Error, "A filter that cannot be applied. It is never skipped: its requests are answered with 500.", "see the message"},
 	{HostShared, "HostShared", Warning, "Two dialects have rules for one host and port. Those of the first are tried first, those of the second where none of them matches.", "give one of them a host of its own"},
+	{HostMerged, "HostMerged", Info, "Several Ingresses name one host. Their paths are merged; of one path that two of them claim the older has it.", "nothing to do, unless they should not share it"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.

@@ -42,6 +42,7 @@ func (t *translation) collectRules(in *ingress) {
 		}
 		named[r.Host] = true
 		h := t.host(r.Host)
+		h.namedBy(in, i)
 		if in.closesHosts && h.closedBy == nil {
 			h.closedBy = in
 		}
@@ -72,6 +73,25 @@ func (t *translation) collectRules(in *ingress) {
 		one := t.newRule(in, id, "spec.defaultBackend", *spec.DefaultBackend)
 		t.setDefault(cmp.Or(name, "*"), one)
 	}
+}
+
+// namedBy counts the Ingresses that name a host; rule is the index of the rule
+// in which this one does.
+func (h *host) namedBy(in *ingress, rule int) {
+	if n := len(h.names); n > 0 && h.names[n-1].ingress == in {
+		return
+	}
+	h.names = append(h.names, naming{in, rule})
+}
+
+// reportMerged reports a host that several Ingresses name, once, at the second.
+func (t *translation) reportMerged(name string, h *host) {
+	if len(h.names) < 2 {
+		return
+	}
+	first, second := h.names[0].object, h.names[1]
+	t.report(reason.HostMerged, second.object.At(fmt.Sprintf("spec.rules[%d].host", second.rule)),
+		"host %s is named by %d Ingresses, first by %s, %s", name, len(h.names), first.Origin.Object(), first.Origin.Place())
 }
 
 // maxPath bounds a path as it is written, in bytes.

@@ -62,6 +62,7 @@ func Translate(set *source.Set, opts Options) Result {
 	}
 	t.shareDefault()
 	for _, name := range sortedKeys(t.hosts) {
+		t.reportMerged(name, t.hosts[name])
 		t.out.Blocks[name] = t.block(name, t.hosts[name])
 	}
 	for _, name := range sortedKeys(t.tls) {
@@ -95,8 +96,16 @@ type host struct {
 	// standard is the default backend.
 	standard *rule
 	regex    bool
+	// names are the Ingresses that name the host, oldest first.
+	names []naming
 	// closedBy is the Ingress that closes the host as a whole, if one does.
 	closedBy *ingress
+}
+
+// naming is a rule of an Ingress that names a host.
+type naming struct {
+	*ingress
+	rule int
 }
 
 // rule is one path of one Ingress.
