@@ -73,7 +73,8 @@ func (t *Table[T]) add(id model.ListenerID, name string, compiled *Host[T]) {
 // order of the model. An error means that the host was not valid (see
 // model.Validate).
 func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T], error) {
-	out := &Host[T]{blocks: make([]block[T], len(h.Blocks)), fallback: h.Fallback, source: h}
+	own := *h // a pointer into the Snapshot would keep all of its hosts
+	out := &Host[T]{blocks: make([]block[T], len(h.Blocks)), fallback: h.Fallback, source: &own}
 	seen := conditions{}
 	for i := range h.Blocks {
 		b := &out.blocks[i]
@@ -84,7 +85,7 @@ func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T],
 			if err != nil {
 				return nil, fmt.Errorf("host %s: %w", h.Name, err)
 			}
-			if err := b.add(&rules[j], kept, h.Blocks[i].Order, seen); err != nil {
+			if err := b.add(&rules[j], j, kept, h.Blocks[i].Order, seen); err != nil {
 				return nil, fmt.Errorf("host %s: rule %s: %w", h.Name, rules[j].ID, err)
 			}
 		}
@@ -159,9 +160,9 @@ func (h *Host[T]) try(r *Request, trace *Trace) (rule T, found, done bool) {
 		path, r.seen = b.view.Of(r.Path, r.seen)
 		e := b.match(path, r)
 		if trace != nil {
-			trace.block(&h.source.Blocks[i], path, r, e.id())
+			trace.block(&h.source.Blocks[i], path, r, int(e.index)-1)
 		}
-		if e != nil {
+		if e.index > 0 {
 			return e.rule, true, true
 		}
 	}

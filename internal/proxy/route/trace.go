@@ -67,8 +67,13 @@ func (t *Trace) begin(h *model.Host) {
 	t.Hosts = append(t.Hosts, HostTrace{Name: h.Name, Fallback: h.Fallback})
 }
 
-// block records a block that was asked, and which rule it chose.
-func (t *Trace) block(b *model.Block, path []byte, r *Request, chosen string) {
+// block records a block that was asked, and which of its rules it chose; -1 is
+// none.
+func (t *Trace) block(b *model.Block, path []byte, r *Request, index int) {
+	chosen := ""
+	if index >= 0 {
+		chosen = b.Rules[index].ID
+	}
 	host := &t.Hosts[len(t.Hosts)-1]
 	out := BlockTrace{Dialect: b.Dialect, Path: string(path), Rule: chosen}
 	for i := range b.Rules {
