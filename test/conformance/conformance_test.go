@@ -40,10 +40,13 @@ const className = "windrose"
 
 func TestConformance(t *testing.T) {
 	log.SetLogger(logr.Discard())
-	cluster := startCluster(t)
-	s := newSuite(t, cluster)
 	results := &table{file: *tablePath}
 	t.Cleanup(func() { os.Stdout.WriteString(results.String()) })
+	cluster := startCluster(t, func(err error) {
+		results.add(row{test: "(the cluster itself)", verdict: failed, why: err.Error()})
+		t.Error(err)
+	})
+	s := newSuite(t, cluster)
 	s.Setup(t, tests.ConformanceTests)
 	t.Run("suite", func(t *testing.T) {
 		for _, test := range tests.ConformanceTests {
@@ -51,13 +54,22 @@ func TestConformance(t *testing.T) {
 				results.add(row{test: test.ShortName, verdict: notPossible, why: why})
 				continue
 			}
-			t.Run(test.ShortName, func(t *testing.T) {
-				start := time.Now()
-				t.Cleanup(func() { results.add(row{test: test.ShortName, verdict: verdictOf(t), took: time.Since(start)}) })
-				test.Run(t, s)
-			})
+			t.Run(test.ShortName, func(t *testing.T) { results.run(t, test, s) })
 		}
 	})
+}
+
+// run runs a test and adds its row. Its time is that of the test alone: before
+// it, it waits for those that are not parallel.
+func (t *table) run(on *testing.T, test suite.ConformanceTest, s *suite.ConformanceTestSuite) {
+	var start time.Time
+	does := test.Test
+	test.Test = func(on *testing.T, s *suite.ConformanceTestSuite) {
+		start = time.Now()
+		does(on, s)
+	}
+	on.Cleanup(func() { t.add(row{test: test.ShortName, verdict: verdictOf(on), took: time.Since(start)}) })
+	test.Run(on, s)
 }
 
 func verdictOf(t *testing.T) verdict {
@@ -67,13 +79,15 @@ func verdictOf(t *testing.T) verdict {
 	return passed
 }
 
-// startCluster runs a Cluster until the test has ended.
-func startCluster(t *testing.T) *Cluster {
-	echo, err := BuildEcho(*cacheDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cluster, err := NewCluster(Config{Echo: echo, Dir: t.TempDir(), Failed: func(err error) { t.Error(err) }})
+// startCluster runs a Cluster until the test has ended. What goes wrong in it is
+// told once.
+func startCluster(t *testing.T, failed func(error)) *Cluster {
+	var told sync.Map
+	cluster, err := NewCluster(Config{Cache: *cacheDir, Dir: t.TempDir(), Failed: func(err error) {
+		if _, again := told.LoadOrStore(err.Error(), true); !again {
+			failed(err)
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,18 +106,8 @@ func startCluster(t *testing.T) *Cluster {
 }
 
 func newSuite(t *testing.T, cluster *Cluster) *suite.ConformanceTestSuite {
-	for _, add := range []func() error{
-		func() error { return gatewayv1.Install(scheme.Scheme) },
-		func() error { return v1beta1.Install(scheme.Scheme) },
-		func() error { return v1alpha2.Install(scheme.Scheme) },
-		func() error { return v1alpha3.Install(scheme.Scheme) },
-		func() error { return apiextensionsv1.AddToScheme(scheme.Scheme) },
-	} {
-		if err := add(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	options := client.Options{Scheme: scheme.Scheme, Mapper: restMapper()}
+	registerTypes(t)
+	options := clientOptions()
 	c, err := client.New(cluster.RESTConfig(), options)
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +131,25 @@ func newSuite(t *testing.T, cluster *Cluster) *suite.ConformanceTestSuite {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// registerTypes makes the suite's types known to its clients.
+func registerTypes(t *testing.T) {
+	for _, add := range []func() error{
+		func() error { return gatewayv1.Install(scheme.Scheme) },
+		func() error { return v1beta1.Install(scheme.Scheme) },
+		func() error { return v1alpha2.Install(scheme.Scheme) },
+		func() error { return v1alpha3.Install(scheme.Scheme) },
+		func() error { return apiextensionsv1.AddToScheme(scheme.Scheme) },
+	} {
+		if err := add(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func clientOptions() client.Options {
+	return client.Options{Scheme: scheme.Scheme, Mapper: restMapper()}
 }
 
 func address(value string) gatewayv1.GatewaySpecAddress {

@@ -37,10 +37,6 @@ var resources = []resource{
 	{gatewayGroup, "ReferenceGrant", "referencegrants", []string{"v1", "v1beta1"}, false},
 }
 
-func (r *resource) groupKind() schema.GroupKind {
-	return schema.GroupKind{Group: r.group, Kind: r.kind}
-}
-
 // findKind returns the resource of a kind, or nil.
 func findKind(group, kind string) *resource {
 	return findResource(func(r *resource) bool { return r.group == group && r.kind == kind })

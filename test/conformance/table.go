@@ -39,7 +39,7 @@ var reasons = []struct {
 	{features.SupportGatewayFrontendClientCertificateValidation, "client certificates are not validated yet"},
 	{features.SupportGatewayHTTPSListenerDetectMisdirectedRequests, "misdirected requests (421) are not told apart yet"},
 	{features.SupportHTTPRouteBackendProtocolH2C, "backends that speak h2c are not served yet"},
-	{features.SupportGatewayInfrastructure, "nothing is deployed for a Gateway here that could carry its labels"},
+	{features.SupportGatewayInfrastructure, "nothing is deployed for a Gateway that could carry its labels"},
 }
 
 // whyNot says why a test cannot pass with the features that are claimed; empty
@@ -108,7 +108,7 @@ func (t *table) text() string {
 	for _, r := range t.rows {
 		counts[r.verdict]++
 		seconds := ""
-		if r.verdict != notPossible {
+		if r.took > 0 {
 			seconds = fmt.Sprintf("%.1f", r.took.Seconds())
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.test, r.verdict, seconds, r.why)
