@@ -36,8 +36,8 @@ type listed[T any] struct {
 	entry *entry[T]
 }
 
-func (b *block[T]) add(r *model.Rule, kept T, order model.Order) error {
-	when, err := compileAll(r.When)
+func (b *block[T]) add(r *model.Rule, kept T, order model.Order, seen conditions) error {
+	when, err := seen.compile(r.When)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package route
 
 import (
 	"regexp"
-	"unique"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/msg"
@@ -24,10 +23,7 @@ func compilePredicate(p *model.Predicate) (*predicate, error) {
 	if p == nil {
 		return nil, nil
 	}
-	out := &predicate{test: p.Test, comparison: p.Comparison}
-	// The same few names and values stand in many rules: one copy of them stays
-	// in the processor's cache.
-	out.name, out.value = unique.Make(p.Name).Value(), unique.Make(p.Value).Value()
+	out := &predicate{test: p.Test, comparison: p.Comparison, name: p.Name, value: p.Value}
 	if p.Test == model.HeaderIs {
 		out.id = fieldOf(p.Name)
 	}
@@ -52,12 +48,29 @@ func compilePredicate(p *model.Predicate) (*predicate, error) {
 func compileAll(p *model.Predicate) ([]predicate, error) {
 	compiled, err := compilePredicate(p)
 	switch {
-	case err != nil || p == nil:
+	case err != nil:
 		return nil, err
 	case p.Test == model.All:
 		return compiled.of, nil
 	}
 	return []predicate{*compiled}, nil
+}
+
+// conditions are the compiled ones of a host by their text. The same few stand
+// at many rules: one copy of each stays in the processor's cache.
+type conditions map[string][]predicate
+
+func (c conditions) compile(p *model.Predicate) ([]predicate, error) {
+	if p == nil {
+		return nil, nil
+	}
+	text := p.String()
+	if known, ok := c[text]; ok {
+		return known, nil
+	}
+	compiled, err := compileAll(p)
+	c[text] = compiled
+	return compiled, err
 }
 
 func allHold(all []predicate, r *Request) bool {

@@ -74,6 +74,7 @@ func (t *Table[T]) add(id model.ListenerID, name string, compiled *Host[T]) {
 // model.Validate).
 func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T], error) {
 	out := &Host[T]{blocks: make([]block[T], len(h.Blocks)), fallback: h.Fallback, source: h}
+	seen := conditions{}
 	for i := range h.Blocks {
 		b := &out.blocks[i]
 		b.view = View{Decode: h.Blocks[i].DecodeReserved, Merge: h.Blocks[i].MergeSlashes}
@@ -83,7 +84,7 @@ func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T],
 			if err != nil {
 				return nil, fmt.Errorf("host %s: %w", h.Name, err)
 			}
-			if err := b.add(&rules[j], kept, h.Blocks[i].Order); err != nil {
+			if err := b.add(&rules[j], kept, h.Blocks[i].Order, seen); err != nil {
 				return nil, fmt.Errorf("host %s: rule %s: %w", h.Name, rules[j].ID, err)
 			}
 		}
