@@ -26,8 +26,8 @@ import (
 
 // Config is what a Cluster needs.
 type Config struct {
-	// Echo is the path of the suite's echo-basic.
-	Echo string
+	// Cache is the directory in which the suite's echo-basic is built.
+	Cache string
 	// Dir takes files that pods mount.
 	Dir string
 	// Failed is told of builds that did not become live, and of listeners that
@@ -38,6 +38,7 @@ type Config struct {
 // Cluster is the world of the tests: an API, the pods, and Windrose.
 type Cluster struct {
 	cfg       Config
+	echo      string // the path of echo-basic
 	store     *Store
 	logs      *podLogs
 	addresses *addresses
@@ -58,6 +59,9 @@ func NewCluster(cfg Config) (*Cluster, error) {
 	c := &Cluster{cfg: cfg, logs: newPodLogs()}
 	var err error
 	if c.addresses, err = newAddresses(); err != nil {
+		return nil, err
+	}
+	if c.echo, err = buildEcho(cfg.Cache); err != nil {
 		return nil, err
 	}
 	c.store = NewStore(func() { c.loop.Dirty() })

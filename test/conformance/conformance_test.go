@@ -82,12 +82,8 @@ func verdictOf(t *testing.T) verdict {
 // startCluster runs a Cluster until the test has ended. What goes wrong in it is
 // told once.
 func startCluster(t *testing.T, failed func(error)) *Cluster {
-	echo, err := BuildEcho(*cacheDir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var told sync.Map
-	cluster, err := NewCluster(Config{Echo: echo, Dir: t.TempDir(), Failed: func(err error) {
+	cluster, err := NewCluster(Config{Cache: *cacheDir, Dir: t.TempDir(), Failed: func(err error) {
 		if _, again := told.LoadOrStore(err.Error(), true); !again {
 			failed(err)
 		}

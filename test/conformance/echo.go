@@ -10,9 +10,9 @@ import (
 // echoPackage is the suite's backend, of the version in go.mod.
 const echoPackage = "sigs.k8s.io/gateway-api/conformance/echo-basic"
 
-// BuildEcho builds echo-basic into a directory, and returns its path. Go's
+// buildEcho builds echo-basic into a directory, and returns its path. Go's
 // cache makes the second time quick.
-func BuildEcho(dir string) (string, error) {
+func buildEcho(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err

@@ -85,20 +85,29 @@ func locate(path string) (*location, bool) {
 	return at, at.resource != nil
 }
 
+// readBody reads the object of a request that writes one.
+func readBody(r *http.Request) (body object, err error) {
+	if r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch {
+		return nil, nil
+	}
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := utiljson.Unmarshal(data, &body); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return body, nil
+}
+
+// do answers a request: a status code and what goes with it.
 func (s *server) do(r *http.Request, at *location) (int, any, error) {
-	var body object
-	if r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch {
-		data, err := io.ReadAll(r.Body)
-		if err != nil {
-			return 0, nil, err
-		}
-		if err := utiljson.Unmarshal(data, &body); err != nil {
-			return 0, nil, apierrors.NewBadRequest(err.Error())
-		}
+	body, err := readBody(r)
+	if err != nil {
+		return 0, nil, err
 	}
 	code := http.StatusOK
 	var out object
-	var err error
 	switch {
 	case r.Method == http.MethodGet && at.name == "" && r.URL.Query().Get("watch") == "":
 		list, err := s.list(r, at)

@@ -205,6 +205,8 @@ func (s *Store) delete(k key) error {
 	return nil
 }
 
+// put stores an object under the next version; content is whether more than
+// its status is new.
 func (s *Store) put(k key, o object, content bool) {
 	s.version++
 	metaOf(o)["resourceVersion"] = strconv.FormatInt(s.version, 10)

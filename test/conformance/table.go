@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/gateway-api/conformance/tests"
 	"sigs.k8s.io/gateway-api/conformance/utils/suite"
 	"sigs.k8s.io/gateway-api/pkg/features"
 )
@@ -115,5 +117,29 @@ func (t *table) text() string {
 	}
 	w.Flush()
 	fmt.Fprintf(&b, "%d passed, %d failed, %d not possible here\n", counts[passed], counts[failed], counts[notPossible])
+	if len(t.rows) >= len(tests.ConformanceTests) {
+		b.WriteString(t.profile(suite.GatewayHTTPConformanceProfile))
+	}
 	return b.String()
+}
+
+// profile says how much of a profile has passed, as the suite counts: a test is
+// of a profile if all its features are, and extended if any of them is.
+func (t *table) profile(p suite.ConformanceProfile) string {
+	all, done := [2]int{}, [2]int{} // core, extended
+	for _, test := range tests.ConformanceTests {
+		has := sets.New(test.Features...)
+		if !p.CoreFeatures.Union(p.ExtendedFeatures).IsSuperset(has) {
+			continue
+		}
+		level := 0
+		if !p.CoreFeatures.IsSuperset(has) {
+			level = 1
+		}
+		all[level]++
+		if slices.ContainsFunc(t.rows, func(r row) bool { return r.test == test.ShortName && r.verdict == passed }) {
+			done[level]++
+		}
+	}
+	return fmt.Sprintf("%s: %d of %d core tests, %d of %d extended ones\n", p.Name, done[0], all[0], done[1], all[1])
 }

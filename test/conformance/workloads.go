@@ -81,7 +81,7 @@ func (c *Cluster) prepare(set *source.Set, d *appsv1.Deployment) bool {
 			container.Ports = append(container.Ports, corev1.ContainerPort{ContainerPort: p.port})
 		}
 	}
-	annotate(d, standalone.CommandAnnotation, "sh -c 'export "+script+"; exec "+c.cfg.Echo+"'")
+	annotate(d, standalone.CommandAnnotation, "sh -c 'export "+script+"; exec "+c.echo+"'")
 	return true
 }
 
