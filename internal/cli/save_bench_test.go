@@ -49,7 +49,7 @@ func BenchmarkSave(b *testing.B) {
 		write(fmt.Sprintf("%d.yaml", i), fmt.Sprintf(saveIngress, i, 0))
 	}
 	write("echo.yaml", saveEcho)
-	r, err := newRunner(io.Discard, io.Discard, []string{dir}, &runFlags{log: "off", publish: serve.Publish{80: "127.0.0.1:0"}})
+	r, err := newRunner(io.Discard, io.Discard, []string{dir}, &runFlags{log: "off", output: "text", publish: serve.Publish{80: "127.0.0.1:0"}})
 	if err != nil {
 		b.Fatal(err)
 	}
