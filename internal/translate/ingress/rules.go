@@ -43,8 +43,8 @@ func (t *translation) collectRules(in *ingress) {
 		named[r.Host] = true
 		h := t.host(r.Host)
 		h.namedBy(in, i)
-		if in.closesHosts && h.closedBy == nil {
-			h.closedBy = in
+		if in.closesHosts {
+			h.close(in)
 		}
 		if r.HTTP == nil {
 			continue
@@ -58,7 +58,7 @@ func (t *translation) collectRules(in *ingress) {
 				one.rewritten = in.rewrites(cmp.Or(p.Path, "/"))
 				t.addRule(r.Host, h, one)
 			} else if in.closedBy != "" {
-				h.closedBy = in // where its path would lead must not lead elsewhere
+				h.close(in) // where its path would lead must not lead elsewhere
 			}
 		}
 	}
@@ -178,6 +178,20 @@ func backendField(field string) string {
 	return field + ".backend"
 }
 
+// close closes what the Ingresses of one namespace have at a host. Over those of
+// others an Ingress has no say.
+func (h *host) close(in *ingress) {
+	if h.closedBy == nil {
+		h.closedBy = map[string]*ingress{}
+	}
+	if namespace := in.object.Origin.Namespace; h.closedBy[namespace] == nil {
+		h.closedBy[namespace] = in
+	}
+}
+
+// closer is the Ingress that closes a rule at its host, or nil.
+func (h *host) closer(one *rule) *ingress { return h.closedBy[one.object.Origin.Namespace] }
+
 // addRule adds a rule to a host, unless an older one has its path.
 func (t *translation) addRule(name string, h *host, one *rule) {
 	if first, taken := h.byMatch[one.path]; taken {
@@ -198,7 +212,7 @@ func (t *translation) addRule(name string, h *host, one *rule) {
 // and the Report says what it lost.
 func (t *translation) closeConflict(h *host, one, first *rule) {
 	if one.object.Origin.Namespace == first.object.Origin.Namespace {
-		h.closedBy = one.ingress
+		h.close(one.ingress)
 		return
 	}
 	t.report(reason.GuardClosed, one.at, "the path is not closed: it belongs to %s in another namespace", first.at.Object())
@@ -226,7 +240,7 @@ func (t *translation) shareDefault() {
 		if h := t.hosts[name]; h.standard == nil {
 			shared := *all.standard
 			shared.id += "/" + name
-			shared.hostClosedBy = all.closedBy
+			shared.hostClosedBy = all.closer(&shared)
 			h.standard = &shared
 			t.out.Origins[shared.id] = shared.at
 		}
@@ -321,7 +335,7 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: closed}
 		return r
 	}
-	if one.forceSSL || one.sslRedirect && t.hasTLS(name) {
+	if one.forceSSL || one.sslRedirect && t.hasTLS(name, one.object.Origin.Namespace) {
 		r.TLSRedirect = &model.TLSRedirect{Status: 308, Port: 443, Except: []string{acmeChallenge}}
 	}
 	if one.enableCORS && !one.corsInvalid {
@@ -349,7 +363,7 @@ func (t *translation) closed(h *host, one *rule) string {
 	if one.closedBy != "" {
 		return one.closedBy + " guards it and is not in force"
 	}
-	if by := cmp.Or(h.closedBy, one.hostClosedBy); by != nil {
+	if by := cmp.Or(h.closer(one), one.hostClosedBy); by != nil {
 		return fmt.Sprintf("%s of %s guards this host and is not in force", by.closedBy, by.object.Origin.Object())
 	}
 	if tombstone, all := t.closedNamespaces[one.object.Origin.Namespace]; all {

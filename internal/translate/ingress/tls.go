@@ -24,11 +24,51 @@ func (t *translation) collectTLS(in *ingress) {
 		secret := source.Name{Namespace: in.object.Origin.Namespace, Name: entry.SecretName}
 		for j, host := range hostsOf(entry, in.object.Value.Spec.Rules) {
 			at := in.object.At(fmt.Sprintf("%s.hosts[%d]", field, j))
-			if isHost(host) {
+			if isHost(host) && t.mayClaim(in, host, at) {
 				t.claim(Certificate{host, secret, at})
 			}
 		}
 	}
+}
+
+// ownership lists the namespaces that have rules for each host, and for names
+// with each parent.
+type ownership struct{ hosts, below map[string]map[string]bool }
+
+func ownersOf(served []*ingress) ownership {
+	o := ownership{map[string]map[string]bool{}, map[string]map[string]bool{}}
+	add := func(to map[string]map[string]bool, key, namespace string) {
+		if to[key] == nil {
+			to[key] = map[string]bool{}
+		}
+		to[key][namespace] = true
+	}
+	for _, in := range served {
+		for _, r := range in.object.Value.Spec.Rules {
+			host := cmp.Or(r.Host, "*")
+			add(o.hosts, host, in.object.Origin.Namespace)
+			if _, parent, found := strings.Cut(host, "."); found {
+				add(o.below, parent, in.object.Origin.Namespace)
+			}
+		}
+	}
+	return o
+}
+
+// mayClaim tells whether an Ingress may give a host a certificate: if its
+// namespace has a rule for the host, or nobody else has one for it, or for a
+// name that the wildcard stands for.
+func (t *translation) mayClaim(in *ingress, host string, at reason.Origin) bool {
+	own := func(namespaces map[string]bool) bool {
+		return len(namespaces) == 0 || namespaces[in.object.Origin.Namespace]
+	}
+	parent, wildcard := strings.CutPrefix(host, "*.")
+	if host == "*" || own(t.owners.hosts[host]) && (!wildcard || own(t.owners.below[parent])) {
+		return true
+	}
+	t.report(reason.CertificateConflict, at, "host %s is served by rules of another namespace alone, so this certificate is not used", host)
+	t.out.Reports[len(t.out.Reports)-1].Fix = "name the hosts of this namespace's own rules"
+	return false
 }
 
 func hostsOf(entry networkingv1.IngressTLS, rules []networkingv1.IngressRule) []string {
@@ -59,13 +99,13 @@ func (t *translation) claim(c Certificate) {
 }
 
 // hasTLS tells whether TLS is asked for a host: by name, or by the wildcard of
-// its parent. A certificate for any host does not redirect those of others.
-func (t *translation) hasTLS(host string) bool {
-	_, parent, _ := strings.Cut(host, ".")
-	for _, name := range []string{host, "*." + parent} {
-		if _, asked := t.tls[name]; asked {
-			return true
-		}
+// its parent in the same namespace. A certificate for any host does not redirect
+// those of others.
+func (t *translation) hasTLS(host, namespace string) bool {
+	if _, asked := t.tls[host]; asked {
+		return true
 	}
-	return false
+	_, parent, _ := strings.Cut(host, ".")
+	wildcard, asked := t.tls["*."+parent]
+	return asked && wildcard.Secret.Namespace == namespace
 }

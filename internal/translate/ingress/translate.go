@@ -54,6 +54,7 @@ func Translate(set *source.Set, opts Options) Result {
 		out:              Result{Blocks: map[string]model.Block{}, Origins: map[string]reason.Origin{}},
 	}
 	served := t.served()
+	t.owners = ownersOf(served)
 	for _, in := range served {
 		t.collectTLS(in)
 	}
@@ -77,6 +78,7 @@ type translation struct {
 	opts  Options
 	hosts map[string]*host
 	tls   map[string]Certificate
+	owners ownership
 	// closedNamespaces are those in which a tombstone cannot say what it
 	// guarded.
 	closedNamespaces map[string]reason.Origin
@@ -98,8 +100,8 @@ type host struct {
 	regex    bool
 	// names are the Ingresses that name the host, oldest first.
 	names []naming
-	// closedBy is the Ingress that closes the host as a whole, if one does.
-	closedBy *ingress
+	// closedBy are, by namespace, the Ingresses that close what it has here.
+	closedBy map[string]*ingress
 }
 
 // naming is a rule of an Ingress that names a host.
