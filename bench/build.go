@@ -17,7 +17,6 @@ import (
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate"
-	"windrose.dev/windrose/internal/translate/ingress"
 )
 
 // The size that DESIGN's budgets speak of.
@@ -57,7 +56,7 @@ func newPipeline(dir string) (*pipeline, error) {
 
 func newLoader(dir string) *source.Loader {
 	return source.NewLoader(source.Config{
-		Dirs: []string{dir}, Guards: ingress.Guards,
+		Dirs: []string{dir}, Guards: translate.Guards,
 		// The files were written a moment ago; a directory at rest is measured.
 		Settle: time.Millisecond,
 	})

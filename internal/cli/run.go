@@ -25,7 +25,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/standalone"
-	"windrose.dev/windrose/internal/translate/ingress"
+	"windrose.dev/windrose/internal/translate"
 )
 
 const runLong = `Serve a directory of resources on this machine: no cluster, no root.
@@ -143,7 +143,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	if r.journal, err = newJournal(flags.output, out, errOut); err != nil {
 		return nil, err
 	}
-	r.loader = source.NewLoader(source.Config{Dirs: dirs, Guards: ingress.Guards})
+	r.loader = source.NewLoader(source.Config{Dirs: dirs, Guards: translate.Guards})
 	if err := r.loader.Check(); err != nil {
 		return nil, err
 	}

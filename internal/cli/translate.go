@@ -87,12 +87,14 @@ func runTranslate(out io.Writer, flags translateFlags) error {
 }
 
 func translateFiles(flags translateFlags, files []string) (translate.Result, error) {
-	loader := source.NewLoader(source.Config{Dirs: files, Guards: ingress.Guards})
+	loader := source.NewLoader(source.Config{Dirs: files, Guards: translate.Guards})
 	if err := loader.Check(); err != nil {
 		return translate.Result{}, err
 	}
 	set, made := standalone.New(standalone.Config{}).WithCertificates(loader.Load())
-	result := translate.Build(set, translationOptions(flags.class, flags.ignoreGuards))
+	options := translationOptions(flags.class, flags.ignoreGuards)
+	options.CloseUnsound = true
+	result := translate.Build(set, options)
 	if flags.to != "wire" {
 		result.Snapshot = withoutMade(result.Snapshot, made)
 	}

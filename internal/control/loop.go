@@ -9,6 +9,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -91,11 +92,18 @@ func (l *Loop) Build() Result {
 	set := l.cfg.Read()
 	r.Took.Read = lap(&start)
 	built := translate.Build(set, l.cfg.Options)
-	r.Snapshot, r.Reports, r.Status = built.Snapshot, built.Reports, built.Status
 	r.Took.Translate = lap(&start)
-	more, err := l.apply(r.Snapshot)
+	more, err := l.apply(built.Snapshot)
+	if errors.Is(err, model.ErrWire) {
+		// One value of one object is no reason to keep all else back.
+		options := l.cfg.Options
+		options.CloseUnsound = true
+		built = translate.Build(set, options)
+		more, err = l.apply(built.Snapshot)
+	}
 	r.Took.Apply = lap(&start)
-	r.Reports, r.Err = reason.Sorted(append(r.Reports, more...)), err
+	r.Snapshot, r.Status = built.Snapshot, built.Status
+	r.Reports, r.Err = reason.Sorted(append(built.Reports, more...)), err
 	if l.cfg.Built != nil {
 		l.cfg.Built(r)
 	}

@@ -159,6 +159,14 @@ func (v *validator) host(h *Host) {
 	}
 }
 
+// Validate tells what is wrong with a rule within itself. Whether its services
+// exist is for the Snapshot to say.
+func (r *Rule) Validate() error {
+	var v validator
+	v.rule(r)
+	return errors.Join(v.errs...)
+}
+
 func (v *validator) rule(r *Rule) {
 	v.name("rule", r.ID)
 	v.pathMatch("rule "+r.ID, r.Path)
@@ -318,10 +326,16 @@ func (v *validator) forward(id string, f *Forward) {
 		v.check(slices.IsSorted(r.Codes), "rule %s: retry codes not in order", id)
 	}
 	if s := f.Session; s != nil {
-		v.check(isToken(s.Name), "rule %s: %q cannot carry a session", id, s.Name)
+		v.check(isToken(s.Name) && !(s.Header && framing[strings.ToLower(s.Name)]), "rule %s: %q cannot carry a session", id, s.Name)
 		v.check(s.Absolute >= 0 && s.Idle >= 0, "rule %s: negative session time", id)
 		v.check(isFieldValue(s.Path) && !strings.Contains(s.Path, ";"), "rule %s: %q cannot be a cookie's path", id, s.Path)
 	}
+}
+
+// framing are the fields that say how a message is to be read, or by whom.
+var framing = map[string]bool{
+	"host": true, "content-length": true, "transfer-encoding": true, "connection": true, "keep-alive": true, "te": true,
+	"trailer": true, "upgrade": true, "expect": true, "set-cookie": true, "cookie": true, "content-type": true, "date": true,
 }
 
 // MaxRetries bounds how often a rule may have a request repeated.

@@ -51,6 +51,7 @@ const (
 	FilterInvalid
 	HostShared
 	HostMerged
+	RuleInvalid
 )
 
 // CodeRow is what the table knows of a Code.
@@ -108,6 +109,7 @@ var codes = []CodeRow{
 	{FilterInvalid, "FilterInvalid", Error, "A filter that cannot be applied. It is never skipped: its requests are answered with 500.", "see the message"},
 	{HostShared, "HostShared", Warning, "Two dialects have rules for one host and port. Those of the first are tried first, those of the second where none of them matches.", "give one of them a host of its own"},
 	{HostMerged, "HostMerged", Info, "Several Ingresses name one host. Their paths are merged; of one path that two of them claim the older has it.", "nothing to do, unless they should not share it"},
+	{RuleInvalid, "RuleInvalid", Error, "A rule has a value that no proxy takes. It answers 503.", "write a value that the message allows"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.

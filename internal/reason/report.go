@@ -2,7 +2,10 @@ package reason
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Severity orders Reports by what they cost the user.
@@ -65,7 +68,24 @@ func (r Report) String() string {
 	if r.Fix != "" {
 		out += "; fix: " + r.Fix
 	}
-	return out
+	return Printable(out)
+}
+
+// Printable writes control characters as escapes: names and messages come from
+// users, and must not move the cursor of who reads them.
+func Printable(text string) string {
+	if strings.IndexFunc(text, unicode.IsControl) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, c := range text {
+		if unicode.IsControl(c) {
+			fmt.Fprintf(&b, `\x%02x`, c)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }
 
 // Compare orders by origin, then code, then message.

@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +30,10 @@ import (
 type Options struct {
 	Ingress ingress.Options
 	Gateway gateway.Options
+	// CloseUnsound closes and reports the rules that no proxy would take. Whoever
+	// hands the Snapshot to a proxy may leave it out, and build again with it when
+	// the proxy refuses.
+	CloseUnsound bool
 }
 
 // Result is what a Set comes to.
@@ -56,6 +62,9 @@ func Build(set *source.Set, opts Options) Result {
 	parts.Endpoints = backend.Endpoints(set, refs)
 	parts.Config.Listeners = b.listeners(in, gw)
 	parts.Config.Hosts = b.hosts(in, gw)
+	if opts.CloseUnsound {
+		b.closeUnsound(&parts)
+	}
 	parts.Secrets = b.secrets
 	return Result{model.Freeze(parts), reason.Sorted(b.reports), gw.Status}
 }
@@ -130,6 +139,49 @@ func (b *builder) hosts(in ingress.Result, gw gateway.Result) []model.Host {
 	return out
 }
 
+// closeUnsound closes the rules that no proxy would take, so that one value of
+// one tenant cannot keep everybody's Snapshot from being live. The translators
+// report what they know to be wrong; this is for what they let through.
+func (b *builder) closeUnsound(parts *model.Parts) {
+	for i := range parts.Config.Hosts {
+		for j := range parts.Config.Hosts[i].Blocks {
+			rules := parts.Config.Hosts[i].Blocks[j].Rules
+			for k := range rules {
+				if err := rules[k].Validate(); err != nil {
+					b.closeRule(&rules[k], parts.Origins, err)
+				}
+			}
+		}
+	}
+}
+
+func (b *builder) closeRule(r *model.Rule, origins map[string]reason.Origin, err error) {
+	at := origins[r.ID]
+	b.report(reason.RuleInvalid, at, "%v", err)
+	closed := model.Rule{
+		ID: escaped(r.ID), Path: r.Path, When: r.When, Rank: r.Rank,
+		Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: "the rule is not valid"},
+	}
+	if closed.Path.Validate() != nil {
+		closed.Path = model.PathMatch{} // what it would have matched is not known
+	}
+	if closed.When != nil && closed.When.Validate() != nil {
+		closed.When = nil
+	}
+	delete(origins, r.ID)
+	origins[closed.ID] = at
+	*r = closed
+}
+
+// escaped writes control characters as escapes: a tombstone's names may have
+// any.
+func escaped(name string) string {
+	if strings.IndexFunc(name, unicode.IsControl) < 0 {
+		return name
+	}
+	return strings.Trim(strconv.Quote(name), `"`)
+}
+
 // sharing reports a host for which both dialects have rules.
 func (b *builder) sharing(h gateway.Host, block model.Block, origins map[string]reason.Origin) {
 	if len(h.Block.Rules) > 0 && len(block.Rules) > 0 {
@@ -178,13 +230,13 @@ func (b *builder) certify(l *model.Listener, c certificate) {
 		if has.Host != c.host {
 			continue
 		}
-		if has.Secret != c.secret.String() {
+		if has.Secret != escaped(c.secret.String()) {
 			b.report(reason.CertificateConflict, c.origin, "host %s has its certificate from secret %s of a Gateway", c.host, has.Secret)
 		}
 		return
 	}
 	b.material(c)
-	l.Certificates = append(l.Certificates, model.Certificate{Host: c.host, Secret: c.secret.String()})
+	l.Certificates = append(l.Certificates, model.Certificate{Host: c.host, Secret: escaped(c.secret.String())})
 }
 
 // material makes the model's secret for a certificate. One that is missing or
@@ -193,7 +245,7 @@ func (b *builder) certify(l *model.Listener, c certificate) {
 func (b *builder) material(c certificate) {
 	cert, seen := b.made[c.secret]
 	if !seen {
-		secret := model.Secret{Name: c.secret.String()}
+		secret := model.Secret{Name: escaped(c.secret.String())}
 		cert = b.read(c, &secret)
 		b.made[c.secret] = cert
 		b.secrets = append(b.secrets, secret)

@@ -18,7 +18,6 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/gateway"
-	"windrose.dev/windrose/internal/translate/ingress"
 )
 
 var update = flag.Bool("update", false, "write what the translation gives into the cases")
@@ -53,7 +52,7 @@ func runCase(t *testing.T, file string) {
 			t.Fatal(err)
 		}
 	}
-	set := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: ingress.Guards}).Load()
+	set := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: Guards}).Load()
 	result := Build(set, optionsOf(string(archive.Comment)))
 	snapshot := result.Snapshot
 	if err := model.Validate(&snapshot.Parts); err != nil {
@@ -75,7 +74,7 @@ func runCase(t *testing.T, file string) {
 }
 
 func optionsOf(comment string) Options {
-	var opts Options
+	opts := Options{CloseUnsound: true}
 	for line := range strings.Lines(comment) {
 		switch words := strings.Fields(line); {
 		case len(words) == 2 && words[0] == "class":
@@ -168,7 +167,7 @@ func FuzzBuild(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		snapshot := Build(source.NewLoader(source.Config{Dirs: []string{file}, Guards: ingress.Guards}).Load(), Options{}).Snapshot
+		snapshot := Build(source.NewLoader(source.Config{Dirs: []string{file}, Guards: Guards}).Load(), Options{CloseUnsound: true}).Snapshot
 		data, err := model.Encode(snapshot)
 		if err != nil {
 			t.Fatal(err)
@@ -181,7 +180,7 @@ func FuzzBuild(f *testing.F) {
 
 // TestEveryRuleHasAnOrigin: what explain and the log name must be known.
 func TestEveryRuleHasAnOrigin(t *testing.T) {
-	set := source.NewLoader(source.Config{Dirs: []string{"../../examples/shop"}, Guards: ingress.Guards}).Load()
+	set := source.NewLoader(source.Config{Dirs: []string{"../../examples/shop"}, Guards: Guards}).Load()
 	snapshot := Build(set, Options{}).Snapshot
 	for _, h := range snapshot.Config.Hosts {
 		for _, b := range h.Blocks {

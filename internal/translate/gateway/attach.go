@@ -30,6 +30,7 @@ func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gate
 	for i, ref := range refs {
 		listeners, ours := t.listenersOf(ref, namespace)
 		if !ours {
+			t.reportParent(ref, namespace, at(item("spec.parentRefs", i)))
 			continue
 		}
 		p := parent{ref: ref}
@@ -40,6 +41,21 @@ func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gate
 		out = append(out, p)
 	}
 	return out
+}
+
+// reportParent reports a parentRef that leads to nothing of ours, unless what it
+// leads to has a Report of its own.
+func (t *translation) reportParent(ref gatewayv1.ParentReference, namespace string, at reason.Origin) {
+	kind := deref(ref.Kind, "Gateway")
+	in := string(deref(ref.Namespace, gatewayv1.Namespace(namespace)))
+	switch {
+	case kind == "Gateway" && t.set.Gateways.Get(in, string(ref.Name)) != nil,
+		kind == "ListenerSet" && t.set.ListenerSets.Get(in, string(ref.Name)) != nil:
+	case kind == "Service":
+		t.report(reason.NotHonoured, at, "routes within the mesh, with a Service as their parent, are not served yet")
+	default:
+		t.report(reason.RouteNotAttached, at, "there is no %s %s/%s", kind, in, ref.Name)
+	}
 }
 
 // listenersOf finds the listeners of a parent, and tells whether it is ours.

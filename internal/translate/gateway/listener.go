@@ -90,7 +90,7 @@ func (t *translation) checkListeners() {
 			if l.refused() || g.invalid != nil {
 				return
 			}
-			t.checkConflicts(l, t.ports[l.id()])
+			t.checkConflicts(l)
 			t.ports[l.id()] = append(t.ports[l.id()], l)
 		})
 	}
@@ -123,15 +123,39 @@ func conflictOf(a, b *listener) gatewayv1.ListenerConditionReason {
 	return ""
 }
 
-// checkConflicts compares a listener with those of higher precedence.
-func (t *translation) checkConflicts(l *listener, before []*listener) {
-	for _, other := range before {
-		if other.accepted.no || other.gateway == l.gateway && other.set == nil && l.set == nil {
+// claim is what a listener takes for itself: a port for a family of protocols,
+// or a host of it.
+type claim struct {
+	id   model.ListenerID
+	udp  bool
+	host string
+}
+
+// portClaim stands for the port as a whole; no host has this name.
+const portClaim = "\x00"
+
+// checkConflicts compares a listener with those of higher precedence. Those of
+// one Gateway's own have been compared already.
+func (t *translation) checkConflicts(l *listener) {
+	if l.accepted.no {
+		return
+	}
+	port := claim{l.id(), family[l.spec.Protocol] == "udp", portClaim}
+	host := port
+	host.host = l.host()
+	for _, one := range []claim{port, host} {
+		other := t.claims[one]
+		if other == nil || other.gateway == l.gateway && other.set == nil && l.set == nil {
 			continue
 		}
 		if why := conflictOf(l, other); why != "" {
 			t.conflicts(l, why, other)
 			return
+		}
+	}
+	for _, one := range []claim{port, host} {
+		if t.claims[one] == nil {
+			t.claims[one] = l
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +22,9 @@ type route struct {
 	object *source.Object[gatewayv1.HTTPRoute]
 	// resolved and accepted are what the rules come to, whatever the parent.
 	resolved, accepted verdict
-	refs               []backend.Ref
+	// partly is why a match was set aside, if one was.
+	partly verdict
+	refs   []backend.Ref
 }
 
 // route translates one HTTPRoute.
@@ -36,6 +40,9 @@ func (t *translation) route(object *source.Object[gatewayv1.HTTPRoute]) {
 	}
 	r := &route{translation: t, object: object, resolved: yes(gatewayv1.RouteReasonResolvedRefs), accepted: yes(gatewayv1.RouteReasonAccepted)}
 	entries := r.entries()
+	if len(entries) == 0 && r.partly.no {
+		r.accepted = r.partly
+	}
 	served := false
 	status := make([]gatewayv1.RouteParentStatus, len(parents))
 	for i, p := range parents {
@@ -66,6 +73,9 @@ func (r *route) place(p parent, entries []entry) verdict {
 			if r.owner(a.listener, host) != a.listener {
 				continue
 			}
+			if !r.room(len(entries)) {
+				return p.accepted
+			}
 			b := r.block(a.id(), host, host != a.host())
 			for _, e := range entries {
 				if a.gateway.guard != "" && a.spec.Protocol == gatewayv1.HTTPSProtocolType {
@@ -79,6 +89,23 @@ func (r *route) place(p parent, entries []entry) verdict {
 		r.out.Origins[entries[i].rule.ID] = r.originOf(entries[i].index)
 	}
 	return p.accepted
+}
+
+// maxPlaced bounds the rules of one namespace, counted at each host of each
+// listener where they stand: a small file could ask for millions.
+const maxPlaced = 100_000
+
+// room tells whether n more rules of the route's namespace can be placed, and
+// reports it once if not.
+func (r *route) room(n int) bool {
+	namespace := r.object.Origin.Namespace
+	before := r.placed[namespace]
+	r.placed[namespace] = before + n
+	if before <= maxPlaced && before+n > maxPlaced {
+		r.report(reason.TooLarge, r.object.At("spec.parentRefs"),
+			"the routes of namespace %s stand at more than %d places, hosts times listeners times rules: the rest is set aside", namespace, maxPlaced)
+	}
+	return before+n <= maxPlaced
 }
 
 func closed(rule model.Rule, why string) model.Rule {
@@ -99,6 +126,11 @@ func (r *route) parentStatus(p parent) gatewayv1.RouteParentStatus {
 	c := conditions{generation: r.object.Value.Generation}
 	set(&c, gatewayv1.RouteConditionAccepted, p.accepted)
 	set(&c, gatewayv1.RouteConditionResolvedRefs, r.resolved)
+	if r.partly.no && !p.accepted.no {
+		partly := yes(r.partly.reason)
+		partly.message = "Dropped Rule: " + r.partly.message // the words that the API asks for
+		set(&c, gatewayv1.RouteConditionPartiallyInvalid, partly)
+	}
 	return gatewayv1.RouteParentStatus{ParentRef: p.ref, ControllerName: Controller, Conditions: c.list}
 }
 
@@ -115,7 +147,12 @@ func (r *route) entries() []entry {
 			matches = []gatewayv1.HTTPRouteMatch{{}}
 		}
 		for j := range matches {
-			if e, ok := r.entry(&matches[j], item(field+".matches", j)); ok {
+			e, ok := r.entry(&matches[j], item(field+".matches", j))
+			if !ok && does.broken != "" {
+				// A filter that is not in force guards what cannot be told: all of it.
+				e.rule.Path, ok = model.PathMatch{Kind: model.PrefixPath, Value: "/"}, true
+			}
+			if ok {
 				name := r.object.Name()
 				e.index = [2]int{i, j}
 				e.rule.ID = Dialect + "/" + name.Namespace + "/" + name.Name + "/" + strconv.Itoa(i) + "/" + strconv.Itoa(j)
@@ -171,7 +208,11 @@ func (r *route) entry(match *gatewayv1.HTTPRouteMatch, field string) (entry, boo
 		all = append(all, leaf(model.QueryIs, string(q.Name), q.Value, deref(q.Type, gatewayv1.QueryParamMatchExact) != gatewayv1.QueryParamMatchExact))
 	}
 	for i := range all {
-		if err := all[i].Validate(); err != nil {
+		err := all[i].Validate()
+		if all[i].Comparison == model.Matches && err == nil {
+			err = wholeExpression(all[i].Value)
+		}
+		if err != nil {
 			r.unsupported(field, err.Error())
 			return e, false
 		}
@@ -190,15 +231,25 @@ func (r *route) entry(match *gatewayv1.HTTPRouteMatch, field string) (entry, boo
 func leaf(test model.Test, name, value string, expression bool) model.Predicate {
 	p := model.Predicate{Test: test, Name: name, Value: value}
 	if expression {
-		p.Comparison, p.Value = model.Matches, "^(?:"+value+")$"
+		p.Comparison, p.Value = model.Matches, anchored(value)
 	}
 	return p
 }
 
-// unsupported takes a part of a route out and says so: the route is not
-// accepted when nothing else is left of it.
+// anchored has an expression match the whole of a text.
+func anchored(expression string) string { return "^(?:" + expression + ")$" }
+
+// wholeExpression tells whether what was anchored is an expression by itself,
+// so that it cannot close the group that it was put in.
+func wholeExpression(text string) error {
+	_, err := syntax.Parse(strings.TrimSuffix(strings.TrimPrefix(text, "^(?:"), ")$"), syntax.Perl)
+	return err
+}
+
+// unsupported takes a match out and says so. The route is accepted for the rest,
+// if there is any.
 func (r *route) unsupported(field, message string) {
-	r.accepted = no(gatewayv1.RouteReasonUnsupportedValue, field+": "+message)
+	r.partly = no(gatewayv1.RouteReasonUnsupportedValue, field+": "+message)
 	r.report(reason.InvalidValue, r.object.At(field), "%s", message)
 }
 
@@ -210,8 +261,8 @@ func (r *route) path(match *gatewayv1.HTTPPathMatch, field string) (model.PathMa
 	value := deref(match.Value, "/")
 	kind := deref(match.Type, gatewayv1.PathMatchPathPrefix)
 	if kind == gatewayv1.PathMatchRegularExpression {
-		out := model.PathMatch{Kind: model.RegexPath, Value: "^(?:" + value + ")$"}
-		if err := out.Validate(); err != nil {
+		out := model.PathMatch{Kind: model.RegexPath, Value: anchored(value)}
+		if err := cmp.Or(out.Validate(), wholeExpression(out.Value)); err != nil {
 			r.unsupported(field+".value", err.Error())
 			return out, false
 		}

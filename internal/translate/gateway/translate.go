@@ -75,8 +75,8 @@ func Translate(set *source.Set, opts Options) Result {
 	t := &translation{
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
-		ports:        map[model.ListenerID][]*listener{},
-		certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		ports: map[model.ListenerID][]*listener{}, claims: map[claim]*listener{},
+		policies: policiesOf(set), placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
 	t.classes()
@@ -86,6 +86,7 @@ func Translate(set *source.Set, opts Options) Result {
 	for _, object := range byAge(set.HTTPRoutes) {
 		t.route(object)
 	}
+	t.unread()
 	t.openListeners()
 	t.finishBlocks()
 	t.gatewayStatus()
@@ -103,8 +104,14 @@ type translation struct {
 	sets     map[source.Name]*listenerSet
 	// ports are the listeners that share each port, in the order of precedence.
 	ports map[model.ListenerID][]*listener
+	// claims are the listeners that have a port, or a host of it.
+	claims map[claim]*listener
 	// order is that of precedence: the oldest Gateway first.
-	order        []*gateway
+	order []*gateway
+	// policies are the BackendTLSPolicies by the Service that they guard, or by
+	// the namespace alone.
+	policies     map[source.Name]string
+	placed       map[string]int        // rules by namespace
 	certificates map[source.Name]error // of the secrets that were looked at
 	blocks       map[blockKey]*block
 	out          Result

@@ -45,6 +45,9 @@ func ownersOf(served []*ingress) ownership {
 	}
 	for _, in := range served {
 		for _, r := range in.object.Value.Spec.Rules {
+			if r.HTTP == nil || len(r.HTTP.Paths) == 0 {
+				continue // to name a host is not to serve it
+			}
 			host := cmp.Or(r.Host, "*")
 			add(o.hosts, host, in.object.Origin.Namespace)
 			if _, parent, found := strings.Cut(host, "."); found {

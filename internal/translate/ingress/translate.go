@@ -74,10 +74,10 @@ func Translate(set *source.Set, opts Options) Result {
 
 // translation is the state of one Translate.
 type translation struct {
-	set   *source.Set
-	opts  Options
-	hosts map[string]*host
-	tls   map[string]Certificate
+	set    *source.Set
+	opts   Options
+	hosts  map[string]*host
+	tls    map[string]Certificate
 	owners ownership
 	// closedNamespaces are those in which a tombstone cannot say what it
 	// guarded.

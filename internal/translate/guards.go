@@ -1,0 +1,11 @@
+package translate
+
+import "windrose.dev/windrose/internal/translate/ingress"
+
+// Guards tells whether a resource of a kind, with these annotations, guards
+// something, so that it must not be passed over when it is broken (see
+// source.Config). A BackendTLSPolicy does whatever it says: without it, requests
+// would go in plain text.
+func Guards(kind string, annotations map[string]string) bool {
+	return kind == "BackendTLSPolicy" || ingress.Guards(kind, annotations)
+}
