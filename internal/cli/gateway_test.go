@@ -112,9 +112,11 @@ func (s *site) serial() int64 {
 }
 
 // movingStatus is the status of moving.localhost in plain text.
-func (s *site) movingStatus() int {
+func (s *site) movingStatus() int { return s.hostStatus("moving.localhost") }
+
+func (s *site) hostStatus(host string) int {
 	s.t.Helper()
-	result, err := call.Run(s.ctx, call.Config{URL: "http://" + s.http + "/", Header: map[string][]string{"Host": {"moving.localhost"}}})
+	result, err := call.Run(s.ctx, call.Config{URL: "http://" + s.http + "/", Header: map[string][]string{"Host": {host}}})
 	if err != nil || result.First == nil {
 		s.t.Fatalf("%v %v", err, result.FirstError)
 	}

@@ -90,7 +90,7 @@ func (l *Loader) readOpen(f *os.File) (*fileText, error) {
 }
 
 func readAll(f *os.File, info fs.FileInfo, most int) ([]byte, error) {
-	if !info.Mode().IsRegular() {
+	if !info.Mode().IsRegular() || isPseudo(f) {
 		return nil, errNotRegular
 	}
 	if info.Size() > int64(most) {

@@ -2,6 +2,7 @@ package source
 
 import (
 	"io/fs"
+	"os"
 	"syscall"
 	"time"
 )
@@ -12,6 +13,23 @@ type stamp struct {
 	dev, ino         uint64
 	size             int64
 	modified, change syscall.Timespec
+}
+
+// pseudoFiles are the file systems whose files are made as they are read: one
+// may have no end, or wait for something to say, and calls itself regular.
+var pseudoFiles = map[int64]bool{
+	0x9fa0: true, 0x62656572: true, 0x64626720: true, 0x74726163: true, // proc, sysfs, debugfs, tracefs
+}
+
+// isPseudo tells whether a file is one of those.
+func isPseudo(f *os.File) bool {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var on syscall.Statfs_t
+	raw.Control(func(fd uintptr) { err = syscall.Fstatfs(int(fd), &on) })
+	return err == nil && pseudoFiles[int64(on.Type)]
 }
 
 // stampOf returns the stamp of a file, and whether it will be another one once

@@ -4,8 +4,12 @@ package source
 
 import (
 	"io/fs"
+	"os"
 	"time"
 )
+
+// isPseudo is for file systems that others do not have.
+func isPseudo(*os.File) bool { return false }
 
 // stamp is not relied on here: every file is read every time.
 type stamp struct{}
