@@ -22,6 +22,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/reason"
 )
 
 const explainLong = `Walk one request through the routing and say why it goes where it goes: the
@@ -255,7 +256,7 @@ func lostBy(l exchange.Lost) string {
 	if l.Got != "" {
 		got = l.Got
 	}
-	return fmt.Sprintf("%s: wants %s, the request has %s", l.Failed, l.Expected, got)
+	return reason.Printable(fmt.Sprintf("%s: wants %s, the request has %s", l.Failed, l.Expected, got))
 }
 
 func (w *explainWriter) filter(f exchange.Effect) {
@@ -281,7 +282,7 @@ func (w *explainWriter) answer(label string, a *exchange.ExplainedAnswer) {
 	if a.Location != "" {
 		text += ", to " + a.Location
 	}
-	w.line(label, "%s", text)
+	w.line(label, "%s", reason.Printable(text))
 }
 
 func (w *explainWriter) forward(f *exchange.ExplainedForward) {
