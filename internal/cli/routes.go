@@ -94,34 +94,53 @@ type change struct {
 	At       string `json:"at,omitempty"`
 }
 
-// changesOf compares the routing tables of two Snapshots, a match at a time.
-// Of several rules with one match at a host the first alone is ever reached.
+// trafficOf lists all that a change of which changes something for traffic: the
+// listeners, their certificates, and the rules.
+func trafficOf(s *model.Snapshot) []routeLine {
+	digests := map[string]string{}
+	for _, secret := range s.Secrets {
+		digests[secret.Name] = secret.Digest
+	}
+	var out []routeLine
+	for _, l := range s.Config.Listeners {
+		protocol, _ := l.Protocol.MarshalText()
+		out = append(out, routeLine{Listener: l.ID.String(), Match: "(listener)", Does: strings.TrimSpace(string(protocol) + " " + l.Address)})
+		for _, c := range l.Certificates {
+			does := c.Secret + " " + digests[c.Secret]
+			out = append(out, routeLine{Listener: l.ID.String(), Host: c.Host, Match: "(certificate)", Does: strings.TrimSpace(does)})
+		}
+	}
+	return append(out, routesOf(s)...)
+}
+
+// changesOf compares two Snapshots, a match at a time. Of several rules with one
+// match at a host the first alone is ever reached.
 func changesOf(was, is *model.Snapshot) []change {
 	type key struct{ listener, host, match string }
-	before := map[key]routeLine{}
-	for _, l := range routesOf(was) {
-		if k := (key{l.Listener, l.Host, l.Match}); before[k].Rule == "" {
-			before[k] = l
+	keyOf := func(l routeLine) key { return key{l.Listener, l.Host, l.Match} }
+	old, before := trafficOf(was), map[key]routeLine{}
+	for _, l := range old {
+		if _, taken := before[keyOf(l)]; !taken {
+			before[keyOf(l)] = l
 		}
 	}
 	out := []change{}
 	seen := map[key]bool{}
-	for _, l := range routesOf(is) {
-		k := key{l.Listener, l.Host, l.Match}
-		if seen[k] {
+	for _, l := range trafficOf(is) {
+		if seen[keyOf(l)] {
 			continue
 		}
-		seen[k] = true
-		switch old, existed := before[k]; {
+		seen[keyOf(l)] = true
+		switch was, existed := before[keyOf(l)]; {
 		case !existed:
 			out = append(out, change{"+", l.Listener, l.Host, l.Match, "", l.Does, l.At})
-		case old.Does != l.Does:
-			out = append(out, change{"~", l.Listener, l.Host, l.Match, old.Does, l.Does, l.At})
+		case was.Does != l.Does:
+			out = append(out, change{"~", l.Listener, l.Host, l.Match, was.Does, l.Does, l.At})
 		}
 	}
-	for _, l := range routesOf(was) {
-		if k := (key{l.Listener, l.Host, l.Match}); !seen[k] {
-			seen[k] = true
+	for _, l := range old {
+		if !seen[keyOf(l)] {
+			seen[keyOf(l)] = true
 			out = append(out, change{"-", l.Listener, l.Host, l.Match, l.Does, "", l.At})
 		}
 	}

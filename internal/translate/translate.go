@@ -120,6 +120,9 @@ func (b *builder) hosts(in ingress.Result, gw gateway.Result) []model.Host {
 	out := make([]model.Host, 0, len(in.Blocks)+len(gw.Hosts))
 	for _, h := range gw.Hosts {
 		host := model.Host{Name: h.Name, Listeners: []model.ListenerID{h.Listener}, Fallback: h.Fallback}
+		if slices.Contains(ports, h.Listener) && coveredBy(in.Blocks, h.Name) {
+			host.Fallback = true // the miss of one dialect is not that of the other
+		}
 		if len(h.Block.Rules) > 0 {
 			host.Blocks = append(host.Blocks, h.Block)
 		}
@@ -137,6 +140,14 @@ func (b *builder) hosts(in ingress.Result, gw gateway.Result) []model.Host {
 		}
 	}
 	return out
+}
+
+// coveredBy tells whether an Ingress has a less specific host.
+func coveredBy(blocks map[string]model.Block, host string) bool {
+	_, parent, _ := strings.Cut(host, ".")
+	_, wildcard := blocks["*."+parent]
+	_, all := blocks["*"]
+	return wildcard && host != "*."+parent || all && host != "*"
 }
 
 // closeUnsound closes the rules that no proxy would take, so that one value of

@@ -126,13 +126,13 @@ func (t *translation) takesNamespace(l *listener, namespace string) bool {
 	return t.takes(deref(allowed.Namespaces.From, from), allowed.Namespaces.Selector, l.namespace, namespace)
 }
 
-// owner is the listener that a host belongs to: the one with the most specific
-// hostname on its port. No route of another listener serves it (Gateway API,
-// "listener isolation").
+// owner is the listener that a host belongs to: of those of one Gateway and its
+// ListenerSets, the one with the most specific hostname on the port. No route of
+// another of these serves it (Gateway API, "listener isolation").
 func (t *translation) owner(l *listener, host string) *listener {
 	best := l
 	for _, other := range t.ports[l.id()] {
-		if other.usable() && covers(other.host(), host) && moreSpecific(other.host(), best.host()) {
+		if other.gateway == l.gateway && other.usable() && covers(other.host(), host) && moreSpecific(other.host(), best.host()) {
 			best = other
 		}
 	}

@@ -6,12 +6,15 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 )
 
 // block gathers the rules for one host of one listener.
 type block struct {
 	fallback bool
+	gateway  *gateway // of the first rule
+	shared   bool     // with another Gateway, which has been reported
 	rules    []entry
 }
 
@@ -69,13 +72,35 @@ func (b *block) add(e entry) {
 	b.rules = append(b.rules, e)
 }
 
+// coveredByOthers tells whether another Gateway that shares the port has a less
+// specific listener for the same host: a miss is then its to answer.
+func (t *translation) coveredByOthers(l *listener) bool {
+	for _, other := range t.ports[l.id()] {
+		if other.gateway != l.gateway && other.programmed() && other.host() != l.host() && covers(other.host(), l.host()) {
+			return true
+		}
+	}
+	return false
+}
+
+// sharing reports a host for which the routes of two Gateways have rules.
+func (t *translation) sharing(b *block, g *gateway, host string, at reason.Origin) {
+	if b.gateway == nil {
+		b.gateway = g
+	}
+	if b.gateway != g && !b.shared {
+		b.shared = true
+		t.report(reason.HostShared, at, "host %s has routes of %s too, which shares the port", modelHost(host), b.gateway.object.Origin.Object())
+	}
+}
+
 // finishBlocks gives every listener an entry for its own host, on which a
 // request that no route takes ends, and ranks the rules.
 func (t *translation) finishBlocks() {
 	for _, g := range t.order {
 		g.each(func(l *listener) {
 			if l.programmed() {
-				t.block(l.id(), l.host(), false)
+				t.block(l.id(), l.host(), t.coveredByOthers(l))
 			}
 		})
 	}

@@ -40,6 +40,9 @@ func (t *translation) route(object *source.Object[gatewayv1.HTTPRoute]) {
 	}
 	r := &route{translation: t, object: object, resolved: yes(gatewayv1.RouteReasonResolvedRefs), accepted: yes(gatewayv1.RouteReasonAccepted)}
 	entries := r.entries()
+	if object.State == source.Tombstone {
+		entries = r.tombstone(entries)
+	}
 	if len(entries) == 0 && r.partly.no {
 		r.accepted = r.partly
 	}
@@ -51,7 +54,9 @@ func (t *translation) route(object *source.Object[gatewayv1.HTTPRoute]) {
 		}
 		status[i] = r.parentStatus(p)
 	}
-	t.out.Status.HTTPRoutes[object.Name()] = status
+	if object.State != source.Tombstone { // an API server would not have it
+		t.out.Status.HTTPRoutes[object.Name()] = status
+	}
 	if served {
 		t.out.Refs = append(t.out.Refs, r.refs...)
 	}
@@ -76,7 +81,8 @@ func (r *route) place(p parent, entries []entry) verdict {
 			if !r.room(len(entries)) {
 				return p.accepted
 			}
-			b := r.block(a.id(), host, host != a.host())
+			b := r.block(a.id(), host, host != a.host() || r.coveredByOthers(a.listener))
+			r.sharing(b, a.gateway, host, r.object.At("spec.parentRefs"))
 			for _, e := range entries {
 				if a.gateway.guard != "" && a.spec.Protocol == gatewayv1.HTTPSProtocolType {
 					e.rule = closed(e.rule, a.gateway.guard+" is not in force")
@@ -140,8 +146,7 @@ func (r *route) entries() []entry {
 	for i := range r.object.Value.Spec.Rules {
 		rule := &r.object.Value.Spec.Rules[i]
 		field := item("spec.rules", i)
-		does := r.actions(rule.Filters, field+".filters")
-		ends := r.end(rule, field, &does)
+		does, ends := r.effects(rule, field)
 		matches := rule.Matches
 		if len(matches) == 0 {
 			matches = []gatewayv1.HTTPRouteMatch{{}}
@@ -163,6 +168,32 @@ func (r *route) entries() []entry {
 		}
 	}
 	return out
+}
+
+// effects are the actions of a rule and its end. Of a tombstone nothing but the
+// matches is looked at.
+func (r *route) effects(rule *gatewayv1.HTTPRouteRule, field string) (does actions, end func(*model.Rule)) {
+	if r.object.State == source.Tombstone {
+		return does, func(m *model.Rule) { *m = closed(*m, "the route is broken") }
+	}
+	does = r.actions(rule.Filters, field+".filters")
+	return does, r.end(rule, field, &does)
+}
+
+// tombstone adds to the closed rules of a broken route, of which not all can be
+// read, one for all else at its hosts.
+func (r *route) tombstone(entries []entry) []entry {
+	if !r.object.Incomplete {
+		return entries
+	}
+	index := [2]int{len(r.object.Value.Spec.Rules), 0}
+	name := r.object.Name()
+	all := entry{created: r.object.Value.CreationTimestamp.Time, route: name, index: index}
+	all.rule = closed(model.Rule{
+		ID:   Dialect + "/" + name.Namespace + "/" + name.Name + "/" + strconv.Itoa(index[0]) + "/0",
+		Path: model.PathMatch{Kind: model.PrefixPath, Value: "/"},
+	}, "the route is broken, and not all of it can be read")
+	return append(entries, all)
 }
 
 // end says what becomes of the requests of a rule: a function that sets exactly
