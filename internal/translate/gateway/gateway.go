@@ -74,6 +74,12 @@ func (t *translation) readGateway(g *gateway) {
 		g.refuse(t, gatewayv1.GatewayReasonInvalidParameters, "spec.infrastructure.parametersRef",
 			"parametersRef leads to a "+string(i.ParametersRef.Kind)+", of which nothing is read")
 	}
+	if i := spec.Infrastructure; i != nil && len(i.Labels)+len(i.Annotations) > 0 {
+		t.report(reason.NotHonoured, g.object.At("spec.infrastructure"), "nothing is deployed for a Gateway that could carry labels or annotations")
+	}
+	if spec.DefaultScope != "" && spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
+		t.report(reason.NotHonoured, g.object.At("spec.defaultScope"), "routes attach to the Gateways that they name alone")
+	}
 	if spec.TLS != nil && spec.TLS.Frontend != nil {
 		g.guard = "the validation of client certificates (spec.tls.frontend)"
 		t.report(reason.GuardClosed, g.object.At("spec.tls.frontend"), "client certificates are not validated yet, so the HTTPS listeners of this Gateway stay closed")

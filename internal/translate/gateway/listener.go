@@ -137,7 +137,7 @@ const portClaim = "\x00"
 // checkConflicts compares a listener with those of higher precedence. Those of
 // one Gateway's own have been compared already.
 func (t *translation) checkConflicts(l *listener) {
-	if l.accepted.no {
+	if l.conflict.reason != "" {
 		return
 	}
 	port := claim{l.id(), family[l.spec.Protocol] == "udp", portClaim}
@@ -154,7 +154,7 @@ func (t *translation) checkConflicts(l *listener) {
 		}
 	}
 	for _, one := range []claim{port, host} {
-		if t.claims[one] == nil {
+		if t.claims[one] == nil && !l.accepted.no {
 			t.claims[one] = l
 		}
 	}
@@ -217,6 +217,9 @@ func (t *translation) readCertificates(l *listener) {
 	if l.spec.TLS == nil || len(l.spec.TLS.CertificateRefs) == 0 {
 		l.resolved = no(gatewayv1.ListenerReasonInvalidCertificateRef, "the listener names no certificate")
 		return
+	}
+	if len(l.spec.TLS.Options) > 0 {
+		t.report(reason.NotHonoured, l.origin("tls.options"), "no TLS option is known")
 	}
 	kind := "Gateway"
 	if l.set != nil {

@@ -34,6 +34,12 @@ func (t *translation) route(object *source.Object[gatewayv1.HTTPRoute]) {
 	for i, h := range spec.Hostnames {
 		hostnames[i] = strings.ToLower(string(h))
 	}
+	if spec.UseDefaultGateways != "" && spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeNone {
+		t.report(reason.NotHonoured, object.At("spec.useDefaultGateways"), "routes attach to the Gateways that they name alone")
+	}
+	if len(spec.ParentRefs) == 0 {
+		t.report(reason.RouteNotAttached, object.At("spec.parentRefs"), "the route names no parent")
+	}
 	parents := t.parents("HTTPRoute", object.Origin.Namespace, spec.ParentRefs, hostnames, object.At)
 	if len(parents) == 0 {
 		return
