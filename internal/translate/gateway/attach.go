@@ -27,6 +27,7 @@ type parent struct {
 // parents reads the parentRefs of a route of a kind.
 func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gatewayv1.ParentReference, hostnames []string, at func(string) reason.Origin) []parent {
 	var out []parent
+	counted := map[*listener]bool{} // a route counts once at a listener, however many parentRefs lead there
 	for i, ref := range refs {
 		listeners, ours := t.listenersOf(ref, namespace)
 		if !ours {
@@ -37,6 +38,12 @@ func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gate
 		p.takes, p.accepted = t.attach(kind, namespace, ref, hostnames, listeners)
 		if p.accepted.no {
 			t.report(reason.RouteNotAttached, at(fmt.Sprintf("spec.parentRefs[%d]", i)), "%s", p.accepted.message)
+		}
+		for _, a := range p.takes {
+			if !counted[a.listener] {
+				counted[a.listener] = true
+				a.attached++
+			}
 		}
 		out = append(out, p)
 	}
@@ -93,7 +100,6 @@ func (t *translation) attach(kind gatewayv1.Kind, namespace string, ref gatewayv
 		allowed++
 		if hosts := intersectAll(l.host(), hostnames); len(hosts) > 0 {
 			out = append(out, attachment{l, hosts})
-			l.attached++
 		}
 	}
 	switch {
