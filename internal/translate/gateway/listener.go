@@ -29,6 +29,8 @@ type listener struct {
 	resolved verdict
 	secret   *source.Name
 	attached int32
+	// overlaps tells that the hostname overlaps another's over TLS.
+	overlaps bool
 }
 
 func (l *listener) origin(field string) reason.Origin { return l.at(l.field + "." + field) }
@@ -261,6 +263,11 @@ func (l *listener) status() gatewayv1.ListenerStatus {
 	set(&c, gatewayv1.ListenerConditionConflicted, conflicted)
 	set(&c, gatewayv1.ListenerConditionResolvedRefs, l.resolved)
 	set(&c, gatewayv1.ListenerConditionProgrammed, l.programmedVerdict())
+	if l.overlaps { // of negative polarity: it is left out when it is false
+		overlap := yes(gatewayv1.ListenerReasonOverlappingHostnames)
+		overlap.message = "another HTTPS listener on this port has a hostname that overlaps"
+		set(&c, gatewayv1.ListenerConditionOverlappingTLSConfig, overlap)
+	}
 	return gatewayv1.ListenerStatus{
 		Name: l.spec.Name, SupportedKinds: groupKinds(l.kinds), AttachedRoutes: l.attached, Conditions: c.list,
 	}

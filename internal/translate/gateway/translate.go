@@ -83,6 +83,7 @@ func Translate(set *source.Set, opts Options) Result {
 	t.collectGateways()
 	t.collectListenerSets()
 	t.checkListeners()
+	t.findOverlaps()
 	for _, object := range byAge(set.HTTPRoutes) {
 		t.route(object)
 	}
