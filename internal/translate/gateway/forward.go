@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -186,6 +187,18 @@ func session(spec *gatewayv1.SessionPersistence, route source.Name, rule *gatewa
 	}
 	if c := spec.CookieConfig; c != nil && !out.Header {
 		out.Permanent = deref(c.LifetimeType, gatewayv1.SessionCookieLifetimeType) == gatewayv1.PermanentCookieLifetimeType
+	}
+	return out
+}
+
+// duration reads a duration of GEP-2257, which the API has validated.
+func duration(d *gatewayv1.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	out, err := time.ParseDuration(string(*d))
+	if err != nil {
+		return 0
 	}
 	return out
 }

@@ -1,0 +1,126 @@
+package gateway
+
+import gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+// gatewayStatus writes the status of Gateways and ListenerSets.
+func (t *translation) gatewayStatus() {
+	for _, g := range t.order {
+		t.out.Status.Gateways[g.object.Name()] = g.status()
+		for _, s := range g.sets {
+			t.out.Status.ListenerSets[s.object.Name()] = s.status()
+		}
+	}
+}
+
+func (g *gateway) status() gatewayv1.GatewayStatus {
+	status := gatewayv1.GatewayStatus{}
+	for _, l := range g.listeners {
+		status.Listeners = append(status.Listeners, l.status())
+	}
+	attached := g.attachedSets()
+	if len(g.sets) > 0 {
+		status.AttachedListenerSets = &attached
+	}
+	accepted := g.acceptedVerdict(attached)
+	programmed := g.programmedVerdict(accepted)
+	c := conditions{generation: g.object.Value.Generation}
+	set(&c, gatewayv1.GatewayConditionAccepted, accepted)
+	set(&c, gatewayv1.GatewayConditionProgrammed, programmed)
+	status.Conditions = c.list
+	if !programmed.no {
+		status.Addresses = g.addresses
+	}
+	return status
+}
+
+// attachedSets counts the ListenerSets of which at least one listener is
+// accepted.
+func (g *gateway) attachedSets() int32 {
+	n := int32(0)
+	for _, s := range g.sets {
+		if s.refused == nil && s.valid() > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (g *gateway) acceptedVerdict(sets int32) verdict {
+	valid := 0
+	for _, l := range g.listeners {
+		if !l.accepted.no {
+			valid++
+		}
+	}
+	switch {
+	case g.invalid != nil:
+		return *g.invalid
+	case valid == 0 && sets == 0:
+		return no(gatewayv1.GatewayReasonListenersNotValid, "none of its listeners is accepted")
+	case valid < len(g.listeners):
+		return verdict{reason: string(gatewayv1.GatewayReasonListenersNotValid), message: "not all of its listeners are accepted"}
+	}
+	return yes(gatewayv1.GatewayReasonAccepted)
+}
+
+func (g *gateway) programmedVerdict(accepted verdict) verdict {
+	served := 0
+	g.each(func(l *listener) {
+		if l.programmed() {
+			served++
+		}
+	})
+	switch {
+	case accepted.no:
+		return no(gatewayv1.GatewayReasonInvalid, accepted.message)
+	case g.address.Reason != "":
+		return no(g.address.Reason, g.address.Message)
+	case served == 0:
+		return no(gatewayv1.GatewayReasonInvalid, "none of its listeners is programmed")
+	}
+	return yes(gatewayv1.GatewayReasonProgrammed)
+}
+
+// valid counts the listeners that are accepted.
+func (s *listenerSet) valid() int {
+	n := 0
+	for _, l := range s.listeners {
+		if !l.accepted.no {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *listenerSet) status() gatewayv1.ListenerSetStatus {
+	accepted, programmed := yes(gatewayv1.ListenerSetReasonAccepted), yes(gatewayv1.ListenerSetReasonProgrammed)
+	status := gatewayv1.ListenerSetStatus{}
+	served := 0
+	for _, l := range s.listeners {
+		if l.programmed() {
+			served++
+		}
+	}
+	switch {
+	case s.refused != nil:
+		accepted, programmed = *s.refused, *s.refused
+	case s.valid() == 0:
+		accepted = no(gatewayv1.ListenerSetReasonListenersNotValid, "none of its listeners is accepted")
+		programmed = accepted
+	case served == 0:
+		programmed = no(gatewayv1.ListenerSetReasonListenersNotValid, "none of its listeners is programmed")
+		accepted = programmed
+	case s.valid() < len(s.listeners):
+		accepted = verdict{reason: string(gatewayv1.ListenerSetReasonListenersNotValid), message: "not all of its listeners are accepted"}
+	}
+	c := conditions{generation: s.object.Value.Generation}
+	set(&c, gatewayv1.ListenerSetConditionAccepted, accepted)
+	set(&c, gatewayv1.ListenerSetConditionProgrammed, programmed)
+	status.Conditions = c.list
+	if s.refused == nil {
+		for _, l := range s.listeners {
+			status.Listeners = append(status.Listeners, gatewayv1.ListenerEntryStatus(l.status()))
+		}
+	}
+	return status
+}
