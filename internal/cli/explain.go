@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -22,7 +20,6 @@ import (
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
-	"windrose.dev/windrose/internal/reason"
 )
 
 const explainLong = `Walk one request through the routing and say why it goes where it goes: the
@@ -158,153 +155,4 @@ func explainLive(q exchange.Question, admin string) (*exchange.Explanation, erro
 	}
 	var answer exchange.Explanation
 	return &answer, json.Unmarshal(body, &answer)
-}
-
-// paint writes text in a colour, where there are colours.
-type paint func(colour, text string) string
-
-// The colours, as ANSI escapes have them.
-const (
-	green = "32"
-	red   = "31"
-	grey  = "90"
-	bold  = "1"
-)
-
-// paintFor colours what goes to a terminal, unless NO_COLOR is set
-// (https://no-color.org).
-func paintFor(out io.Writer) paint {
-	file, isFile := out.(*os.File)
-	if isFile && os.Getenv("NO_COLOR") == "" {
-		if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return func(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }
-		}
-	}
-	return func(_, text string) string { return text }
-}
-
-// maxLostLines bounds the losing rules of one block in the text; -o json has
-// them all.
-const maxLostLines = 20
-
-// writeExplanation writes an explanation for people.
-func writeExplanation(out io.Writer, e *exchange.Explanation, p paint) error {
-	w := &explainWriter{p: p}
-	w.line("request", "%s %s", e.Method, e.URL)
-	w.line("listener", "%s%s", e.Listener, map[bool]string{false: ", nothing is served there"}[e.Open])
-	for _, h := range e.Hosts {
-		w.host(h)
-	}
-	if len(e.Hosts) == 0 && e.Open {
-		w.line("host", "%s: %s", cmp.Or(e.Host, "none"), p(red, "no host of the listener stands for it"))
-	}
-	if e.Rule == nil {
-		w.line("rule", "%s", p(red, "none takes the request"))
-	} else {
-		w.line("rule", "%s %s", p(green, e.Rule.ID), p(grey, "at "+e.Rule.At))
-		w.line("", "%s", p(grey, strings.TrimSpace(e.Rule.Object+" "+e.Rule.Field)))
-		w.line("does", "%s", e.Rule.Does)
-	}
-	for _, f := range e.Filters {
-		w.filter(f)
-	}
-	if e.Answer != nil {
-		w.answer("answer", e.Answer)
-	}
-	if e.Forward != nil && e.Answer == nil {
-		w.forward(e.Forward)
-	}
-	_, err := io.WriteString(out, w.b.String())
-	return err
-}
-
-type explainWriter struct {
-	b strings.Builder
-	p paint
-}
-
-// line writes a label and what stands behind it, aligned.
-func (w *explainWriter) line(label, format string, args ...any) {
-	fmt.Fprintf(&w.b, "%s %s\n", w.p(bold, fmt.Sprintf("%-9s", label)), fmt.Sprintf(format, args...))
-}
-
-func (w *explainWriter) host(h exchange.ExplainedHost) {
-	note := ""
-	if h.Fallback {
-		note = w.p(grey, " (a miss goes on to the next host)")
-	}
-	w.line("host", "%s%s", h.Name, note)
-	for _, b := range h.Blocks {
-		w.line("  block", "%s, path %s", b.Dialect, b.Path)
-		for i, lost := range b.Lost {
-			if i == maxLostLines {
-				w.line("", "%s", w.p(grey, fmt.Sprintf("… and %d more; -o json has them all", len(b.Lost)-i)))
-				break
-			}
-			w.line("  lost", "%s %s", lost.Rule, w.p(grey, "at "+lost.At))
-			w.line("", "  %s", lostBy(lost))
-		}
-	}
-}
-
-// lostBy says why a rule lost.
-func lostBy(l exchange.Lost) string {
-	if l.Failed == "order" {
-		return "it matches, but " + l.Expected + " is more specific or older"
-	}
-	got := "none"
-	if l.Got != "" {
-		got = l.Got
-	}
-	return reason.Printable(fmt.Sprintf("%s: wants %s, the request has %s", l.Failed, l.Expected, got))
-}
-
-func (w *explainWriter) filter(f exchange.Effect) {
-	if len(f.Changes) == 0 {
-		w.line("filter", "%s, %s", f.Filter, w.p(grey, "no effect"))
-		return
-	}
-	w.line("filter", "%s", f.Filter)
-	for _, change := range f.Changes {
-		colour := green
-		if change[0] == '-' {
-			colour = red
-		}
-		w.line("", "  %s", w.p(colour, change[:1]+" "+change[1:]))
-	}
-}
-
-func (w *explainWriter) answer(label string, a *exchange.ExplainedAnswer) {
-	text := fmt.Sprintf("%d %s", a.Status, a.Outcome)
-	if a.Why != "" {
-		text += ": " + a.Why
-	}
-	if a.Location != "" {
-		text += ", to " + a.Location
-	}
-	w.line(label, "%s", reason.Printable(text))
-}
-
-func (w *explainWriter) forward(f *exchange.ExplainedForward) {
-	w.line("forward", "%s, Host %s", f.Target, f.Host)
-	for _, b := range f.Backends {
-		name := b.Service
-		if b.Answer != nil {
-			name = fmt.Sprintf("answers %d %s: %s", b.Answer.Status, b.Answer.Outcome, b.Answer.Why)
-		}
-		w.line("  to", "%s, weight %d, %.3g %% of the requests", name, b.Weight, b.Share)
-		for _, ep := range b.Endpoints {
-			state := w.p(green, "in")
-			if ep.Out != "" {
-				state = w.p(red, "out") + ": " + ep.Out
-			}
-			w.line("", "  %s %s %s", ep.Addr, ep.Pod, state)
-		}
-		if len(b.Endpoints) == 0 && b.Answer == nil {
-			w.line("", "  %s", w.p(red, "no endpoint: it would answer 503"))
-		}
-	}
-	for _, limit := range f.Limits {
-		w.line("limit", "%s", limit)
-	}
 }
