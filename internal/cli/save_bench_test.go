@@ -10,6 +10,8 @@ import (
 
 	"windrose.dev/windrose/internal/control"
 	"windrose.dev/windrose/internal/proxy/serve"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate"
 )
 
 const saveIngress = `apiVersion: networking.k8s.io/v1
@@ -53,7 +55,8 @@ func BenchmarkSave(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	time.Sleep(2500 * time.Millisecond) // the stat of a younger file is not believed
+	// The files are young, and a directory at rest is measured.
+	r.loader = source.NewLoader(source.Config{Dirs: []string{dir}, Guards: translate.Guards, Settle: time.Millisecond})
 	if first := r.loop.Build(); first.Err != nil {
 		b.Fatal(first.Err)
 	}

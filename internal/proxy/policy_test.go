@@ -250,7 +250,6 @@ func TestRetryOfABodyThatComesLate(t *testing.T) {
 			c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nfir")
 			refused.wait(t, "the backend's refusal")
 			c.send("st")
-			time.Sleep(5 * time.Millisecond)
 			c.send("last")
 			if got := c.answer("POST"); statusOf(got) != 200 || !strings.HasSuffix(got, "\r\n\r\nfirstlast") {
 				t.Errorf("%q: %q", got, b.bytes())
@@ -365,7 +364,7 @@ func TestMirror(t *testing.T) {
 	}
 	// A body that comes in pieces is copied once it is whole.
 	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\nfirst")
-	time.Sleep(5 * time.Millisecond)
+	eventually(t, "the first piece is at the backend", func() bool { return strings.Contains(b.bytes(), "\r\n\r\nfirst") })
 	select {
 	case got := <-copies:
 		t.Errorf("a copy of a part: %q", got)
