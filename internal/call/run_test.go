@@ -152,7 +152,8 @@ func plainServer(t *testing.T) string {
 }
 
 // rawServer answers the n-th request of each connection with answers[n], and
-// closes the connection behind the last.
+// ends the connection behind the last. It still reads what comes then, because
+// a socket closed before all was read resets the connection.
 func rawServer(t *testing.T, answers ...string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -173,7 +174,11 @@ func rawServer(t *testing.T, answers ...string) string {
 				}
 				io.WriteString(conn, answer)
 			}
-			conn.Close()
+			conn.(*net.TCPConn).CloseWrite()
+			go func() {
+				io.Copy(io.Discard, reader)
+				conn.Close()
+			}()
 		}
 	}()
 	return listener.Addr().String()
