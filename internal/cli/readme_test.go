@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"windrose.dev/windrose/test/port"
 )
 
 // step is one command of a README and the lines that its output must have.
@@ -71,15 +73,9 @@ func (w *readySignal) String() string {
 // freePorts finds ports that nobody listens on.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
-	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		out = append(out, port)
+	out := make([]string, n)
+	for i := range out {
+		out[i] = port.Free(t)
 	}
 	return out
 }

@@ -15,6 +15,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/test/port"
 )
 
 // asProgram has the test binary run as a data plane.
@@ -80,12 +81,7 @@ func backend(t *testing.T) net.Listener {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:" + port.Free(t)
 }
 
 func snapshotFile(t *testing.T, endpoint string) string {
