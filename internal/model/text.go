@@ -24,6 +24,8 @@ import (
 //	rule gateway/shop/cart/0/0 prefix:/ when=all(method:GET,header:x-env=canary) forward request-set=x-a:b
 //	backend shop/cart:80 9
 //	backend none 1 respond=500:backend_invalid
+//	relay gateway/shop/db/0 5432 forward=shop/db:5432 idle=10m0s
+//	relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/raw:443
 //	service shop/cart:80 round-robin
 //	endpoint shop/cart:80 127.0.0.1:31001 pod=shop/cart-6c9f-x2x4p
 //	secret shop/shop-tls 5f2a…
@@ -37,6 +39,9 @@ func Format(s *Snapshot) string {
 	}
 	for _, h := range s.Config.Hosts {
 		w.host(h)
+	}
+	for i := range s.Config.Relays {
+		w.relay(&s.Config.Relays[i])
 	}
 	for _, svc := range s.Config.Services {
 		w.line("service", svc.ID, balanceNames[svc.Balance])
@@ -74,7 +79,7 @@ func Write(out io.Writer, s *Snapshot) error {
 }
 
 var (
-	protocolNames = []string{HTTP: "http", HTTPS: "https"}
+	protocolNames = []string{HTTP: "http", HTTPS: "https", TLS: "tls", TCP: "tcp", UDP: "udp"}
 	orderNames    = []string{BySpecificity: "by-specificity", FirstMatch: "first-match"}
 	pathNames     = []string{AnyPath: "any", ExactPath: "exact", PrefixPath: "prefix", RegexPath: "regex"}
 	balanceNames  = []string{RoundRobin: "round-robin", LeastRequest: "least-request"}

@@ -30,6 +30,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
 		services: map[string]bool{}, secrets: map[string]bool{}, listeners: map[ListenerID]bool{},
 		hosts: map[hostPlace]bool{}, rules: map[string]*Host{},
+		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{},
 	}
 	for _, s := range p.Config.Services {
 		v.unique(v.services, "service", s.ID)
@@ -49,6 +50,10 @@ func validate(p *Parts, sound func(host int) bool) error {
 		}
 		v.place(h)
 	}
+	for i := range p.Config.Relays {
+		v.relay(&p.Config.Relays[i])
+		v.placeRelay(&p.Config.Relays[i])
+	}
 	for id := range p.Origins {
 		v.name("origin", id)
 	}
@@ -67,11 +72,12 @@ type validator struct {
 	services, secrets map[string]bool
 	rules             map[string]*Host // the last host that has each
 	listeners         map[ListenerID]bool
-	hosts             map[hostPlace]bool
+	protocols         map[ListenerID]Protocol
+	hosts, relays     map[hostPlace]bool
 	errs              []error
 }
 
-// hostPlace is a host on one listener.
+// hostPlace is a host, or a relay's name, on one listener.
 type hostPlace struct {
 	name     string
 	listener ListenerID
@@ -102,7 +108,9 @@ func (v *validator) listener(l Listener) {
 	v.check(strings.IndexFunc(l.ID.Gateway, unicode.IsControl) < 0, "listener %q has control characters", l.ID)
 	v.check(!v.listeners[l.ID], "listener %s stands twice", l.ID)
 	v.listeners[l.ID] = true
-	v.check(l.Protocol <= HTTPS, "listener %s: unknown protocol %d", l.ID, l.Protocol)
+	v.check(l.Protocol <= UDP, "listener %s: unknown protocol %d", l.ID, l.Protocol)
+	v.check((l.Protocol == UDP) == l.ID.UDP, "listener %s: its name says another protocol", l.ID)
+	v.protocols[l.ID] = l.Protocol
 	for _, c := range l.Certificates {
 		v.name("certificate", c.Host)
 		v.check(v.secrets[c.Secret], "listener %s: no secret %s", l.ID, c.Secret)
@@ -115,6 +123,7 @@ func (v *validator) place(h *Host) {
 	for _, id := range h.Listeners {
 		at := hostPlace{h.Name, id}
 		v.check(v.listeners[id], "host %s: no listener %s", h.Name, id)
+		v.check(v.protocols[id] <= HTTPS, "host %s: listener %s does not speak HTTP", h.Name, id)
 		v.check(!v.hosts[at], "host %s stands twice on %s", h.Name, id)
 		v.hosts[at] = true
 	}
