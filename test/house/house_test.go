@@ -47,6 +47,7 @@ var rules = []rule{
 	{"internal/proxy/msg", nil},
 	{"internal/proxy/sock", nil},
 	{"internal/proxy/wire/http1", []string{"internal/reason", "internal/proxy/msg"}},
+	{"internal/proxy/wire/sniff", nil},
 	{"internal/proxy/route", []string{"internal/model", "internal/proxy/msg"}},
 	{"internal/proxy/balance", []string{"internal/model"}},
 	{"internal/proxy/upstream", []string{"internal/model", "internal/observe", "internal/proxy/balance", "internal/proxy/wire", "internal/proxy/sock"}},
