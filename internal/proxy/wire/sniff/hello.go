@@ -41,6 +41,9 @@ const (
 	messageHead = 4
 	// recordMost is the longest record of plain text (RFC 8446 §5.1).
 	recordMost = 1 << 14
+	// recordVersions: the version of a record says nothing (RFC 8446 §5.1), but
+	// for one that there will never be.
+	recordVersions = 0x10
 )
 
 // Parse reads a ClientHello at the beginning of data. It is to be called again
@@ -96,7 +99,7 @@ func record(data []byte, first bool) (payload []byte, whole bool, err error) {
 	if !first {
 		wrong = malformed("a record of another kind stands between")
 	}
-	if len(data) > 0 && data[0] != recordHandshake || len(data) > 1 && data[1] != 3 {
+	if len(data) > 0 && data[0] != recordHandshake || len(data) > 1 && data[1] >= recordVersions {
 		return nil, false, wrong
 	}
 	if len(data) < recordHead {

@@ -136,7 +136,7 @@ func TestParseRefuses(t *testing.T) {
 		{"one byte of something else", []byte("S"), ErrNotTLS},
 		{"SSL 2", []byte{0x80, 0x2e, 1, 3, 1}, ErrNotTLS},
 		{"an alert", []byte{21, 3, 1, 0, 2, 1, 0}, ErrNotTLS},
-		{"another version", []byte{22, 2}, ErrNotTLS},
+		{"text that begins with the same byte", []byte("\x16GET"), ErrNotTLS},
 		{"another message", changed(func(b []byte) []byte { b[5] = 2; return b }), ErrNotTLS},
 		{"an empty record", []byte{22, 3, 1, 0, 0}, ErrMalformed},
 		{"a record too long", []byte{22, 3, 1, 0x40, 1}, ErrMalformed},
