@@ -12,10 +12,14 @@ import (
 	"unsafe"
 )
 
-// WrapTLS puts a TLS session, as a server, over the connection. What was read
-// before must have been used. The caller runs the handshake.
+// WrapTLS puts a TLS session, as a server, over the connection. It begins with
+// what was read before and not used. The caller runs the handshake.
 func (c *Conn) WrapTLS(config *tls.Config) *tls.Conn {
 	c.lower = &lower{Conn: c.base, left: maxHandshake}
+	if c.In != nil {
+		c.lower.early = bytes.Clone(c.In.Bytes())
+		c.ReleaseIn()
+	}
 	session := tls.Server(c.lower, config)
 	if c.raw != nil {
 		c.records = recordsOf(session)
@@ -33,6 +37,8 @@ type lower struct {
 	hurried bool
 	// left is how many bytes may still be read; -1 is any number.
 	left int
+	// early is what was read before there was a session, and comes first.
+	early []byte
 }
 
 // maxHandshake bounds what a client may send before its handshake is done, all
@@ -45,6 +51,11 @@ var errHandshakeTooLong = errors.New("the client sent more than a handshake need
 func (c *Conn) EndHandshake() { c.lower.left = -1 }
 
 func (l *lower) Read(p []byte) (int, error) {
+	if len(l.early) > 0 {
+		n := copy(p, l.early)
+		l.early = l.early[n:]
+		return n, nil
+	}
 	if l.hurried {
 		return 0, os.ErrDeadlineExceeded // temporary, so the session goes on
 	}
@@ -125,6 +136,8 @@ func (r *records) missing() int {
 func (c *Conn) gather() error {
 	r := c.records
 	for r.input.Len() == 0 {
+		r.raw.Write(c.lower.early)
+		c.lower.early = nil
 		missing := r.missing()
 		if missing == 0 {
 			return nil
