@@ -38,8 +38,13 @@ type Config struct {
 	Address func(model.Listener) string
 	// Listen opens a listener; nil is net.Listen.
 	Listen func(address string) (net.Listener, error)
+	// ListenUDP opens a listener of UDP; nil is net.ListenUDP.
+	ListenUDP func(address string) (*net.UDPConn, error)
 	// Dial makes connections to endpoints; nil dials TCP.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// DialUDP makes a socket that is connected to an endpoint; nil is
+	// sock.DialDatagrams.
+	DialUDP func(addr netip.AddrPort, get func() []byte, put func([]byte)) (*sock.Datagrams, error)
 	// SessionKey signs the tokens of sessions. Proxies that serve the same
 	// clients need the same; nil draws one.
 	SessionKey []byte
@@ -63,6 +68,8 @@ type Proxy struct {
 	shards   []*shard
 	clients  clientCounts
 	tunnels  tunnels
+	conduits conduits
+	udp      udp
 	mirrors  mirrors
 
 	live     atomic.Pointer[live]
@@ -100,12 +107,19 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Listen == nil {
 		cfg.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 	}
+	if cfg.ListenUDP == nil {
+		cfg.ListenUDP = listenUDP
+	}
+	if cfg.DialUDP == nil {
+		cfg.DialUDP = sock.DialDatagrams
+	}
 	p := &Proxy{
 		cfg: cfg, clock: sock.NewClock(), hangups: hangups,
 		tickets: newTicketKeys(), listeners: map[model.ListenerID]*listener{}, stopped: make(chan struct{}),
 		shards: make([]*shard, cfg.Metrics.ShardCount()),
 	}
 	p.mirrors.proxy = p
+	p.udp.listeners = map[model.ListenerID]*udpListener{}
 	for i := range p.shards {
 		p.shards[i] = newShard(p, i)
 	}
@@ -156,6 +170,9 @@ func (p *Proxy) Addr(id model.ListenerID) net.Addr {
 	if l := p.listeners[id]; l != nil {
 		return l.net.Addr()
 	}
+	if l := p.udp.listeners[id]; l != nil {
+		return l.conn.LocalAddr()
+	}
 	return nil
 }
 
@@ -186,6 +203,8 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	reports = append(reports, more...)
 	opened, moved, more := p.openListeners(s)
 	reports = append(reports, more...)
+	openedUDP, doneUDP, more := p.openUDP(s)
+	reports = append(reports, more...)
 	next.public = p.publicPorts(s)
 	p.reports = reports
 	p.live.Store(next)
@@ -195,6 +214,16 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	p.closeListeners(s, moved)
 	p.forgetAllBut(gen)
 	p.tunnels.reconsider(gen)
+	p.conduits.each(func(c *conduit) { c.reconsider(gen) })
+	for _, l := range openedUDP {
+		p.serving.Go(l.serve)
+	}
+	for _, l := range doneUDP {
+		l.close(reason.Drained)
+	}
+	for _, l := range p.udp.listeners {
+		l.reconsider(gen)
+	}
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)
@@ -221,6 +250,9 @@ func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
 
 // listens tells whether a listener is open where it should be.
 func (p *Proxy) listens(want model.Listener) bool {
+	if l := p.udp.listeners[want.ID]; l != nil {
+		return l.address == p.cfg.Address(want)
+	}
 	l := p.listeners[want.ID]
 	return l != nil && l.address == p.cfg.Address(want)
 }
@@ -229,7 +261,7 @@ func (p *Proxy) listens(want model.Listener) bool {
 // elsewhere have moved: the sockets that they had are to be closed.
 func (p *Proxy) openListeners(s *model.Snapshot) (opened, moved []*listener, reports []reason.Report) {
 	for _, want := range s.Config.Listeners {
-		if p.listens(want) {
+		if want.ID.UDP || p.listens(want) {
 			continue
 		}
 		address := p.cfg.Address(want)
@@ -311,6 +343,9 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	for _, l := range p.listeners {
 		l.close(succeeded)
 	}
+	for _, l := range p.udp.listeners {
+		l.leave(succeeded)
+	}
 	p.mu.Unlock()
 	defer p.mirrors.stop()
 	p.stopping.Store(true)
@@ -323,6 +358,8 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 		return 0
 	case <-time.After(p.cfg.DrainWait):
 	}
+	cut = p.cutUDP()
+	p.conduits.each(func(c *conduit) { c.end(reason.Drained) })
 	p.eachSession(func(s *session) {
 		cut++
 		s.conn.Abort()

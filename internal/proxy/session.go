@@ -63,6 +63,9 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 // connection only.
 func (s *session) serve() {
 	defer s.end()
+	if s.relayed() {
+		return
+	}
 	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil && !s.handshake(t) {
 		return
 	}

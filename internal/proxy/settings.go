@@ -18,9 +18,13 @@ type Limits struct {
 	// TunnelTimeout bounds the time for which a tunnel may be silent, where
 	// the route has no read timeout of its own.
 	TunnelTimeout time.Duration
+	// UDPTimeout bounds the time for which a UDP flow may be silent, where its
+	// rule has no bound of its own, and UDPFlows the flows of the whole proxy.
+	UDPTimeout time.Duration
+	UDPFlows   int
 	// Connections bounds the client connections of the whole proxy, and
-	// ConnectionsPerClient those of one address (one /64 for IPv6). Trusted
-	// peers are not counted by address. 0 is unbounded.
+	// ConnectionsPerClient those of one address (one /64 for IPv6), and its UDP
+	// flows. Trusted peers are not counted by address. 0 is unbounded.
 	Connections, ConnectionsPerClient int
 	// BufferBytes bounds the memory that exchanges under way may hold in
 	// buffers. 0 is half of the process's memory limit, if there is one.
@@ -41,6 +45,7 @@ func DefaultLimits() Limits {
 		HeaderBytes: 32 << 10, TargetBytes: 8 << 10, HeaderFields: 100,
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
+		UDPTimeout: time.Minute, UDPFlows: 16_384,
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
 		Mirrors: 256, MirrorBytes: 64 << 10,
@@ -64,9 +69,11 @@ func (l *Limits) Settings() []Setting {
 		{"header-timeout", &l.HeaderTimeout, "Longest time for a request's head, or a TLS handshake, to arrive. More answers 408."},
 		{"body-timeout", &l.BodyTimeout, "Longest pause while a client sends a body or takes an answer. More answers 408, or closes."},
 		{"idle-timeout", &l.IdleTimeout, "Longest pause between two requests of a connection."},
-		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set."},
+		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set, and of a relayed TCP connection."},
+		{"udp-timeout", &l.UDPTimeout, "Longest silence of a UDP flow, which then ends: the client's next datagram may go to another endpoint."},
+		{"max-udp-flows", &l.UDPFlows, "Most UDP flows at a time, one for each client address and port; each has a socket of its own. 0 is unbounded. Datagrams of more are dropped."},
 		{"max-connections", &l.Connections, "Most client connections at a time; 0 is unbounded. More are closed at once."},
-		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
+		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time, and most UDP flows, of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
 		{"max-buffer-bytes", &l.BufferBytes, "Most memory in buffers of exchanges under way; 0 is half the memory limit. More answers 503 overloaded."},
 		{"max-attempts", &l.Attempts, "Most attempts for one request, while nothing was sent or it is safe to repeat."},
 		{"retry-budget-percent", &l.RetryPercent, "Most attempts that retry policies repeat at a time, in percent of a service's requests under way. More are not repeated."},

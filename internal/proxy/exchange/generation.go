@@ -141,6 +141,8 @@ type Generation struct {
 
 	table *route.Table[*Route]
 	hosts []*host // as Config.Hosts
+
+	relays map[model.ListenerID]*Relays
 }
 
 // host is a compiled virtual host, which Generations share while nothing of it
@@ -186,6 +188,10 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 	}
 	g.table = route.NewTable(s.Config.Hosts, tables)
 	g.Clusters = c.clusters(s, index)
+	if g.relays, err = c.relays(s, index); err != nil {
+		return nil, nil, err
+	}
+	g.Routes += len(s.Config.Relays)
 	return g, reports, nil
 }
 
@@ -381,6 +387,9 @@ func (g *Generation) Names() (endpoints map[netip.AddrPort]bool, services, rules
 				rules[b.Rules[i].ID] = true
 			}
 		}
+	}
+	for i := range g.Snapshot.Config.Relays {
+		rules[g.Snapshot.Config.Relays[i].ID] = true
 	}
 	return endpoints, services, rules
 }

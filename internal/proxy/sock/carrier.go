@@ -37,6 +37,9 @@ func (c *Carrier) Take() (int, error) {
 		}
 	}
 	n, err := c.From.Fill()
+	for n == 0 && err == nil { // a message of no bytes
+		n, err = c.From.Fill()
+	}
 	c.bulk = n == BufferSize && c.splicer.usable()
 	return n, err
 }

@@ -193,6 +193,9 @@ type Conn struct {
 	since    int64 // when it became idle
 }
 
+// Retired tells whether the live configuration has the endpoint no more.
+func (e *Endpoint) Retired() bool { return e.retired.Load() }
+
 // Errors of Connect.
 var (
 	// ErrTimeout: the endpoint did not accept in time.

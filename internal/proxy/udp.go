@@ -1,0 +1,283 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// udpListener is a port of UDP. One goroutine reads it; each flow has another
+// that reads what its endpoint answers.
+type udpListener struct {
+	proxy   *Proxy
+	id      model.ListenerID
+	address string // as it was asked for
+	public  uint16
+	conn    *net.UDPConn
+	stats   *observe.Listener
+
+	mu    sync.Mutex
+	flows map[netip.AddrPort]*udpFlow // those that datagrams of clients go to
+	open  map[*udpFlow]struct{}       // all that have not ended
+	// leaving: there are no new flows, and the socket closes with the last one.
+	leaving bool
+}
+
+// udp is what the UDP listeners of a proxy share.
+type udp struct {
+	listeners map[model.ListenerID]*udpListener // guarded by Proxy.mu
+	flows     atomic.Int64
+	clients   clientCounts
+	buffers   sync.Pool
+}
+
+func (u *udp) buffer() []byte {
+	if b, ok := u.buffers.Get().(*[sock.MaxDatagram]byte); ok {
+		return b[:]
+	}
+	return new([sock.MaxDatagram]byte)[:]
+}
+
+func (u *udp) release(b []byte) { u.buffers.Put((*[sock.MaxDatagram]byte)(b)) }
+
+func newUDPListener(p *Proxy, want model.Listener, conn *net.UDPConn) *udpListener {
+	return &udpListener{
+		proxy: p, id: want.ID, address: p.cfg.Address(want), conn: conn,
+		public: addrPort(conn.LocalAddr()).Port(), stats: p.cfg.Metrics.Listener(want.ID),
+		flows: map[netip.AddrPort]*udpFlow{}, open: map[*udpFlow]struct{}{},
+	}
+}
+
+func listenUDP(address string) (*net.UDPConn, error) {
+	addr, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, err
+	}
+	return net.ListenUDP("udp", addr)
+}
+
+// serve reads what clients send until the socket is closed.
+func (l *udpListener) serve() {
+	buf := l.proxy.udp.buffer()
+	defer l.proxy.udp.release(buf)
+	for {
+		n, client, err := l.conn.ReadFromUDPAddrPort(buf)
+		switch {
+		case err == nil:
+			l.take(client, buf[:n])
+		case errors.Is(err, net.ErrClosed), l.isLeaving():
+			return
+		default: // such as an ICMP error that some reply has caused
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func (l *udpListener) isLeaving() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving
+}
+
+// take passes a datagram on. A panic loses this one only.
+func (l *udpListener) take(client netip.AddrPort, datagram []byte) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			reportDefect(broken)
+		}
+	}()
+	f := l.flow(client)
+	if f == nil || !f.send(datagram) {
+		l.stats.Dropped.Add(0, 1)
+	}
+}
+
+// flow finds the flow of a client, or begins one; nil drops the datagram.
+func (l *udpListener) flow(client netip.AddrPort) *udpFlow {
+	l.mu.Lock()
+	f, leaving := l.flows[client], l.leaving
+	if f != nil && f.endpoint.Retired() {
+		// Its endpoint is gone from the configuration. What it still answers goes
+		// to the client; what the client sends goes elsewhere.
+		delete(l.flows, client)
+		f = nil
+	}
+	l.mu.Unlock()
+	if f != nil || leaving {
+		return f
+	}
+	return l.begin(client)
+}
+
+// begin makes a flow, if there is a rule, an endpoint and room for it. Only
+// serve calls it.
+func (l *udpListener) begin(client netip.AddrPort) *udpFlow {
+	p := l.proxy
+	gen := p.live.Load().gen
+	relays := gen.Relays(l.id)
+	if relays == nil {
+		return nil
+	}
+	relay, _ := relays.Match("")
+	if relay == nil {
+		p.cfg.Metrics.Unrouted().Relay(0, reason.NoRoute)
+		return nil
+	}
+	cluster, respond := relay.Draw(gen)
+	if respond != nil {
+		relay.Stats.Relay(0, respond.Outcome)
+		return nil
+	}
+	e := cluster.Pick(nil)
+	if e == nil {
+		relay.Stats.Relay(0, reason.NoEndpoint)
+		return nil
+	}
+	if !l.takePlace(client) {
+		l.stats.Refused.Add(0, 1)
+		relay.Stats.Relay(0, reason.Overloaded)
+		return nil
+	}
+	f, err := newUDPFlow(l, client, relay, *e)
+	if err != nil {
+		l.givePlace(client)
+		relay.Stats.Relay(0, reason.ConnectFailed)
+		return nil
+	}
+	l.mu.Lock()
+	l.flows[client] = f
+	l.open[f] = struct{}{}
+	l.mu.Unlock()
+	l.stats.Accepted.Add(f.shard, 1)
+	p.serving.Go(f.run)
+	return f
+}
+
+func (l *udpListener) takePlace(client netip.AddrPort) bool {
+	p, limit := l.proxy, int64(l.proxy.cfg.Limits.UDPFlows)
+	if n := p.udp.flows.Add(1); limit > 0 && n > limit {
+		p.udp.flows.Add(-1)
+		return false
+	}
+	addr := client.Addr().Unmap()
+	if !p.trusts(addr) && !p.udp.clients.add(addr, p.cfg.Limits.ConnectionsPerClient) {
+		p.udp.flows.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (l *udpListener) givePlace(client netip.AddrPort) {
+	addr := client.Addr().Unmap()
+	l.proxy.udp.flows.Add(-1)
+	if !l.proxy.trusts(addr) {
+		l.proxy.udp.clients.remove(addr)
+	}
+}
+
+// remove forgets a flow that has ended.
+func (l *udpListener) remove(f *udpFlow) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.flows[f.client] == f {
+		delete(l.flows, f.client)
+	}
+	if delete(l.open, f); l.leaving && len(l.open) == 0 {
+		l.conn.Close()
+	}
+}
+
+// leave has the listener end with its last flow, of which those end soon that
+// are silent. succeeded: another process holds the socket and reads what comes
+// from now on.
+func (l *udpListener) leave(succeeded bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaving = true
+	for f := range l.open {
+		f.hurry()
+	}
+	switch {
+	case len(l.open) == 0:
+		l.conn.Close()
+	case succeeded:
+		l.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// close ends the listener with all its flows: their replies can come from
+// nowhere else.
+func (l *udpListener) close(why reason.Outcome) (ended int) {
+	l.mu.Lock()
+	l.leaving = true
+	for f := range l.open {
+		f.end(why)
+		ended++
+	}
+	l.mu.Unlock()
+	l.conn.Close()
+	return ended
+}
+
+// reconsider ends the flows whose rule is closed now. Whatever else has
+// changed, they go on.
+func (l *udpListener) reconsider(gen *exchange.Generation) {
+	if !gen.Relays(l.id).Closed("") {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for f := range l.open {
+		f.end(reason.Closed)
+	}
+}
+
+// openUDP opens the UDP listeners that s asks for and that are not open. Those
+// that are now elsewhere, or no longer wanted, are returned, to be closed.
+func (p *Proxy) openUDP(s *model.Snapshot) (opened, done []*udpListener, reports []reason.Report) {
+	wanted := map[model.ListenerID]bool{}
+	for _, want := range s.Config.Listeners {
+		if wanted[want.ID] = true; !want.ID.UDP || p.listens(want) {
+			continue
+		}
+		address := p.cfg.Address(want)
+		conn, err := p.cfg.ListenUDP(address)
+		if err != nil {
+			reports = append(reports, listenFailed(want, fmt.Sprintf("UDP %s", address), err))
+			continue
+		}
+		if old := p.udp.listeners[want.ID]; old != nil {
+			done = append(done, old)
+		}
+		l := newUDPListener(p, want, conn)
+		p.udp.listeners[want.ID] = l
+		opened = append(opened, l)
+	}
+	for id, l := range p.udp.listeners {
+		if !wanted[id] {
+			delete(p.udp.listeners, id)
+			done = append(done, l)
+		}
+	}
+	return opened, done, reports
+}
+
+// cutUDP ends all flows that a drain has left, and tells how many there were.
+func (p *Proxy) cutUDP() (cut int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.udp.listeners {
+		cut += l.close(reason.Drained)
+	}
+	return cut
+}
