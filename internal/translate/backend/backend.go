@@ -23,15 +23,32 @@ type Ref struct {
 	Port    int32
 	// PortName finds the port in endpoints.
 	PortName string
+	UDP      bool
 }
 
-// ID is the model's name for it: namespace/name:port.
-func (r Ref) ID() string { return r.Service.String() + ":" + strconv.Itoa(int(r.Port)) }
+// ID is the model's name for it: namespace/name:port, with /udp behind a port of
+// UDP.
+func (r Ref) ID() string {
+	id := r.Service.String() + ":" + strconv.Itoa(int(r.Port))
+	if r.UDP {
+		id += "/udp"
+	}
+	return id
+}
 
 // Port names a port of a Service: by number, or else by name.
 type Port struct {
 	Number int32
 	Name   string
+	// UDP asks for a port of UDP, and not of TCP.
+	UDP bool
+}
+
+func (p Port) protocol() corev1.Protocol {
+	if p.UDP {
+		return corev1.ProtocolUDP
+	}
+	return corev1.ProtocolTCP
 }
 
 func (p Port) String() string {
@@ -58,12 +75,12 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 	}
 	var known []string
 	for _, p := range service.Value.Spec.Ports {
-		if p.Protocol == corev1.ProtocolTCP && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
-			return &Ref{service.Name(), p.Port, p.Name}, nil
+		if p.Protocol == port.protocol() && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
+			return &Ref{service.Name(), p.Port, p.Name, port.UDP}, nil
 		}
 		known = append(known, strings.TrimSuffix(p.Name+" "+strconv.Itoa(int(p.Port)), " "))
 	}
-	return nil, &Problem{reason.PortNotFound, fmt.Sprintf("Service %s/%s has no TCP port %s; it has %s", namespace, name, port, strings.Join(known, ", "))}
+	return nil, &Problem{reason.PortNotFound, fmt.Sprintf("Service %s/%s has no %s port %s; it has %s", namespace, name, port.protocol(), port, strings.Join(known, ", "))}
 }
 
 // Endpoints returns the endpoints of refs, each ref once.
@@ -94,7 +111,7 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 			continue // reported: see Unserved
 		}
 		for _, port := range slice.Ports {
-			if port.Port != nil && deref(port.Name, "") == r.PortName {
+			if port.Port != nil && deref(port.Name, "") == r.PortName && (deref(port.Protocol, corev1.ProtocolTCP) == corev1.ProtocolUDP) == r.UDP {
 				out = appendSlice(out, slice, uint16(*port.Port))
 			}
 		}
@@ -105,7 +122,7 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 	if object := set.Endpoints.Get(r.Service.Namespace, r.Service.Name); object != nil {
 		for _, subset := range object.Value.Subsets {
 			for _, port := range subset.Ports {
-				if port.Name == r.PortName {
+				if port.Name == r.PortName && (port.Protocol == corev1.ProtocolUDP) == r.UDP {
 					out = appendSubset(out, subset.Addresses, uint16(port.Port))
 				}
 			}

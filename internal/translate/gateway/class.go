@@ -23,7 +23,7 @@ var features = []string{
 	"HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror",
 	"HTTPRouteRequestTimeout", "HTTPRouteResponseHeaderModification", "HTTPRouteRetry", "HTTPRouteRetryBackendTimeout",
 	"HTTPRouteRetryConnectionError", "HTTPRouteSchemeRedirect",
-	"ListenerSet", "ReferenceGrant",
+	"ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute",
 }
 
 // classes decides which GatewayClasses are served, and gives each its status.

@@ -21,7 +21,7 @@ type gateway struct {
 	address   Problem
 	// invalid is why nothing of the Gateway is served.
 	invalid *verdict
-	// guard is what guards all HTTPS listeners and is not honoured.
+	// guard is what guards all listeners where TLS ends and is not honoured.
 	guard     string
 	listeners []*listener
 	sets      []*listenerSet
@@ -82,7 +82,7 @@ func (t *translation) readGateway(g *gateway) {
 	}
 	if spec.TLS != nil && spec.TLS.Frontend != nil {
 		g.guard = "the validation of client certificates (spec.tls.frontend)"
-		t.report(reason.GuardClosed, g.object.At("spec.tls.frontend"), "client certificates are not validated yet, so the HTTPS listeners of this Gateway stay closed")
+		t.report(reason.GuardClosed, g.object.At("spec.tls.frontend"), "client certificates are not validated yet, so the listeners of this Gateway where TLS ends stay closed")
 	}
 	if spec.TLS != nil && spec.TLS.Backend != nil {
 		t.report(reason.NotHonoured, g.object.At("spec.tls.backend"), "no client certificate is shown to backends yet")
@@ -198,7 +198,9 @@ func (t *translation) openListeners() {
 				return
 			}
 			id := l.id()
-			if _, open := at[id]; !open {
+			if i, open := at[id]; open && l.protocol() == model.HTTPS {
+				t.out.Listeners[i].Protocol = model.HTTPS // one of TLS may have been first
+			} else if !open {
 				at[id] = len(t.out.Listeners)
 				t.out.Listeners = append(t.out.Listeners, model.Listener{ID: id, Protocol: l.protocol(), Address: l.address()})
 			}

@@ -15,9 +15,9 @@ type Status struct {
 	GatewayClasses map[source.Name]gatewayv1.GatewayClassStatus
 	Gateways       map[source.Name]gatewayv1.GatewayStatus
 	ListenerSets   map[source.Name]gatewayv1.ListenerSetStatus
-	// HTTPRoutes holds our own entries of status.parents alone: those of other
-	// controllers stay as they are.
-	HTTPRoutes map[source.Name][]gatewayv1.RouteParentStatus
+	// HTTPRoutes and the others hold our own entries of status.parents alone:
+	// those of other controllers stay as they are.
+	HTTPRoutes, TLSRoutes, TCPRoutes, UDPRoutes map[source.Name][]gatewayv1.RouteParentStatus
 }
 
 func newStatus() Status {
@@ -26,6 +26,9 @@ func newStatus() Status {
 		Gateways:       map[source.Name]gatewayv1.GatewayStatus{},
 		ListenerSets:   map[source.Name]gatewayv1.ListenerSetStatus{},
 		HTTPRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
+		TLSRoutes:      map[source.Name][]gatewayv1.RouteParentStatus{},
+		TCPRoutes:      map[source.Name][]gatewayv1.RouteParentStatus{},
+		UDPRoutes:      map[source.Name][]gatewayv1.RouteParentStatus{},
 	}
 }
 

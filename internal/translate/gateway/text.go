@@ -50,9 +50,14 @@ func (s Status) String() string {
 			line(l.Conditions, listenerWords(name, gatewayv1.ListenerStatus(l))...)
 		}
 	}
-	for _, name := range sorted(s.HTTPRoutes) {
-		for _, p := range s.HTTPRoutes[name] {
-			line(p.Conditions, "httproute", name.String(), "parent="+parentText(p.ParentRef, name.Namespace))
+	for _, routes := range []struct {
+		word string
+		all  map[source.Name][]gatewayv1.RouteParentStatus
+	}{{"httproute", s.HTTPRoutes}, {"tlsroute", s.TLSRoutes}, {"tcproute", s.TCPRoutes}, {"udproute", s.UDPRoutes}} {
+		for _, name := range sorted(routes.all) {
+			for _, p := range routes.all[name] {
+				line(p.Conditions, routes.word, name.String(), "parent="+parentText(p.ParentRef, name.Namespace))
+			}
 		}
 	}
 	return b.String()

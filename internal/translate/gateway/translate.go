@@ -43,6 +43,7 @@ const Dialect = "gateway"
 type Result struct {
 	Listeners []model.Listener
 	Hosts     []Host
+	Relays    []model.Relay
 	// Certificates are those that listeners ask for.
 	Certificates []Certificate
 	// Refs are the Service ports that rules forward to, with repeats.
@@ -76,7 +77,7 @@ func Translate(set *source.Set, opts Options) Result {
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		ports: map[model.ListenerID][]*listener{}, claims: map[claim]*listener{},
-		policies: policiesOf(set), placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		relayAt: map[relayPlace]int{}, policies: policiesOf(set), placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
 	t.classes()
@@ -87,6 +88,7 @@ func Translate(set *source.Set, opts Options) Result {
 	for _, object := range byAge(set.HTTPRoutes) {
 		t.route(object)
 	}
+	t.relays()
 	t.unread()
 	t.openListeners()
 	t.finishBlocks()
@@ -113,6 +115,7 @@ type translation struct {
 	// the namespace alone.
 	policies     map[source.Name]string
 	placed       map[string]int        // rules by namespace
+	relayAt      map[relayPlace]int    // where each stands in out.Relays
 	certificates map[source.Name]error // of the secrets that were looked at
 	blocks       map[blockKey]*block
 	out          Result
