@@ -79,7 +79,23 @@ func isFree(port int32) bool {
 		return false
 	}
 	l.Close()
+	u, err := net.ListenPacket("udp", address(port))
+	if err != nil {
+		return false
+	}
+	u.Close()
 	return true
+}
+
+// only keeps the ports of a map that are wanted.
+func only(ports map[int32]int32, wanted []int32) map[int32]int32 {
+	out := make(map[int32]int32, len(wanted))
+	for _, port := range wanted {
+		if number, open := ports[port]; open {
+			out[port] = number
+		}
+	}
+	return out
 }
 
 func address(port int32) string { return net.JoinHostPort(loopback, strconv.Itoa(int(port))) }

@@ -44,9 +44,18 @@ func (c *Cluster) writeStatus(s gateway.Status) {
 			return status
 		})
 	}
-	for object := range c.set.HTTPRoutes.All() {
-		writeOne(c, "HTTPRoute", object.Name(), func(old gatewayv1.HTTPRouteStatus) gatewayv1.HTTPRouteStatus {
-			return gatewayv1.HTTPRouteStatus{RouteStatus: parents(old.Parents, s.HTTPRoutes[object.Name()])}
+	writeRoutes(c, "HTTPRoute", c.set.HTTPRoutes, s.HTTPRoutes)
+	writeRoutes(c, "TLSRoute", c.set.TLSRoutes, s.TLSRoutes)
+	writeRoutes(c, "TCPRoute", c.set.TCPRoutes, s.TCPRoutes)
+	writeRoutes(c, "UDPRoute", c.set.UDPRoutes, s.UDPRoutes)
+}
+
+// writeRoutes writes the status of the routes of one kind, which all look the
+// same.
+func writeRoutes[T any](c *Cluster, kind string, routes source.Index[T], statuses map[source.Name][]gatewayv1.RouteParentStatus) {
+	for object := range routes.All() {
+		writeOne(c, kind, object.Name(), func(old gatewayv1.RouteStatus) gatewayv1.RouteStatus {
+			return parents(old.Parents, statuses[object.Name()])
 		})
 	}
 }

@@ -33,9 +33,6 @@ var reasons = []struct {
 }{
 	{features.SupportMesh, "its requests are commands run inside pods (exec); and there is no mesh yet"},
 	{features.SupportGRPCRoute, "GRPCRoute is not served yet"},
-	{features.SupportTLSRoute, "TLSRoute is not served yet"},
-	{features.SupportTCPRoute, "TCPRoute is not served yet"},
-	{features.SupportUDPRoute, "UDPRoute is not served yet"},
 	{features.SupportBackendTLSPolicy, "BackendTLSPolicy is not served yet"},
 	{features.SupportGatewayBackendClientCertificate, "no client certificates are shown to backends yet"},
 	{features.SupportGatewayFrontendClientCertificateValidation, "client certificates are not validated yet"},
@@ -118,7 +115,12 @@ func (t *table) text() string {
 	w.Flush()
 	fmt.Fprintf(&b, "%d passed, %d failed, %d not possible here\n", counts[passed], counts[failed], counts[notPossible])
 	if len(t.rows) >= len(tests.ConformanceTests) {
-		b.WriteString(t.profile(suite.GatewayHTTPConformanceProfile))
+		for _, p := range []suite.ConformanceProfile{
+			suite.GatewayHTTPConformanceProfile, suite.GatewayTLSConformanceProfile,
+			suite.GatewayTCPConformanceProfile, suite.GatewayUDPConformanceProfile,
+		} {
+			b.WriteString(t.profile(p))
+		}
 	}
 	return b.String()
 }
