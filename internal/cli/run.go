@@ -165,7 +165,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 		Apply:   r.proxy.Apply,
 		Built:   r.built,
 	})
-	r.retry = serve.NewRetry(func() []string { return serve.Closed(r.proxy, flags.address) }, r.loop.Dirty)
+	r.retry = serve.NewRetry(func() []serve.Address { return serve.Closed(r.proxy, flags.address) }, r.loop.Dirty)
 	return r, nil
 }
 

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"cmp"
+	"strings"
 	"testing"
 
 	"windrose.dev/windrose/internal/model"
@@ -117,5 +118,64 @@ service b:1 round-robin
 	relay, _ = none.Relays(model.ListenerID{Port: 1}).Match("")
 	if _, respond := relay.Draw(none); respond == nil {
 		t.Error("a backend without a weight got a connection")
+	}
+}
+
+// TestExplainRelays: URLs of layer 4 say which relay takes a connection and why
+// the others of the listener do not.
+func TestExplainRelays(t *testing.T) {
+	g := compiled(t, `listener 443 https
+listener 5432 tcp
+listener 53/udp udp
+listener 80 http
+host web.example.com 443
+block test by-specificity
+rule w prefix:/ respond=404:no_route
+relay one 443 name=one.example.com forward=s:1 idle=1m0s
+relay wide 443 name=*.example.com respond=503:closed why=x
+relay db 5432 forward
+backend s:1 3
+backend none 1 respond=503:backend_invalid why=gone
+relay dns 53/udp forward=s:1
+service s:1 round-robin
+endpoint s:1 10.0.0.1:1
+`)
+	for _, test := range []struct{ url, rule, lost, answer, err string }{
+		{"tls://one.example.com", "one", "wide:order", "", ""},
+		{"https://ONE.example.com:8443/a", "one", "wide:order", "", ""},
+		{"tls://two.example.com:443", "wide", "one:server name", "closed", ""},
+		{"tcp://localhost:5432", "db", "", "", ""},
+		{"udp://localhost:53", "dns", "", "", ""},
+		{"tls://web.example.com", "", "", "", "belongs to HTTP"},
+		{"tcp://localhost:80", "", "", "", "speaks HTTP alone"},
+		{"tcp://localhost", "", "", "", "names no port"},
+		{"udp://localhost:54", "", "", "", "no listener for"},
+		{"https://web.example.com/", "w", "", "", ""},
+	} {
+		e, err := Explain(g, Question{URL: test.url})
+		if test.err != "" {
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%s: %v", test.url, err)
+			}
+			continue
+		}
+		if err != nil || e.Rule == nil || e.Rule.ID != test.rule || e.Relayed == (test.rule == "w") {
+			t.Errorf("%s: %+v %v", test.url, e, err)
+			continue
+		}
+		lost, answer := "", ""
+		for _, l := range e.LostRelays {
+			lost += l.Rule + ":" + l.Failed
+		}
+		if e.Answer != nil && e.Relayed {
+			answer = e.Answer.Outcome
+		}
+		if lost != test.lost || answer != test.answer {
+			t.Errorf("%s: lost %q, answer %q", test.url, lost, answer)
+		}
+	}
+	e, err := Explain(g, Question{URL: "tcp://localhost:5432"})
+	if err != nil || len(e.Forward.Backends) != 2 || e.Forward.Backends[0].Share != 75 || len(e.Forward.Backends[0].Endpoints) != 1 || e.Forward.Backends[1].Answer == nil {
+		t.Errorf("%+v %v", e.Forward, err)
 	}
 }

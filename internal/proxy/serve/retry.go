@@ -19,14 +19,20 @@ const (
 // Retry waits for taken ports: once a listener that could not be opened can
 // be, it has the Snapshot applied again.
 type Retry struct {
-	closed func() []string
+	closed func() []Address
 	again  func()
 	wake   chan struct{}
 }
 
+// Address is where a listener is opened: one of TCP, or of UDP.
+type Address struct {
+	Text string
+	UDP  bool
+}
+
 // NewRetry makes a Retry. closed lists the addresses of listeners that are
 // wanted and not open; again has the Snapshot applied again, now or soon.
-func NewRetry(closed func() []string, again func()) *Retry {
+func NewRetry(closed func() []Address, again func()) *Retry {
 	return &Retry{closed: closed, again: again, wake: make(chan struct{}, 1)}
 }
 
@@ -62,8 +68,15 @@ func (r *Retry) Run(ctx context.Context) {
 
 // canListen only tries: the proxy opens its listeners itself, and a Snapshot
 // applied in vain would be a Generation for nothing.
-func canListen(address string) bool {
-	l, err := net.Listen("tcp", address)
+func canListen(address Address) bool {
+	if address.UDP {
+		l, err := net.ListenPacket("udp", address.Text)
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
+	}
+	l, err := net.Listen("tcp", address.Text)
 	if err != nil {
 		return false
 	}
@@ -73,10 +86,10 @@ func canListen(address string) bool {
 
 // Closed lists the addresses of listeners that p's Snapshot asks for and that
 // are not open.
-func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []string) {
+func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []Address) {
 	for _, l := range p.Generation().Snapshot.Config.Listeners {
 		if p.Addr(l.ID) == nil {
-			out = append(out, address(l))
+			out = append(out, Address{address(l), l.ID.UDP})
 		}
 	}
 	return out

@@ -190,12 +190,12 @@ func run(name string, o *options, filters []exchange.FilterSpec) error {
 	}
 	d.proxy, err = proxy.New(proxy.Config{
 		Filters: filters, Metrics: d.metrics, Log: d.log, Limits: o.limits, Trusted: o.trusted, ExplainToken: o.explainToken,
-		Address: o.address, Listen: d.sockets.Listen, DrainGrace: o.grace, DrainWait: o.wait,
+		Address: o.address, Listen: d.sockets.Listen, ListenUDP: d.sockets.ListenUDP, DrainGrace: o.grace, DrainWait: o.wait,
 	})
 	if err != nil {
 		return err
 	}
-	d.retry = NewRetry(func() []string { return Closed(d.proxy, o.address) }, d.portFreed)
+	d.retry = NewRetry(func() []Address { return Closed(d.proxy, o.address) }, d.portFreed)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
