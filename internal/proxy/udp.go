@@ -23,14 +23,21 @@ type udpListener struct {
 	id      model.ListenerID
 	address string // as it was asked for
 	public  uint16
-	conn    *net.UDPConn
+	conn    *sock.Port
 	stats   *observe.Listener
 
 	mu    sync.Mutex
-	flows map[netip.AddrPort]*udpFlow // those that datagrams of clients go to
-	open  map[*udpFlow]struct{}       // all that have not ended
+	flows map[udpPeers]*udpFlow // those that datagrams of clients go to
+	open  map[*udpFlow]struct{} // all that have not ended
 	// leaving: there are no new flows, and the socket closes with the last one.
 	leaving bool
+}
+
+// udpPeers tell flows apart: the client, and the address that it has sent to,
+// where that is not always the same.
+type udpPeers struct {
+	client netip.AddrPort
+	local  netip.Addr
 }
 
 // udp is what the UDP listeners of a proxy share.
@@ -52,9 +59,9 @@ func (u *udp) release(b []byte) { u.buffers.Put((*[sock.MaxDatagram]byte)(b)) }
 
 func newUDPListener(p *Proxy, want model.Listener, conn *net.UDPConn) *udpListener {
 	return &udpListener{
-		proxy: p, id: want.ID, address: p.cfg.Address(want), conn: conn,
+		proxy: p, id: want.ID, address: p.cfg.Address(want), conn: sock.NewPort(conn),
 		public: addrPort(conn.LocalAddr()).Port(), stats: p.cfg.Metrics.Listener(want.ID),
-		flows: map[netip.AddrPort]*udpFlow{}, open: map[*udpFlow]struct{}{},
+		flows: map[udpPeers]*udpFlow{}, open: map[*udpFlow]struct{}{},
 	}
 }
 
@@ -71,10 +78,10 @@ func (l *udpListener) serve() {
 	buf := l.proxy.udp.buffer()
 	defer l.proxy.udp.release(buf)
 	for {
-		n, client, err := l.conn.ReadFromUDPAddrPort(buf)
+		n, client, local, err := l.conn.Receive(buf)
 		switch {
 		case err == nil:
-			l.take(client, buf[:n])
+			l.take(udpPeers{client, local}, buf[:n])
 		case errors.Is(err, net.ErrClosed), l.isLeaving():
 			return
 		default: // such as an ICMP error that some reply has caused
@@ -90,38 +97,38 @@ func (l *udpListener) isLeaving() bool {
 }
 
 // take passes a datagram on. A panic loses this one only.
-func (l *udpListener) take(client netip.AddrPort, datagram []byte) {
+func (l *udpListener) take(peers udpPeers, datagram []byte) {
 	defer func() {
 		if broken := recover(); broken != nil {
 			reportDefect(broken)
 		}
 	}()
-	f := l.flow(client)
+	f := l.flow(peers)
 	if f == nil || !f.send(datagram) {
 		l.stats.Dropped.Add(0, 1)
 	}
 }
 
 // flow finds the flow of a client, or begins one; nil drops the datagram.
-func (l *udpListener) flow(client netip.AddrPort) *udpFlow {
+func (l *udpListener) flow(peers udpPeers) *udpFlow {
 	l.mu.Lock()
-	f, leaving := l.flows[client], l.leaving
+	f, leaving := l.flows[peers], l.leaving
 	if f != nil && f.endpoint.Retired() {
 		// Its endpoint is gone from the configuration. What it still answers goes
 		// to the client; what the client sends goes elsewhere.
-		delete(l.flows, client)
+		delete(l.flows, peers)
 		f = nil
 	}
 	l.mu.Unlock()
 	if f != nil || leaving {
 		return f
 	}
-	return l.begin(client)
+	return l.begin(peers)
 }
 
 // begin makes a flow, if there is a rule, an endpoint and room for it. Only
 // serve calls it.
-func (l *udpListener) begin(client netip.AddrPort) *udpFlow {
+func (l *udpListener) begin(peers udpPeers) *udpFlow {
 	p := l.proxy
 	gen := p.live.Load().gen
 	relays := gen.Relays(l.id)
@@ -143,19 +150,19 @@ func (l *udpListener) begin(client netip.AddrPort) *udpFlow {
 		relay.Stats.Relay(0, reason.NoEndpoint)
 		return nil
 	}
-	if !l.takePlace(client) {
+	if !l.takePlace(peers.client) {
 		l.stats.Refused.Add(0, 1)
 		relay.Stats.Relay(0, reason.Overloaded)
 		return nil
 	}
-	f, err := newUDPFlow(l, client, relay, *e)
+	f, err := newUDPFlow(l, peers, relay, *e)
 	if err != nil {
-		l.givePlace(client)
+		l.givePlace(peers.client)
 		relay.Stats.Relay(0, reason.ConnectFailed)
 		return nil
 	}
 	l.mu.Lock()
-	l.flows[client] = f
+	l.flows[peers] = f
 	l.open[f] = struct{}{}
 	l.mu.Unlock()
 	l.stats.Accepted.Add(f.shard, 1)
@@ -189,8 +196,8 @@ func (l *udpListener) givePlace(client netip.AddrPort) {
 func (l *udpListener) remove(f *udpFlow) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.flows[f.client] == f {
-		delete(l.flows, f.client)
+	if l.flows[f.peers] == f {
+		delete(l.flows, f.peers)
 	}
 	if delete(l.open, f); l.leaving && len(l.open) == 0 {
 		l.conn.Close()

@@ -143,6 +143,27 @@ func TestUDPStaysAtItsEndpoint(t *testing.T) {
 	}
 }
 
+// TestUDPOnAllAddresses: replies come from the address that was asked, of
+// whichever family, and a client may ask several.
+func TestUDPOnAllAddresses(t *testing.T) {
+	b := newUDPBackend(t, "b:")
+	for listen, ask := range map[string][]string{
+		"0.0.0.0:0": {"127.0.0.1", "127.0.0.2"}, ":0": {"127.0.0.3", "127.0.0.1"}, "[::]:0": {"::1", "127.0.0.2"},
+	} {
+		r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(model.Listener) string { return listen } })
+		r.apply(datagrams("forward=s:1", b.addr))
+		port := r.proxy.Addr(model.ListenerID{Port: 53, UDP: true}).(*net.UDPAddr).Port
+		for _, addr := range ask {
+			conn, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.ParseIP(addr), Port: port})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			(&udpClient{t, conn}).expect("hello", "b:hello")
+		}
+	}
+}
+
 // TestUDPTableIsBounded: what there is no room for is dropped, and counted.
 func TestUDPTableIsBounded(t *testing.T) {
 	for _, limit := range []func(*proxy.Limits){

@@ -21,7 +21,8 @@ import (
 // Generation.
 type udpFlow struct {
 	listener *udpListener
-	client   netip.AddrPort
+	peers    udpPeers
+	source   []byte // that of replies
 	shard    int
 	start    int64
 	up       *sock.Datagrams
@@ -41,10 +42,10 @@ type udpFlow struct {
 // that it has ended.
 const drainQuiet = time.Second
 
-func newUDPFlow(l *udpListener, client netip.AddrPort, relay *exchange.Relay, e exchange.Endpoint) (*udpFlow, error) {
+func newUDPFlow(l *udpListener, peers udpPeers, relay *exchange.Relay, e exchange.Endpoint) (*udpFlow, error) {
 	p := l.proxy
 	f := &udpFlow{
-		listener: l, client: client, shard: int(p.next.Add(1) % uint64(len(p.shards))), start: p.clock.Now(), endpoint: e,
+		listener: l, peers: peers, source: sock.Source(peers.local), shard: int(p.next.Add(1) % uint64(len(p.shards))), start: p.clock.Now(), endpoint: e,
 		rule: relay.Rule.ID, origin: relay.Origin, stats: relay.Stats,
 	}
 	f.idle.Store(int64(p.cfg.Limits.UDPTimeout))
@@ -109,7 +110,7 @@ func (f *udpFlow) limit(now int64) {
 // system does not take is lost, as datagrams are.
 func (f *udpFlow) reply(datagram []byte) {
 	f.last.Store(f.listener.proxy.clock.Now())
-	if _, err := f.listener.conn.WriteToUDPAddrPort(datagram, f.client); err != nil {
+	if err := f.listener.conn.Reply(datagram, f.peers.client, f.source); err != nil {
 		f.listener.stats.Dropped.Add(f.shard, 1)
 		return
 	}
@@ -140,7 +141,7 @@ func (f *udpFlow) finish() {
 	l := f.listener
 	f.endpoint.Active.Add(-1)
 	l.remove(f)
-	l.givePlace(f.client)
+	l.givePlace(f.peers.client)
 	l.stats.Closed.Add(f.shard, 1)
 	l.stats.RelayedIn.Add(f.shard, uint64(f.in.Load()))
 	l.stats.RelayedOut.Add(f.shard, uint64(f.out.Load()))
@@ -152,7 +153,7 @@ func (f *udpFlow) finish() {
 	}
 	log.Record(f.shard, &observe.Flow{
 		Start: l.proxy.clock.Time(f.start), Duration: durationOf(f.start, l.proxy.clock.Now()),
-		Client: netip.AddrPortFrom(f.client.Addr().Unmap(), f.client.Port()), Transport: "udp",
+		Client: netip.AddrPortFrom(f.peers.client.Addr().Unmap(), f.peers.client.Port()), Transport: "udp",
 		Host:    strconv.AppendUint([]byte{':'}, uint64(l.public), 10),
 		Outcome: outcome, BytesIn: f.in.Load(), BytesOut: f.out.Load(),
 		Route: f.rule, Origin: f.origin, Endpoint: f.endpoint.Name, Pod: f.endpoint.Pod,
