@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -248,6 +251,67 @@ func TestRelayAndSwaps(t *testing.T) {
 	c.broken()
 	r.log.wait(t, " 0 closed tcp://")
 	eventually(t, "the connection is gone", func() bool { return r.proxy.Connections() == 0 })
+}
+
+// TestRelayHoldsNoGeneration: connections and flows that live long keep no old
+// configuration in memory.
+func TestRelayHoldsNoGeneration(t *testing.T) {
+	b, u := newBackend(t, repeat), newUDPBackend(t, "b:")
+	r := newUDPRig(t, nil)
+	text := strings.Replace(relay("forward=s:1", b.addr), "relay r", "listener 53/udp udp\nrelay u 53/udp forward=u:1\nservice u:1 round-robin\nendpoint u:1 "+u.addr+"\nrelay r", 1)
+	r.apply(text)
+	c, d := r.dial(), r.udp()
+	c.send("hello")
+	c.expect("hello")
+	d.expect("hello", "b:hello")
+	freed := newSignal()
+	runtime.AddCleanup(r.proxy.Generation(), func(s *signal) { s.fire() }, freed)
+	r.apply(text + "listener 81 tcp\n")
+	eventually(t, "the Generation is freed", func() bool {
+		runtime.GC()
+		select {
+		case <-freed.ch:
+			return true
+		default:
+			return false
+		}
+	})
+	c.send("still here")
+	c.expect("still here")
+	d.expect("still here", "b:still here")
+}
+
+// TestRelaysLeaveNothing: what ended takes no goroutine, no descriptor and no
+// buffer any more.
+func TestRelaysLeaveNothing(t *testing.T) {
+	r, _ := relaying(t, "forward=s:1", repeat)
+	message := strings.Repeat("x", 200_000) // enough for pipes
+	exchange := func() {
+		c := r.dial()
+		go c.send(message)
+		c.expect(message)
+		c.nc.Close()
+	}
+	exchange()
+	eventually(t, "no connection is left", func() bool { return r.proxy.Connections() == 0 })
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	for range 100 {
+		exchange()
+	}
+	eventually(t, "no connection is left", func() bool { return r.proxy.Connections() == 0 })
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	const pipes = 20 // that are kept for the next
+	eventually(t, "no descriptor is left", func() bool { return openFiles(t) <= files+pipes })
+}
+
+// openFiles counts the descriptors of this process, where the system tells.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return len(entries)
 }
 
 func TestRelayIsCutByADrain(t *testing.T) {

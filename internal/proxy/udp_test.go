@@ -94,6 +94,16 @@ func (c *udpClient) expect(text, want string) {
 	}
 }
 
+// newUDPRig is newRig, but that nothing waits at its end until flows are silent.
+func newUDPRig(t *testing.T, edit func(*proxy.Config)) *rig {
+	t.Helper()
+	return newRig(t, func(cfg *proxy.Config) {
+		if cfg.DrainWait = time.Millisecond; edit != nil {
+			edit(cfg)
+		}
+	})
+}
+
 // counted waits until the proxy's metrics say so.
 func (r *rig) counted(line string) {
 	r.t.Helper()
@@ -102,7 +112,7 @@ func (r *rig) counted(line string) {
 
 func TestUDP(t *testing.T) {
 	b := newUDPBackend(t, "b:")
-	r := newRig(t, func(cfg *proxy.Config) { cfg.Limits.UDPTimeout = 100 * time.Millisecond })
+	r := newUDPRig(t, func(cfg *proxy.Config) { cfg.Limits.UDPTimeout = 100 * time.Millisecond })
 	r.apply(datagrams("forward=s:1", b.addr))
 	one, two := r.udp(), r.udp()
 	one.expect("hello", "b:hello")
@@ -127,7 +137,7 @@ func TestUDP(t *testing.T) {
 // TestUDPStaysAtItsEndpoint: a flow has one, and flows have all.
 func TestUDPStaysAtItsEndpoint(t *testing.T) {
 	a, b := newUDPBackend(t, "a"), newUDPBackend(t, "b")
-	r := newRig(t, nil)
+	r := newUDPRig(t, nil)
 	r.apply(datagrams("forward=s:1", a.addr, b.addr))
 	got := map[string]int{}
 	for range 10 {
@@ -150,7 +160,7 @@ func TestUDPOnAllAddresses(t *testing.T) {
 	for listen, ask := range map[string][]string{
 		"0.0.0.0:0": {"127.0.0.1", "127.0.0.2"}, ":0": {"127.0.0.3", "127.0.0.1"}, "[::]:0": {"::1", "127.0.0.2"},
 	} {
-		r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(model.Listener) string { return listen } })
+		r := newUDPRig(t, func(cfg *proxy.Config) { cfg.Address = func(model.Listener) string { return listen } })
 		r.apply(datagrams("forward=s:1", b.addr))
 		port := r.proxy.Addr(model.ListenerID{Port: 53, UDP: true}).(*net.UDPAddr).Port
 		for _, addr := range ask {
@@ -171,7 +181,7 @@ func TestUDPTableIsBounded(t *testing.T) {
 		func(l *proxy.Limits) { l.ConnectionsPerClient = 1 },
 	} {
 		b := newUDPBackend(t, "b:")
-		r := newRig(t, func(cfg *proxy.Config) { limit(&cfg.Limits) })
+		r := newUDPRig(t, func(cfg *proxy.Config) { limit(&cfg.Limits) })
 		r.apply(datagrams("forward=s:1 idle=100ms", b.addr))
 		one, two := r.udp(), r.udp()
 		one.expect("hello", "b:hello")
@@ -190,13 +200,13 @@ func TestUDPRefuses(t *testing.T) {
 		{"forward=s:1", `windrose_relays_total{route="r",outcome="no_endpoint"} 1`},
 		{"forward=s:1*0", `windrose_relays_total{route="r",outcome="backend_invalid"} 1`},
 	} {
-		r := newRig(t, nil)
+		r := newUDPRig(t, nil)
 		r.apply(datagrams(test.options))
 		r.udp().Write([]byte("hello"))
 		r.counted(test.want)
 		r.counted(`windrose_datagrams_dropped_total{port="53/udp"} 1`)
 	}
-	r := newRig(t, nil)
+	r := newUDPRig(t, nil)
 	r.apply("listener 53/udp udp\n")
 	r.udp().Write([]byte("hello"))
 	r.counted(`windrose_relays_total{route="none",outcome="no_route"} 1`)
@@ -207,7 +217,7 @@ func TestUDPRefuses(t *testing.T) {
 func TestUDPLeavesDeadEndpoints(t *testing.T) {
 	dead, b := newUDPBackend(t, ""), newUDPBackend(t, "b:")
 	dead.conn.Close()
-	r := newRig(t, nil)
+	r := newUDPRig(t, nil)
 	r.apply(datagrams("forward=s:1", dead.addr, b.addr))
 	for range 2 { // one of the two begins at the dead one
 		c, buf := r.udp(), make([]byte, 100)
@@ -230,7 +240,7 @@ func TestUDPLeavesDeadEndpoints(t *testing.T) {
 // gone, and ends where its rule is closed.
 func TestUDPAndSwaps(t *testing.T) {
 	b, other := newUDPBackend(t, "b:"), newUDPBackend(t, "other:")
-	r := newRig(t, nil)
+	r := newUDPRig(t, nil)
 	r.apply(datagrams("forward=s:1", b.addr))
 	c := r.udp()
 	c.expect("0", "b:0")
@@ -257,7 +267,7 @@ func TestUDPAndSwaps(t *testing.T) {
 // configuration changes all the time.
 func TestUDPUnderSwaps(t *testing.T) {
 	b := newUDPBackend(t, "b:")
-	r := newRig(t, nil)
+	r := newUDPRig(t, nil)
 	r.apply(datagrams("forward=s:1", b.addr))
 	stop := make(chan struct{})
 	var talking sync.WaitGroup
@@ -286,7 +296,7 @@ func TestUDPUnderSwaps(t *testing.T) {
 // TestUDPListenerGoes: its port is free at once, and so are its flows.
 func TestUDPListenerGoes(t *testing.T) {
 	b := newUDPBackend(t, "b:")
-	r := newRig(t, nil)
+	r := newUDPRig(t, nil)
 	r.apply(datagrams("forward=s:1", b.addr))
 	c := r.udp()
 	c.expect("hello", "b:hello")
@@ -304,7 +314,7 @@ func TestUDPListenerGoes(t *testing.T) {
 
 func TestUDPPortIsTaken(t *testing.T) {
 	taken := newUDPBackend(t, "")
-	r := newRig(t, func(cfg *proxy.Config) { cfg.Address = func(model.Listener) string { return taken.addr } })
+	r := newUDPRig(t, func(cfg *proxy.Config) { cfg.Address = func(model.Listener) string { return taken.addr } })
 	s, err := model.Parse(datagrams("forward=s:1"))
 	if err != nil {
 		t.Fatal(err)
@@ -341,7 +351,7 @@ func TestUDPDrains(t *testing.T) {
 // see, and a flow a bounded amount.
 func TestUDPAllocatesLittle(t *testing.T) {
 	b := newUDPBackend(t, "")
-	r := newRig(t, nil)
+	r := newUDPRig(t, nil)
 	r.apply(datagrams("forward=s:1", b.addr))
 	c := r.udp()
 	buf, message := make([]byte, 100), []byte("hello")
