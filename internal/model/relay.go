@@ -52,6 +52,13 @@ func (r *Relay) Validate() error {
 	return errors.Join(v.errs...)
 }
 
+func (v *validator) allRelays(all []Relay) {
+	for i := range all {
+		v.relay(&all[i])
+		v.placeRelay(&all[i])
+	}
+}
+
 // relay checks what a relay says within itself.
 func (v *validator) relay(r *Relay) {
 	v.name("relay", r.ID)

@@ -50,10 +50,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 		}
 		v.place(h)
 	}
-	for i := range p.Config.Relays {
-		v.relay(&p.Config.Relays[i])
-		v.placeRelay(&p.Config.Relays[i])
-	}
+	v.allRelays(p.Config.Relays)
 	for id := range p.Origins {
 		v.name("origin", id)
 	}

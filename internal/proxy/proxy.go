@@ -215,15 +215,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	p.forgetAllBut(gen)
 	p.tunnels.reconsider(gen)
 	p.conduits.each(func(c *conduit) { c.reconsider(gen) })
-	for _, l := range openedUDP {
-		p.serving.Go(l.serve)
-	}
-	for _, l := range doneUDP {
-		l.close(reason.Drained)
-	}
-	for _, l := range p.udp.listeners {
-		l.reconsider(gen)
-	}
+	p.swapUDP(gen, openedUDP, doneUDP)
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)

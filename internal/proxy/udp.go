@@ -126,28 +126,36 @@ func (l *udpListener) flow(peers udpPeers) *udpFlow {
 	return l.begin(peers)
 }
 
-// begin makes a flow, if there is a rule, an endpoint and room for it. Only
-// serve calls it.
-func (l *udpListener) begin(peers udpPeers) *udpFlow {
-	p := l.proxy
-	gen := p.live.Load().gen
+// choose finds the rule for a new flow and an endpoint, or counts why there is
+// none.
+func (l *udpListener) choose() (*exchange.Relay, *exchange.Endpoint) {
+	gen := l.proxy.live.Load().gen
 	relays := gen.Relays(l.id)
 	if relays == nil {
-		return nil
+		return nil, nil // the listener has just gone
 	}
 	relay, _ := relays.Match("")
 	if relay == nil {
-		p.cfg.Metrics.Unrouted().Relay(0, reason.NoRoute)
-		return nil
+		l.proxy.cfg.Metrics.Unrouted().Relay(0, reason.NoRoute)
+		return nil, nil
 	}
 	cluster, respond := relay.Draw(gen)
 	if respond != nil {
 		relay.Stats.Relay(0, respond.Outcome)
-		return nil
+		return nil, nil
 	}
 	e := cluster.Pick(nil)
 	if e == nil {
 		relay.Stats.Relay(0, reason.NoEndpoint)
+	}
+	return relay, e
+}
+
+// begin makes a flow, if there is a rule, an endpoint and room for it. Only
+// serve calls it.
+func (l *udpListener) begin(peers udpPeers) *udpFlow {
+	relay, e := l.choose()
+	if e == nil {
 		return nil
 	}
 	if !l.takePlace(peers.client) {
@@ -166,7 +174,7 @@ func (l *udpListener) begin(peers udpPeers) *udpFlow {
 	l.open[f] = struct{}{}
 	l.mu.Unlock()
 	l.stats.Accepted.Add(f.shard, 1)
-	p.serving.Go(f.run)
+	l.proxy.serving.Go(f.run)
 	return f
 }
 
@@ -277,6 +285,19 @@ func (p *Proxy) openUDP(s *model.Snapshot) (opened, done []*udpListener, reports
 		}
 	}
 	return opened, done, reports
+}
+
+// swapUDP has the listeners of UDP follow gen, which is live.
+func (p *Proxy) swapUDP(gen *exchange.Generation, opened, done []*udpListener) {
+	for _, l := range opened {
+		p.serving.Go(l.serve)
+	}
+	for _, l := range done {
+		l.close(reason.Drained)
+	}
+	for _, l := range p.udp.listeners {
+		l.reconsider(gen)
+	}
 }
 
 // cutUDP ends all flows that a drain has left, and tells how many there were.

@@ -74,9 +74,15 @@ func (g *Generation) explainRelay(q Question, id model.ListenerID, name string, 
 		out.Answer = &ExplainedAnswer{Outcome: r.Outcome.String(), Why: r.Why}
 		return out
 	}
-	out.Forward = &ExplainedForward{Host: name, Limits: []string{"connect within " + relay.Connect.String()}}
+	out.Forward = g.explainRelayed(relay)
+	out.Forward.Host = name
+	return out
+}
+
+func (g *Generation) explainRelayed(relay *Relay) *ExplainedForward {
+	out := &ExplainedForward{Limits: []string{"connect within " + relay.Connect.String()}}
 	if relay.Idle > 0 {
-		out.Forward.Limits = append(out.Forward.Limits, "silence of both sides at most "+relay.Idle.String())
+		out.Limits = append(out.Limits, "silence of both sides at most "+relay.Idle.String())
 	}
 	for i := range relay.Rule.Backends {
 		b := &relay.Rule.Backends[i]
@@ -89,7 +95,7 @@ func (g *Generation) explainRelay(q Question, id model.ListenerID, name string, 
 		} else {
 			one.Balance, one.Endpoints = g.explainService(b.Service)
 		}
-		out.Forward.Backends = append(out.Forward.Backends, one)
+		out.Backends = append(out.Backends, one)
 	}
 	return out
 }

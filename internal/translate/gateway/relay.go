@@ -148,19 +148,17 @@ func (r *relayRoute) relay(at relayPlace, a attachment, backends []found) model.
 		out.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: guard + " is not in force"}
 		return out
 	}
-	total := uint64(0)
+	if !slices.ContainsFunc(backends, func(b found) bool { return b.weight > 0 }) {
+		out.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: "the rule has no backend with a weight"}
+		return out
+	}
 	for _, b := range backends {
 		one := model.Backend{Weight: b.weight}
-		total += uint64(b.weight)
 		if one.Respond = b.refusal(at.name != "" && !out.Terminate); one.Respond == nil {
 			one.Service = b.ref.ID()
 			r.out.Refs = append(r.out.Refs, *b.ref)
 		}
 		out.Backends = append(out.Backends, one)
-	}
-	if total == 0 {
-		out.Backends = nil
-		out.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: "the rule has no backend with a weight"}
 	}
 	return out
 }
