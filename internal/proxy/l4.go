@@ -32,6 +32,8 @@ func (s *session) relayed() bool {
 	return true
 }
 
+const overload = "buffers hold as much memory as they may"
+
 // sniff reads the ClientHello for the server name. Time and length are bounded
 // as a handshake's are.
 func (c *conduit) sniff() bool {
@@ -53,6 +55,9 @@ func (c *conduit) sniff() bool {
 			return true
 		case !errors.Is(err, sniff.ErrIncomplete) || !s.conn.In.MakeRoom(sniff.MaxHello):
 			c.refuseHello(err)
+			return false
+		case c.proxy.overloaded(s.shard): // slow ones must not hold all the memory
+			c.refuse(c.proxy.cfg.Metrics.Unrouted(), reason.Overloaded, overload)
 			return false
 		}
 	}
@@ -91,6 +96,10 @@ func (c *conduit) serve(gen *exchange.Generation, relay *exchange.Relay) {
 	cluster, respond := relay.Draw(gen)
 	if respond != nil {
 		c.refuse(c.stats, respond.Outcome, respond.Why)
+		return
+	}
+	if c.proxy.overloaded(c.session.shard) {
+		c.refuse(c.stats, reason.Overloaded, overload)
 		return
 	}
 	if relay.Rule.Terminate && !c.terminate() {

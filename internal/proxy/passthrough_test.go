@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy"
 )
 
 // secure is a Snapshot whose secrets have their keys, by name.
@@ -194,6 +195,18 @@ func TestHostileHellos(t *testing.T) {
 		t.Error("the backend was reached")
 	}
 	eventually(t, "no connection is left", func() bool { return r.proxy.Connections() == 0 })
+}
+
+// TestSlowHellosAreBounded: clients that send a part of a ClientHello and wait
+// hold no more memory than buffers may.
+func TestSlowHellosAreBounded(t *testing.T) {
+	b := newBackend(t, repeat)
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Limits.BufferBytes, cfg.DrainWait = 1, time.Millisecond }) // 64 buffers at least
+	r.apply(relays("listener 80 tls\nrelay raw 80 name=* forward=s:1\n", b.addr))
+	for range 80 {
+		r.dial().send("\x16\x03\x01")
+	}
+	r.log.wait(t, " overloaded tls://")
 }
 
 // TestSwapsUnderRelays: connections of every kind live through changes of their
