@@ -88,7 +88,7 @@ func (t *transfer) prepare() error {
 
 var chunked = []byte("chunked")
 
-var errBodyTooLarge error = &http1.Error{Outcome: reason.BodyTooLarge, Text: "the body grew beyond the route's limit"}
+var errBodyTooLarge error = &msg.Error{Outcome: reason.BodyTooLarge, Text: "the body grew beyond the route's limit"}
 
 // overLimit counts bytes of the request's body.
 func (t *transfer) overLimit(n int) bool {
@@ -312,7 +312,7 @@ func (t *transfer) drop() {
 // fill reads more of the answer.
 func (t *transfer) fill() error {
 	if t.up.In != nil && !t.up.In.MakeRoom(2*t.limits.HeadBytes) {
-		return http1.ErrHeadTooLong
+		return msg.ErrHeadTooLong
 	}
 	if t.limitReads(t.proxy.clock.Now()); t.broken() {
 		return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment

@@ -181,7 +181,7 @@ func (c *mirrorCopy) drain(up *upstream.Conn) (done, reusable bool) {
 // how the body ends, and whether the connection goes on behind it.
 func (c *mirrorCopy) skipHeads(up *upstream.Conn) (body http1.Body, alive, ok bool) {
 	l := c.proxy.cfg.Limits
-	limits := http1.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields}
+	limits := msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields}
 	method, _, _ := bytes.Cut(c.request, []byte(" "))
 	for range maxInterim {
 		var parser http1.Parser
@@ -213,7 +213,7 @@ func (c *mirrorCopy) skipHeads(up *upstream.Conn) (body http1.Body, alive, ok bo
 
 func (c *mirrorCopy) fill(up *upstream.Conn) error {
 	if up.In != nil && !up.In.MakeRoom(2*c.proxy.cfg.Limits.HeaderBytes) {
-		return http1.ErrHeadTooLong
+		return msg.ErrHeadTooLong
 	}
 	_, err := up.Fill()
 	return err

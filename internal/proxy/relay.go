@@ -74,7 +74,7 @@ func (t *transfer) answerFailed(err error) {
 
 // blameAnswer says why no answer, or no valid one, came from the backend.
 func (t *transfer) blameAnswer(err error) {
-	var broken *http1.Error
+	var broken *msg.Error
 	switch {
 	case errors.As(err, &broken):
 		t.blame(reason.UpstreamInvalid, broken.Text)
@@ -213,7 +213,7 @@ func (t *transfer) relayBody() bool {
 // is closed, so that it notices.
 func (t *transfer) truncated(err error) bool {
 	outcome, detail := reason.UpstreamTruncated, "it closed the connection in the middle of its answer"
-	var broken *http1.Error
+	var broken *msg.Error
 	switch {
 	case errors.As(err, &broken):
 		detail = broken.Text

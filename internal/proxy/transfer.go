@@ -24,7 +24,7 @@ type transfer struct {
 	session *session
 	client  *sock.Conn
 	x       exchange.Exchange
-	limits  http1.Limits
+	limits  msg.Limits
 
 	out      []byte // what is written next
 	head     int    // bytes of the request's head in client.In, or in pinned
@@ -67,7 +67,7 @@ func newTransfer(p *Proxy) *transfer {
 	l := p.cfg.Limits
 	return &transfer{
 		proxy:  p,
-		limits: http1.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
+		limits: msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
 		pump:   pump{done: make(chan struct{}, 1)},
 	}
 }
@@ -137,10 +137,10 @@ func (t *transfer) serve(s *session) (again bool) {
 var errQuiet = errors.New("the client left")
 
 // errHeadTimeout is a head that did not come in time.
-var errHeadTimeout = &http1.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
+var errHeadTimeout = &msg.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
 
 // errOverloaded turns away whose memory would be too much.
-var errOverloaded = &http1.Error{Outcome: reason.Overloaded, Text: "the limit on buffers is reached: --max-buffer-bytes"}
+var errOverloaded = &msg.Error{Outcome: reason.Overloaded, Text: "the limit on buffers is reached: --max-buffer-bytes"}
 
 // readHead reads the request's head and finds how its body ends.
 func (t *transfer) readHead() error {

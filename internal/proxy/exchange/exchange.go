@@ -120,7 +120,7 @@ func (x *Exchange) Fail(outcome reason.Outcome, detail string) {
 
 // FailWith ends the exchange because a message broke a rule.
 func (x *Exchange) FailWith(err error) {
-	if broken, ok := err.(*http1.Error); ok {
+	if broken, ok := err.(*msg.Error); ok {
 		x.Fail(broken.Outcome, broken.Text)
 		return
 	}

@@ -32,8 +32,9 @@ type Head struct {
 	// Status is that of a response, Reason its phrase.
 	Status int
 	Reason Span
-	// Minor is x of HTTP/1.x.
-	Minor uint8
+	// Major is 2 or 3 of those versions, and 0 of HTTP/1.x, whose x is Minor. In
+	// the later versions Minor is 1: they can do what HTTP/1.1 can.
+	Major, Minor uint8
 	// Known has a bit for each FieldID that was received.
 	Known uint64
 }
