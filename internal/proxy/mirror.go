@@ -47,21 +47,22 @@ func (t *transfer) chooseCopies() {
 		return
 	}
 	t.x.EachMirror(func(c *exchange.Cluster) { t.copies = append(t.copies, c) })
-	if t.body.Done() {
-		t.sendCopies(t.out)
+	if t.earlyWhole {
+		t.sendCopies(t.appendHTTP1Head(nil), t.early)
 	}
 }
 
-// sendCopies sends a whole request to the mirrors that were drawn.
-func (t *transfer) sendCopies(request []byte) {
+// sendCopies sends a request, given as its head in HTTP/1 and its whole body, to
+// the mirrors that were drawn.
+func (t *transfer) sendCopies(head, body []byte) {
 	if len(t.copies) == 0 {
 		return
 	}
+	request := t.appendHTTP1Body(head, body, true)
 	if len(request) > t.proxy.cfg.Limits.MirrorBytes {
 		t.dropCopies()
 		return
 	}
-	request = bytes.Clone(request)
 	for _, c := range t.copies {
 		t.proxy.mirrors.send(mirrorCopy{&t.proxy.mirrors, t.session.shard, c, request, t.x.Route.Connect})
 	}

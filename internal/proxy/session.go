@@ -138,7 +138,7 @@ func (s *session) next(first bool) bool {
 		return false
 	}
 	s.transfer = s.shard.transfers.Get().(*transfer)
-	again := s.transfer.serve(s)
+	again := s.transfer.serveHTTP1(s)
 	s.transfer.reset()
 	s.shard.transfers.Put(s.transfer)
 	s.transfer = nil
