@@ -193,7 +193,6 @@ func (c *http1Client) frameAnswer(h *msg.Head) {
 	unknown, req := c.t.answerLength < 0, &c.t.x.Req
 	switch {
 	case h.Status == 204:
-		h.Drop(msg.ContentLength) // RFC 9110 §8.6
 	case unknown && req.Minor == 1:
 		c.chunk = true
 		h.Add(msg.TransferEncoding, "Transfer-Encoding", chunked)

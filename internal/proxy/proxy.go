@@ -72,6 +72,7 @@ type Proxy struct {
 	maxOut   int64 // bytes of buffers that one shard may have out
 	draining atomic.Bool
 	stopping atomic.Bool   // idle connections are closed
+	growth   atomic.Int64  // what windows may still grow by, in bytes
 	stopped  chan struct{} // closed when all were found that were idle then
 
 	mu        sync.Mutex // guards Apply and what follows
@@ -106,6 +107,7 @@ func New(cfg Config) (*Proxy, error) {
 		shards: make([]*shard, cfg.Metrics.ShardCount()),
 	}
 	p.mirrors.proxy = p
+	p.growth.Store(cfg.Limits.WindowBytes)
 	for i := range p.shards {
 		p.shards[i] = newShard(p, i)
 	}
@@ -298,6 +300,7 @@ func (p *Proxy) Run(ctx context.Context) (cut int, err error) {
 // Drain begins to drain without ending Run: answers ask clients to leave.
 func (p *Proxy) Drain() {
 	p.draining.Store(true)
+	p.eachSession((*session).prepareToStop)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cfg.Metrics.SetState(func(s *observe.State) { s.Ready = false })

@@ -173,6 +173,9 @@ func (t *transfer) truncated(err error) bool {
 // beginAnswer sends the head in t.x.Resp and the first of the body. On failure
 // it has recorded the exchange.
 func (t *transfer) beginAnswer(data []byte, last bool) bool {
+	if t.x.Resp.Status == 204 {
+		t.x.Resp.Drop(msg.ContentLength) // RFC 9110 §8.6
+	}
 	t.limitAnswer(t.proxy.clock.Now())
 	t.headersSent = true
 	return t.wrote(t.client.begin(&t.x.Resp, data, last))

@@ -18,6 +18,11 @@ type Limits struct {
 	// TunnelTimeout bounds the time for which a tunnel may be silent, where
 	// the route has no read timeout of its own.
 	TunnelTimeout time.Duration
+	// Streams bounds the requests under way on one connection of HTTP/2, and
+	// WindowBytes what the flow-control windows of all together may grow by, in
+	// bytes.
+	Streams     int
+	WindowBytes int64
 	// Connections bounds the client connections of the whole proxy, and
 	// ConnectionsPerClient those of one address (one /64 for IPv6). Trusted
 	// peers are not counted by address. 0 is unbounded.
@@ -41,6 +46,7 @@ func DefaultLimits() Limits {
 		HeaderBytes: 32 << 10, TargetBytes: 8 << 10, HeaderFields: 100,
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
+		Streams: 128, WindowBytes: 64 << 20,
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
 		Mirrors: 256, MirrorBytes: 64 << 10,
@@ -65,6 +71,8 @@ func (l *Limits) Settings() []Setting {
 		{"body-timeout", &l.BodyTimeout, "Longest pause while a client sends a body or takes an answer. More answers 408, or closes."},
 		{"idle-timeout", &l.IdleTimeout, "Longest pause between two requests of a connection."},
 		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set."},
+		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2. More are refused, and may be sent again."},
+		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams together grow beyond 64 KiB each."},
 		{"max-connections", &l.Connections, "Most client connections at a time; 0 is unbounded. More are closed at once."},
 		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
 		{"max-buffer-bytes", &l.BufferBytes, "Most memory in buffers of exchanges under way; 0 is half the memory limit. More answers 503 overloaded."},

@@ -58,7 +58,7 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener
 		}
 		t.config = &tls.Config{
 			MinVersion:                  tls.VersionTLS12,
-			NextProtos:                  []string{"http/1.1"},
+			NextProtos:                  []string{"h2", "http/1.1"},
 			GetCertificate:              t.certificate,
 			DynamicRecordSizingDisabled: true,
 		}

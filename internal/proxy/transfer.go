@@ -18,10 +18,11 @@ type transfer struct {
 	x       exchange.Exchange
 	limits  msg.Limits
 
-	// The ends. Those that speak HTTP/1 are kept with the transfer.
+	// The ends, of which those that are in use are kept with the transfer.
 	client       client
 	up           backend
 	http1Client  http1Client
+	http2Client  http2Client
 	http1Backend http1Backend
 
 	out        []byte // what is written next
@@ -169,9 +170,12 @@ func (t *transfer) log(status int, now int64) {
 		Start: t.proxy.clock.Time(t.start), Duration: durationOf(t.start, now),
 		Client: t.session.peer.Addr, TLS: t.session.peer.TLS,
 		Method: x.Req.Bytes(x.Req.Method), Host: x.Authority, Target: x.Req.Bytes(x.Req.Target),
-		RequestID: x.RequestID, Minor: x.Req.Minor,
+		RequestID: x.RequestID, Major: x.Req.Major, Minor: x.Req.Minor,
 		Status: status, Outcome: x.Outcome, BytesIn: t.in, BytesOut: t.back,
 		Detail: x.Detail, Retries: t.retries,
+	}
+	if f.Major >= 2 {
+		f.Minor = 0
 	}
 	if t.waited > 0 {
 		f.Wait = durationOf(t.sentAt, t.waited)

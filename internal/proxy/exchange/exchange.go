@@ -341,6 +341,10 @@ func (x *Exchange) setIdentity() {
 	h.Add(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
 }
 
+// Prepare makes what a Peer keeps for its requests. It is for those whose
+// requests come at the same time.
+func (p *Peer) Prepare() { p.identity = newIdentity(p) }
+
 func newIdentity(p *Peer) *msg.Block {
 	var h msg.Head
 	scheme := schemeOf(p.TLS)

@@ -44,6 +44,14 @@ func (h *Head) Reset() {
 	*h = Head{Aux: h.Aux[:0], Fields: h.Fields[:0]}
 }
 
+// View makes h a view of another head's bytes, with fields of its own to edit.
+// It is valid as long as the other's buffer.
+func (h *Head) View(of *Head) {
+	fields, aux := append(h.Fields[:0], of.Fields...), append(h.Aux[:0], of.Aux...)
+	*h = *of
+	h.Fields, h.Aux = fields, aux
+}
+
 // Bytes returns the part of Buf that s covers.
 func (h *Head) Bytes(s Span) []byte { return h.Buf[s.Start:s.End] }
 

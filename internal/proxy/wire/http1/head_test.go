@@ -257,7 +257,7 @@ func FuzzRequest(f *testing.F) {
 		written := AppendRequest(nil, whole, whole.Bytes(whole.Target))
 		again := &msg.Head{}
 		var q Parser
-		k, err := q.Request(again, written, &msg.Limits{1 << 20, 1 << 20, 1000})
+		k, err := q.Request(again, written, &msg.Limits{HeadBytes: 1 << 20, TargetBytes: 1 << 20, Fields: 1000})
 		if err != nil || k != len(written) || len(again.Fields) != len(pieces.Fields) {
 			t.Fatalf("what was written does not read back: %v %q", err, written)
 		}
