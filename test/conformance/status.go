@@ -49,6 +49,11 @@ func (c *Cluster) writeStatus(s gateway.Status) {
 			return gatewayv1.HTTPRouteStatus{RouteStatus: parents(old.Parents, s.HTTPRoutes[object.Name()])}
 		})
 	}
+	for object := range c.set.GRPCRoutes.All() {
+		writeOne(c, "GRPCRoute", object.Name(), func(old gatewayv1.GRPCRouteStatus) gatewayv1.GRPCRouteStatus {
+			return gatewayv1.GRPCRouteStatus{RouteStatus: parents(old.Parents, s.GRPCRoutes[object.Name()])}
+		})
+	}
 }
 
 // parents replaces our own entries of status.parents and leaves those of other

@@ -51,7 +51,7 @@ func (r *route) forward(rule *gatewayv1.HTTPRouteRule, field string) *forward {
 }
 
 // backend reads one backendRef. One that leads nowhere answers its share of the
-// requests with 500 (HTTPRouteRule.backendRefs).
+// requests with an error (HTTPRouteRule.backendRefs).
 func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Backend, actions) {
 	b := model.Backend{Weight: uint32(deref(ref.Weight, 1))}
 	does := r.actions(ref.Filters, field+".filters")
@@ -59,15 +59,15 @@ func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Back
 	switch {
 	case problem != nil:
 		r.lose(problem.verdict, problem.code, field)
-		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: problem.message}
+		b.Respond = r.failure(problem.message)
 		return b, actions{}
 	case does.broken != "":
-		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: does.broken}
+		b.Respond = r.failure(does.broken)
 		return b, actions{}
 	case does.redirect != nil || does.cors != nil:
 		what := "a backend can neither redirect nor answer for other origins"
 		r.lose(no(gatewayv1.RouteReasonInvalidKind, what), reason.FilterInvalid, field+".filters")
-		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: what}
+		b.Respond = r.failure(what)
 		return b, actions{}
 	}
 	r.refs = append(r.refs, *found)
@@ -88,7 +88,7 @@ func (r *route) service(ref gatewayv1.BackendObjectReference) (*backend.Ref, *lo
 	switch {
 	case group != "" || kind != "Service":
 		return nil, &lost{no(gatewayv1.RouteReasonInvalidKind, fmt.Sprintf("a backend is a Service, not a %s", kind)), reason.ResourceBackend}
-	case !r.grants.permit("HTTPRoute", r.object.Origin.Namespace, reference{"", "Service", namespace, string(ref.Name)}):
+	case !r.grants.permit(string(r.kind), r.object.Origin.Namespace, reference{"", "Service", namespace, string(ref.Name)}):
 		return nil, &lost{no(gatewayv1.RouteReasonRefNotPermitted, fmt.Sprintf("no ReferenceGrant in namespace %s lets it use Service %s", namespace, ref.Name)), reason.ReferenceNotPermitted}
 	}
 	found, problem := backend.Find(r.set, namespace, string(ref.Name), backend.Port{Number: deref(ref.Port, 0)})

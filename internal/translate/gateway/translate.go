@@ -84,8 +84,8 @@ func Translate(set *source.Set, opts Options) Result {
 	t.collectListenerSets()
 	t.checkListeners()
 	t.findOverlaps()
-	for _, object := range byAge(set.HTTPRoutes) {
-		t.route(object)
+	for _, r := range t.routes() {
+		r.translate()
 	}
 	t.unread()
 	t.openListeners()
