@@ -66,6 +66,7 @@ func Build(set *source.Set, opts Options) Result {
 		b.closeUnsound(&parts)
 	}
 	parts.Secrets = b.secrets
+	parts.Bundles = bundles(gw.Bundles)
 	return Result{model.Freeze(parts), reason.Sorted(b.reports), gw.Status}
 }
 
@@ -83,10 +84,16 @@ func printable(origins map[string]reason.Origin) map[string]reason.Origin {
 func services(refs []backend.Ref) []model.Service {
 	out := make([]model.Service, 0, len(refs))
 	for _, ref := range refs {
-		out = append(out, model.Service{ID: ref.ID()})
+		out = append(out, ref.Model())
 	}
-	slices.SortFunc(out, func(a, b model.Service) int { return cmp.Compare(a.ID, b.ID) })
-	return slices.Compact(out)
+	slices.SortStableFunc(out, func(a, b model.Service) int { return cmp.Compare(a.ID, b.ID) })
+	return slices.CompactFunc(out, func(a, b model.Service) bool { return a.ID == b.ID })
+}
+
+// bundles are those that the dialects name, each once.
+func bundles(all []model.Bundle) []model.Bundle {
+	out := slices.SortedFunc(slices.Values(all), func(a, b model.Bundle) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(out, func(a, b model.Bundle) bool { return a.Name == b.Name })
 }
 
 // builder gathers what the dialects ask for.

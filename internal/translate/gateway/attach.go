@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -46,6 +47,19 @@ func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gate
 			}
 		}
 		out = append(out, p)
+	}
+	return out
+}
+
+// gatewaysOf lists the Gateways of the listeners that take a route.
+func gatewaysOf(parents []parent) []source.Name {
+	var out []source.Name
+	for _, p := range parents {
+		for _, a := range p.takes {
+			if name := a.gateway.object.Name(); !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
 	}
 	return out
 }

@@ -27,6 +27,8 @@ type route struct {
 	// partly is why a match was set aside, if one was.
 	partly verdict
 	refs   []backend.Ref
+	// gateways are those that take the route.
+	gateways []source.Name
 }
 
 // matches are those of the rules of a route.
@@ -72,6 +74,7 @@ func (r *route) translate() {
 		return
 	}
 	r.resolved, r.accepted = yes(gatewayv1.RouteReasonResolvedRefs), yes(gatewayv1.RouteReasonAccepted)
+	r.gateways = gatewaysOf(parents)
 	entries := r.entries()
 	if object.State == source.Tombstone {
 		entries = r.tombstone(entries)

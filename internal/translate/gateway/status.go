@@ -19,6 +19,8 @@ type Status struct {
 	// other controllers stay as they are.
 	HTTPRoutes map[source.Name][]gatewayv1.RouteParentStatus
 	GRPCRoutes map[source.Name][]gatewayv1.RouteParentStatus
+	// BackendTLSPolicies holds our own entries of status.ancestors, too.
+	BackendTLSPolicies map[source.Name][]gatewayv1.PolicyAncestorStatus
 }
 
 // of is where the status of routes of a kind is kept.
@@ -36,6 +38,8 @@ func newStatus() Status {
 		ListenerSets:   map[source.Name]gatewayv1.ListenerSetStatus{},
 		HTTPRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
 		GRPCRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
+
+		BackendTLSPolicies: map[source.Name][]gatewayv1.PolicyAncestorStatus{},
 	}
 }
 

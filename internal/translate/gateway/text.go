@@ -57,6 +57,11 @@ func (s Status) String() string {
 			}
 		}
 	}
+	for _, name := range sorted(s.BackendTLSPolicies) {
+		for _, a := range s.BackendTLSPolicies[name] {
+			line(a.Conditions, "backendtlspolicy", name.String(), "ancestor="+parentText(a.AncestorRef, name.Namespace))
+		}
+	}
 	return b.String()
 }
 

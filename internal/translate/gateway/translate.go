@@ -46,7 +46,9 @@ type Result struct {
 	// Certificates are those that listeners ask for.
 	Certificates []Certificate
 	// Refs are the Service ports that rules forward to, with repeats.
-	Refs    []backend.Ref
+	Refs []backend.Ref
+	// Bundles are the authorities that listeners and Services name, with repeats.
+	Bundles []model.Bundle
 	Origins map[string]reason.Origin
 	Reports []reason.Report
 	Status  Status
@@ -76,9 +78,10 @@ func Translate(set *source.Set, opts Options) Result {
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		ports: map[model.ListenerID][]*listener{}, claims: map[claim]*listener{},
-		policies: policiesOf(set), placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
+	t.readPolicies()
 	t.classes()
 	t.collectGateways()
 	t.collectListenerSets()
@@ -91,6 +94,7 @@ func Translate(set *source.Set, opts Options) Result {
 	t.openListeners()
 	t.finishBlocks()
 	t.gatewayStatus()
+	t.policyStatus()
 	return t.out
 }
 
@@ -108,10 +112,8 @@ type translation struct {
 	// claims are the listeners that have a port, or a host of it.
 	claims map[claim]*listener
 	// order is that of precedence: the oldest Gateway first.
-	order []*gateway
-	// policies are the BackendTLSPolicies by the Service that they guard, or by
-	// the namespace alone.
-	policies     map[source.Name]string
+	order        []*gateway
+	policies     tlsPolicies
 	placed       map[string]int        // rules by namespace
 	certificates map[source.Name]error // of the secrets that were looked at
 	blocks       map[blockKey]*block
