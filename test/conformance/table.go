@@ -38,7 +38,6 @@ var reasons = []struct {
 	{features.SupportUDPRoute, "UDPRoute is not served yet"},
 	{features.SupportBackendTLSPolicy, "TLS is not spoken to backends yet"},
 	{features.SupportGatewayBackendClientCertificate, "no client certificates are shown to backends yet"},
-	{features.SupportGatewayFrontendClientCertificateValidation, "client certificates are not validated yet"},
 	{features.SupportGatewayHTTPSListenerDetectMisdirectedRequests, "misdirected requests (421) are not told apart yet"},
 	{features.SupportHTTPRouteBackendProtocolH2C, "backends that speak h2c are not served yet"},
 	{features.SupportGatewayInfrastructure, "nothing is deployed for a Gateway that could carry its labels"},

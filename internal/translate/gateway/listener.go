@@ -30,7 +30,10 @@ type listener struct {
 	secret   *source.Name
 	attached int32
 	// overlaps tells that the hostname overlaps another's over TLS.
-	overlaps bool
+	overlaps   bool
+	clientAuth *model.ClientAuth
+	// guard is what guards the listener and is not in force.
+	guard string
 	// claims are the hosts of the routes that are attached, by their kind.
 	claims map[gatewayv1.Kind]hostClaims
 }
@@ -193,6 +196,7 @@ func (t *translation) checkListener(l *listener) {
 	t.readKinds(l, kinds)
 	if l.spec.Protocol == gatewayv1.HTTPSProtocolType {
 		t.readCertificates(l)
+		t.validates(l)
 	}
 }
 

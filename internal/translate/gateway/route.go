@@ -124,8 +124,8 @@ func (r *route) place(p parent, entries []entry) verdict {
 			}
 			r.sharing(b, a.gateway, host, r.object.At("spec.parentRefs"))
 			for _, e := range entries {
-				if a.gateway.guard != "" && a.spec.Protocol == gatewayv1.HTTPSProtocolType {
-					e.rule = closed(e.rule, a.gateway.guard+" is not in force")
+				if a.guard != "" {
+					e.rule = closed(e.rule, a.guard+" is not in force")
 				}
 				b.add(e)
 			}

@@ -45,6 +45,8 @@ type Result struct {
 	Hosts     []Host
 	// Certificates are those that listeners ask for.
 	Certificates []Certificate
+	// BackendCertificates are those that listeners identify themselves by.
+	BackendCertificates []BackendCertificate
 	// Refs are the Service ports that rules forward to, with repeats.
 	Refs []backend.Ref
 	// Bundles are the authorities that listeners and Services name, with repeats.
@@ -87,11 +89,13 @@ func Translate(set *source.Set, opts Options) Result {
 	t.collectListenerSets()
 	t.checkListeners()
 	t.findOverlaps()
+	t.agreeOnClients()
 	for _, r := range t.routes() {
 		r.translate()
 	}
 	t.unread()
 	t.openListeners()
+	t.identities()
 	t.finishBlocks()
 	t.gatewayStatus()
 	t.policyStatus()
@@ -112,9 +116,11 @@ type translation struct {
 	// claims are the listeners that have a port, or a host of it.
 	claims map[claim]*listener
 	// order is that of precedence: the oldest Gateway first.
-	order        []*gateway
-	policies     tlsPolicies
-	placed       map[string]int        // rules by namespace
+	order    []*gateway
+	policies tlsPolicies
+	placed   map[string]int // rules by namespace
+	// clientAuth is what each port asks of its clients.
+	clientAuth   map[model.ListenerID]*model.ClientAuth
 	certificates map[source.Name]error // of the secrets that were looked at
 	blocks       map[blockKey]*block
 	out          Result
