@@ -19,7 +19,8 @@ func TestUnspokenIsClosed(t *testing.T) {
 		Mirrors: []model.Mirror{{Service: "n/tls:443", Share: 1, Of: 1}, {Service: "n/s:80", Share: 1, Of: 1}},
 		Forward: &model.Forward{Backends: []model.Backend{
 			{Service: "n/s:80", Weight: 1, Mirrors: []model.Mirror{{Service: "n/h2c:80", Share: 1, Of: 1}}},
-			{Service: "n/h2c:80", Weight: 2}, {Service: "n/tls:443", Weight: 3},
+			{Service: "n/h2c:80", Weight: 2},
+			{Service: "n/tls:443", Weight: 3},
 		}},
 	}
 	s := model.Freeze(model.Parts{Config: model.Config{
