@@ -62,11 +62,14 @@ func Build(set *source.Set, opts Options) Result {
 	parts.Endpoints = backend.Endpoints(set, refs)
 	parts.Config.Listeners = b.listeners(in, gw)
 	parts.Config.Hosts = b.hosts(in, gw)
+	for _, name := range in.BackendSecrets {
+		b.material(certificate{host: "*", secret: name})
+	}
 	if opts.CloseUnsound {
 		b.closeUnsound(&parts)
 	}
 	parts.Secrets = b.secrets
-	parts.Bundles = bundles(gw.Bundles)
+	parts.Bundles = bundles(slices.Concat(in.Bundles, gw.Bundles))
 	return Result{model.Freeze(parts), reason.Sorted(b.reports), gw.Status}
 }
 
