@@ -197,6 +197,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	p.closeListeners(s, moved)
 	p.forgetAllBut(gen)
 	p.tunnels.reconsider(gen)
+	p.readmit(old.tls, next.tls)
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)

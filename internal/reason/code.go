@@ -52,6 +52,8 @@ const (
 	HostShared
 	HostMerged
 	RuleInvalid
+	BundleInvalid
+	PolicyConflict
 )
 
 // CodeRow is what the table knows of a Code.
@@ -110,6 +112,8 @@ var codes = []CodeRow{
 	{HostShared, "HostShared", Warning, "Two dialects have rules for one host and port. Those of the first are tried first, those of the second where none of them matches.", "give one of them a host of its own"},
 	{HostMerged, "HostMerged", Info, "Several Ingresses name one host. Their paths are merged; of one path that two of them claim the older has it.", "nothing to do, unless they should not share it"},
 	{RuleInvalid, "RuleInvalid", Error, "A rule has a value that no proxy takes. It answers 503.", "write a value that the message allows"},
+	{BundleInvalid, "BundleInvalid", Error, "A reference to the certificates of authorities leads to none. What they would vouch for is refused.", "put PEM certificates in ca.crt of a ConfigMap or Secret in the same namespace"},
+	{PolicyConflict, "PolicyConflict", Warning, "Two policies claim one target. The older wins; with equal age, the first by namespace/name.", "remove one of the two"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.

@@ -11,8 +11,8 @@ func TestCodeTableIsComplete(t *testing.T) {
 			t.Errorf("code %d: name, doc and fix must not be empty: %+v", row.Code, row)
 		}
 	}
-	if int(RuleInvalid) != len(Codes()) {
-		t.Errorf("the last constant is %d, the table has %d rows", RuleInvalid, len(Codes()))
+	if int(PolicyConflict) != len(Codes()) {
+		t.Errorf("the last constant is %d, the table has %d rows", PolicyConflict, len(Codes()))
 	}
 }
 

@@ -49,6 +49,16 @@ func (c *Cluster) writeStatus(s gateway.Status) {
 			return gatewayv1.HTTPRouteStatus{RouteStatus: parents(old.Parents, s.HTTPRoutes[object.Name()])}
 		})
 	}
+	for object := range c.set.GRPCRoutes.All() {
+		writeOne(c, "GRPCRoute", object.Name(), func(old gatewayv1.GRPCRouteStatus) gatewayv1.GRPCRouteStatus {
+			return gatewayv1.GRPCRouteStatus{RouteStatus: parents(old.Parents, s.GRPCRoutes[object.Name()])}
+		})
+	}
+	for object := range c.set.BackendTLSPolicies.All() {
+		writeOne(c, "BackendTLSPolicy", object.Name(), func(old gatewayv1.PolicyStatus) gatewayv1.PolicyStatus {
+			return ancestors(old.Ancestors, s.BackendTLSPolicies[object.Name()])
+		})
+	}
 }
 
 // parents replaces our own entries of status.parents and leaves those of other
@@ -63,6 +73,20 @@ func parents(old, ours []gatewayv1.RouteParentStatus) gatewayv1.RouteStatus {
 	}
 	all := append([]gatewayv1.RouteParentStatus{}, slices.DeleteFunc(slices.Clone(old), isOurs)...)
 	return gatewayv1.RouteStatus{Parents: append(all, ours...)}
+}
+
+// ancestors replaces our own entries of status.ancestors and leaves those of
+// other controllers.
+func ancestors(old, ours []gatewayv1.PolicyAncestorStatus) gatewayv1.PolicyStatus {
+	isOurs := func(a gatewayv1.PolicyAncestorStatus) bool { return a.ControllerName == gateway.Controller }
+	for i := range ours {
+		a := &ours[i]
+		keepTimes(a.Conditions, find(old, func(o gatewayv1.PolicyAncestorStatus) bool {
+			return isOurs(o) && reflect.DeepEqual(o.AncestorRef, a.AncestorRef)
+		}).Conditions)
+	}
+	all := append([]gatewayv1.PolicyAncestorStatus{}, slices.DeleteFunc(slices.Clone(old), isOurs)...)
+	return gatewayv1.PolicyStatus{Ancestors: append(all, ours...)}
 }
 
 // writeOne replaces the status of one object, if it still exists.

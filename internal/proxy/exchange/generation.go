@@ -194,7 +194,7 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 // other services.
 func (c *Compiler) hosts(s *model.Snapshot, index map[string]int, old *Generation) ([]*host, error) {
 	made := map[model.Hash]*host{}
-	if old != nil && slices.Equal(old.Snapshot.Config.Services, s.Config.Services) {
+	if old != nil && slices.EqualFunc(old.Snapshot.Config.Services, s.Config.Services, model.Service.Equal) {
 		for i, hash := range old.Snapshot.HostHashes {
 			made[hash] = old.hosts[i]
 		}
@@ -274,6 +274,11 @@ func readyOrAll(all []model.Endpoint) []model.Endpoint {
 
 func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int) (*Route, []reason.Report, error) {
 	origin := s.Origins[r.ID]
+	var reports []reason.Report
+	r, unreached := reachable(s.Config.Services, r, index)
+	for _, why := range unreached {
+		reports = append(reports, reason.New(reason.SnapshotUnsupported, origin, why))
+	}
 	out := &Route{Rule: r, Origin: origin.Place(), origin: origin, Stats: c.Metrics.Route(r.ID)}
 	var why string
 	if out.filters, why = c.filters(r); why == "" && r.Forward != nil {
@@ -284,9 +289,9 @@ func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int)
 	}
 	if why != "" {
 		closed := &Route{Rule: closed(r, why), Origin: out.Origin, origin: origin, Stats: out.Stats}
-		return closed, []reason.Report{reason.New(reason.SnapshotUnsupported, origin, why)}, nil
+		return closed, append(reports, reason.New(reason.SnapshotUnsupported, origin, why)), nil
 	}
-	return out, nil, nil
+	return out, reports, nil
 }
 
 // filters makes the filters of a rule, or says why it cannot.

@@ -30,7 +30,12 @@ type listener struct {
 	secret   *source.Name
 	attached int32
 	// overlaps tells that the hostname overlaps another's over TLS.
-	overlaps bool
+	overlaps   bool
+	clientAuth *model.ClientAuth
+	// guard is what guards the listener and is not in force.
+	guard string
+	// claims are the hosts of the routes that are attached, by their kind.
+	claims map[gatewayv1.Kind]hostClaims
 }
 
 func (l *listener) origin(field string) reason.Origin { return l.at(l.field + "." + field) }
@@ -71,8 +76,8 @@ func (l *listener) programmed() bool {
 // routeKinds are the kinds of routes that each protocol can take, of those that
 // are served.
 var routeKinds = map[gatewayv1.ProtocolType][]gatewayv1.Kind{
-	gatewayv1.HTTPProtocolType:  {"HTTPRoute"},
-	gatewayv1.HTTPSProtocolType: {"HTTPRoute"},
+	gatewayv1.HTTPProtocolType:  {"HTTPRoute", "GRPCRoute"},
+	gatewayv1.HTTPSProtocolType: {"HTTPRoute", "GRPCRoute"},
 }
 
 // family of protocols that can share a port. TLS and HTTPS are told apart by
@@ -191,6 +196,7 @@ func (t *translation) checkListener(l *listener) {
 	t.readKinds(l, kinds)
 	if l.spec.Protocol == gatewayv1.HTTPSProtocolType {
 		t.readCertificates(l)
+		t.validates(l)
 	}
 }
 

@@ -15,9 +15,20 @@ type Status struct {
 	GatewayClasses map[source.Name]gatewayv1.GatewayClassStatus
 	Gateways       map[source.Name]gatewayv1.GatewayStatus
 	ListenerSets   map[source.Name]gatewayv1.ListenerSetStatus
-	// HTTPRoutes holds our own entries of status.parents alone: those of other
-	// controllers stay as they are.
+	// The routes' maps hold our own entries of status.parents alone: those of
+	// other controllers stay as they are.
 	HTTPRoutes map[source.Name][]gatewayv1.RouteParentStatus
+	GRPCRoutes map[source.Name][]gatewayv1.RouteParentStatus
+	// BackendTLSPolicies holds our own entries of status.ancestors, too.
+	BackendTLSPolicies map[source.Name][]gatewayv1.PolicyAncestorStatus
+}
+
+// of is where the status of routes of a kind is kept.
+func (s *Status) of(kind gatewayv1.Kind) map[source.Name][]gatewayv1.RouteParentStatus {
+	if kind == "GRPCRoute" {
+		return s.GRPCRoutes
+	}
+	return s.HTTPRoutes
 }
 
 func newStatus() Status {
@@ -26,6 +37,9 @@ func newStatus() Status {
 		Gateways:       map[source.Name]gatewayv1.GatewayStatus{},
 		ListenerSets:   map[source.Name]gatewayv1.ListenerSetStatus{},
 		HTTPRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
+		GRPCRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
+
+		BackendTLSPolicies: map[source.Name][]gatewayv1.PolicyAncestorStatus{},
 	}
 }
 

@@ -50,9 +50,16 @@ func (s Status) String() string {
 			line(l.Conditions, listenerWords(name, gatewayv1.ListenerStatus(l))...)
 		}
 	}
-	for _, name := range sorted(s.HTTPRoutes) {
-		for _, p := range s.HTTPRoutes[name] {
-			line(p.Conditions, "httproute", name.String(), "parent="+parentText(p.ParentRef, name.Namespace))
+	for _, kind := range []gatewayv1.Kind{"HTTPRoute", "GRPCRoute"} {
+		for _, name := range sorted(s.of(kind)) {
+			for _, p := range s.of(kind)[name] {
+				line(p.Conditions, strings.ToLower(string(kind)), name.String(), "parent="+parentText(p.ParentRef, name.Namespace))
+			}
+		}
+	}
+	for _, name := range sorted(s.BackendTLSPolicies) {
+		for _, a := range s.BackendTLSPolicies[name] {
+			line(a.Conditions, "backendtlspolicy", name.String(), "ancestor="+parentText(a.AncestorRef, name.Namespace))
 		}
 	}
 	return b.String()

@@ -9,7 +9,6 @@ import (
 
 // unread reports the resources of the Gateway API that nothing is made of.
 func (t *translation) unread() {
-	unreadKind(t, t.set.GRPCRoutes, func(r *gatewayv1.GRPCRoute) []gatewayv1.ParentReference { return r.Spec.ParentRefs })
 	unreadKind(t, t.set.TLSRoutes, func(r *gatewayv1.TLSRoute) []gatewayv1.ParentReference { return r.Spec.ParentRefs })
 	unreadKind(t, t.set.TCPRoutes, func(r *gatewayv1.TCPRoute) []gatewayv1.ParentReference { return r.Spec.ParentRefs })
 	unreadKind(t, t.set.UDPRoutes, func(r *gatewayv1.UDPRoute) []gatewayv1.ParentReference { return r.Spec.ParentRefs })

@@ -26,6 +26,7 @@ type settings struct {
 	// defaults are the widest there are, so there is no CORS at all.
 	corsInvalid bool
 	canary      bool
+	upstream    upstream
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string
 	// closesHosts: it closes all that the hosts of the Ingress serve.
@@ -37,6 +38,7 @@ func defaultSettings() settings {
 	return settings{
 		sslRedirect: true,
 		maxBody:     1 << 20,
+		upstream:    defaultUpstream,
 		cors: model.CORS{
 			AllowOrigins: []string{"*"},
 			AllowMethods: "GET, PUT, POST, DELETE, PATCH, OPTIONS",
