@@ -4,6 +4,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
 // http1Backend is a connection to a backend that speaks HTTP/1, for one
@@ -25,7 +26,8 @@ func (b *http1Backend) reused() bool { return b.Reused }
 
 func (b *http1Backend) ask() (sent int, err error) {
 	t := b.t
-	t.out = t.appendHTTP1Body(t.appendHTTP1Head(t.out[:0]), t.early, t.earlyWhole)
+	o := t.outgoing()
+	t.out = appendPart(o.appendHTTP1(t.out[:0]), t.early, o.length, t.earlyWhole, t.client.trailer())
 	if t.earlyWhole {
 		sent, _, err = b.SendFill(t.out)
 		return sent, err
@@ -33,34 +35,58 @@ func (b *http1Backend) ask() (sent int, err error) {
 	return b.Write(t.out)
 }
 
-// appendHTTP1Head writes the request's head as HTTP/1 has it.
-func (t *transfer) appendHTTP1Head(dst []byte) []byte {
-	h := &t.x.Req
-	dst = http1.AppendRequestLine(dst, h.Bytes(h.Method), t.x.ForwardTarget())
+// outgoing is a request as it goes to a backend, but for its body.
+type outgoing struct {
+	head    *msg.Head
+	target  []byte
+	length  int64  // of the body, or -1
+	upgrade []byte // nil asks for no other protocol
+	te      bool   // trailers are wanted
+}
+
+// outgoing returns the request as it goes to a backend now.
+func (t *transfer) outgoing() outgoing {
+	return outgoing{&t.x.Req, t.x.ForwardTarget(), t.x.BodyLength, t.upgrade, t.te}
+}
+
+// appendHTTP1 writes the head as HTTP/1 has it.
+func (o *outgoing) appendHTTP1(dst []byte) []byte {
+	h := o.head
+	dst = http1.AppendRequestLine(dst, h.Bytes(h.Method), o.target)
 	if !h.Has(msg.Host) {
 		dst = append(dst, "Host: \r\n"...)
 	}
 	dst = http1.AppendFields(dst, h)
-	if t.x.BodyLength < 0 {
+	if o.length < 0 {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if t.te {
+	if o.te {
 		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
 	}
-	if t.upgrade != nil {
-		dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: "...), t.upgrade...), '\r', '\n')
+	if o.upgrade != nil {
+		dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: "...), o.upgrade...), '\r', '\n')
 	}
 	return append(dst, '\r', '\n')
 }
 
-// appendHTTP1Body frames a part of the request's body.
-func (t *transfer) appendHTTP1Body(dst, data []byte, last bool) []byte {
-	if t.x.BodyLength >= 0 {
+// http2 is the part of the head that HTTP/2 has beside the fields.
+func (o *outgoing) http2(secure bool) http2.Request {
+	r := http2.Request{Method: o.head.Bytes(o.head.Method), Scheme: schemeHTTP, Target: o.target, Trailers: o.te}
+	if secure {
+		r.Scheme = schemeHTTPS
+	}
+	return r
+}
+
+var schemeHTTP, schemeHTTPS = []byte("http"), []byte("https")
+
+// appendPart frames a part of a body whose length is given, or -1.
+func appendPart(dst, data []byte, length int64, last bool, trailer []byte) []byte {
+	if length >= 0 {
 		return append(dst, data...)
 	}
-	dst = appendChunk(dst, data)
-	if last {
-		dst = http1.AppendLastChunk(dst, t.client.trailer())
+	if dst = appendChunk(dst, data); last {
+		dst = http1.AppendLastChunk(dst, trailer)
 	}
 	return dst
 }
@@ -75,7 +101,7 @@ func appendChunk(dst, data []byte) []byte {
 
 func (b *http1Backend) give(data []byte, last bool) error {
 	if b.t.x.BodyLength < 0 {
-		b.framed = b.t.appendHTTP1Body(b.framed[:0], data, last)
+		b.framed = appendPart(b.framed[:0], data, -1, last, b.t.client.trailer())
 		data = b.framed
 	}
 	_, err := b.Write(data)

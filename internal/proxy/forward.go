@@ -152,26 +152,39 @@ func (t *transfer) attempt(fresh bool) attemptResult {
 
 // connect finds or makes a connection to the endpoint.
 func (t *transfer) connect(fresh bool) error {
-	now := t.proxy.clock.Now()
-	b := &t.http1Backend
-	*b = http1Backend{t: t, framed: b.framed}
+	now, shard := t.proxy.clock.Now(), t.session.shard
 	if !fresh {
-		b.Conn = t.endpoint.Idle(t.session.shard.index, now)
-	}
-	if b.Conn == nil {
-		var err error
-		if b.Conn, err = t.endpoint.Connect(&t.session.shard.pool, t.connectLimit(now)); err != nil {
-			return err
+		if link, ok := t.endpoint.Reuse(shard.index, now); ok {
+			t.use(link)
+			return nil
 		}
 	}
-	t.up = b
+	link, err := t.endpoint.Connect(shard.index, &shard.pool, t.connectLimit(now))
+	if err != nil {
+		return err
+	}
+	t.use(link)
 	return nil
+}
+
+// use has the attempt go over a link.
+func (t *transfer) use(l upstream.Link) {
+	if l.Stream != nil {
+		t.http2Backend = http2Backend{Stream: l.Stream, t: t}
+		t.up = &t.http2Backend
+		return
+	}
+	t.http1Backend = http1Backend{Conn: l.Conn, t: t, framed: t.http1Backend.framed}
+	t.up = &t.http1Backend
 }
 
 func (t *transfer) notConnected(err error) attemptResult {
 	outcome := reason.ConnectFailed
-	if errors.Is(err, upstream.ErrTimeout) {
+	switch {
+	case errors.Is(err, upstream.ErrTimeout):
 		outcome = reason.ConnectTimeout
+	case errors.Is(err, upstream.ErrHandshake):
+		outcome = reason.UpstreamTLSFailed
 	}
 	if t.late(t.deadline) {
 		t.x.Fail(reason.UpstreamTimeout, t.lateness(""))
@@ -226,7 +239,7 @@ func (t *transfer) sendFailed(sent int, err error) attemptResult {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		outcome, detail = reason.UpstreamTimeout, t.lateness("no answer within the read timeout")
-	case !pumped && t.up.reused() && (sent == 0 || t.x.MayRepeat()):
+	case !pumped && (untouched(err) || t.up.reused() && (sent == 0 || t.x.MayRepeat())):
 		if t.client.KeepOnHangup(t.up.Partner()) {
 			t.up.close()
 			t.x.Fail(outcome, detail)

@@ -112,13 +112,13 @@ func New(cfg Config) (*Proxy, error) {
 		p.shards[i] = newShard(p, i)
 	}
 	p.registry = upstream.NewRegistry(upstream.Config{
-		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial,
+		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: p.http2Configs(),
 	})
 	if cfg.SessionKey == nil {
 		cfg.SessionKey = make([]byte, 32)
 		rand.Read(cfg.SessionKey)
 	}
-	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey}
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey, Sessions: &upstream.Sessions{}}
 	p.maxOut = maxBuffers(cfg.Limits.BufferBytes) / int64(len(p.shards))
 	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
 	if err != nil {
@@ -218,7 +218,7 @@ func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 
 func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
 	endpoints, services, rules := gen.Names()
-	p.registry.Retain(func(a netip.AddrPort) bool { return endpoints[a] }, func(id string) bool { return services[id] })
+	p.registry.Retain(func(k upstream.Key) bool { return endpoints[k] }, func(id string) bool { return services[id] })
 	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return services[id] })
 }
 

@@ -27,8 +27,8 @@ type pump struct {
 	// record is what was sent of the body, while it keeps it: for another attempt, or for
 	// mirrors. A deaf one goes on for that alone: the backend has broken off.
 	record []byte
-	most   int    // bytes of it
-	head   []byte // of the copies for mirrors
+	most   int      // bytes of it
+	copied outgoing // what mirrors get beside the body
 	keeps  atomic.Bool
 	deaf   bool
 }
@@ -56,7 +56,7 @@ func (t *transfer) startRecord() {
 		t.pump.keeps.Store(true)
 		t.pump.record = append(t.pump.record[:0], t.early...)
 		if len(t.copies) > 0 {
-			t.pump.head = t.appendHTTP1Head(nil)
+			t.pump.copied = t.copied()
 		}
 		return
 	}
@@ -142,7 +142,7 @@ func (t *transfer) runPump() {
 		}
 	}
 	if t.pump.failed = t.pump.deaf; t.pump.keeps.Load() {
-		t.sendCopies(t.pump.head, t.pump.record)
+		t.sendCopies(&t.pump.copied, t.pump.record)
 	} else if t.pump.most > 0 {
 		t.dropCopies()
 	}

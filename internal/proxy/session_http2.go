@@ -26,6 +26,15 @@ func (p *Proxy) http2Config(sh *shard) mux.Config {
 	}
 }
 
+// http2Configs are those of the shards.
+func (p *Proxy) http2Configs() []*mux.Config {
+	out := make([]*mux.Config, len(p.shards))
+	for i, sh := range p.shards {
+		out[i] = &sh.http2
+	}
+	return out
+}
+
 // startsHTTP2 tells whether the client speaks HTTP/2 without having asked for
 // it (RFC 9113 §3.3). It waits for as much as tells its preface from HTTP/1;
 // alive is false when that did not come.

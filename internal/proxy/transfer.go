@@ -24,6 +24,7 @@ type transfer struct {
 	http1Client  http1Client
 	http2Client  http2Client
 	http1Backend http1Backend
+	http2Backend http2Backend
 
 	out        []byte // what is written next
 	early      []byte // of the request's body, to be sent with the head

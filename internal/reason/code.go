@@ -54,6 +54,7 @@ const (
 	RuleInvalid
 	BundleInvalid
 	PolicyConflict
+	UpstreamClosed
 )
 
 // CodeRow is what the table knows of a Code.
@@ -114,6 +115,7 @@ var codes = []CodeRow{
 	{RuleInvalid, "RuleInvalid", Error, "A rule has a value that no proxy takes. It answers 503.", "write a value that the message allows"},
 	{BundleInvalid, "BundleInvalid", Error, "A reference to the certificates of authorities leads to none. What they would vouch for is refused.", "put PEM certificates in ca.crt of a ConfigMap or Secret in the same namespace"},
 	{PolicyConflict, "PolicyConflict", Warning, "Two policies claim one target. The older wins; with equal age, the first by namespace/name.", "remove one of the two"},
+	{UpstreamClosed, "UpstreamClosed", Error, "What connections to a service are secured with is missing or not valid. Nothing is sent to it: its requests answer 503.", "see the message"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.

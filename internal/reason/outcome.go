@@ -33,6 +33,7 @@ const (
 	Overloaded
 	HandshakeFailed
 	InternalError
+	UpstreamTLSFailed
 )
 
 // OutcomeRow is what the table knows of an Outcome.
@@ -72,6 +73,7 @@ var outcomes = [...]OutcomeRow{
 	Overloaded:        {Overloaded, "overloaded", 503, "The proxy is at one of its own limits and takes no new work.", "add replicas or memory, or raise the limit that the log names"},
 	HandshakeFailed:   {HandshakeFailed, "handshake_failed", 0, "A TLS handshake failed, so there was no request.", "check certificates, names and protocol versions"},
 	InternalError:     {InternalError, "internal_error", 500, "A defect in the proxy. It is contained in this one connection.", "please report it with the log line"},
+	UpstreamTLSFailed: {UpstreamTLSFailed, "upstream_tls_failed", 502, "An endpoint is not who it should be, or agreed to no TLS. Nothing was sent to it.", "compare its certificate with the policy for its Service; the log's detail says what differs"},
 }
 
 // Outcomes returns the table, one row an Outcome, in a stable order.

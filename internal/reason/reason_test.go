@@ -11,8 +11,8 @@ func TestCodeTableIsComplete(t *testing.T) {
 			t.Errorf("code %d: name, doc and fix must not be empty: %+v", row.Code, row)
 		}
 	}
-	if int(PolicyConflict) != len(Codes()) {
-		t.Errorf("the last constant is %d, the table has %d rows", PolicyConflict, len(Codes()))
+	if int(UpstreamClosed) != len(Codes()) {
+		t.Errorf("the last constant is %d, the table has %d rows", UpstreamClosed, len(Codes()))
 	}
 }
 
@@ -30,8 +30,8 @@ func TestOutcomeTableIsComplete(t *testing.T) {
 		}
 		names[row.Name] = true
 	}
-	if len(outcomes) != int(InternalError)+1 {
-		t.Errorf("the last constant is %d, the table has %d rows", InternalError, len(outcomes))
+	if len(outcomes) != int(UpstreamTLSFailed)+1 {
+		t.Errorf("the last constant is %d, the table has %d rows", UpstreamTLSFailed, len(outcomes))
 	}
 }
 

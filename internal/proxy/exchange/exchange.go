@@ -219,7 +219,10 @@ func (x *Exchange) draw() {
 	case x.backend.respond != nil:
 		x.respond(x.backend.respond)
 	default:
-		x.Cluster = x.Gen.Clusters[x.backend.cluster]
+		x.Cluster = x.Gen.cluster(x.backend.cluster, x.Peer.Listener)
+		if x.Cluster.Closed != "" {
+			x.Fail(reason.Closed, x.Cluster.Closed)
+		}
 	}
 }
 
@@ -433,7 +436,7 @@ func (x *Exchange) EachMirror(do func(*Cluster)) {
 	for _, all := range [...][]mirror{x.Route.mirrors, x.backend.mirrors} {
 		for _, m := range all {
 			if m.share == m.of || rand.Uint32N(m.of) < m.share {
-				do(x.Gen.Clusters[m.cluster])
+				do(x.Gen.cluster(m.cluster, x.Peer.Listener))
 			}
 		}
 	}

@@ -52,6 +52,16 @@ func (h *Head) View(of *Head) {
 	h.Fields, h.Aux = fields, aux
 }
 
+// Clone returns a head of its own, which is valid for ever.
+func (h *Head) Clone() *Head {
+	c := *h
+	c.Buf, c.Aux, c.Fields = slices.Clone(h.Buf), slices.Clone(h.Aux), slices.Clone(h.Fields)
+	return &c
+}
+
+// Size is the number of bytes of all that h holds.
+func (h *Head) Size() int { return len(h.Buf) + len(h.Aux) }
+
 // Bytes returns the part of Buf that s covers.
 func (h *Head) Bytes(s Span) []byte { return h.Buf[s.Start:s.End] }
 

@@ -16,8 +16,8 @@ import (
 
 // Config is what connections need. One serves many.
 type Config struct {
-	// Limits bounds heads, and MaxStreams the streams that a client may have
-	// open.
+	// Limits bounds heads, and MaxStreams the streams that a connection may have
+	// open at a time.
 	Limits     msg.Limits
 	MaxStreams uint32
 	// WriteTimeout bounds one write to the socket.

@@ -165,9 +165,25 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 	return nil
 }
 
-// Reset ends the stream with an error code.
+// Reset ends the stream with an error code, if it has not ended. Reads and writes
+// then fail.
 func (s *Stream) Reset(code http2.ErrorCode) {
 	s.conn.lock()
 	defer s.conn.unlock()
 	s.conn.codec.Cancel(&s.codec, code)
+	if s.codec.Dead && s.err == nil {
+		s.err = &Error{code, "it was given up"}
+		s.reads.signal()
+		s.writes.signal()
+	}
+}
+
+// Reused tells whether the connection has carried a stream before this one.
+func (s *Stream) Reused() bool { return s.codec.ID > 1 }
+
+// TakesConnect tells whether the other side takes extended CONNECT (RFC 8441).
+func (s *Stream) TakesConnect() bool {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.conn.codec.TakesConnect()
 }

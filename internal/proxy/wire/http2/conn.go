@@ -12,7 +12,8 @@ import (
 type Config struct {
 	// Server is our side.
 	Server bool
-	// Limits bounds heads, MaxStreams the streams that a client may have open.
+	// Limits bounds heads, MaxStreams the streams that a client, or we, may have
+	// open.
 	Limits     msg.Limits
 	MaxStreams uint32
 	// StreamWindow is how much of a body may come before it is consumed, in

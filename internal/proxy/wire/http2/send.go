@@ -11,6 +11,8 @@ type Request struct {
 	Method, Scheme, Target []byte
 	// Protocol asks for extended CONNECT (RFC 8441); nil does not.
 	Protocol []byte
+	// Trailers tells that trailers are wanted.
+	Trailers bool
 }
 
 // SendRequest queues the head of a request. h gives its fields; Host becomes
@@ -23,12 +25,18 @@ func (c *Conn) SendRequest(s *Stream, r *Request, h *msg.Head, end bool) {
 	}
 	b := appendField(c.scratch, []byte(":method"), method)
 	b = appendField(b, []byte(":scheme"), r.Scheme)
-	b = appendField(b, []byte(":authority"), h.Get(msg.Host))
+	if host := h.Get(msg.Host); len(host) > 0 {
+		b = appendField(b, []byte(":authority"), host)
+	}
 	b = appendField(b, []byte(":path"), r.Target)
 	if r.Protocol != nil {
 		b = appendField(b, []byte(":protocol"), r.Protocol)
 	}
-	c.scratch = appendFields(b, h)
+	b = appendFields(b, h)
+	if r.Trailers {
+		b = appendField(b, []byte("te"), []byte("trailers"))
+	}
+	c.scratch = b
 	c.sendBlock(s, end)
 }
 

@@ -86,7 +86,8 @@ func (c *Conn) NewStream(s *Stream) bool {
 
 // Room tells whether NewStream would succeed.
 func (c *Conn) Room() bool {
-	return c.failed == nil && !c.left && !c.leaving && uint32(len(c.streams)) < c.peer.streams && c.nextOwn < maxWindow
+	return c.failed == nil && !c.left && !c.leaving && uint32(len(c.streams)) < min(c.peer.streams, c.cfg.MaxStreams) &&
+		c.nextOwn < maxWindow
 }
 
 // Release tells that the owner is done with s. One that is still open is
