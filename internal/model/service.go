@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -180,12 +181,24 @@ func (v *validator) upstreamTLS(id string, t *UpstreamTLS) {
 		v.check(len(t.Bundles) > 0 || t.SystemRoots, "service %s: TLS without an authority to verify by", id)
 	}
 	v.check(t.MaxChain == 0 || t.MaxChain >= 2, "service %s: a chain of %d certificates", id, t.MaxChain)
-	for _, text := range slices.Concat([]string{t.ServerName}, t.Names, t.URIs) {
-		v.check(!strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f }), "service %s: %q is no name", id, text)
+	if err := t.ValidateNames(); err != nil {
+		v.check(false, "service %s: %v", id, err)
 	}
-	v.check(!slices.Contains(t.Names, "") && !slices.Contains(t.URIs, ""), "service %s: an empty name to verify", id)
 	for _, name := range t.Bundles {
 		v.check(v.bundles[name], "service %s: no bundle %s", id, name)
 	}
 	v.check(t.Certificate == "" || v.secrets[t.Certificate], "service %s: no secret %s", id, t.Certificate)
+}
+
+// ValidateNames tells what is wrong with the names.
+func (t *UpstreamTLS) ValidateNames() error {
+	for _, text := range slices.Concat([]string{t.ServerName}, t.Names, t.URIs) {
+		if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+			return fmt.Errorf("%q is no name", text)
+		}
+	}
+	if slices.Contains(t.Names, "") || slices.Contains(t.URIs, "") {
+		return errors.New("an empty name to verify")
+	}
+	return nil
 }

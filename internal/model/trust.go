@@ -72,7 +72,7 @@ func (v *validator) clientAuth(l Listener) {
 	if l.ClientAuth == nil {
 		return
 	}
-	v.check(l.Protocol == HTTPS, "listener %s: clients identify themselves over TLS only", l.ID)
+	v.check(l.Protocol != HTTP, "listener %s: clients identify themselves over TLS only", l.ID)
 	v.check(l.ClientAuth.Mode <= RequestCertificate, "listener %s: unknown mode %d", l.ID, l.ClientAuth.Mode)
 	v.check(len(l.ClientAuth.Bundles) > 0, "listener %s: no authority to verify clients by", l.ID)
 	for _, name := range l.ClientAuth.Bundles {

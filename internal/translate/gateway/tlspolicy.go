@@ -111,6 +111,10 @@ func (t *translation) readPolicy(p *tlsPolicy) {
 		tls.Names = []string{string(v.Hostname)}
 	}
 	t.readAuthorities(p, tls)
+	if err := tls.ValidateNames(); err != nil { // the API takes any text for a URI
+		p.accepted = no(gatewayv1.PolicyReasonInvalid, err.Error())
+		t.report(reason.InvalidValue, p.object.At("spec.validation"), "%s", p.accepted.message)
+	}
 	if !p.accepted.no {
 		p.tls = tls
 	}
