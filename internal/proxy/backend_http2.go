@@ -29,6 +29,7 @@ func (b *http2Backend) ask() (sent int, err error) {
 	t := b.t
 	o := t.outgoing()
 	r := o.http2(t.cluster.Secure)
+	r.EndsApart = t.call
 	sent, err = b.Ask(&r, o.head, t.early, t.earlyWhole, b.trailerBehind(t.earlyWhole))
 	if err != nil || !t.earlyWhole {
 		return sent, err

@@ -41,7 +41,7 @@ func (t *transfer) serveHTTP2(s *session, stream *mux.Stream) {
 		t.answer()
 	} else {
 		t.x.BodyLength = stream.BodyLength()
-		t.te = msg.HasToken(h.Get(msg.TE), "trailers")
+		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h)
 		http1.DropHopByHop(h)
 		t.decide()
 	}

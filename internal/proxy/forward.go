@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -15,7 +16,7 @@ func durationOf(from, to int64) time.Duration { return time.Duration(to - from) 
 // forward sends the request to a backend and its answer to the client.
 func (t *transfer) forward() (again bool) {
 	t.cluster = t.x.Cluster
-	if limit := t.x.Route.Timeout; limit > 0 {
+	if limit := t.timeLimit(); limit > 0 {
 		t.deadline = t.proxy.clock.Now() + int64(limit)
 	}
 	if err := t.takeEarly(); err != nil {
@@ -37,6 +38,18 @@ func (t *transfer) forward() (again bool) {
 		t.dropCopies() // they will never be whole
 	}
 	return t.answer()
+}
+
+// timeLimit bounds the exchange: by its rule, and by how long a caller of gRPC
+// waits. 0 is no bound.
+func (t *transfer) timeLimit() time.Duration {
+	limit := t.x.Route.Timeout
+	if t.call {
+		if asked, ok := grpcTimeout(&t.x.Req); ok && (limit == 0 || asked < limit) {
+			return max(asked, 1)
+		}
+	}
+	return limit
 }
 
 // enter and leave count the request at its endpoint.
@@ -234,7 +247,7 @@ func (t *transfer) broken() bool { return t.pump.stopped.Load() != 0 || t.client
 // sent again: when nothing of it can have been acted upon, or when a
 // connection that was idle turned out dead and the method is idempotent.
 func (t *transfer) sendFailed(sent int, err error) attemptResult {
-	outcome, detail := reason.UpstreamReset, "it closed the connection before it answered"
+	outcome, detail := reason.UpstreamReset, resetDetail(err, "it closed the connection before it answered")
 	pumped := t.pump.running
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -250,6 +263,15 @@ func (t *transfer) sendFailed(sent int, err error) attemptResult {
 		return attemptByPolicy
 	}
 	return attemptFinal
+}
+
+// resetDetail says why a stream ended; otherwise is what to say of a connection.
+func resetDetail(err error, otherwise string) string {
+	var reset *mux.Error
+	if errors.As(err, &reset) {
+		return "its stream ended: " + reset.Error()
+	}
+	return otherwise
 }
 
 // fail ends the work at the backend with an outcome.

@@ -76,7 +76,7 @@ func (t *transfer) blameAnswer(err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		t.blame(reason.UpstreamTimeout, t.lateness("no answer within the read timeout"))
 	default:
-		t.blame(reason.UpstreamReset, "it closed the connection before it answered")
+		t.blame(reason.UpstreamReset, resetDetail(err, "it closed the connection before it answered"))
 	}
 }
 
@@ -150,7 +150,7 @@ func (t *transfer) relayBody() bool {
 // truncated ends an exchange whose answer broke off: the client's connection
 // is closed, so that it notices.
 func (t *transfer) truncated(err error) bool {
-	outcome, detail := reason.UpstreamTruncated, "it closed the connection in the middle of its answer"
+	outcome, detail := reason.UpstreamTruncated, resetDetail(err, "it closed the connection in the middle of its answer")
 	var broken *msg.Error
 	switch {
 	case errors.As(err, &broken):

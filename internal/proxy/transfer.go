@@ -31,6 +31,7 @@ type transfer struct {
 	earlyWhole bool   // that is all of it
 	upgrade    []byte // the protocol that the client asks to switch to
 	te         bool   // the client takes trailers
+	call       bool   // the request is one of gRPC
 	// answerLength is that of the answer's body, or -1.
 	answerLength int64
 

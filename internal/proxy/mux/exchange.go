@@ -98,18 +98,18 @@ func (s *Stream) consumed(n int) {
 	}
 }
 
-// Ask sends the head of a request, and as much of its body as there is room for.
-// With whole that is all of the body. It returns how much was sent.
+// Ask sends the head of a request and the first of its body, which is all of it
+// with whole. sent is 0 when nothing can have left.
 func (s *Stream) Ask(r *http2.Request, head *msg.Head, body []byte, whole bool, trailer []byte) (sent int, err error) {
 	c := s.conn
 	c.lock()
 	defer c.unlock()
-	if s.err != nil {
-		return 0, s.err
+	if err := s.begin(); err != nil {
+		return 0, err
 	}
-	end := whole && len(body)+len(trailer) == 0
+	end := whole && !r.EndsApart && len(body)+len(trailer) == 0
 	c.codec.SendRequest(&s.codec, r, head, end)
-	if end || len(body)+len(trailer) == 0 {
+	if end || !whole && len(body) == 0 {
 		return 1, nil
 	}
 	return 1, s.send(body, whole, trailer)

@@ -28,6 +28,7 @@ type Stream struct {
 	// What follows is guarded by the connection's mutex.
 	reads, writes gate
 	queued        bool // among those that are blocked
+	reserved      bool // it has a place and no number yet
 	timer         *time.Timer
 	armed         int64 // when the timer fires, on the clock
 	interrupted   bool
@@ -85,6 +86,10 @@ func (s *Stream) Done() { s.release(true) }
 func (s *Stream) release(again bool) {
 	c := s.conn
 	c.lock()
+	if s.reserved {
+		s.reserved = false
+		c.reserved--
+	}
 	c.codec.Release(&s.codec)
 	c.cfg.Growth.Add(s.grew)
 	if s.queued {
