@@ -80,7 +80,7 @@ type section struct {
 
 // sections are measured in this order.
 var sections = []section{
-	{"side by side", []string{"nginx", "wrk", "taskset"}, true, (*bench).sideBySide},
+	{"side by side", []string{"nginx", "wrk", "h2load", "taskset"}, true, (*bench).sideBySide},
 	{"handshakes", []string{"nginx", "taskset"}, false, (*bench).handshakes},
 	{"footprint", []string{"nginx", "wrk"}, true, (*bench).footprint},
 	{"idle connections", []string{"nginx"}, false, (*bench).idleConnections},
@@ -91,7 +91,7 @@ var sections = []section{
 }
 
 // peers are the programs that we are measured beside, and the tools for it.
-var peers = []string{"nginx", "haproxy", "wrk", "taskset"}
+var peers = []string{"nginx", "haproxy", "wrk", "h2load", "taskset"}
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	o, err := parse(args)

@@ -15,18 +15,45 @@ import (
 type load struct {
 	name   string
 	secure bool
+	http2  bool
 	// budget bounds our CPU per request as a ratio to the better peer's; 0 is
 	// none.
 	budget float64
 }
 
 var (
-	oneCore  = []load{{"HTTP/1.1", false, 1.25}, {"HTTPS, HTTP/1.1", true, 1.0}}
-	twoCores = []load{{"HTTP/1.1, two cores", false, 0}, {"HTTPS, two cores", true, 0}}
+	oneCore = []load{
+		{name: "HTTP/1.1", budget: 1.25},
+		{name: "HTTPS, HTTP/1.1", secure: true, budget: 1.0},
+		{name: "HTTPS, HTTP/2", secure: true, http2: true, budget: 1.1},
+	}
+	twoCores = []load{
+		{name: "HTTP/1.1, two cores"},
+		{name: "HTTPS, HTTP/1.1, two cores", secure: true},
+		{name: "HTTPS, HTTP/2, two cores", secure: true, http2: true},
+	}
 )
 
-// connections is how many keep-alive connections the load has.
-const connections = 64
+// connections is how many keep-alive connections the load has; over HTTP/2
+// there are fewer, with as many streams each as make twice as many requests at
+// a time.
+const (
+	connections      = 64
+	http2Connections = 8
+	http2Streams     = 16
+)
+
+// run puts the load on a proxy.
+func (l load) run(ctx context.Context, c *contender, cpus string, duration time.Duration) (rig.Load, error) {
+	url := "http://" + c.plain + "/"
+	if l.secure {
+		url = "https://" + c.secure + "/"
+	}
+	if l.http2 {
+		return rig.H2load{URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}.Run(ctx)
+	}
+	return rig.Wrk{URL: url, CPUs: cpus, Connections: connections, Duration: duration}.Run(ctx)
+}
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
@@ -95,19 +122,14 @@ func newRows(l load, f *field) []Row {
 
 // round warms a proxy up, measures it, and keeps in row what is better.
 func (b *bench) round(ctx context.Context, row *Row, c *contender, l load, cpus string) error {
-	wrk := rig.Wrk{URL: "http://" + c.plain + "/", CPUs: cpus, Connections: connections, Duration: b.warmUp}
-	if l.secure {
-		wrk.URL = "https://" + c.secure + "/"
-	}
-	if _, err := wrk.Run(ctx); err != nil {
+	if _, err := l.run(ctx, c, cpus, b.warmUp); err != nil {
 		return err
 	}
 	before, err := c.process.Usage()
 	if err != nil {
 		return err
 	}
-	wrk.Duration = b.duration
-	got, err := wrk.Run(ctx)
+	got, err := l.run(ctx, c, cpus, b.duration)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func HaproxyProxy(backend, plain, secure string, cert Certificate) string {
 	return fmt.Sprintf(`
 frontend front
 	bind %s
-	bind %s ssl crt %s ssl-min-ver TLSv1.2
+	bind %s ssl crt %s ssl-min-ver TLSv1.2 alpn h2,http/1.1
 	default_backend back
 backend back
 	server one %s

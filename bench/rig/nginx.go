@@ -64,7 +64,7 @@ func NginxProxy(backend, plain, secure string, cert Certificate) string {
 	}
 	server {
 		listen %s;
-		listen %s ssl;
+		listen %s ssl http2;
 		ssl_certificate %s;
 		ssl_certificate_key %s;
 		ssl_protocols TLSv1.2 TLSv1.3;

@@ -33,6 +33,7 @@ type Hashes struct {
 func Freeze(parts Parts) *Snapshot {
 	eachList(&parts, sortList)
 	digestSecrets(parts.Secrets)
+	digestBundles(parts.Bundles)
 	s := &Snapshot{Parts: parts}
 	s.pieces.hosts, s.HostHashes = encodeAll(parts.Config.Hosts)
 	s.pieces.endpoints, s.ServiceHashes = encodeAll(parts.Endpoints)
@@ -64,7 +65,12 @@ func checkList(l list) bool { return l.isSorted() }
 func eachList(parts *Parts, do func(list) bool) bool {
 	c := &parts.Config
 	for _, l := range c.Listeners {
-		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) {
+		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) || l.ClientAuth != nil && !do(texts(l.ClientAuth.Bundles)) {
+			return false
+		}
+	}
+	for _, s := range c.Services {
+		if t := s.TLS; t != nil && !(do(texts(t.Names)) && do(texts(t.URIs)) && do(texts(t.Bundles))) {
 			return false
 		}
 	}
@@ -88,8 +94,12 @@ func eachList(parts *Parts, do func(list) bool) bool {
 		do(ordered[Relay]{c.Relays, compareRelays}) &&
 		do(ordered[Service]{c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }}) &&
 		do(ordered[Endpoints]{parts.Endpoints, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }}) &&
-		do(ordered[Secret]{parts.Secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) }})
+		do(ordered[Secret]{parts.Secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) }}) &&
+		do(ordered[Bundle]{parts.Bundles, func(a, b Bundle) int { return cmp.Compare(a.Name, b.Name) }})
 }
+
+// texts is a list of which the order does not matter.
+func texts(all []string) list { return ordered[string]{all, cmp.Compare[string]} }
 
 func compareCertificates(a, b Certificate) int {
 	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Secret, b.Secret))
@@ -142,9 +152,12 @@ func digest(inputs ...[]byte) string {
 
 // compose sets the hashes that are made of others.
 func (s *Snapshot) compose() {
-	digests := make([]string, 0, 2*len(s.Secrets))
+	var digests [2][]string // of secrets and bundles
 	for _, secret := range s.Secrets {
-		digests = append(digests, secret.Name, secret.Digest)
+		digests[0] = append(digests[0], secret.Name, secret.Digest)
+	}
+	for _, bundle := range s.Bundles {
+		digests[1] = append(digests[1], bundle.Name, bundle.Digest)
 	}
 	s.ConfigHash = compose(append([]Hash{
 		hashOf(encode(s.Config.Listeners)), hashOf(encode(s.Config.Relays)), hashOf(encode(s.Config.Services)),

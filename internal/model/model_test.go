@@ -26,6 +26,11 @@ func sample() Parts {
 				{ID: ListenerID{Port: 53}, Protocol: TCP},
 				{ID: ListenerID{Gateway: "shop/edge", Port: 6443}, Protocol: TLS},
 				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
+				{
+					ID: ListenerID{Gateway: "shop/edge", Port: 8443}, Protocol: HTTPS, BackendCertificate: "shop/tls",
+					ClientAuth: &ClientAuth{[]string{"configmap/shop/ca", "secret/shop/ca"}, RequestCertificate},
+				},
+				{ID: ListenerID{Gateway: "shop/edge", Port: 8444}, Protocol: HTTPS, ClientAuth: &ClientAuth{Bundles: []string{"configmap/shop/ca"}}},
 			},
 			Hosts: append([]Host{
 				{Name: "shop.example.com", Listeners: []ListenerID{{Port: 80}, {Port: 443}}, Blocks: []Block{{
@@ -52,7 +57,7 @@ func sample() Parts {
 				}}}},
 			}, sampleGateway()),
 			Relays:   sampleRelays(),
-			Services: []Service{{ID: "shop/front:http", Balance: LeastRequest}, {ID: "shop/cart:80"}},
+			Services: append([]Service{{ID: "shop/front:http", Balance: LeastRequest}, {ID: "shop/cart:80"}}, sampleTLS()...),
 		},
 		Endpoints: []Endpoints{
 			{Service: "shop/front:http"},
@@ -62,7 +67,21 @@ func sample() Parts {
 			}},
 		},
 		Secrets: []Secret{{Name: "shop/wild", Digest: "0a"}, {Name: "shop/tls", Digest: "0b"}},
+		Bundles: []Bundle{{Name: "secret/shop/ca", Digest: "0d"}, {Name: "configmap/shop/ca", Digest: "0c"}},
 		Origins: map[string]reason.Origin{"x": {Kind: "Ingress", Namespace: "shop", Name: "x", File: "a b.yaml", Line: 3, Field: "spec"}},
+	}
+}
+
+// sampleTLS says all that there is to say of TLS to backends.
+func sampleTLS() []Service {
+	return []Service{
+		{ID: "shop/cart:80~http2", Protocol: HTTP2},
+		{ID: "shop/pay:443~any", TLS: &UpstreamTLS{Unverified: true, Certificate: "shop/tls"}},
+		{ID: "shop/pay:443~tls:pay", Protocol: Negotiated, TLS: &UpstreamTLS{
+			ServerName: "pay.example.com", Names: []string{"pay.example.com", "*.pay.example.com"},
+			URIs:    []string{"spiffe://example.com/ns/shop/sa/pay", "spiffe://example.com/ns/shop/sa/bank"},
+			Bundles: []string{"secret/shop/ca", "configmap/shop/ca"}, SystemRoots: true, MaxChain: 3,
+		}},
 	}
 }
 
@@ -127,6 +146,8 @@ certificate 443 *.example.com shop/wild
 certificate 443 shop.example.com shop/tls
 listener shop/edge:6443 tls
 listener shop/edge:8080 http address=127.0.1.1:8080
+listener shop/edge:8443 https backend-certificate=shop/tls client-auth=request client-ca=configmap/shop/ca client-ca=secret/shop/ca
+listener shop/edge:8444 https client-auth=require client-ca=configmap/shop/ca
 host * 80
 block ingress by-specificity
 rule ingress/shop/default/default any: forward=shop/front:http
@@ -151,12 +172,17 @@ relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/cart:80
 relay gateway/shop/edge/none shop/edge:6443 name=* respond=404:no_route
 relay gateway/shop/raw/0 shop/edge:6443 name=**.example.org terminate forward=shop/cart:80
 service shop/cart:80 round-robin
+service shop/cart:80~http2 round-robin protocol=http2
 service shop/front:http least-request
+service shop/pay:443~any round-robin tls unverified certificate=shop/tls
+service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay.example.com name=*.pay.example.com name=pay.example.com uri=spiffe://example.com/ns/shop/sa/bank uri=spiffe://example.com/ns/shop/sa/pay ca=configmap/shop/ca ca=secret/shop/ca system-roots max-chain=3
 endpoint shop/cart:80 127.0.0.1:81 pod=shop/cart-1
 endpoint shop/cart:80 [::1]:81 terminating
 endpoint shop/front:http none
 secret shop/tls 0b
 secret shop/wild 0a
+bundle configmap/shop/ca 0c
+bundle secret/shop/ca 0d
 `
 
 func TestTextForm(t *testing.T) {
@@ -243,7 +269,7 @@ func TestDecodeOver(t *testing.T) {
 func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
 	good := func() envelope {
 		s := Freeze(sample())
-		return envelope{Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Config.Relays}
+		return envelope{Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Bundles, s.Config.Relays}
 	}
 	type newerEnvelope struct {
 		envelope
@@ -281,6 +307,13 @@ func TestHashIgnoresOrderAndOrigins(t *testing.T) {
 		shuffle(r, p.Config.Relays)
 		shuffle(r, p.Endpoints)
 		shuffle(r, p.Secrets)
+		shuffle(r, p.Bundles)
+		for _, s := range p.Config.Services {
+			if s.TLS != nil {
+				shuffle(r, s.TLS.Names)
+				shuffle(r, s.TLS.Bundles)
+			}
+		}
 		for _, h := range p.Config.Hosts {
 			shuffle(r, h.Blocks[0].Rules)
 		}

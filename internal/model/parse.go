@@ -94,6 +94,7 @@ func (p *textParser) line(words []string) error {
 		"service":     {2, (*textParser).service},
 		"endpoint":    {2, (*textParser).endpoint},
 		"secret":      {2, (*textParser).secret},
+		"bundle":      {2, (*textParser).bundle},
 		"origin":      {1, (*textParser).origin},
 	}
 	form, known := forms[words[0]]
@@ -135,11 +136,10 @@ func (p *textParser) listener(w []string) error {
 		return err
 	}
 	for _, word := range w[2:] {
-		address, found := strings.CutPrefix(word, "address=")
-		if !found {
-			return fmt.Errorf("unknown option %q of a listener", word)
+		key, value, _ := strings.Cut(word, "=")
+		if err := listenerOption(&l, key, value); err != nil {
+			return err
 		}
-		l.Address = address
 	}
 	p.parts.Config.Listeners = append(p.parts.Config.Listeners, l)
 	return nil
@@ -541,12 +541,6 @@ func durationOption(f *Forward, value string, field func(*Forward) *time.Duratio
 		return err
 	}
 	return setOn(f, func(f *Forward) { *field(f) = d })
-}
-
-func (p *textParser) service(w []string) error {
-	balance, err := indexOf[Balance](balanceNames, w[1], "balance")
-	p.parts.Config.Services = append(p.parts.Config.Services, Service{ID: w[0], Balance: balance})
-	return err
 }
 
 func (p *textParser) endpoint(w []string) error {

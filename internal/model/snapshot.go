@@ -14,6 +14,8 @@ type Parts struct {
 	Config    Config      `json:"config"`
 	Endpoints []Endpoints `json:"endpoints,omitempty"`
 	Secrets   []Secret    `json:"secrets,omitempty"`
+	// Bundles belong to the secrets: they are hashed with them.
+	Bundles []Bundle `json:"bundles,omitempty"`
 	// Origins is keyed by rule id. It does not take part in hashes.
 	Origins map[string]reason.Origin `json:"origins,omitempty"`
 }
@@ -97,6 +99,12 @@ type Listener struct {
 	Certificates []Certificate `cbor:"3,keyasint,omitempty" json:"certificates,omitempty"`
 	// Address is where the listener is opened; empty leaves it to the proxy.
 	Address string `cbor:"4,keyasint,omitempty" json:"address,omitempty"`
+	// BackendCertificate is the name of the Secret that the proxy identifies
+	// itself by to backends over TLS that have none of their own; empty is none.
+	// One without material fails those connections.
+	BackendCertificate string `cbor:"5,keyasint,omitempty" json:"backendCertificate,omitempty"`
+	// ClientAuth is nil where clients need no certificate.
+	ClientAuth *ClientAuth `cbor:"6,keyasint,omitempty" json:"clientAuth,omitempty"`
 }
 
 // Certificate binds a server name to a secret.
@@ -366,23 +374,6 @@ type Respond struct {
 	Outcome reason.Outcome `cbor:"2,keyasint" json:"outcome"`
 	// Why is shown by explain and in the log, never to clients.
 	Why string `cbor:"3,keyasint,omitempty" json:"why,omitempty"`
-}
-
-// Balance is how a Service's endpoint is chosen.
-type Balance uint8
-
-const (
-	// RoundRobin takes the endpoints in turn.
-	RoundRobin Balance = iota
-	// LeastRequest takes the less busy of two random endpoints.
-	LeastRequest
-)
-
-// Service is one port of a Service.
-type Service struct {
-	// ID is namespace/name:port.
-	ID      string  `cbor:"1,keyasint" json:"id"`
-	Balance Balance `cbor:"2,keyasint,omitempty" json:"balance,omitempty"`
 }
 
 // Endpoints are those of one Service.

@@ -28,10 +28,12 @@ import (
 //	relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/raw:443
 //	service shop/cart:80 round-robin
 //	endpoint shop/cart:80 127.0.0.1:31001 pod=shop/cart-6c9f-x2x4p
+//	service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay name=pay ca=configmap/shop/ca
 //	secret shop/shop-tls 5f2a…
+//	bundle configmap/shop/ca 77c0…
 
 // Format returns the text form. Parse reads it back to an equal Snapshot, but
-// for key material, of which only digests are printed.
+// for key material and bundles, of which only digests are printed.
 func Format(s *Snapshot) string {
 	w := &textWriter{}
 	for _, l := range s.Config.Listeners {
@@ -44,13 +46,16 @@ func Format(s *Snapshot) string {
 		w.relay(&s.Config.Relays[i])
 	}
 	for _, svc := range s.Config.Services {
-		w.line("service", svc.ID, balanceNames[svc.Balance])
+		w.service(svc)
 	}
 	for _, e := range s.Endpoints {
 		w.endpoints(e)
 	}
 	for _, secret := range s.Secrets {
 		w.line("secret", secret.Name, secret.Digest)
+	}
+	for _, b := range s.Bundles {
+		w.line("bundle", b.Name, b.Digest)
 	}
 	return w.b.String()
 }
@@ -82,7 +87,6 @@ var (
 	protocolNames = []string{HTTP: "http", HTTPS: "https", TLS: "tls", TCP: "tcp", UDP: "udp"}
 	orderNames    = []string{BySpecificity: "by-specificity", FirstMatch: "first-match"}
 	pathNames     = []string{AnyPath: "any", ExactPath: "exact", PrefixPath: "prefix", RegexPath: "regex"}
-	balanceNames  = []string{RoundRobin: "round-robin", LeastRequest: "least-request"}
 )
 
 // MarshalText writes the protocol as its word.
@@ -93,9 +97,6 @@ func (o Order) MarshalText() ([]byte, error) { return []byte(orderNames[o]), nil
 
 // MarshalText writes the kind as its word.
 func (k PathKind) MarshalText() ([]byte, error) { return []byte(pathNames[k]), nil }
-
-// MarshalText writes the policy as its word.
-func (b Balance) MarshalText() ([]byte, error) { return []byte(balanceNames[b]), nil }
 
 type textWriter struct{ b strings.Builder }
 
@@ -159,7 +160,8 @@ func quoteWord(word string) string {
 }
 
 func (w *textWriter) listener(l Listener) {
-	w.line("listener", l.ID.String(), protocolNames[l.Protocol], option("address", l.Address))
+	words := []string{"listener", l.ID.String(), protocolNames[l.Protocol], option("address", l.Address), option("backend-certificate", l.BackendCertificate)}
+	w.line(append(words, l.ClientAuth.words()...)...)
 	for _, c := range l.Certificates {
 		w.line("certificate", l.ID.String(), c.Host, c.Secret)
 	}

@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -28,17 +29,18 @@ func Validate(p *Parts) error { return validate(p, func(int) bool { return false
 // sound says so.
 func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
-		services: map[string]bool{}, secrets: map[string]bool{}, listeners: map[ListenerID]bool{},
+		services: map[string]bool{}, secrets: map[string]bool{}, bundles: map[string]bool{}, listeners: map[ListenerID]bool{},
 		hosts: map[hostPlace]bool{}, rules: map[string]*Host{},
-		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{},
-	}
-	for _, s := range p.Config.Services {
-		v.unique(v.services, "service", s.ID)
-		v.check(!strings.ContainsAny(s.ID, ",*"), "service %q: a comma or star in its name", s.ID)
-		v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
+		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{}, spoken: map[string]bool{},
 	}
 	for _, s := range p.Secrets {
 		v.unique(v.secrets, "secret", s.Name)
+	}
+	for _, b := range p.Bundles {
+		v.unique(v.bundles, "bundle", b.Name)
+	}
+	for _, s := range p.Config.Services {
+		v.service(s)
 	}
 	for _, l := range p.Config.Listeners {
 		v.listener(l)
@@ -66,12 +68,13 @@ func validate(p *Parts, sound func(host int) bool) error {
 }
 
 type validator struct {
-	services, secrets map[string]bool
-	rules             map[string]*Host // the last host that has each
-	listeners         map[ListenerID]bool
-	protocols         map[ListenerID]Protocol
-	hosts, relays     map[hostPlace]bool
-	errs              []error
+	services, secrets, bundles map[string]bool
+	spoken                     map[string]bool  // services that take other than plain bytes
+	rules                      map[string]*Host // the last host that has each
+	listeners                  map[ListenerID]bool
+	protocols                  map[ListenerID]Protocol
+	hosts, relays              map[hostPlace]bool
+	errs                       []error
 }
 
 // hostPlace is a host, or a relay's name, on one listener.
@@ -108,6 +111,7 @@ func (v *validator) listener(l Listener) {
 	v.check(l.Protocol <= UDP, "listener %s: unknown protocol %d", l.ID, l.Protocol)
 	v.check((l.Protocol == UDP) == l.ID.UDP, "listener %s: its name says another protocol", l.ID)
 	v.protocols[l.ID] = l.Protocol
+	v.clientAuth(l)
 	for _, c := range l.Certificates {
 		v.name("certificate", c.Host)
 		v.check(v.secrets[c.Secret], "listener %s: no secret %s", l.ID, c.Secret)
@@ -129,25 +133,32 @@ func (v *validator) place(h *Host) {
 			r := &h.Blocks[i].Rules[j]
 			v.check(v.rules[r.ID] != h, "rule %s stands twice at one host", r.ID)
 			v.rules[r.ID] = h
-			r.eachService(func(id string) { v.check(v.services[id], "rule %s: no service %s", r.ID, id) })
+			for id := range r.Services() {
+				v.check(v.services[id], "rule %s: no service %s", r.ID, id)
+			}
 		}
 	}
 }
 
-// eachService calls do for every service that a rule names.
-func (r *Rule) eachService(do func(id string)) {
-	for _, m := range r.Mirrors {
-		do(m.Service)
-	}
-	if r.Forward == nil {
-		return
-	}
-	for _, b := range r.Forward.Backends {
-		if b.Service != "" {
-			do(b.Service)
+// Services yields every service that a rule names, as often as it does.
+func (r *Rule) Services() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		mirrors := func(all []Mirror) bool {
+			for _, m := range all {
+				if !yield(m.Service) {
+					return false
+				}
+			}
+			return true
 		}
-		for _, m := range b.Mirrors {
-			do(m.Service)
+		if !mirrors(r.Mirrors) || r.Forward == nil {
+			return
+		}
+		for i := range r.Forward.Backends {
+			b := &r.Forward.Backends[i]
+			if b.Service != "" && !yield(b.Service) || !mirrors(b.Mirrors) {
+				return
+			}
 		}
 	}
 }

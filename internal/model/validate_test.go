@@ -76,6 +76,8 @@ func TestValidateRelays(t *testing.T) {
 		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Respond = &Respond{503, reason.Closed, ""} }},
 		{"unknown outcome", func(_ *Parts, r *Relay) { r.Backends, r.Respond = nil, &Respond{503, 255, ""} }},
 		{"no service x", func(_ *Parts, r *Relay) { r.Backends[0].Service = "x" }},
+		{"spoken to in HTTP/2 or TLS", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/cart:80~http2" }},
+		{"spoken to in HTTP/2 or TLS", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/pay:443~any" }},
 		{"exactly one of service", func(_ *Parts, r *Relay) { r.Backends[0].Service = "" }},
 		{"only for requests", func(_ *Parts, r *Relay) { r.Backends[0].Rewrite = &Rewrite{Host: "a"} }},
 		{"negative timeout", func(_ *Parts, r *Relay) { r.IdleTimeout = -1 }},
@@ -92,5 +94,76 @@ func TestValidateRelays(t *testing.T) {
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("want %q, got %v", test.want, err)
 		}
+	}
+}
+
+// TestValidateTrust: what is said of TLS is whole, or no proxy compiles it.
+func TestValidateTrust(t *testing.T) {
+	verified := func(change func(*UpstreamTLS)) func(*Parts) {
+		return func(p *Parts) {
+			tls := &UpstreamTLS{Names: []string{"a.example.com"}, Bundles: []string{"configmap/shop/ca"}}
+			change(tls)
+			p.Config.Services = append(p.Config.Services, Service{ID: "shop/new:443", TLS: tls})
+		}
+	}
+	listener := func(change func(*Listener)) func(*Parts) {
+		return func(p *Parts) {
+			l := Listener{ID: ListenerID{Port: 9443}, Protocol: HTTPS, ClientAuth: &ClientAuth{Bundles: []string{"configmap/shop/ca"}}}
+			change(&l)
+			p.Config.Listeners = append(p.Config.Listeners, l)
+		}
+	}
+	for _, test := range []struct {
+		want   string
+		change func(*Parts)
+	}{
+		{"", verified(func(*UpstreamTLS) {})},
+		{"", verified(func(s *UpstreamTLS) { s.Bundles, s.SystemRoots = nil, true })},
+		{"without a name", verified(func(s *UpstreamTLS) { s.Names = nil })},
+		{"without an authority", verified(func(s *UpstreamTLS) { s.Bundles = nil })},
+		{"no bundle secret/none", verified(func(s *UpstreamTLS) { s.Bundles = []string{"secret/none"} })},
+		{"no secret none", verified(func(s *UpstreamTLS) { s.Certificate = "none" })},
+		{"not to be verified", verified(func(s *UpstreamTLS) { s.Unverified = true })},
+		{"", verified(func(s *UpstreamTLS) { *s = UpstreamTLS{Unverified: true, ServerName: "a"} })},
+		{"a chain of 1", verified(func(s *UpstreamTLS) { s.MaxChain = 1 })},
+		{"is no name", verified(func(s *UpstreamTLS) { s.URIs = []string{"spiffe://a b"} })},
+		{"an empty name", verified(func(s *UpstreamTLS) { s.Names = []string{""} })},
+		{"over TLS only", func(p *Parts) { p.Config.Services[0].Protocol = Negotiated }},
+		{"unknown protocol", func(p *Parts) { p.Config.Services[0].Protocol = Negotiated + 1 }},
+		{"", listener(func(*Listener) {})},
+		{"over TLS only", listener(func(l *Listener) { l.Protocol = HTTP })},
+		{"no authority", listener(func(l *Listener) { l.ClientAuth.Bundles = nil })},
+		{"no bundle x", listener(func(l *Listener) { l.ClientAuth.Bundles = []string{"x"} })},
+		{"unknown mode", listener(func(l *Listener) { l.ClientAuth.Mode = 9 })},
+		{"no secret x", listener(func(l *Listener) { l.BackendCertificate = "x" })},
+		{"stands twice", func(p *Parts) { p.Bundles = append(p.Bundles, p.Bundles[0]) }},
+	} {
+		parts := sample()
+		test.change(&parts)
+		err := Validate(&parts)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("want %q, got %v", test.want, err)
+		}
+	}
+}
+
+// TestBundlesAreSecrets: a changed bundle changes the hash of the third part,
+// and no other.
+func TestBundlesAreSecrets(t *testing.T) {
+	before, p := Freeze(sample()), sample()
+	p.Bundles[0].PEM = []byte("-----BEGIN CERTIFICATE-----")
+	after := Freeze(p)
+	if after.ConfigHash != before.ConfigHash || after.SecretsHash == before.SecretsHash || after.Root == before.Root {
+		t.Error("a bundle must change the hash of the secrets and the root")
+	}
+	if len(after.Bundles[1].Digest) != 64 || strings.Contains(Format(after), "BEGIN") {
+		t.Errorf("a bundle is its digest in the text:\n%s", Format(after))
+	}
+	data, err := Encode(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := Decode(data); err != nil || string(back.Bundles[1].PEM) != "-----BEGIN CERTIFICATE-----" || back.Root != after.Root {
+		t.Errorf("the wire lost a bundle: %v", err)
 	}
 }

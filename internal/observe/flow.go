@@ -25,7 +25,8 @@ type Flow struct {
 	Host      []byte
 	Target    []byte
 	RequestID []byte
-	Minor     uint8
+	// Major and Minor are the version of HTTP; Major 0 is 1.
+	Major, Minor uint8
 
 	Status            int
 	Outcome           reason.Outcome

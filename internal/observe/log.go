@@ -230,7 +230,8 @@ func appendJSON(dst, stamp []byte, f *Flow) []byte {
 	dst = jsonString(dst, `,"host":`, f.Host)
 	dst = jsonString(dst, `,"target":`, f.Target)
 	if f.Transport == "" {
-		dst = append(strconv.AppendInt(append(dst, `,"protocol":"HTTP/1.`...), int64(f.Minor), 10), '"')
+		dst = strconv.AppendInt(append(dst, `,"protocol":"HTTP/`...), int64(max(f.Major, 1)), 10)
+		dst = append(strconv.AppendInt(append(dst, '.'), int64(f.Minor), 10), '"')
 	}
 	dst = appendDuration(append(dst, `,"durationMs":`...), f.Duration)
 	dst = appendDuration(append(dst, `,"waitMs":`...), f.Wait)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/proxy/msg"
-	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -13,42 +12,33 @@ import (
 // the connection can carry another request.
 func (t *transfer) answer() (again bool) {
 	if t.x.Outcome == reason.ClientGone {
-		t.keepAlive = false
+		t.client.abort()
 		t.record()
 		return false
 	}
-	if t.x.Outcome == reason.BadRequest || !t.skipBody() {
-		t.closeAfter()
+	if t.x.Outcome == reason.BadRequest || !t.client.skip() {
+		t.client.closeAfter()
 	}
-	t.out = t.appendOwn(t.out[:0])
-	if !t.writeClient(t.out) {
+	var text []byte
+	if t.call && t.x.Outcome != reason.Redirected {
+		t.answerCall()
+	} else {
+		text = t.ownAnswer()
+	}
+	if !t.beginAnswer(text, true) {
 		return false
 	}
 	t.record()
-	return t.keepAlive
+	return t.client.goesOn()
 }
 
-// skipBody passes over what has come of the request's body. It returns whether
-// that was all of it.
-func (t *transfer) skipBody() bool {
-	if t.pinned != nil || t.head == 0 {
-		return t.body.Done() && t.head > 0
-	}
-	if !t.body.Done() {
-		_, taken, err := t.body.Compact(t.client.In.Bytes()[t.head+t.taken:])
-		if t.taken += taken; err != nil {
-			return false
-		}
-	}
-	return t.body.Done()
-}
-
-// appendOwn writes an answer of our own: what the filters added, and a short
-// text that names the Outcome and the request.
-func (t *transfer) appendOwn(dst []byte) []byte {
+// ownAnswer completes the head of an answer of our own with what the filters
+// add, and returns its body: a short text that names the Outcome and the
+// request.
+func (t *transfer) ownAnswer() []byte {
 	x, h := &t.x, &t.x.Resp
 	text := t.ownText()
-	if h.Status != 204 {
+	if t.answerLength = int64(len(text)); h.Status != 204 {
 		if len(text) > 0 {
 			h.Add(msg.ContentType, "Content-Type", []byte("text/plain; charset=utf-8"))
 		}
@@ -59,13 +49,10 @@ func (t *transfer) appendOwn(dst []byte) []byte {
 		h.Add(msg.XRequestID, "X-Request-ID", x.RequestID)
 	}
 	x.FilterResponse()
-	t.addConnection()
-	dst = http1.AppendStatus(dst, h.Status, phraseOf(h.Status))
-	dst = append(http1.AppendFields(dst, h), '\r', '\n')
-	if string(x.Req.Bytes(x.Req.Method)) == "HEAD" {
-		return dst
+	if h.Status == 204 || string(x.Req.Bytes(x.Req.Method)) == "HEAD" {
+		return nil
 	}
-	return append(dst, text...)
+	return text
 }
 
 // ownText is the body of an answer of our own: nothing for those that need

@@ -47,7 +47,8 @@ func newConduit(s *session, named bool) *conduit {
 	return &conduit{proxy: s.proxy, session: s, start: s.proxy.clock.Now(), named: named, idle: s.proxy.cfg.Limits.TunnelTimeout}
 }
 
-// connect makes a connection to an endpoint. Nothing has been sent yet, so that
+// connect makes a connection to an endpoint, whose service speaks neither TLS
+// nor HTTP/2 (see model.Relay). Nothing has been sent yet, so that
 // others are tried when one cannot be reached.
 func (c *conduit) connect(relay *exchange.Relay, cluster *exchange.Cluster) reason.Outcome {
 	var tried []*exchange.Endpoint
@@ -62,9 +63,9 @@ func (c *conduit) connect(relay *exchange.Relay, cluster *exchange.Cluster) reas
 			return outcome
 		}
 		c.endpoint, c.retries = *e, len(tried)
-		up, err := e.Connect(&c.session.shard.pool, relay.Connect)
+		link, err := e.Connect(c.session.shard.index, &c.session.shard.pool, relay.Connect)
 		if err == nil {
-			c.up, c.connected = up, c.proxy.clock.Now()
+			c.up, c.connected = link.Conn, c.proxy.clock.Now()
 			return reason.OK
 		}
 		if outcome = reason.ConnectFailed; errors.Is(err, upstream.ErrTimeout) {

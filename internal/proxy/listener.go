@@ -10,6 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
@@ -181,6 +182,7 @@ type shard struct {
 	index     int
 	pool      sock.Pool
 	transfers sync.Pool
+	http2     mux.Config // of its connections
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -189,6 +191,7 @@ type shard struct {
 func newShard(p *Proxy, index int) *shard {
 	sh := &shard{index: index, sessions: map[*session]struct{}{}}
 	sh.transfers.New = func() any { return newTransfer(p) }
+	sh.http2 = p.http2Config(sh)
 	return sh
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 )
@@ -26,7 +27,7 @@ type mirrors struct {
 	active atomic.Int64
 
 	mu      sync.Mutex
-	conns   map[*upstream.Conn]struct{}
+	held    map[interrupter]struct{}
 	stopped bool
 }
 
@@ -35,8 +36,9 @@ type mirrorCopy struct {
 	*mirrors
 	shard   *shard
 	cluster *exchange.Cluster
-	request []byte // head and body
-	connect time.Duration
+	outgoing
+	body, trailer []byte
+	connect       time.Duration
 }
 
 // chooseCopies draws the mirrors that get a copy of the request. One that is
@@ -47,23 +49,33 @@ func (t *transfer) chooseCopies() {
 		return
 	}
 	t.x.EachMirror(func(c *exchange.Cluster) { t.copies = append(t.copies, c) })
-	if t.body.Done() {
-		t.sendCopies(t.out)
+	if t.earlyWhole && len(t.copies) > 0 {
+		o := t.copied()
+		t.sendCopies(&o, t.early)
 	}
 }
 
-// sendCopies sends a whole request to the mirrors that were drawn.
-func (t *transfer) sendCopies(request []byte) {
+// copied is the request as mirrors get it, for as long as they like.
+func (t *transfer) copied() outgoing {
+	o := t.outgoing()
+	o.head = o.head.Clone()
+	o.target = bytes.Clone(o.target)
+	return o
+}
+
+// sendCopies sends a request, with all of its body, to the mirrors that were
+// drawn.
+func (t *transfer) sendCopies(o *outgoing, body []byte) {
 	if len(t.copies) == 0 {
 		return
 	}
-	if len(request) > t.proxy.cfg.Limits.MirrorBytes {
+	if o.head.Size()+len(body) > t.proxy.cfg.Limits.MirrorBytes {
 		t.dropCopies()
 		return
 	}
-	request = bytes.Clone(request)
+	body, trailer := bytes.Clone(body), bytes.Clone(t.client.trailer())
 	for _, c := range t.copies {
-		t.proxy.mirrors.send(mirrorCopy{&t.proxy.mirrors, t.session.shard, c, request, t.x.Route.Connect})
+		t.proxy.mirrors.send(mirrorCopy{&t.proxy.mirrors, t.session.shard, c, *o, body, trailer, t.x.Route.Connect})
 	}
 }
 
@@ -109,36 +121,78 @@ func (c *mirrorCopy) run() {
 // dead is replaced once.
 func (c *mirrorCopy) deliver() bool {
 	e := c.cluster.Pick(nil)
-	if e == nil {
+	if e == nil || c.cluster.Closed != "" {
 		return false
 	}
 	e.Active.Add(1)
 	defer e.Active.Add(-1)
-	if up := e.Idle(c.shard.index, c.proxy.clock.Now()); up != nil {
-		if answered, done := c.exchange(e, up); answered {
+	if link, ok := e.Reuse(c.shard.index, c.proxy.clock.Now()); ok {
+		if answered, done := c.exchange(e, link); answered {
 			return done
 		}
 	}
-	up, err := e.Connect(&c.shard.pool, c.connect)
+	link, err := e.Connect(c.shard.index, &c.shard.pool, c.connect)
 	if err != nil {
 		return false
 	}
-	_, done := c.exchange(e, up)
+	_, done := c.exchange(e, link)
 	return done
 }
 
-// exchange runs one request and answer over a connection. answered tells
-// whether anything came back, done whether all of it.
-func (c *mirrorCopy) exchange(e *exchange.Endpoint, up *upstream.Conn) (answered, done bool) {
+// exchange runs one request and answer over a link. answered tells whether
+// anything came back, done whether all of it.
+func (c *mirrorCopy) exchange(e *exchange.Endpoint, link upstream.Link) (answered, done bool) {
+	until := c.proxy.clock.Now() + int64(mirrorTime)
+	if link.Stream != nil {
+		return c.overHTTP2(link.Stream, until)
+	}
+	return c.overHTTP1(e, link.Conn, until)
+}
+
+// overHTTP2 runs the exchange over a stream.
+func (c *mirrorCopy) overHTTP2(s *mux.Stream, until int64) (answered, done bool) {
+	if !c.hold(s) {
+		s.Close()
+		return true, false
+	}
+	defer c.release(s)
+	defer s.Close()
+	s.WriteBy(until)
+	s.ReadBy(until)
+	r := c.http2(c.cluster.Secure)
+	if _, err := s.Ask(&r, c.head, c.body, true, c.trailer); err != nil {
+		return false, false
+	}
+	for total, last := 0, false; !last; {
+		if err := s.Wait(); err != nil {
+			return answered, false
+		}
+		var head msg.Head
+		for s.Response(&head) && head.Status < 200 {
+			answered = true
+		}
+		var data []byte
+		data, last = s.Data()
+		answered = true
+		if total += len(data); total > mirrorAnswer {
+			return true, false
+		}
+		s.Took()
+	}
+	return true, true
+}
+
+// overHTTP1 runs the exchange over a connection.
+func (c *mirrorCopy) overHTTP1(e *exchange.Endpoint, up *upstream.Conn, until int64) (answered, done bool) {
 	if !c.hold(up) {
 		up.Close()
 		return true, false
 	}
 	defer c.release(up)
-	until := c.proxy.clock.Now() + int64(mirrorTime)
 	up.WriteBy(until)
 	up.ReadBy(until)
-	if _, _, err := up.SendFill(c.request); err != nil {
+	request := appendPart(c.appendHTTP1(nil), c.body, c.length, true, c.trailer)
+	if _, _, err := up.SendFill(request); err != nil {
 		up.Close()
 		return false, false
 	}
@@ -181,8 +235,8 @@ func (c *mirrorCopy) drain(up *upstream.Conn) (done, reusable bool) {
 // how the body ends, and whether the connection goes on behind it.
 func (c *mirrorCopy) skipHeads(up *upstream.Conn) (body http1.Body, alive, ok bool) {
 	l := c.proxy.cfg.Limits
-	limits := http1.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields}
-	method, _, _ := bytes.Cut(c.request, []byte(" "))
+	limits := msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields}
+	method := c.outgoing.head.Bytes(c.outgoing.head.Method)
 	for range maxInterim {
 		var parser http1.Parser
 		var head msg.Head
@@ -213,31 +267,34 @@ func (c *mirrorCopy) skipHeads(up *upstream.Conn) (body http1.Body, alive, ok bo
 
 func (c *mirrorCopy) fill(up *upstream.Conn) error {
 	if up.In != nil && !up.In.MakeRoom(2*c.proxy.cfg.Limits.HeaderBytes) {
-		return http1.ErrHeadTooLong
+		return msg.ErrHeadTooLong
 	}
 	_, err := up.Fill()
 	return err
 }
 
-// hold has stop end the exchange over a connection. It returns false when that
-// was called already.
-func (m *mirrors) hold(up *upstream.Conn) bool {
+// hold has stop end the exchange over a connection or stream. It returns false
+// when that was called already.
+func (m *mirrors) hold(up interrupter) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopped {
 		return false
 	}
-	if m.conns == nil {
-		m.conns = map[*upstream.Conn]struct{}{}
+	if m.held == nil {
+		m.held = map[interrupter]struct{}{}
 	}
-	m.conns[up] = struct{}{}
+	m.held[up] = struct{}{}
 	return true
 }
 
-func (m *mirrors) release(up *upstream.Conn) {
+// interrupter is what an exchange waits at.
+type interrupter interface{ Interrupt() }
+
+func (m *mirrors) release(up interrupter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.conns, up)
+	delete(m.held, up)
 }
 
 // stop ends the copies that are under way: the proxy ends, and nobody waits for
@@ -246,7 +303,7 @@ func (m *mirrors) stop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stopped = true
-	for up := range m.conns {
+	for up := range m.held {
 		up.Interrupt()
 	}
 }

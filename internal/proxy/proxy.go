@@ -79,6 +79,7 @@ type Proxy struct {
 	maxOut   int64 // bytes of buffers that one shard may have out
 	draining atomic.Bool
 	stopping atomic.Bool   // idle connections are closed
+	growth   atomic.Int64  // what windows may still grow by, in bytes
 	stopped  chan struct{} // closed when all were found that were idle then
 
 	mu        sync.Mutex // guards Apply and what follows
@@ -120,17 +121,18 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p.mirrors.proxy = p
 	p.udp.listeners = map[model.ListenerID]*udpListener{}
+	p.growth.Store(cfg.Limits.WindowBytes)
 	for i := range p.shards {
 		p.shards[i] = newShard(p, i)
 	}
 	p.registry = upstream.NewRegistry(upstream.Config{
-		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial,
+		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: p.http2Configs(),
 	})
 	if cfg.SessionKey == nil {
 		cfg.SessionKey = make([]byte, 32)
 		rand.Read(cfg.SessionKey)
 	}
-	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey}
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey, Sessions: &upstream.Sessions{}}
 	p.maxOut = maxBuffers(cfg.Limits.BufferBytes) / int64(len(p.shards))
 	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
 	if err != nil {
@@ -216,6 +218,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	p.tunnels.reconsider(gen)
 	p.conduits.each(func(c *conduit) { c.reconsider(gen) })
 	p.swapUDP(gen, openedUDP, doneUDP)
+	p.readmit(old.tls, next.tls)
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)
@@ -236,7 +239,7 @@ func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 
 func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
 	endpoints, services, rules := gen.Names()
-	p.registry.Retain(func(a netip.AddrPort) bool { return endpoints[a] }, func(id string) bool { return services[id] })
+	p.registry.Retain(func(k upstream.Key) bool { return endpoints[k] }, func(id string) bool { return services[id] })
 	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return services[id] })
 }
 
@@ -322,6 +325,7 @@ func (p *Proxy) Run(ctx context.Context) (cut int, err error) {
 // Drain begins to drain without ending Run: answers ask clients to leave.
 func (p *Proxy) Drain() {
 	p.draining.Store(true)
+	p.eachSession((*session).prepareToStop)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cfg.Metrics.SetState(func(s *observe.State) { s.Ready = false })

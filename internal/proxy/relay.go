@@ -17,20 +17,19 @@ const maxInterim = 16
 // the request repeated.
 func (t *transfer) relay() (again, repeat bool) {
 	for range maxInterim {
-		n, err := t.readAnswerHead()
-		if err != nil {
+		if err := t.readAnswerHead(); err != nil {
 			t.blameAnswer(err)
 			return t.answerUnlessRepeated(t.endAttempt())
 		}
 		switch status := t.x.Resp.Status; {
 		case status == 101:
-			return t.switchProtocols(n), false
+			return t.switchProtocols(), false
 		case t.listed(status) && t.mayRetry():
 			return t.answerUnlessRepeated(t.prepareRetry())
 		case status >= 200:
-			return t.relayFinal(n), false
+			return t.relayFinal(), false
 		}
-		if !t.relayInterim(n) {
+		if !t.relayInterim() {
 			return false, false
 		}
 	}
@@ -48,19 +47,15 @@ func (t *transfer) answerUnlessRepeated(repeat bool) (again, repeats bool) {
 	return t.answer(), false
 }
 
-// readAnswerHead reads a response head and returns its length.
-func (t *transfer) readAnswerHead() (int, error) {
-	var parser http1.Parser
+// readAnswerHead reads a response head.
+func (t *transfer) readAnswerHead() error {
 	t.x.Resp.Reset()
 	for {
-		if t.up.In != nil {
-			n, err := parser.Response(&t.x.Resp, t.up.In.Bytes(), &t.limits)
-			if n > 0 || err != nil {
-				return n, err
-			}
+		if done, err := t.up.head(&t.x.Resp); done || err != nil {
+			return err
 		}
 		if err := t.fill(); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
@@ -74,46 +69,34 @@ func (t *transfer) answerFailed(err error) {
 
 // blameAnswer says why no answer, or no valid one, came from the backend.
 func (t *transfer) blameAnswer(err error) {
-	var broken *http1.Error
+	var broken *msg.Error
 	switch {
 	case errors.As(err, &broken):
 		t.blame(reason.UpstreamInvalid, broken.Text)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		t.blame(reason.UpstreamTimeout, t.lateness("no answer within the read timeout"))
 	default:
-		t.blame(reason.UpstreamReset, "it closed the connection before it answered")
+		t.blame(reason.UpstreamReset, resetDetail(err, "it closed the connection before it answered"))
 	}
 }
 
-// relayInterim forwards a 1xx answer, such as 100 or 103, to clients that know
-// of them (RFC 9110 §15.2).
-func (t *transfer) relayInterim(n int) bool {
-	http1.DropHopByHop(&t.x.Resp)
-	if t.x.Req.Minor == 1 {
-		t.x.Resp.Drop(msg.ContentLength) // RFC 9110 §8.6
-		t.x.Resp.Drop(msg.Spoof)
-		t.out = http1.AppendResponse(t.out[:0], &t.x.Resp)
-		if !t.writeClient(t.out) {
-			return false
-		}
+// relayInterim forwards a 1xx answer, such as 100 or 103 (RFC 9110 §15.2).
+func (t *transfer) relayInterim() bool {
+	h := &t.x.Resp
+	http1.DropHopByHop(h)
+	h.Drop(msg.ContentLength) // RFC 9110 §8.6
+	h.Drop(msg.Spoof)
+	t.limitAnswer(t.proxy.clock.Now())
+	if !t.wrote(t.client.interim(h)) {
+		return false
 	}
-	t.up.In.Advance(n)
+	t.up.took()
 	return true
 }
 
-// relayFinal forwards a final answer, whose head has n bytes.
-func (t *transfer) relayFinal(n int) (again bool) {
-	h := &t.x.Resp
-	kind, length, err := http1.ResponseFraming(h, t.x.Req.Bytes(t.x.Req.Method))
-	if err != nil {
-		t.answerFailed(err)
-		return t.answer()
-	}
-	reusable := http1.KeepsAlive(h) && kind != http1.UntilClose
-	t.up.Doubtful = kind == http1.NoBody && string(h.Get(msg.ContentLength)) != "0"
-	t.respBody = http1.NewBody(kind, length)
-	rest := t.up.In.Bytes()[n:]
-	data, taken, err := t.respBody.Compact(rest)
+// relayFinal forwards a final answer.
+func (t *transfer) relayFinal() (again bool) {
+	data, err := t.up.begin(&t.x.Resp)
 	if err != nil {
 		t.answerFailed(err)
 		return t.answer()
@@ -121,90 +104,45 @@ func (t *transfer) relayFinal(n int) (again bool) {
 	t.commit()
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
-	t.frameAnswer(kind)
-	t.out = t.appendAnswer(http1.AppendResponse(t.out[:0], h), rest[:data])
-	t.up.In.Advance(n + taken)
-	if !t.writeClient(t.out) || !t.relayBody() {
+	t.answerLength = t.up.length()
+	if !t.beginAnswer(data, t.up.done()) {
 		return false
 	}
-	t.release(reusable)
+	if t.up.took(); !t.relayBody() {
+		return false
+	}
+	t.release()
 	t.x.Outcome = reason.OK
 	t.record()
-	return t.keepAlive
+	return t.client.goesOn()
 }
 
-// frameAnswer says to the client how the answer ends, and whether the
-// connection goes on.
-func (t *transfer) frameAnswer(kind http1.Kind) {
-	h := &t.x.Resp
-	if h.Status == 204 {
-		h.Drop(msg.ContentLength) // RFC 9110 §8.6
+// answerTrailer are the lines behind the body of the answer.
+func (t *transfer) answerTrailer() []byte {
+	if t.up == nil {
+		return nil
 	}
-	unknownLength := kind == http1.Chunked || kind == http1.UntilClose
-	switch {
-	case unknownLength && t.x.Req.Minor == 1:
-		t.chunk = true
-		h.Add(msg.TransferEncoding, "Transfer-Encoding", chunked)
-	case unknownLength:
-		t.keepAlive = false
-	}
-	if !t.requestTaken() {
-		t.closeAfter() // the answer came before the request's end
-	}
-	t.addConnection()
-}
-
-func (t *transfer) addConnection() {
-	if t.proxy.draining.Load() {
-		t.closeAfter() // the client may have sent another request already
-	}
-	switch {
-	case !t.keepAlive:
-		t.x.Resp.Add(msg.Connection, "Connection", []byte("close"))
-	case t.x.Req.Minor == 0:
-		t.x.Resp.Add(msg.Connection, "Connection", []byte("keep-alive"))
-	}
-}
-
-// appendAnswer frames a piece of the answer's body for the client.
-func (t *transfer) appendAnswer(dst, data []byte) []byte {
-	if !t.chunk {
-		return append(dst, data...)
-	}
-	dst = appendChunk(dst, data)
-	if t.respBody.Done() {
-		dst = http1.AppendLastChunk(dst, t.respBody.Trailer())
-	}
-	return dst
+	return t.up.trailer()
 }
 
 // relayBody moves the rest of the answer's body. On failure it has recorded
 // the exchange.
 func (t *transfer) relayBody() bool {
-	for !t.respBody.Done() {
+	for !t.up.done() {
 		if err := t.fill(); err != nil {
-			if !errors.Is(err, io.EOF) || !t.respBody.EOF() {
+			if !errors.Is(err, io.EOF) || !t.up.ends() {
 				return t.truncated(err)
 			}
-			if t.chunk && !t.writeClient(http1.AppendLastChunk(t.out[:0], nil)) {
-				return false
-			}
-			break
+			return t.writeAnswer(nil, true)
 		}
-		in := t.up.In
-		n, taken, err := t.respBody.Compact(in.Bytes())
+		data, err := t.up.data()
 		if err != nil {
 			return t.truncated(err)
 		}
-		piece := in.Bytes()[:n]
-		if t.chunk {
-			t.out = t.appendAnswer(t.out[:0], piece)
-			piece = t.out
-		}
-		if !t.writeClient(piece) {
+		if !t.writeAnswer(data, t.up.done()) {
 			return false
 		}
-		in.Advance(taken)
+		t.up.took()
 	}
 	return true
 }
@@ -212,8 +150,8 @@ func (t *transfer) relayBody() bool {
 // truncated ends an exchange whose answer broke off: the client's connection
 // is closed, so that it notices.
 func (t *transfer) truncated(err error) bool {
-	outcome, detail := reason.UpstreamTruncated, "it closed the connection in the middle of its answer"
-	var broken *http1.Error
+	outcome, detail := reason.UpstreamTruncated, resetDetail(err, "it closed the connection in the middle of its answer")
+	var broken *msg.Error
 	switch {
 	case errors.As(err, &broken):
 		detail = broken.Text
@@ -227,21 +165,36 @@ func (t *transfer) truncated(err error) bool {
 	}
 	t.x.Outcome, t.x.Detail = outcome, detail
 	t.drop()
-	t.session.linger = false
+	t.client.abort()
 	t.record()
 	return false
 }
 
-// writeClient writes to the client. On failure it has recorded the exchange.
-func (t *transfer) writeClient(p []byte) bool {
-	if len(p) == 0 {
-		return true
+// beginAnswer sends the head in t.x.Resp and the first of the body. On failure
+// it has recorded the exchange.
+func (t *transfer) beginAnswer(data []byte, last bool) bool {
+	if t.x.Resp.Status == 204 {
+		t.x.Resp.Drop(msg.ContentLength) // RFC 9110 §8.6
 	}
 	t.limitAnswer(t.proxy.clock.Now())
-	_, err := t.client.Write(p)
 	t.headersSent = true
+	return t.wrote(t.client.begin(&t.x.Resp, data, last))
+}
+
+// writeAnswer sends more of the body. On failure it has recorded the exchange.
+func (t *transfer) writeAnswer(data []byte, last bool) bool {
+	t.limitAnswer(t.proxy.clock.Now())
+	return t.wrote(t.client.write(data, last))
+}
+
+// wrote looks at how a write to the client ended. After a failure it records
+// the exchange.
+func (t *transfer) wrote(n int, err error) bool {
+	if n > 0 {
+		t.headersSent = true
+	}
 	if err == nil {
-		t.back += int64(len(p))
+		t.back += int64(n)
 		return true
 	}
 	t.x.Outcome, t.x.Detail = reason.ClientGone, ""
@@ -252,7 +205,7 @@ func (t *transfer) writeClient(p []byte) bool {
 		}
 	}
 	t.drop()
-	t.session.linger = false
+	t.client.abort()
 	t.record()
 	return false
 }

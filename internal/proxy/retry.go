@@ -78,7 +78,7 @@ func backoff(least time.Duration, repeated int) time.Duration {
 // replayable tells whether the whole request can be sent again.
 func (t *transfer) replayable() bool {
 	if !t.pump.started {
-		return true // t.out is what was sent
+		return true // it is all in early
 	}
 	return t.pump.keeps.Load() && (t.x.BodyLength >= 0 || t.pumpEnded())
 }
@@ -121,24 +121,24 @@ func (t *transfer) prepareRetry() bool {
 // request.
 func (t *transfer) setAside() bool {
 	if t.up != nil {
-		t.client.KeepOnHangup(t.up.Conn)
+		t.client.KeepOnHangup(t.up.Partner())
 		if t.pump.running && !t.pumpEnded() && t.pump.running {
-			t.up.Net().Close() // its writes fail, and it reads on
+			t.up.cut() // the pump reads on
 			<-t.pump.done
 			t.pump.running = false
 		}
-		t.up.Close()
+		t.up.close()
 		t.up = nil
 	}
 	if !t.pump.started {
 		return true
 	}
-	if !t.body.Done() || !t.pump.keeps.Load() {
+	if !t.client.whole() || !t.pump.keeps.Load() {
 		t.blame(reason.UpstreamReset, "it broke off, and the rest of the request did not come")
-		t.closeAfter()
+		t.client.closeAfter()
 		return false
 	}
-	t.out = append(t.out[:0], t.pump.record...)
+	t.early, t.earlyWhole = t.pump.record, true
 	return true
 }
 

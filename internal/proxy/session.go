@@ -14,6 +14,7 @@ import (
 
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -28,9 +29,12 @@ type session struct {
 	peer     exchange.Peer
 	phase    atomic.Int32 // a sessionPhase
 	transfer *transfer    // of the exchange under way
+	// mux is the connection once it speaks HTTP/2.
+	mux atomic.Pointer[mux.Conn]
 	// linger has the end of the connection wait until the client has read
 	// what was sent.
 	linger bool
+	http2  bool // the client has chosen it, by ALPN or by its preface
 }
 
 // sessionPhase is what a session waits for.
@@ -69,7 +73,17 @@ func (s *session) serve() {
 	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil && !s.handshake(t) {
 		return
 	}
-	for first := true; s.next(first); first = false {
+	if !s.peer.TLS {
+		var alive bool
+		if s.http2, alive = s.startsHTTP2(); !alive {
+			return
+		}
+	}
+	if s.http2 {
+		s.serveHTTP2()
+		return
+	}
+	for first := s.peer.TLS; s.next(first); first = false {
 	}
 }
 
@@ -106,11 +120,12 @@ func (s *session) handshake(t *tlsListener) bool {
 		return false
 	}
 	s.listener.stats.Handshakes.Add(s.shard.index, 1)
-	if conn.ConnectionState().DidResume {
+	state := conn.ConnectionState()
+	if state.DidResume {
 		s.listener.stats.Resumed.Add(s.shard.index, 1)
 	}
 	s.conn.EndHandshake()
-	s.peer.TLS = true
+	s.peer.TLS, s.http2 = true, state.NegotiatedProtocol == "h2"
 	return true
 }
 
@@ -141,7 +156,7 @@ func (s *session) next(first bool) bool {
 		return false
 	}
 	s.transfer = s.shard.transfers.Get().(*transfer)
-	again := s.transfer.serve(s)
+	again := s.transfer.serveHTTP1(s)
 	s.transfer.reset()
 	s.shard.transfers.Put(s.transfer)
 	s.transfer = nil
@@ -176,6 +191,10 @@ const drainFresh = time.Second
 
 // stop has a session end that waits for a request, during a drain.
 func (s *session) stop() {
+	if conn := s.mux.Load(); conn != nil {
+		conn.Leave(true)
+		return
+	}
 	switch {
 	case s.phase.CompareAndSwap(fresh, stopped):
 		s.tcp.SetReadDeadline(time.Now().Add(drainFresh))

@@ -161,7 +161,7 @@ var smugglingCases = []smugglingCase{
 	{"version 1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", "501", ""},
 	{"version 1.10", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", "400", ""},
 	{"version in lower case", "GET / http/1.1\r\nHost: a\r\n\r\n", "400", ""},
-	{"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "501", ""},
+	{"a broken preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", "501", ""},
 	{"a method with a colon", "GET: / HTTP/1.1\r\nHost: a\r\n\r\n", "400", ""},
 	{"a target without a slash", "GET smuggled HTTP/1.1\r\nHost: a\r\n\r\n", "400", ""},
 	{"a target that is another scheme", "GET file:///etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", "400", ""},

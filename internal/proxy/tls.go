@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -20,6 +21,8 @@ import (
 type tlsListener struct {
 	config *tls.Config
 	byName map[string]*tls.Certificate
+	// clients is what is asked of clients, as text; empty is nothing.
+	clients string
 }
 
 // compileTLS makes the TLS side of every listener of HTTPS, or of TLS. A certificate that
@@ -29,6 +32,7 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener
 	for i := range s.Secrets {
 		secrets[s.Secrets[i].Name] = &s.Secrets[i]
 	}
+	bundles := upstream.BundlesOf(s)
 	out := map[model.ListenerID]*tlsListener{}
 	var reports []reason.Report
 	used := map[string]bool{}
@@ -58,11 +62,15 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener
 		}
 		t.config = &tls.Config{
 			MinVersion:                  tls.VersionTLS12,
-			NextProtos:                  []string{"http/1.1"},
+			NextProtos:                  []string{"h2", "http/1.1"},
 			GetCertificate:              t.certificate,
 			DynamicRecordSizingDisabled: true,
 		}
-		p.tickets.serve(l.ID, t.config, names.String())
+		var refused error
+		if t.clients, refused = askClients(t.config, l.ClientAuth, bundles); refused != nil {
+			reports = append(reports, clientsRefused(l, refused))
+		}
+		p.tickets.serve(l.ID, t.config, names.String()+t.clients)
 		out[l.ID] = t
 	}
 	p.certs.retain(used)

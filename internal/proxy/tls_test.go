@@ -128,7 +128,7 @@ func TestTLSVersions(t *testing.T) {
 	r := newRig(t, nil)
 	r.applySnapshot(tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}))
 	for version, want := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		c, conn, err := r.shake(&tls.Config{MinVersion: version, MaxVersion: version, NextProtos: []string{"h2", "http/1.1"}})
+		c, conn, err := r.shake(&tls.Config{MinVersion: version, MaxVersion: version, NextProtos: []string{"http/1.1"}})
 		if (err == nil) != want {
 			t.Errorf("version %x: %v", version, err)
 		}

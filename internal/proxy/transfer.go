@@ -1,49 +1,46 @@
 package proxy
 
 import (
-	"bytes"
 	"crypto/subtle"
-	"errors"
-	"os"
-	"sync/atomic"
 
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
-	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
-	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/reason"
 )
 
-// transfer drives one exchange over HTTP/1: it reads the request, has it
-// decided, and moves the bytes. It is reused, and belongs to one session's
-// goroutine at a time.
+// transfer drives one exchange: it has the request decided, and moves the bytes
+// between its two ends. It is reused, and belongs to one goroutine at a time.
 type transfer struct {
 	proxy   *Proxy
 	session *session
-	client  *sock.Conn
 	x       exchange.Exchange
-	limits  http1.Limits
+	limits  msg.Limits
 
-	out      []byte // what is written next
-	head     int    // bytes of the request's head in client.In, or in pinned
-	taken    int    // bytes of its body behind the head
-	pinned   *sock.Buffer
-	body     http1.Body // of the request
-	respBody http1.Body
-	upgrade  []byte // the protocol that the client asks to switch to
-	te       bool   // the client takes trailers
+	// The ends, of which those that are in use are kept with the transfer.
+	client       client
+	up           backend
+	http1Client  http1Client
+	http2Client  http2Client
+	http1Backend http1Backend
+	http2Backend http2Backend
+
+	out        []byte // what is written next
+	early      []byte // of the request's body, to be sent with the head
+	earlyWhole bool   // that is all of it
+	upgrade    []byte // the protocol that the client asks to switch to
+	te         bool   // the client takes trailers
+	call       bool   // the request is one of gRPC
+	// answerLength is that of the answer's body, or -1.
+	answerLength int64
 
 	cluster  *exchange.Cluster
 	endpoint *exchange.Endpoint
 	tried    []*exchange.Endpoint // that did not answer, or not well
 	busy     *upstream.Endpoint   // where the request is counted
-	up       *upstream.Conn
 
-	keepAlive   bool
 	headersSent bool // the client has got a part of the final answer
-	chunk       bool // the answer's body goes out in chunks
 
 	pump   pump
 	retry  retry
@@ -67,7 +64,7 @@ func newTransfer(p *Proxy) *transfer {
 	l := p.cfg.Limits
 	return &transfer{
 		proxy:  p,
-		limits: http1.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
+		limits: msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
 		pump:   pump{done: make(chan struct{}, 1)},
 	}
 }
@@ -75,18 +72,21 @@ func newTransfer(p *Proxy) *transfer {
 // reset lets go of everything that belongs to the exchange.
 func (t *transfer) reset() {
 	t.x.Reset()
-	out := t.out[:0]
-	if cap(out) > maxKeptOut {
-		out = nil
-	}
-	pumpOut := t.pump.out[:0]
-	if cap(pumpOut) > maxKeptOut {
-		pumpOut = nil
-	}
 	clear(t.tried)
 	clear(t.copies)
-	x, proxy, limits, done, tried, copies := t.x, t.proxy, t.limits, t.pump.done, t.tried[:0], t.copies[:0]
-	*t = transfer{proxy: proxy, limits: limits, x: x, out: out, tried: tried, copies: copies, pump: pump{done: done, out: pumpOut}}
+	*t = transfer{
+		proxy: t.proxy, limits: t.limits, x: t.x, out: kept(t.out), tried: t.tried[:0], copies: t.copies[:0],
+		pump:         pump{done: t.pump.done, out: kept(t.pump.out)},
+		http1Backend: http1Backend{framed: kept(t.http1Backend.framed)},
+	}
+}
+
+// kept empties an output buffer, or drops one that has grown large.
+func kept(out []byte) []byte {
+	if cap(out) > maxKeptOut {
+		return nil
+	}
+	return out[:0]
 }
 
 // abandon lets go of what the exchange holds, after a panic. It answers, if
@@ -102,111 +102,17 @@ func (t *transfer) abandon() {
 	t.drop()
 	t.x.Route = nil // its filters may be what is broken
 	t.x.Fail(reason.InternalError, "")
-	if t.closeAfter(); t.headersSent {
-		t.session.linger = false
+	if t.client.closeAfter(); t.headersSent {
+		t.client.abort()
 		t.record()
 	} else {
 		t.answer()
 	}
-	if t.pinned != nil {
-		t.session.shard.pool.Put(t.pinned)
-	}
+	t.client.finish()
 }
-
-// serve runs one exchange. It returns whether the connection can carry
-// another.
-func (t *transfer) serve(s *session) (again bool) {
-	t.session, t.client = s, s.conn
-	t.start = t.proxy.clock.Now()
-	switch err := t.readHead(); {
-	case err == errQuiet:
-		return false
-	case err != nil:
-		t.x.Begin(t.proxy.Generation(), &s.peer)
-		t.x.FailWith(err)
-		t.closeAfter() // where the next request would begin is not known
-		again = t.answer()
-	default:
-		again = t.decide()
-	}
-	t.finish()
-	return again
-}
-
-// errQuiet ends a connection without an answer: there is nobody to answer.
-var errQuiet = errors.New("the client left")
-
-// errHeadTimeout is a head that did not come in time.
-var errHeadTimeout = &http1.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
 
 // errOverloaded turns away whose memory would be too much.
-var errOverloaded = &http1.Error{Outcome: reason.Overloaded, Text: "the limit on buffers is reached: --max-buffer-bytes"}
-
-// readHead reads the request's head and finds how its body ends.
-func (t *transfer) readHead() error {
-	var parser http1.Parser
-	bounded := false
-	for {
-		n, err := parser.Request(&t.x.Req, t.client.In.Bytes(), &t.limits)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			t.head = n
-			return t.frame()
-		}
-		if !bounded {
-			bounded = true
-			t.client.ReadBy(t.start + int64(t.proxy.cfg.Limits.HeaderTimeout))
-			t.session.limitReplies(t.start)
-		}
-		if t.proxy.overloaded(t.session.shard) {
-			return errOverloaded
-		}
-		t.client.In.MakeRoom(2 * t.limits.HeadBytes)
-		if _, err := t.client.Fill(); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) && parser.Started(t.client.In.Bytes()) {
-				return errHeadTimeout
-			}
-			return errQuiet
-		}
-	}
-}
-
-// frame finds the body's end and what concerns this connection alone, which
-// then goes.
-func (t *transfer) frame() error {
-	h := &t.x.Req
-	kind, length, err := http1.RequestFraming(h)
-	if err != nil {
-		return err
-	}
-	t.body = http1.NewBody(kind, length)
-	if t.x.BodyLength = length; kind == http1.Chunked {
-		t.x.BodyLength = -1
-	}
-	t.keepAlive = http1.KeepsAlive(h) && !t.proxy.draining.Load()
-	if t.upgrade = http1.UpgradeOf(h); namesH2C(t.upgrade) || kind != http1.NoBody {
-		t.upgrade = nil // h2c would carry requests that nobody looks at
-	}
-	t.te = msg.HasToken(h.Get(msg.TE), "trailers")
-	http1.DropHopByHop(h)
-	return nil
-}
-
-// namesH2C tells whether a list of protocols has h2c, of any version.
-func namesH2C(protocols []byte) bool {
-	for rest := protocols; len(rest) > 0; {
-		var one []byte
-		one, rest = msg.NextToken(rest)
-		name, _, _ := bytes.Cut(one, []byte("/"))
-		name, _, _ = bytes.Cut(name, []byte(";"))
-		if msg.EqualFold(bytes.TrimSpace(name), "h2c") {
-			return true
-		}
-	}
-	return false
-}
+var errOverloaded = &msg.Error{Outcome: reason.Overloaded, Text: "the limit on buffers is reached: --max-buffer-bytes"}
 
 // wantsExplained tells whether the request carries the token for it.
 func (t *transfer) wantsExplained() bool {
@@ -233,17 +139,10 @@ func (t *transfer) decide() (again bool) {
 	return t.forward()
 }
 
-// finish gives back what the exchange held and records it.
+// finish gives back what the exchange held.
 func (t *transfer) finish() {
 	t.endRetry()
-	if t.pinned != nil {
-		t.session.shard.pool.Put(t.pinned)
-	} else if t.client.In != nil {
-		t.client.In.Advance(t.head + t.taken)
-		if t.client.In.Len() == 0 {
-			t.client.ReleaseIn()
-		}
-	}
+	t.client.finish()
 }
 
 // record counts and logs the exchange. Views into buffers are still valid.
@@ -273,9 +172,12 @@ func (t *transfer) log(status int, now int64) {
 		Start: t.proxy.clock.Time(t.start), Duration: durationOf(t.start, now),
 		Client: t.session.peer.Addr, TLS: t.session.peer.TLS,
 		Method: x.Req.Bytes(x.Req.Method), Host: x.Authority, Target: x.Req.Bytes(x.Req.Target),
-		RequestID: x.RequestID, Minor: x.Req.Minor,
+		RequestID: x.RequestID, Major: x.Req.Major, Minor: x.Req.Minor,
 		Status: status, Outcome: x.Outcome, BytesIn: t.in, BytesOut: t.back,
 		Detail: x.Detail, Retries: t.retries,
+	}
+	if f.Major >= 2 {
+		f.Minor = 0
 	}
 	if t.waited > 0 {
 		f.Wait = durationOf(t.sentAt, t.waited)
@@ -287,27 +189,4 @@ func (t *transfer) log(status int, now int64) {
 		f.Endpoint, f.Pod = t.endpoint.Name, t.endpoint.Pod
 	}
 	t.proxy.cfg.Log.Record(t.session.shard.index, f)
-}
-
-// pump moves a request body that is still coming to the backend, in a
-// goroutine of its own, while the transfer's waits for the answer.
-type pump struct {
-	started bool // at any time of this exchange
-	running bool
-	done    chan struct{} // holds a value once the pump has ended
-	out     []byte
-	// stopped is why the pump broke off, as an Outcome + 1; 0 while it goes
-	// well.
-	stopped atomic.Int32
-	detail  string
-	failed  bool         // to be looked at when it has ended
-	told    atomic.Bool  // to end
-	taken   atomic.Bool  // the whole body was read
-	last    atomic.Int64 // when it ended, on the clock
-	// record is what was sent, while it keeps it: for another attempt, or for
-	// mirrors. A deaf one goes on for that alone: the backend has broken off.
-	record []byte
-	most   int // bytes of it
-	keeps  atomic.Bool
-	deaf   bool
 }

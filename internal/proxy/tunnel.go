@@ -31,9 +31,8 @@ type tunnel struct {
 	cut      atomic.Bool  // closed by a new configuration
 }
 
-// switchProtocols forwards a 101 answer, whose head has n bytes, and becomes a
-// tunnel (RFC 9110 §15.2.2).
-func (t *transfer) switchProtocols(n int) bool {
+// switchProtocols forwards a 101 answer and becomes a tunnel (RFC 9110 §15.2.2).
+func (t *transfer) switchProtocols() bool {
 	h := &t.x.Resp
 	if t.upgrade == nil || !http1.AsksFor(t.upgrade, h.Get(msg.Upgrade)) {
 		t.fail(reason.UpstreamInvalid, "it switched to a protocol that was not asked for")
@@ -46,18 +45,21 @@ func (t *transfer) switchProtocols(n int) bool {
 	h.Drop(msg.ContentLength)
 	h.Add(msg.Connection, "Connection", []byte("Upgrade"))
 	h.Add(msg.Upgrade, "Upgrade", protocol)
-	t.out = append(http1.AppendResponse(t.out[:0], h), t.up.In.Bytes()[n:]...)
-	if t.up.ReleaseIn(); !t.writeClient(t.out) {
+	client, up := &t.http1Client, &t.http1Backend
+	t.out = append(http1.AppendResponse(t.out[:0], h), up.In.Bytes()[up.used:]...)
+	up.ReleaseIn()
+	t.limitAnswer(t.proxy.clock.Now())
+	if !t.wrote(client.Write(t.out)) {
 		return false
 	}
-	early := append([]byte(nil), t.client.In.Bytes()[t.head:]...)
+	early := append([]byte(nil), client.In.Bytes()[client.headBytes:]...)
 	tun := t.newTunnel()
-	t.client.KeepOnHangup(t.up.Conn)
+	t.client.KeepOnHangup(t.up.Partner())
 	t.x.Unpin()
 	t.x.Outcome = reason.Upgraded
 	var err error
 	if len(early) > 0 {
-		_, err = t.up.Write(early)
+		_, err = up.Write(early)
 	}
 	if err == nil {
 		t.in, t.back = tun.run(int64(len(early)))
@@ -65,8 +67,8 @@ func (t *transfer) switchProtocols(n int) bool {
 	if tun.cut.Load() {
 		t.x.Outcome = reason.Closed
 	}
-	t.session.linger = false
 	t.drop()
+	t.client.abort()
 	t.record()
 	return false
 }
@@ -77,12 +79,12 @@ func (t *transfer) newTunnel() *tunnel {
 		idle = read
 	}
 	tun := &tunnel{
-		client: t.client, up: t.up.Conn, idle: idle, proxy: t.proxy, listener: t.session.peer.Listener,
-		request: t.x.View(),
+		client: t.http1Client.Conn, up: t.http1Backend.Conn.Conn, idle: idle, proxy: t.proxy,
+		listener: t.session.peer.Listener, request: t.x.View(),
 	}
 	// The head of the request stays, for the log and for whoever decides anew;
 	// the tunnel reads into a buffer of its own.
-	t.pinned, t.client.In = t.client.In, nil
+	t.client.park()
 	return tun
 }
 

@@ -52,6 +52,9 @@ const (
 	HostShared
 	HostMerged
 	RuleInvalid
+	BundleInvalid
+	PolicyConflict
+	UpstreamClosed
 	RelayConflict
 )
 
@@ -111,6 +114,9 @@ var codes = []CodeRow{
 	{HostShared, "HostShared", Warning, "Two dialects have rules for one host and port. Those of the first are tried first, those of the second where none of them matches.", "give one of them a host of its own"},
 	{HostMerged, "HostMerged", Info, "Several Ingresses name one host. Their paths are merged; of one path that two of them claim the older has it.", "nothing to do, unless they should not share it"},
 	{RuleInvalid, "RuleInvalid", Error, "A rule has a value that no proxy takes. It answers 503.", "write a value that the message allows"},
+	{BundleInvalid, "BundleInvalid", Error, "A reference to the certificates of authorities leads to none. What they would vouch for is refused.", "put PEM certificates in ca.crt of a ConfigMap or Secret in the same namespace"},
+	{PolicyConflict, "PolicyConflict", Warning, "Two policies claim one target. The older wins; with equal age, the first by namespace/name.", "remove one of the two"},
+	{UpstreamClosed, "UpstreamClosed", Error, "What connections to a service are secured with is missing or not valid. Nothing is sent to it: its requests answer 503.", "see the message"},
 	{RelayConflict, "RelayConflict", Warning, "Two routes of layer 4 claim the same server name of a port, or all of it. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
 }
 

@@ -33,6 +33,7 @@ const (
 	Overloaded
 	HandshakeFailed
 	InternalError
+	UpstreamTLSFailed
 	IdleTimeout
 	Drained
 )
@@ -76,6 +77,7 @@ var outcomes = [...]OutcomeRow{
 	IdleTimeout:       {IdleTimeout, "idle_timeout", 0, "Neither side of a relayed connection said anything for too long, so it was closed.", "raise the tunnel timeout, or have one side send keep-alives"},
 	Drained:           {Drained, "drained", 0, "The proxy was stopping, or a UDP port was closed, and what was relayed had not ended.", "raise the drain wait if such connections end by themselves"},
 	InternalError:     {InternalError, "internal_error", 500, "A defect in the proxy. It is contained in this one connection.", "please report it with the log line"},
+	UpstreamTLSFailed: {UpstreamTLSFailed, "upstream_tls_failed", 502, "An endpoint is not who it should be, or agreed to no TLS. Nothing was sent to it.", "compare its certificate with the policy for its Service; the log's detail says what differs"},
 }
 
 // Outcomes returns the table, one row an Outcome, in a stable order.

@@ -60,6 +60,11 @@ func (p *echoPod) update(pod plannedPod) error {
 	// A copy: those who hold the last map may still read it.
 	ports := maps.Clone(p.ports)
 	defer func() { p.ports = ports }()
+	for _, port := range pod.udp {
+		if _, known := ports[port]; !known {
+			ports[port] = freeNumber() // which is for TCP too, should that be wanted
+		}
+	}
 	for _, port := range pod.ports {
 		if p.tcp[port] != nil {
 			continue

@@ -73,6 +73,17 @@ func (p *portPool) takeOne() (int32, error) {
 	return 0, errNoPort
 }
 
+// freeNumber is one that neither TCP nor UDP uses, or 0. It lies below those of
+// outgoing connections, so that it stays free for the other of the two.
+func freeNumber() int32 {
+	for range 1000 {
+		if number := firstProgramPort + rand.Int32N(programPorts); isFree(number) {
+			return number
+		}
+	}
+	return 0
+}
+
 func isFree(port int32) bool {
 	l, err := net.Listen("tcp", address(port))
 	if err != nil {

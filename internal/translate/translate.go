@@ -62,12 +62,16 @@ func Build(set *source.Set, opts Options) Result {
 	parts.Endpoints = backend.Endpoints(set, refs)
 	parts.Config.Listeners = b.listeners(in, gw)
 	parts.Config.Hosts = b.hosts(in, gw)
+	for _, name := range in.BackendSecrets {
+		b.material(certificate{host: "*", secret: name})
+	}
 	parts.Config.Relays = b.relays(in, gw)
 	if opts.CloseUnsound {
 		b.closeUnsound(&parts)
 		b.closeRelays(&parts)
 	}
 	parts.Secrets = b.secrets
+	parts.Bundles = bundles(slices.Concat(in.Bundles, gw.Bundles))
 	return Result{model.Freeze(parts), reason.Sorted(b.reports), gw.Status}
 }
 
@@ -85,10 +89,16 @@ func printable(origins map[string]reason.Origin) map[string]reason.Origin {
 func services(refs []backend.Ref) []model.Service {
 	out := make([]model.Service, 0, len(refs))
 	for _, ref := range refs {
-		out = append(out, model.Service{ID: ref.ID()})
+		out = append(out, ref.Model())
 	}
-	slices.SortFunc(out, func(a, b model.Service) int { return cmp.Compare(a.ID, b.ID) })
-	return slices.Compact(out)
+	slices.SortStableFunc(out, func(a, b model.Service) int { return cmp.Compare(a.ID, b.ID) })
+	return slices.CompactFunc(out, func(a, b model.Service) bool { return a.ID == b.ID })
+}
+
+// bundles are those that the dialects name, each once.
+func bundles(all []model.Bundle) []model.Bundle {
+	out := slices.SortedFunc(slices.Values(all), func(a, b model.Bundle) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(out, func(a, b model.Bundle) bool { return a.Name == b.Name })
 }
 
 // builder gathers what the dialects ask for.
@@ -278,6 +288,13 @@ func (b *builder) listeners(in ingress.Result, gw gateway.Result) []model.Listen
 	for _, l := range gw.Listeners {
 		if byID[l.ID] == nil {
 			byID[l.ID] = &l
+			continue
+		}
+		b.share(byID[l.ID], l, gw)
+	}
+	for _, c := range gw.BackendCertificates {
+		if byID[c.Listener].BackendCertificate != "" {
+			b.identify(c)
 		}
 	}
 	if byID[httpsID] == nil && len(in.Relays) > 0 {
@@ -294,6 +311,31 @@ func (b *builder) listeners(in ingress.Result, gw gateway.Result) []model.Listen
 		out = append(out, *l)
 	}
 	return out
+}
+
+// share gives the port of the Ingresses what a Gateway asks of its clients. It
+// does not get what the Gateway identifies itself by to backends: those of
+// Ingresses are not to see it.
+func (b *builder) share(port *model.Listener, l model.Listener, gw gateway.Result) {
+	if port.ClientAuth = l.ClientAuth; l.ClientAuth != nil {
+		first := slices.IndexFunc(gw.Certificates, func(c gateway.Certificate) bool { return c.Listener == l.ID })
+		at := gw.Certificates[first].Origin // over TLS there is one
+		b.report(reason.HostShared, at, "a Gateway that shares port %d with Ingresses asks clients for certificates: those of the Ingresses need them too", l.ID.Port)
+	}
+	for _, c := range gw.BackendCertificates {
+		if c.Listener == l.ID {
+			b.report(reason.NotHonoured, c.Origin, "no client certificate is shown to backends on port %d, which is shared with Ingresses", l.ID.Port)
+		}
+	}
+}
+
+// identify makes the model's secret for what a listener identifies itself by.
+func (b *builder) identify(c gateway.BackendCertificate) {
+	if c.Secret.Name != "" {
+		b.material(certificate{"*", c.Secret, c.Origin})
+	} else if !slices.ContainsFunc(b.secrets, func(s model.Secret) bool { return s.Name == c.Name }) {
+		b.secrets = append(b.secrets, model.Secret{Name: c.Name})
+	}
 }
 
 // certify gives a listener a certificate, unless it has one for the host.

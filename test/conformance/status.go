@@ -48,6 +48,12 @@ func (c *Cluster) writeStatus(s gateway.Status) {
 	writeRoutes(c, "TLSRoute", c.set.TLSRoutes, s.TLSRoutes)
 	writeRoutes(c, "TCPRoute", c.set.TCPRoutes, s.TCPRoutes)
 	writeRoutes(c, "UDPRoute", c.set.UDPRoutes, s.UDPRoutes)
+	writeRoutes(c, "GRPCRoute", c.set.GRPCRoutes, s.GRPCRoutes)
+	for object := range c.set.BackendTLSPolicies.All() {
+		writeOne(c, "BackendTLSPolicy", object.Name(), func(old gatewayv1.PolicyStatus) gatewayv1.PolicyStatus {
+			return ancestors(old.Ancestors, s.BackendTLSPolicies[object.Name()])
+		})
+	}
 }
 
 // writeRoutes writes the status of the routes of one kind, which all look the
@@ -72,6 +78,20 @@ func parents(old, ours []gatewayv1.RouteParentStatus) gatewayv1.RouteStatus {
 	}
 	all := append([]gatewayv1.RouteParentStatus{}, slices.DeleteFunc(slices.Clone(old), isOurs)...)
 	return gatewayv1.RouteStatus{Parents: append(all, ours...)}
+}
+
+// ancestors replaces our own entries of status.ancestors and leaves those of
+// other controllers.
+func ancestors(old, ours []gatewayv1.PolicyAncestorStatus) gatewayv1.PolicyStatus {
+	isOurs := func(a gatewayv1.PolicyAncestorStatus) bool { return a.ControllerName == gateway.Controller }
+	for i := range ours {
+		a := &ours[i]
+		keepTimes(a.Conditions, find(old, func(o gatewayv1.PolicyAncestorStatus) bool {
+			return isOurs(o) && reflect.DeepEqual(o.AncestorRef, a.AncestorRef)
+		}).Conditions)
+	}
+	all := append([]gatewayv1.PolicyAncestorStatus{}, slices.DeleteFunc(slices.Clone(old), isOurs)...)
+	return gatewayv1.PolicyStatus{Ancestors: append(all, ours...)}
 }
 
 // writeOne replaces the status of one object, if it still exists.

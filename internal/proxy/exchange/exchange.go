@@ -120,7 +120,7 @@ func (x *Exchange) Fail(outcome reason.Outcome, detail string) {
 
 // FailWith ends the exchange because a message broke a rule.
 func (x *Exchange) FailWith(err error) {
-	if broken, ok := err.(*http1.Error); ok {
+	if broken, ok := err.(*msg.Error); ok {
 		x.Fail(broken.Outcome, broken.Text)
 		return
 	}
@@ -219,7 +219,10 @@ func (x *Exchange) draw() {
 	case x.backend.respond != nil:
 		x.respond(x.backend.respond)
 	default:
-		x.Cluster = x.Gen.Clusters[x.backend.cluster]
+		x.Cluster = x.Gen.cluster(x.backend.cluster, x.Peer.Listener)
+		if x.Cluster.Closed != "" {
+			x.Fail(reason.Closed, x.Cluster.Closed)
+		}
 	}
 }
 
@@ -341,6 +344,10 @@ func (x *Exchange) setIdentity() {
 	h.Add(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
 }
 
+// Prepare makes what a Peer keeps for its requests. It is for those whose
+// requests come at the same time.
+func (p *Peer) Prepare() { p.identity = newIdentity(p) }
+
 func newIdentity(p *Peer) *msg.Block {
 	var h msg.Head
 	scheme := schemeOf(p.TLS)
@@ -429,7 +436,7 @@ func (x *Exchange) EachMirror(do func(*Cluster)) {
 	for _, all := range [...][]mirror{x.Route.mirrors, x.backend.mirrors} {
 		for _, m := range all {
 			if m.share == m.of || rand.Uint32N(m.of) < m.share {
-				do(x.Gen.Clusters[m.cluster])
+				do(x.Gen.cluster(m.cluster, x.Peer.Listener))
 			}
 		}
 	}

@@ -145,7 +145,7 @@ type ExplainedEndpoint struct {
 }
 
 // explainLimits are wide: who asks is the administrator.
-var explainLimits = http1.Limits{HeadBytes: 256 << 10, TargetBytes: 64 << 10, Fields: 1000}
+var explainLimits = msg.Limits{HeadBytes: 256 << 10, TargetBytes: 64 << 10, Fields: 1000}
 
 // Explain decides a request as the hot path would, with the same code, and says
 // why. The error is that of a question which is not a request.

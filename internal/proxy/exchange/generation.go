@@ -2,9 +2,7 @@ package exchange
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"windrose.dev/windrose/internal/model"
@@ -101,28 +99,6 @@ func mirrors(all []model.Mirror, index map[string]int) []mirror {
 	return out
 }
 
-// Cluster is a service with the endpoints that one Generation has for it.
-type Cluster struct {
-	Service   *upstream.Service
-	Stats     *observe.Service
-	Endpoints []Endpoint
-
-	// load is made once: a method value made for each pick would be an
-	// allocation for each.
-	load func(i int) int64
-	// tokens finds endpoints by what sessions call them, once one asks.
-	tokens func() map[token]*Endpoint
-}
-
-// Active is the number of requests under way at the endpoints.
-func (c *Cluster) Active() int64 {
-	sum := int64(0)
-	for i := range c.Endpoints {
-		sum += c.Endpoints[i].Active.Load()
-	}
-	return sum
-}
-
 // Endpoint is a live endpoint and what this Generation knows of it.
 type Endpoint struct {
 	*upstream.Endpoint
@@ -161,6 +137,8 @@ type Compiler struct {
 	// SessionKey signs what clients carry to come back to their endpoint. All
 	// proxies that serve the same clients need the same.
 	SessionKey []byte
+	// Sessions keep TLS sessions with endpoints; nil resumes none.
+	Sessions *upstream.Sessions
 }
 
 // Compile makes the Generation for a snapshot. What did not change since old,
@@ -187,12 +165,13 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 		reports = append(reports, h.reports...)
 	}
 	g.table = route.NewTable(s.Config.Hosts, tables)
-	g.Clusters = c.clusters(s, index)
+	var refused []reason.Report
+	g.Clusters, refused = c.clusters(s)
 	if g.relays, err = c.relays(s, index); err != nil {
 		return nil, nil, err
 	}
 	g.Routes += len(s.Config.Relays)
-	return g, reports, nil
+	return g, append(reports, refused...), nil
 }
 
 // hosts compiles the hosts of a snapshot, but for those that old has already.
@@ -200,7 +179,7 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 // other services.
 func (c *Compiler) hosts(s *model.Snapshot, index map[string]int, old *Generation) ([]*host, error) {
 	made := map[model.Hash]*host{}
-	if old != nil && slices.Equal(old.Snapshot.Config.Services, s.Config.Services) {
+	if old != nil && slices.EqualFunc(old.Snapshot.Config.Services, s.Config.Services, model.Service.Equal) {
 		for i, hash := range old.Snapshot.HostHashes {
 			made[hash] = old.hosts[i]
 		}
@@ -239,43 +218,6 @@ func (c *Compiler) host(s *model.Snapshot, h *model.Host, index map[string]int) 
 		return compiled, err
 	})
 	return out, err
-}
-
-func (c *Compiler) clusters(s *model.Snapshot, index map[string]int) []*Cluster {
-	out := make([]*Cluster, len(s.Config.Services))
-	for i, service := range s.Config.Services {
-		cluster := &Cluster{Service: c.Registry.Service(service), Stats: c.Metrics.Service(service.ID)}
-		cluster.load = func(i int) int64 { return cluster.Endpoints[i].Active.Load() }
-		cluster.tokens = sync.OnceValue(func() map[token]*Endpoint { return c.tokens(cluster) })
-		out[i] = cluster
-	}
-	for _, e := range s.Endpoints {
-		i, known := index[e.Service]
-		if !known {
-			continue
-		}
-		usable := readyOrAll(e.Endpoints)
-		out[i].Endpoints = make([]Endpoint, 0, len(usable))
-		for _, ep := range usable {
-			out[i].Endpoints = append(out[i].Endpoints, Endpoint{c.Registry.Endpoint(ep.Addr), ep.Pod})
-		}
-	}
-	return out
-}
-
-// readyOrAll leaves out terminating endpoints, unless there are no others
-// (Kubernetes KEP-1669).
-func readyOrAll(all []model.Endpoint) []model.Endpoint {
-	ready := make([]model.Endpoint, 0, len(all))
-	for _, ep := range all {
-		if !ep.Terminating {
-			ready = append(ready, ep)
-		}
-	}
-	if len(ready) == 0 {
-		return all
-	}
-	return ready
 }
 
 func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int) (*Route, []reason.Report, error) {
@@ -371,11 +313,18 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 
 // Names tells which endpoints, services and rules a Generation names, for
 // those who forget the others.
-func (g *Generation) Names() (endpoints map[netip.AddrPort]bool, services, rules map[string]bool) {
-	endpoints, services, rules = map[netip.AddrPort]bool{}, map[string]bool{}, map[string]bool{}
+func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules map[string]bool) {
+	endpoints, services, rules = map[upstream.Key]bool{}, map[string]bool{}, map[string]bool{}
+	g.eachCluster(func(c *Cluster) {
+		for i := range c.Endpoints {
+			endpoints[c.Endpoints[i].Key] = true
+		}
+	})
 	for _, e := range g.Snapshot.Endpoints {
 		for _, ep := range e.Endpoints {
-			endpoints[ep.Addr] = true
+			if ep.Terminating { // it goes on serving the UDP flows that it has
+				endpoints[(*upstream.TLS)(nil).Key(ep.Addr, model.HTTP1)] = true
+			}
 		}
 	}
 	for _, s := range g.Snapshot.Config.Services {

@@ -73,7 +73,7 @@ func (x *Exchange) findSession(s *session, drawn int) int {
 		if b.respond != nil {
 			continue
 		}
-		if e := x.Gen.Clusters[b.cluster].tokens()[at]; e != nil {
+		if e := x.Gen.cluster(b.cluster, x.Peer.Listener).tokens()[at]; e != nil {
 			x.sticky, x.issued, x.used = e, issued, used
 			return i
 		}

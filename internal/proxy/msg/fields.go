@@ -31,6 +31,7 @@ const (
 	XRequestID
 	Origin
 	ContentType
+	Cookie
 	Date
 	Proxy
 	// Spoof is one of our own or Envoy's fields, which only a trusted peer may
@@ -76,6 +77,7 @@ var fieldRows = [...]fieldRow{
 	{XRequestID, "x-request-id", false},
 	{Origin, "origin", false},
 	{ContentType, "content-type", false},
+	{Cookie, "cookie", false},
 	{Date, "date", false},
 	{Proxy, "proxy", false},
 }

@@ -32,8 +32,9 @@ type Head struct {
 	// Status is that of a response, Reason its phrase.
 	Status int
 	Reason Span
-	// Minor is x of HTTP/1.x.
-	Minor uint8
+	// Major is 2 or 3 of those versions, and 0 of HTTP/1.x, whose x is Minor. In
+	// the later versions Minor is 1: they can do what HTTP/1.1 can.
+	Major, Minor uint8
 	// Known has a bit for each FieldID that was received.
 	Known uint64
 }
@@ -42,6 +43,24 @@ type Head struct {
 func (h *Head) Reset() {
 	*h = Head{Aux: h.Aux[:0], Fields: h.Fields[:0]}
 }
+
+// View makes h a view of another head's bytes, with fields of its own to edit.
+// It is valid as long as the other's buffer.
+func (h *Head) View(of *Head) {
+	fields, aux := append(h.Fields[:0], of.Fields...), append(h.Aux[:0], of.Aux...)
+	*h = *of
+	h.Fields, h.Aux = fields, aux
+}
+
+// Clone returns a head of its own, which is valid for ever.
+func (h *Head) Clone() *Head {
+	c := *h
+	c.Buf, c.Aux, c.Fields = slices.Clone(h.Buf), slices.Clone(h.Aux), slices.Clone(h.Fields)
+	return &c
+}
+
+// Size is the number of bytes of all that h holds.
+func (h *Head) Size() int { return len(h.Buf) + len(h.Aux) }
 
 // Bytes returns the part of Buf that s covers.
 func (h *Head) Bytes(s Span) []byte { return h.Buf[s.Start:s.End] }

@@ -84,5 +84,8 @@ func (p *Pool) Put(b *Buffer) {
 	}
 }
 
+// Charge accounts for bytes that were taken elsewhere, or, below 0, given back.
+func (p *Pool) Charge(n int64) { p.out.Add(n) }
+
 // Out is how many bytes the buffers have that are out.
 func (p *Pool) Out() int64 { return p.out.Load() }

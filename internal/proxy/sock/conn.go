@@ -3,7 +3,6 @@ package sock
 import (
 	"math"
 	"net"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -40,8 +39,10 @@ type Conn struct {
 	err              error
 	one              [1]byte
 
-	gone    atomic.Bool
-	partner atomic.Pointer[Conn]
+	// Hangup tells of the peer, which is noticed of watched connections only, and
+	// of Abort.
+	Hangup
+	self    Partner
 	watch   *Hangups
 	watchID uint64
 }
@@ -50,6 +51,7 @@ type Conn struct {
 // Gone and AbortOnHangup work, if the system and the connection allow it.
 func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
 	c := &Conn{net: nc, base: nc, clock: clock, pool: pool}
+	c.self.Interrupt = c.Interrupt
 	if raw := rawConn(nc); raw != nil {
 		c.raw, c.plain = raw, true
 		c.fillRaw, c.sendRaw, c.peekRaw = c.fillStep, c.sendStep, c.peekStep
@@ -70,8 +72,11 @@ func (c *Conn) Plain() bool { return c.plain }
 // called from any goroutine; Close must still be called.
 func (c *Conn) Abort() {
 	c.base.Close()
-	c.hungUp()
+	c.HungUp()
 }
+
+// Partner is c as another connection's partner.
+func (c *Conn) Partner() *Partner { return &c.self }
 
 // Close closes the connection and gives the buffer back.
 func (c *Conn) Close() error {
@@ -207,29 +212,4 @@ func (c *Conn) SendFill(out []byte) (sent, got int, err error) {
 	}
 	got, err = c.Fill()
 	return c.sent, got, err
-}
-
-// Gone tells whether the peer hung up, which is noticed of watched connections
-// only, or c was aborted.
-func (c *Conn) Gone() bool { return c.gone.Load() }
-
-// AbortOnHangup has partner interrupted when c's peer hangs up, or c is
-// aborted. It returns false when that has already happened.
-func (c *Conn) AbortOnHangup(partner *Conn) bool {
-	c.partner.Store(partner)
-	return !c.gone.Load()
-}
-
-// KeepOnHangup ends what AbortOnHangup began. It returns false when partner
-// was, or is being, interrupted, and must not be used again.
-func (c *Conn) KeepOnHangup(partner *Conn) bool {
-	return c.partner.CompareAndSwap(partner, nil)
-}
-
-// hungUp is called by the watcher, or by Abort.
-func (c *Conn) hungUp() {
-	c.gone.Store(true)
-	if partner := c.partner.Swap(nil); partner != nil {
-		partner.Interrupt()
-	}
 }

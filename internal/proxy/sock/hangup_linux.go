@@ -53,7 +53,7 @@ func (h *Hangups) Run(ctx context.Context) error {
 		}
 		for _, event := range events[:n] {
 			if c := h.find(uint64(uint32(event.Fd)) | uint64(uint32(event.Pad))<<32); c != nil {
-				c.hungUp()
+				c.HungUp()
 			}
 		}
 	}

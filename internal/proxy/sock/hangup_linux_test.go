@@ -22,16 +22,16 @@ func TestHangupInterruptsThePartner(t *testing.T) {
 	if c.watch == nil {
 		t.Fatal("not watched")
 	}
-	if !c.AbortOnHangup(u) || !c.KeepOnHangup(u) {
+	if !c.AbortOnHangup(u.Partner()) || !c.KeepOnHangup(u.Partner()) {
 		t.Fatal("nobody hung up yet")
 	}
-	c.AbortOnHangup(u)
+	c.AbortOnHangup(u.Partner())
 	client.Write([]byte("bytes alone are no hang-up"))
 	client.CloseWrite()
 	if _, err := u.Fill(); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("the partner got %v", err)
 	}
-	if !c.Gone() || c.KeepOnHangup(u) {
+	if !c.Gone() || c.KeepOnHangup(u.Partner()) {
 		t.Error("the hang-up was not recorded")
 	}
 	if _, err := c.Fill(); err != nil || c.In.Len() == 0 {

@@ -15,12 +15,21 @@ import (
 // WrapTLS puts a TLS session, as a server, over the connection. It begins with
 // what was read before and not used. The caller runs the handshake.
 func (c *Conn) WrapTLS(config *tls.Config) *tls.Conn {
-	c.lower = &lower{Conn: c.base, left: maxHandshake}
+	return c.wrap(func(lower net.Conn) *tls.Conn { return tls.Server(lower, config) }, maxHandshake)
+}
+
+// WrapTLSClient is WrapTLS for a client.
+func (c *Conn) WrapTLSClient(config *tls.Config) *tls.Conn {
+	return c.wrap(func(lower net.Conn) *tls.Conn { return tls.Client(lower, config) }, maxServerHandshake)
+}
+
+func (c *Conn) wrap(over func(net.Conn) *tls.Conn, most int) *tls.Conn {
+	c.lower = &lower{Conn: c.base, left: most}
 	if c.In != nil {
 		c.lower.early = bytes.Clone(c.In.Bytes())
 		c.ReleaseIn()
 	}
-	session := tls.Server(c.lower, config)
+	session := over(c.lower)
 	if c.raw != nil {
 		c.records = recordsOf(session)
 		c.gatherRaw = c.gatherStep
@@ -42,12 +51,16 @@ type lower struct {
 }
 
 // maxHandshake bounds what a client may send before its handshake is done, all
-// of which the session keeps. A ClientHello has some 2,000 bytes.
-const maxHandshake = 32 << 10
+// of which the session keeps, and maxServerHandshake what a server may. A
+// ClientHello has some 2,000 bytes, and a certificate's chain a few thousand.
+const (
+	maxHandshake       = 32 << 10
+	maxServerHandshake = 128 << 10
+)
 
-var errHandshakeTooLong = errors.New("the client sent more than a handshake needs")
+var errHandshakeTooLong = errors.New("the peer sent more than a handshake needs")
 
-// EndHandshake lifts the bound on what a client may send in its handshake.
+// EndHandshake lifts the bound on what the peer may send in its handshake.
 func (c *Conn) EndHandshake() { c.lower.left = -1 }
 
 func (l *lower) Read(p []byte) (int, error) {

@@ -7,4 +7,8 @@
 // Generation names any more is retired: its idle connections are closed, and
 // those in use are closed when they come back. Nobody counts references: an
 // exchange that still holds a retired [Endpoint] can finish on it.
+//
+// A [TLS] is how connections to the endpoints of one service are secured: whom
+// they must lead to, who vouches for that, and what we show. It refuses to be
+// made without all of it. Connections are shared by [Key] alone.
 package upstream

@@ -2,16 +2,15 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/balance"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
@@ -34,13 +33,15 @@ type Config struct {
 	Hangups *sock.Hangups
 	// Dial makes a connection; nil dials TCP.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// HTTP2 is what connections of HTTP/2 need, for each shard.
+	HTTP2 []*mux.Config
 }
 
 // Registry keeps endpoints and services by key, over Generations.
 type Registry struct {
 	cfg       Config
 	mu        sync.Mutex
-	endpoints map[netip.AddrPort]*Endpoint
+	endpoints map[Key]*Endpoint
 	services  map[string]*Service
 }
 
@@ -55,17 +56,23 @@ func NewRegistry(cfg Config) *Registry {
 			return dialer.DialContext(ctx, "tcp", addr.String())
 		}
 	}
-	return &Registry{cfg: cfg, endpoints: map[netip.AddrPort]*Endpoint{}, services: map[string]*Service{}}
+	return &Registry{cfg: cfg, endpoints: map[Key]*Endpoint{}, services: map[string]*Service{}}
 }
 
-// Endpoint returns the live endpoint at addr.
-func (r *Registry) Endpoint(addr netip.AddrPort) *Endpoint {
+// Endpoint returns the live endpoint at addr, as it is spoken to with a protocol
+// and a TLS, which is nil for plain text.
+func (r *Registry) Endpoint(addr netip.AddrPort, protocol model.BackendProtocol, secure *TLS) *Endpoint {
+	key := secure.Key(addr, protocol)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.endpoints[addr]
+	e := r.endpoints[key]
 	if e == nil {
-		e = &Endpoint{Addr: addr, Name: addr.String(), registry: r, idle: make([]idleList, r.cfg.Shards)}
-		r.endpoints[addr] = e
+		e = &Endpoint{
+			Addr: addr, Name: addr.String(), Key: key, tls: secure, registry: r,
+			idle: make([]idleList, r.cfg.Shards), shared: make([]sharedList, r.cfg.Shards),
+		}
+		e.http2.Store(protocol == model.HTTP2)
+		r.endpoints[key] = e
 	}
 	return e
 }
@@ -83,12 +90,12 @@ func (r *Registry) Service(s model.Service) *Service {
 }
 
 // Retain retires the endpoints and services that are not named.
-func (r *Registry) Retain(endpoint func(netip.AddrPort) bool, service func(id string) bool) {
+func (r *Registry) Retain(endpoint func(Key) bool, service func(id string) bool) {
 	r.mu.Lock()
 	var retired []*Endpoint
-	for addr, e := range r.endpoints {
-		if !endpoint(addr) {
-			delete(r.endpoints, addr)
+	for key, e := range r.endpoints {
+		if !endpoint(key) {
+			delete(r.endpoints, key)
 			retired = append(retired, e)
 		}
 	}
@@ -101,6 +108,7 @@ func (r *Registry) Retain(endpoint func(netip.AddrPort) bool, service func(id st
 	for _, e := range retired {
 		e.retired.Store(true)
 		e.closeIdle(0, true)
+		e.leave()
 	}
 }
 
@@ -112,7 +120,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			none := func(netip.AddrPort) bool { return false }
+			none := func(Key) bool { return false }
 			r.Retain(none, func(string) bool { return false })
 			return ctx.Err()
 		case <-tick.C:
@@ -165,12 +173,17 @@ type Endpoint struct {
 	Addr netip.AddrPort
 	// Name is Addr as text.
 	Name string
+	// Key tells it apart from the same address spoken to otherwise.
+	Key Key
 	// Active is the number of requests under way.
 	Active atomic.Int64
 
+	tls      *TLS // nil for plain text
+	http2    atomic.Bool
 	registry *Registry
 	retired  atomic.Bool
 	idle     []idleList
+	shared   []sharedList
 }
 
 // idleList is a stack: the connection that was used last is the most likely
@@ -195,14 +208,6 @@ type Conn struct {
 
 // Retired tells whether the live configuration has the endpoint no more.
 func (e *Endpoint) Retired() bool { return e.retired.Load() }
-
-// Errors of Connect.
-var (
-	// ErrTimeout: the endpoint did not accept in time.
-	ErrTimeout = errors.New("the endpoint did not accept a connection in time")
-	// ErrRefused: the connection could not be made.
-	ErrRefused = errors.New("no connection to the endpoint could be made")
-)
 
 // looksAfter is how long a connection may be idle without being looked at when
 // it is taken again. Bytes that nobody asked for mostly come with the answer's
@@ -240,20 +245,6 @@ func (e *Endpoint) take(shard int, now int64) *Conn {
 		}
 		c.Close()
 	}
-}
-
-// Connect makes a connection. The error is ErrTimeout or ErrRefused.
-func (e *Endpoint) Connect(pool *sock.Pool, timeout time.Duration) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	nc, err := e.registry.cfg.Dial(ctx, e.Addr)
-	switch {
-	case err == nil:
-		return &Conn{Conn: sock.NewConn(nc, e.registry.cfg.Clock, pool, e.registry.cfg.Hangups)}, nil
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, ErrTimeout
-	}
-	return nil, ErrRefused
 }
 
 // Release gives a connection back that is ready for the next request. now is

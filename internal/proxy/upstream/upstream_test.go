@@ -28,22 +28,31 @@ func newRegistry(p *pipes) *Registry {
 	return NewRegistry(Config{Shards: 2, Clock: sock.NewClock(), Dial: p.dial})
 }
 
+func connect(t *testing.T, e *Endpoint) *Conn {
+	t.Helper()
+	link, err := e.Connect(0, &sock.Pool{}, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link.Conn
+}
+
 func TestConnectionsAreReused(t *testing.T) {
 	p := &pipes{}
 	r := newRegistry(p)
-	e := r.Endpoint(addr)
+	e := r.Endpoint(addr, model.HTTP1, nil)
 	if e.Idle(0, 1) != nil {
 		t.Fatal("an idle connection out of nothing")
 	}
-	c, err := e.Connect(&sock.Pool{}, time.Second)
-	if err != nil || c.Reused {
-		t.Fatal(err)
+	c := connect(t, e)
+	if c.Reused {
+		t.Fatal("a new connection was used before")
 	}
 	e.Release(c, 0, 1)
 	if got := e.Idle(1, 1); got != c || !got.Reused {
 		t.Error("another shard's connection was not taken")
 	}
-	if r.Endpoint(addr) != e {
+	if r.Endpoint(addr, model.HTTP1, nil) != e {
 		t.Error("one address, two endpoints")
 	}
 }
@@ -51,11 +60,11 @@ func TestConnectionsAreReused(t *testing.T) {
 func TestRetiredEndpointsCloseTheirConnections(t *testing.T) {
 	p := &pipes{}
 	r := newRegistry(p)
-	e := r.Endpoint(addr)
-	idle, _ := e.Connect(&sock.Pool{}, time.Second)
-	busy, _ := e.Connect(&sock.Pool{}, time.Second)
+	e := r.Endpoint(addr, model.HTTP1, nil)
+	idle := connect(t, e)
+	busy := connect(t, e)
 	e.Release(idle, 0, 1)
-	none := func(netip.AddrPort) bool { return false }
+	none := func(Key) bool { return false }
 	r.Retain(none, func(string) bool { return false })
 	e.Release(busy, 0, 2)
 	for i, far := range p.far {
@@ -63,7 +72,7 @@ func TestRetiredEndpointsCloseTheirConnections(t *testing.T) {
 			t.Errorf("connection %d is still open", i)
 		}
 	}
-	if r.Endpoint(addr) == e {
+	if r.Endpoint(addr, model.HTTP1, nil) == e {
 		t.Error("a retired endpoint came back")
 	}
 }
@@ -74,8 +83,8 @@ func TestIdleConnectionsGrowOld(t *testing.T) {
 		r := newRegistry(p)
 		ctx, cancel := context.WithCancel(t.Context())
 		go r.Run(ctx)
-		e := r.Endpoint(addr)
-		c, _ := e.Connect(&sock.Pool{}, time.Second)
+		e := r.Endpoint(addr, model.HTTP1, nil)
+		c := connect(t, e)
 		e.Release(c, 0, r.cfg.Clock.Now())
 		time.Sleep(3 * time.Second)
 		if _, _, idle := r.Size(); idle != 1 {
@@ -96,7 +105,7 @@ func TestConnectErrors(t *testing.T) {
 		ErrTimeout: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
 	} {
 		r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), Dial: dial})
-		if _, err := r.Endpoint(addr).Connect(&sock.Pool{}, time.Millisecond); err != want {
+		if _, err := r.Endpoint(addr, model.HTTP1, nil).Connect(0, &sock.Pool{}, time.Millisecond); err != want {
 			t.Errorf("got %v, want %v", err, want)
 		}
 	}
@@ -104,8 +113,8 @@ func TestConnectErrors(t *testing.T) {
 
 func TestUnaskedBytesEndAConnection(t *testing.T) {
 	p := &pipes{}
-	e := newRegistry(p).Endpoint(addr)
-	c, _ := e.Connect(&sock.Pool{}, time.Second)
+	e := newRegistry(p).Endpoint(addr, model.HTTP1, nil)
+	c := connect(t, e)
 	go p.far[0].Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
 	c.Fill()
 	e.Release(c, 0, 1)

@@ -17,21 +17,39 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// Ref is a port of a Service that exists.
+// Ref is a port of a Service that exists, and how it is spoken to.
 type Ref struct {
 	Service source.Name
 	Port    int32
 	// PortName finds the port in endpoints.
 	PortName string
-	UDP      bool
+	// UDP has it a port of UDP.
+	UDP bool
+	// AppProtocol is what the port says that it speaks.
+	AppProtocol string
+
+	Protocol model.BackendProtocol
+	TLS      *model.UpstreamTLS
+	// Way names TLS among the others that are spoken to the port: who asks for
+	// it, in one word. One way of a port is always the same TLS.
+	Way string
 }
 
 // ID is the model's name for it: namespace/name:port, with /udp behind a port of
-// UDP.
+// UDP, and behind a ~ each how it is spoken to, where that is not HTTP/1.1 and
+// plain text. It does not change with what a policy says, so that neither do the
+// names of metrics.
 func (r Ref) ID() string {
 	id := r.Service.String() + ":" + strconv.Itoa(int(r.Port))
 	if r.UDP {
 		id += "/udp"
+	}
+	if r.TLS != nil {
+		id += "~" + r.Way
+	}
+	if r.Protocol != model.HTTP1 {
+		word, _ := r.Protocol.MarshalText()
+		id += "~" + string(word)
 	}
 	return id
 }
@@ -76,7 +94,7 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 	var known []string
 	for _, p := range service.Value.Spec.Ports {
 		if p.Protocol == port.protocol() && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
-			return &Ref{service.Name(), p.Port, p.Name, port.UDP}, nil
+			return &Ref{Service: service.Name(), Port: p.Port, PortName: p.Name, UDP: port.UDP, AppProtocol: deref(p.AppProtocol, "")}, nil
 		}
 		known = append(known, strings.TrimSuffix(p.Name+" "+strconv.Itoa(int(p.Port)), " "))
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -50,6 +51,19 @@ func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gate
 	return out
 }
 
+// gatewaysOf lists the Gateways of the listeners that take a route.
+func gatewaysOf(parents []parent) []source.Name {
+	var out []source.Name
+	for _, p := range parents {
+		for _, a := range p.takes {
+			if name := a.gateway.object.Name(); !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
 // reportParent reports a parentRef that leads to nothing of ours, unless what it
 // leads to has a Report of its own.
 func (t *translation) reportParent(ref gatewayv1.ParentReference, namespace string, at reason.Origin) {
@@ -87,7 +101,7 @@ func (t *translation) listenersOf(ref gatewayv1.ParentReference, namespace strin
 // attach narrows the listeners of a parent down to those that take the route,
 // and says at which step none was left.
 func (t *translation) attach(kind gatewayv1.Kind, namespace string, ref gatewayv1.ParentReference, hostnames []string, all []*listener) ([]attachment, verdict) {
-	named, allowed := 0, 0
+	named, allowed, common := 0, 0, 0
 	var out []attachment
 	for _, l := range all {
 		if ref.SectionName != nil && l.spec.Name != *ref.SectionName || ref.Port != nil && l.spec.Port != *ref.Port {
@@ -98,7 +112,13 @@ func (t *translation) attach(kind gatewayv1.Kind, namespace string, ref gatewayv
 			continue
 		}
 		allowed++
-		if hosts := intersectAll(l.host(), hostnames); len(hosts) > 0 {
+		hosts := intersectAll(l.host(), hostnames)
+		if len(hosts) == 0 {
+			continue
+		}
+		common++
+		if !l.rival(kind, hosts) {
+			l.claim(kind, hosts)
 			out = append(out, attachment{l, hosts})
 		}
 	}
@@ -107,8 +127,10 @@ func (t *translation) attach(kind gatewayv1.Kind, namespace string, ref gatewayv
 		return nil, no(gatewayv1.RouteReasonNoMatchingParent, "the parent has no listener with this sectionName and port")
 	case allowed == 0:
 		return nil, no(gatewayv1.RouteReasonNotAllowedByListeners, "no listener of the parent allows routes of this kind and namespace")
-	case len(out) == 0:
+	case common == 0:
 		return nil, no(gatewayv1.RouteReasonNoMatchingListenerHostname, "no listener of the parent has a hostname in common with "+strings.Join(hostnames, ", "))
+	case len(out) == 0:
+		return nil, no(reasonRouteConflict, "an older route, or one that comes first by name, of the other of HTTPRoute and GRPCRoute has a hostname in common with it")
 	}
 	return out, yes(gatewayv1.RouteReasonAccepted)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
@@ -13,29 +15,37 @@ import (
 // block gathers the rules for one host of one listener.
 type block struct {
 	fallback bool
-	gateway  *gateway // of the first rule
-	shared   bool     // with another Gateway, which has been reported
+	kind     gatewayv1.Kind // of its routes; empty without any
+	gateway  *gateway       // of the first rule
+	shared   bool           // with another Gateway, which has been reported
 	rules    []entry
 }
 
 // entry is a rule with what decides its precedence among those for one path.
 type entry struct {
-	rule             model.Rule
+	rule model.Rule
+	// service and call count the characters of a gRPC service and method.
+	service, call    int
 	method           bool
 	headers, queries int
 	created          time.Time
+	kind             gatewayv1.Kind
 	route            source.Name
 	index            [2]int // of the rule in its route, and of the match in its rule
 }
 
-// compare orders by the precedence of matches (HTTPRouteRule.matches).
+// compare orders by the precedence of matches (HTTPRouteRule.matches and
+// GRPCRouteRule.matches).
 func (a *entry) compare(b *entry) int {
 	return cmp.Or(
+		-cmp.Compare(a.service, b.service),
+		-cmp.Compare(a.call, b.call),
 		-compareBool(a.method, b.method),
 		-cmp.Compare(a.headers, b.headers),
 		-cmp.Compare(a.queries, b.queries),
 		a.created.Compare(b.created),
 		a.route.Compare(b.route),
+		cmp.Compare(a.kind, b.kind),
 		slices.Compare(a.index[:], b.index[:]),
 	)
 }
@@ -61,10 +71,20 @@ func (t *translation) block(id model.ListenerID, host string, fallback bool) *bl
 	return b
 }
 
+// takes tells whether routes of a kind may have rules at this host. "Merging
+// MUST not be done between GRPCRoutes and HTTPRoutes"; within a Gateway no host
+// of a listener has both (see listener.rival).
+func (b *block) takes(kind gatewayv1.Kind) bool {
+	if b.kind == "" {
+		b.kind = kind
+	}
+	return b.kind == kind
+}
+
 // add adds a rule, unless the route has come to this host by another parentRef
 // already.
 func (b *block) add(e entry) {
-	for i := len(b.rules) - 1; i >= 0 && b.rules[i].route == e.route; i-- {
+	for i := len(b.rules) - 1; i >= 0 && b.rules[i].route == e.route && b.rules[i].kind == e.kind; i-- {
 		if b.rules[i].index == e.index {
 			return
 		}
@@ -124,20 +144,20 @@ func (t *translation) finishBlocks() {
 var form = model.Block{Dialect: Dialect}
 
 func (b *block) model() model.Block {
-	out := form
-	out.Rules = b.ranked()
-	return out
-}
-
-// ranked returns the rules, ranked among those for one path.
-func (b *block) ranked() []model.Rule {
 	slices.SortStableFunc(b.rules, func(x, y entry) int { return x.compare(&y) })
+	out := form
+	if b.kind == "GRPCRoute" && slices.ContainsFunc(b.rules, func(e entry) bool { return e.rule.Path.Kind == model.RegexPath }) {
+		// The length of a service decides before the kind of the match does, which
+		// is not how the model orders paths.
+		out.Order = model.FirstMatch
+	}
 	next := map[model.PathMatch]uint32{}
-	out := make([]model.Rule, len(b.rules))
-	for i, e := range b.rules {
-		e.rule.Rank = next[e.rule.Path]
-		next[e.rule.Path]++
-		out[i] = e.rule
+	for _, e := range b.rules {
+		if out.Order == model.BySpecificity {
+			e.rule.Rank = next[e.rule.Path]
+			next[e.rule.Path]++
+		}
+		out.Rules = append(out.Rules, e.rule)
 	}
 	return out
 }

@@ -26,6 +26,14 @@ func (g *gateway) status() gatewayv1.GatewayStatus {
 	c := conditions{generation: g.object.Value.Generation}
 	set(&c, gatewayv1.GatewayConditionAccepted, accepted)
 	set(&c, gatewayv1.GatewayConditionProgrammed, programmed)
+	if g.identity != nil {
+		set(&c, gatewayv1.GatewayConditionResolvedRefs, g.identity.resolved)
+	}
+	if g.insecure() { // of negative polarity: it is left out when it is false
+		insecure := yes(gatewayv1.GatewayReasonConfigurationChanged)
+		insecure.message = "clients are taken that present no certificate, or one that does not verify"
+		set(&c, gatewayv1.GatewayConditionInsecureFrontendValidationMode, insecure)
+	}
 	status.Conditions = c.list
 	if !programmed.no {
 		status.Addresses = g.addresses

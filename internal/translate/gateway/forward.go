@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -51,7 +50,7 @@ func (r *route) forward(rule *gatewayv1.HTTPRouteRule, field string) *forward {
 }
 
 // backend reads one backendRef. One that leads nowhere answers its share of the
-// requests with 500 (HTTPRouteRule.backendRefs).
+// requests with an error (HTTPRouteRule.backendRefs).
 func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Backend, actions) {
 	b := model.Backend{Weight: uint32(deref(ref.Weight, 1))}
 	does := r.actions(ref.Filters, field+".filters")
@@ -59,15 +58,15 @@ func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Back
 	switch {
 	case problem != nil:
 		r.lose(problem.verdict, problem.code, field)
-		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: problem.message}
+		b.Respond = r.failure(problem.message)
 		return b, actions{}
 	case does.broken != "":
-		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: does.broken}
+		b.Respond = r.failure(does.broken)
 		return b, actions{}
 	case does.redirect != nil || does.cors != nil:
 		what := "a backend can neither redirect nor answer for other origins"
 		r.lose(no(gatewayv1.RouteReasonInvalidKind, what), reason.FilterInvalid, field+".filters")
-		b.Respond = &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: what}
+		b.Respond = r.failure(what)
 		return b, actions{}
 	}
 	r.refs = append(r.refs, *found)
@@ -83,15 +82,12 @@ type lost struct {
 
 // service resolves a reference to a Service.
 func (r *route) service(ref gatewayv1.BackendObjectReference) (*backend.Ref, *lost) {
-	found, problem := r.referred("HTTPRoute", r.object.Origin.Namespace, ref, false)
+	found, problem := r.referred(string(r.kind), r.object.Origin.Namespace, ref, false)
 	if problem != nil {
 		return nil, problem
 	}
-	if policy := r.policyFor(found.Service); policy != "" {
-		return nil, &lost{no(gatewayv1.RouteReasonUnsupportedProtocol, policy+" asks for TLS to this backend, which is not spoken yet"), reason.GuardClosed}
-	}
-	if protocol := r.appProtocol(found); unservedProtocols[strings.ToLower(protocol)] {
-		return nil, &lost{no(gatewayv1.RouteReasonUnsupportedProtocol, fmt.Sprintf("backends that speak %s are not served yet", protocol)), reason.ServiceTypeNotServed}
+	if problem := r.speak(found); problem != nil {
+		return nil, problem
 	}
 	return found, nil
 }
@@ -111,48 +107,6 @@ func (t *translation) referred(kind, home string, ref gatewayv1.BackendObjectRef
 		return nil, &lost{no(gatewayv1.RouteReasonBackendNotFound, problem.Message), problem.Code}
 	}
 	return found, nil
-}
-
-// unservedProtocols are those of a Service's port (GEP-1911, and what Istio and
-// others write) that the engine does not speak to backends. A backend that asks
-// for TLS never gets plain text.
-var unservedProtocols = map[string]bool{
-	"kubernetes.io/h2c": true, "kubernetes.io/wss": true, "https": true, "tls": true, "grpc": true, "grpcs": true, "http2": true, "h2c": true,
-}
-
-// policyFor names the BackendTLSPolicy that guards a Service, if one does. One
-// that is broken guards all Services of its namespace if it does not say which.
-func (t *translation) policyFor(service source.Name) string {
-	if policy := t.policies[service]; policy != "" {
-		return policy
-	}
-	return t.policies[source.Name{Namespace: service.Namespace}]
-}
-
-func policiesOf(set *source.Set) map[source.Name]string {
-	out := map[source.Name]string{}
-	for object := range set.BackendTLSPolicies.All() {
-		targets := object.Value.Spec.TargetRefs
-		for _, ref := range targets {
-			if ref.Kind == "Service" && ref.Group == "" {
-				out[source.Name{Namespace: object.Origin.Namespace, Name: string(ref.Name)}] = object.Origin.Object()
-			}
-		}
-		if object.State == source.Tombstone && (object.Incomplete || len(targets) == 0) {
-			out[source.Name{Namespace: object.Origin.Namespace}] = object.Origin.Object()
-		}
-	}
-	return out
-}
-
-func (t *translation) appProtocol(ref *backend.Ref) string {
-	service := t.set.Services.Get(ref.Service.Namespace, ref.Service.Name)
-	for _, port := range service.Value.Spec.Ports {
-		if port.Port == ref.Port && port.Name == ref.PortName {
-			return deref(port.AppProtocol, "")
-		}
-	}
-	return ""
 }
 
 // timeouts reads the rule's timeouts. Where one is longer than the time that an

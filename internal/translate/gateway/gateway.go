@@ -20,11 +20,12 @@ type gateway struct {
 	addresses []gatewayv1.GatewayStatusAddress
 	address   Problem
 	// invalid is why nothing of the Gateway is served.
-	invalid *verdict
-	// guard is what guards all listeners where TLS ends and is not honoured.
-	guard     string
+	invalid   *verdict
 	listeners []*listener
 	sets      []*listenerSet
+	// frontends are what is asked of clients, by port.
+	frontends map[gatewayv1.PortNumber]*frontend
+	identity  *identity // to backends; nil is none
 }
 
 // listenerSet is a ListenerSet whose Gateway is served.
@@ -80,13 +81,7 @@ func (t *translation) readGateway(g *gateway) {
 	if spec.DefaultScope != "" && spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
 		t.report(reason.NotHonoured, g.object.At("spec.defaultScope"), "routes attach to the Gateways that they name alone")
 	}
-	if spec.TLS != nil && spec.TLS.Frontend != nil {
-		g.guard = "the validation of client certificates (spec.tls.frontend)"
-		t.report(reason.GuardClosed, g.object.At("spec.tls.frontend"), "client certificates are not validated yet, so the listeners of this Gateway where TLS ends stay closed")
-	}
-	if spec.TLS != nil && spec.TLS.Backend != nil {
-		t.report(reason.NotHonoured, g.object.At("spec.tls.backend"), "no client certificate is shown to backends yet")
-	}
+	g.identity = t.readIdentity(g)
 	if t.opts.Addresses == nil {
 		if len(spec.Addresses) > 0 {
 			t.report(reason.NotHonoured, g.object.At("spec.addresses"), "all Gateways share the addresses of this process")
@@ -202,7 +197,7 @@ func (t *translation) openListeners() {
 				t.out.Listeners[i].Protocol = model.HTTPS // one of TLS may have been first
 			} else if !open {
 				at[id] = len(t.out.Listeners)
-				t.out.Listeners = append(t.out.Listeners, model.Listener{ID: id, Protocol: l.protocol(), Address: l.address()})
+				t.out.Listeners = append(t.out.Listeners, model.Listener{ID: id, Protocol: l.protocol(), Address: l.address(), ClientAuth: t.clientAuth[id]})
 			}
 			if l.secret != nil {
 				t.out.Certificates = append(t.out.Certificates, Certificate{id, modelHost(l.host()), *l.secret, l.origin("tls")})

@@ -30,7 +30,12 @@ type listener struct {
 	secret   *source.Name
 	attached int32
 	// overlaps tells that the hostname overlaps another's over TLS.
-	overlaps bool
+	overlaps   bool
+	clientAuth *model.ClientAuth
+	// guard is what guards the listener and is not in force.
+	guard string
+	// claims are the hosts of the routes that are attached, by their kind.
+	claims map[gatewayv1.Kind]hostClaims
 }
 
 func (l *listener) origin(field string) reason.Origin { return l.at(l.field + "." + field) }
@@ -66,14 +71,6 @@ func (l *listener) terminates() bool {
 	return false
 }
 
-// guard is what guards a listener and is not in force; empty is nothing.
-func (l *listener) guard() string {
-	if !l.terminates() {
-		return ""
-	}
-	return l.gateway.guard
-}
-
 // address is where a listener of a Gateway with addresses of its own is opened.
 func (l *listener) address() string {
 	if len(l.gateway.addresses) == 0 {
@@ -95,8 +92,8 @@ func (l *listener) programmed() bool {
 // routeKinds are the kinds of routes that each protocol can take, of those that
 // are served.
 var routeKinds = map[gatewayv1.ProtocolType][]gatewayv1.Kind{
-	gatewayv1.HTTPProtocolType:  {"HTTPRoute"},
-	gatewayv1.HTTPSProtocolType: {"HTTPRoute"},
+	gatewayv1.HTTPProtocolType:  {"HTTPRoute", "GRPCRoute"},
+	gatewayv1.HTTPSProtocolType: {"HTTPRoute", "GRPCRoute"},
 	gatewayv1.TLSProtocolType:   {"TLSRoute"},
 	gatewayv1.TCPProtocolType:   {"TCPRoute"},
 	gatewayv1.UDPProtocolType:   {"UDPRoute"},
@@ -218,6 +215,7 @@ func (t *translation) checkListener(l *listener) {
 	t.readKinds(l, kinds)
 	if l.terminates() {
 		t.readCertificates(l)
+		t.validates(l)
 	}
 }
 

@@ -12,25 +12,39 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// entry makes what a match says of a model's rule.
-func (r *route) entry(match *gatewayv1.HTTPRouteMatch, field string) (entry, bool) {
-	e := entry{created: r.object.Value.CreationTimestamp.Time, route: r.object.Name(), headers: len(match.Headers), queries: len(match.QueryParams)}
-	path, ok := r.path(match.Path, field+".path")
+// httpMatches are the matches of an HTTPRoute's rules.
+type httpMatches []gatewayv1.HTTPRouteRule
+
+func (m httpMatches) count(rule int) int { return max(1, len(m[rule].Matches)) }
+
+func (m httpMatches) entry(r *route, rule, match int, field string) (entry, bool) {
+	one := gatewayv1.HTTPRouteMatch{}
+	if len(m[rule].Matches) > 0 {
+		one = m[rule].Matches[match]
+	}
+	e := r.newEntry()
+	e.headers, e.queries = len(one.Headers), len(one.QueryParams)
+	path, ok := r.path(one.Path, field+".path")
 	if !ok {
 		return e, false
 	}
 	e.rule.Path = path
 	var all []model.Predicate
-	if match.Method != nil {
+	if one.Method != nil {
 		e.method = true
-		all = append(all, model.Predicate{Test: model.MethodIs, Value: string(*match.Method)})
+		all = append(all, model.Predicate{Test: model.MethodIs, Value: string(*one.Method)})
 	}
-	for _, h := range match.Headers {
+	for _, h := range one.Headers {
 		all = append(all, leaf(model.HeaderIs, string(h.Name), h.Value, deref(h.Type, gatewayv1.HeaderMatchExact) != gatewayv1.HeaderMatchExact))
 	}
-	for _, q := range match.QueryParams {
+	for _, q := range one.QueryParams {
 		all = append(all, leaf(model.QueryIs, string(q.Name), q.Value, deref(q.Type, gatewayv1.QueryParamMatchExact) != gatewayv1.QueryParamMatchExact))
 	}
+	return e, r.when(&e.rule, all, field)
+}
+
+// when has a rule ask for all conditions, if they can be understood.
+func (r *route) when(rule *model.Rule, all []model.Predicate, field string) bool {
 	for i := range all {
 		err := all[i].Validate()
 		if all[i].Comparison == model.Matches && err == nil {
@@ -38,17 +52,17 @@ func (r *route) entry(match *gatewayv1.HTTPRouteMatch, field string) (entry, boo
 		}
 		if err != nil {
 			r.unsupported(field, err.Error())
-			return e, false
+			return false
 		}
 	}
 	switch len(all) {
 	case 0:
 	case 1:
-		e.rule.When = &all[0]
+		rule.When = &all[0]
 	default:
-		e.rule.When = &model.Predicate{Test: model.All, Of: all}
+		rule.When = &model.Predicate{Test: model.All, Of: all}
 	}
-	return e, true
+	return true
 }
 
 // leaf is a test of a value. Expressions match the whole of it.
@@ -86,11 +100,7 @@ func (r *route) path(match *gatewayv1.HTTPPathMatch, field string) (model.PathMa
 	kind := deref(match.Type, gatewayv1.PathMatchPathPrefix)
 	if kind == gatewayv1.PathMatchRegularExpression {
 		out := model.PathMatch{Kind: model.RegexPath, Value: anchored(value)}
-		if err := cmp.Or(out.Validate(), wholeExpression(out.Value)); err != nil {
-			r.unsupported(field+".value", err.Error())
-			return out, false
-		}
-		return out, true
+		return out, r.usable(cmp.Or(out.Validate(), wholeExpression(out.Value)), field+".value")
 	}
 	canonical, ok := form.CanonicalPath(value)
 	if !ok {
@@ -101,9 +111,13 @@ func (r *route) path(match *gatewayv1.HTTPPathMatch, field string) (model.PathMa
 	if kind == gatewayv1.PathMatchPathPrefix {
 		out = model.PathMatch{Kind: model.PrefixPath, Value: "/" + strings.Trim(canonical, "/")}
 	}
-	if err := out.Validate(); err != nil {
-		r.unsupported(field+".value", err.Error())
-		return out, false
+	return out, r.usable(out.Validate(), field+".value")
+}
+
+// usable sets a match aside that has an error.
+func (r *route) usable(err error, field string) bool {
+	if err != nil {
+		r.unsupported(field, err.Error())
 	}
-	return out, true
+	return err == nil
 }

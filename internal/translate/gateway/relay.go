@@ -144,8 +144,8 @@ func (r *relayRoute) conflict(at relayPlace, first *model.Relay) {
 // relay is the model's rule for one place.
 func (r *relayRoute) relay(at relayPlace, a attachment, backends []found) model.Relay {
 	out := model.Relay{ID: r.id(), Listener: at.listener, Name: at.name, Terminate: a.protocol() == model.TLS && a.terminates()}
-	if guard := a.guard(); guard != "" {
-		out.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: guard + " is not in force"}
+	if a.guard != "" {
+		out.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: a.guard + " is not in force"}
 		return out
 	}
 	if !slices.ContainsFunc(backends, func(b found) bool { return b.weight > 0 }) {
@@ -230,12 +230,12 @@ func (r *relayRoute) passesThrough() bool {
 // for it, or TLS is what the backend speaks and a route takes it off. What comes
 // by TCP may be TLS already.
 func (r *relayRoute) wantsTLS(ref *backend.Ref) string {
-	if policy := r.policyFor(ref.Service); policy != "" && r.kind != "UDPRoute" {
-		return policy + " asks for TLS to this backend, which is not spoken yet"
+	if policy := r.policyOf(ref, nil); policy != nil && r.kind != "UDPRoute" {
+		return policy.object.Origin.Object() + " asks for TLS to this backend, which relays do not speak yet"
 	}
-	protocol := strings.ToLower(r.appProtocol(ref))
+	protocol := strings.ToLower(ref.AppProtocol)
 	if r.kind == "TLSRoute" && slices.Contains([]string{"https", "tls", "grpcs", "kubernetes.io/wss"}, protocol) {
-		return fmt.Sprintf("the backend speaks %s, and TLS to backends is not spoken yet", protocol)
+		return fmt.Sprintf("the backend speaks %s, and relays do not speak TLS to backends yet", protocol)
 	}
 	return ""
 }

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,35 +14,67 @@ import (
 	"windrose.dev/windrose/internal/translate/backend"
 )
 
-// route is the state of the translation of one HTTPRoute.
+// route is the state of the translation of one HTTPRoute or GRPCRoute.
 type route struct {
 	*translation
-	object *source.Object[gatewayv1.HTTPRoute]
+	kind gatewayv1.Kind
+	// object is the route; a GRPCRoute's stands in the form of an HTTPRoute,
+	// without its matches.
+	object  *source.Object[gatewayv1.HTTPRoute]
+	matches matches
 	// resolved and accepted are what the rules come to, whatever the parent.
 	resolved, accepted verdict
 	// partly is why a match was set aside, if one was.
 	partly verdict
 	refs   []backend.Ref
+	// gateways are those that take the route.
+	gateways []source.Name
 }
 
-// route translates one HTTPRoute.
-func (t *translation) route(object *source.Object[gatewayv1.HTTPRoute]) {
-	spec := &object.Value.Spec
+// matches are those of the rules of a route.
+type matches interface {
+	// count is how many a rule has, one that matches everything among them.
+	count(rule int) int
+	// entry makes what a match says of a model's rule.
+	entry(r *route, rule, match int, field string) (entry, bool)
+}
+
+// routes lists the HTTPRoutes and GRPCRoutes in the order in which they are
+// attached: the oldest first, then by name, whatever the kind.
+func (t *translation) routes() []*route {
+	var out []*route
+	for object := range t.set.HTTPRoutes.All() {
+		out = append(out, &route{translation: t, kind: "HTTPRoute", object: object, matches: httpMatches(object.Value.Spec.Rules)})
+	}
+	for object := range t.set.GRPCRoutes.All() {
+		out = append(out, &route{translation: t, kind: "GRPCRoute", object: httpForm(object), matches: grpcMatches(object.Value.Spec.Rules)})
+	}
+	slices.SortStableFunc(out, func(a, b *route) int {
+		return cmp.Or(a.object.Value.CreationTimestamp.Compare(b.object.Value.CreationTimestamp.Time),
+			a.object.Name().Compare(b.object.Name()), cmp.Compare(a.kind, b.kind))
+	})
+	return out
+}
+
+// translate translates one route.
+func (r *route) translate() {
+	object, spec := r.object, &r.object.Value.Spec
 	hostnames := make([]string, len(spec.Hostnames))
 	for i, h := range spec.Hostnames {
 		hostnames[i] = strings.ToLower(string(h))
 	}
 	if spec.UseDefaultGateways != "" && spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeNone {
-		t.report(reason.NotHonoured, object.At("spec.useDefaultGateways"), "routes attach to the Gateways that they name alone")
+		r.report(reason.NotHonoured, object.At("spec.useDefaultGateways"), "routes attach to the Gateways that they name alone")
 	}
 	if len(spec.ParentRefs) == 0 {
-		t.report(reason.RouteNotAttached, object.At("spec.parentRefs"), "the route names no parent")
+		r.report(reason.RouteNotAttached, object.At("spec.parentRefs"), "the route names no parent")
 	}
-	parents := t.parents("HTTPRoute", object.Origin.Namespace, spec.ParentRefs, hostnames, object.At)
+	parents := r.parents(r.kind, object.Origin.Namespace, spec.ParentRefs, hostnames, object.At)
 	if len(parents) == 0 {
 		return
 	}
-	r := &route{translation: t, object: object, resolved: yes(gatewayv1.RouteReasonResolvedRefs), accepted: yes(gatewayv1.RouteReasonAccepted)}
+	r.resolved, r.accepted = yes(gatewayv1.RouteReasonResolvedRefs), yes(gatewayv1.RouteReasonAccepted)
+	r.gateways = gatewaysOf(parents)
 	entries := r.entries()
 	if object.State == source.Tombstone {
 		entries = r.tombstone(entries)
@@ -57,10 +91,10 @@ func (t *translation) route(object *source.Object[gatewayv1.HTTPRoute]) {
 		status[i] = r.parentStatus(p)
 	}
 	if object.State != source.Tombstone { // an API server would not have it
-		t.out.Status.HTTPRoutes[object.Name()] = status
+		r.out.Status.of(r.kind)[object.Name()] = status
 	}
 	if served {
-		t.out.Refs = append(t.out.Refs, r.refs...)
+		r.out.Refs = append(r.out.Refs, r.refs...)
 	}
 }
 
@@ -84,10 +118,14 @@ func (r *route) place(p parent, entries []entry) verdict {
 				return p.accepted
 			}
 			b := r.block(a.id(), host, host != a.host() || r.coveredByOthers(a.listener))
+			if !b.takes(r.kind) {
+				r.report(reason.RouteNotAttached, r.object.At("spec.parentRefs"), "host %s on port %d has routes of kind %s, of another Gateway that shares the port", modelHost(host), a.spec.Port, b.kind)
+				continue
+			}
 			r.sharing(b, a.gateway, host, r.object.At("spec.parentRefs"))
 			for _, e := range entries {
-				if guard := a.guard(); guard != "" {
-					e.rule = closed(e.rule, guard+" is not in force")
+				if a.guard != "" {
+					e.rule = closed(e.rule, a.guard+" is not in force")
 				}
 				b.add(e)
 			}
@@ -148,20 +186,15 @@ func (r *route) entries() []entry {
 		rule := &r.object.Value.Spec.Rules[i]
 		field := item("spec.rules", i)
 		does, ends := r.effects(rule, field)
-		matches := rule.Matches
-		if len(matches) == 0 {
-			matches = []gatewayv1.HTTPRouteMatch{{}}
-		}
-		for j := range matches {
-			e, ok := r.entry(&matches[j], item(field+".matches", j))
-			if !ok && does.broken != "" {
-				// A filter that is not in force guards what cannot be told: all of it.
+		for j := range r.matches.count(i) {
+			e, ok := r.matches.entry(r, i, j, item(field+".matches", j))
+			if !ok && (does.broken != "" || r.object.State == source.Tombstone) {
+				// What is not in force guards what cannot be told: all of it.
 				e.rule.Path, ok = model.PathMatch{Kind: model.PrefixPath, Value: "/"}, true
 			}
 			if ok {
-				name := r.object.Name()
 				e.index = [2]int{i, j}
-				e.rule.ID = Dialect + "/" + name.Namespace + "/" + name.Name + "/" + strconv.Itoa(i) + "/" + strconv.Itoa(j)
+				e.rule.ID = r.ruleID(i, j)
 				does.apply(&e.rule)
 				ends(&e.rule)
 				out = append(out, e)
@@ -169,6 +202,20 @@ func (r *route) entries() []entry {
 		}
 	}
 	return out
+}
+
+// newEntry is an entry of this route that says nothing yet.
+func (r *route) newEntry() entry {
+	return entry{created: r.object.Value.CreationTimestamp.Time, kind: r.kind, route: r.object.Name()}
+}
+
+// ruleID names a rule of the model. The kind is left out of an HTTPRoute's.
+func (r *route) ruleID(rule, match int) string {
+	prefix := Dialect + "/"
+	if r.kind != "HTTPRoute" {
+		prefix += strings.ToLower(string(r.kind)) + "/"
+	}
+	return prefix + r.object.Name().String() + "/" + strconv.Itoa(rule) + "/" + strconv.Itoa(match)
 }
 
 // effects are the actions of a rule and its end. Of a tombstone nothing but the
@@ -187,12 +234,10 @@ func (r *route) tombstone(entries []entry) []entry {
 	if !r.object.Incomplete {
 		return entries
 	}
-	index := [2]int{len(r.object.Value.Spec.Rules), 0}
-	name := r.object.Name()
-	all := entry{created: r.object.Value.CreationTimestamp.Time, route: name, index: index}
+	all := r.newEntry()
+	all.index = [2]int{len(r.object.Value.Spec.Rules), 0}
 	all.rule = closed(model.Rule{
-		ID:   Dialect + "/" + name.Namespace + "/" + name.Name + "/" + strconv.Itoa(index[0]) + "/0",
-		Path: model.PathMatch{Kind: model.PrefixPath, Value: "/"},
+		ID: r.ruleID(all.index[0], 0), Path: model.PathMatch{Kind: model.PrefixPath, Value: "/"},
 	}, "the route is broken, and not all of it can be read")
 	return append(entries, all)
 }
@@ -204,7 +249,7 @@ func (r *route) end(rule *gatewayv1.HTTPRouteRule, field string, does *actions) 
 		return func(m *model.Rule) {
 			*m = model.Rule{
 				ID: m.ID, Path: m.Path, When: m.When,
-				Respond: &model.Respond{Status: 500, Outcome: reason.BackendInvalid, Why: why},
+				Respond: r.failure(why),
 			}
 		}
 	}
@@ -218,4 +263,14 @@ func (r *route) end(rule *gatewayv1.HTTPRouteRule, field string, does *actions) 
 		return answer("the rule has no backend with a weight")
 	}
 	return func(m *model.Rule) { m.Forward = forward.forPath(m.Path) }
+}
+
+// failure answers what leads nowhere: 500, and 503 to gRPC, whose clients take
+// it for UNAVAILABLE as GRPCRouteRule.backendRefs asks.
+func (r *route) failure(why string) *model.Respond {
+	status := 500
+	if r.kind == "GRPCRoute" {
+		status = 503
+	}
+	return &model.Respond{Status: status, Outcome: reason.BackendInvalid, Why: why}
 }

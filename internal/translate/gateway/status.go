@@ -15,9 +15,19 @@ type Status struct {
 	GatewayClasses map[source.Name]gatewayv1.GatewayClassStatus
 	Gateways       map[source.Name]gatewayv1.GatewayStatus
 	ListenerSets   map[source.Name]gatewayv1.ListenerSetStatus
-	// HTTPRoutes and the others hold our own entries of status.parents alone:
-	// those of other controllers stay as they are.
-	HTTPRoutes, TLSRoutes, TCPRoutes, UDPRoutes map[source.Name][]gatewayv1.RouteParentStatus
+	// The routes' maps hold our own entries of status.parents alone: those of
+	// other controllers stay as they are.
+	HTTPRoutes, GRPCRoutes, TLSRoutes, TCPRoutes, UDPRoutes map[source.Name][]gatewayv1.RouteParentStatus
+	// BackendTLSPolicies holds our own entries of status.ancestors, too.
+	BackendTLSPolicies map[source.Name][]gatewayv1.PolicyAncestorStatus
+}
+
+// of is where the status of routes of a kind is kept.
+func (s *Status) of(kind gatewayv1.Kind) map[source.Name][]gatewayv1.RouteParentStatus {
+	return map[gatewayv1.Kind]map[source.Name][]gatewayv1.RouteParentStatus{
+		"HTTPRoute": s.HTTPRoutes, "GRPCRoute": s.GRPCRoutes,
+		"TLSRoute": s.TLSRoutes, "TCPRoute": s.TCPRoutes, "UDPRoute": s.UDPRoutes,
+	}[kind]
 }
 
 func newStatus() Status {
@@ -26,9 +36,12 @@ func newStatus() Status {
 		Gateways:       map[source.Name]gatewayv1.GatewayStatus{},
 		ListenerSets:   map[source.Name]gatewayv1.ListenerSetStatus{},
 		HTTPRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
-		TLSRoutes:      map[source.Name][]gatewayv1.RouteParentStatus{},
-		TCPRoutes:      map[source.Name][]gatewayv1.RouteParentStatus{},
-		UDPRoutes:      map[source.Name][]gatewayv1.RouteParentStatus{},
+		GRPCRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
+
+		BackendTLSPolicies: map[source.Name][]gatewayv1.PolicyAncestorStatus{},
+		TLSRoutes:          map[source.Name][]gatewayv1.RouteParentStatus{},
+		TCPRoutes:          map[source.Name][]gatewayv1.RouteParentStatus{},
+		UDPRoutes:          map[source.Name][]gatewayv1.RouteParentStatus{},
 	}
 }
 

@@ -50,14 +50,16 @@ func (s Status) String() string {
 			line(l.Conditions, listenerWords(name, gatewayv1.ListenerStatus(l))...)
 		}
 	}
-	for _, routes := range []struct {
-		word string
-		all  map[source.Name][]gatewayv1.RouteParentStatus
-	}{{"httproute", s.HTTPRoutes}, {"tlsroute", s.TLSRoutes}, {"tcproute", s.TCPRoutes}, {"udproute", s.UDPRoutes}} {
-		for _, name := range sorted(routes.all) {
-			for _, p := range routes.all[name] {
-				line(p.Conditions, routes.word, name.String(), "parent="+parentText(p.ParentRef, name.Namespace))
+	for _, kind := range []gatewayv1.Kind{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"} {
+		for _, name := range sorted(s.of(kind)) {
+			for _, p := range s.of(kind)[name] {
+				line(p.Conditions, strings.ToLower(string(kind)), name.String(), "parent="+parentText(p.ParentRef, name.Namespace))
 			}
+		}
+	}
+	for _, name := range sorted(s.BackendTLSPolicies) {
+		for _, a := range s.BackendTLSPolicies[name] {
+			line(a.Conditions, "backendtlspolicy", name.String(), "ancestor="+parentText(a.AncestorRef, name.Namespace))
 		}
 	}
 	return b.String()

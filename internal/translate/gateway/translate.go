@@ -46,8 +46,12 @@ type Result struct {
 	Relays    []model.Relay
 	// Certificates are those that listeners ask for.
 	Certificates []Certificate
+	// BackendCertificates are those that listeners identify themselves by.
+	BackendCertificates []BackendCertificate
 	// Refs are the Service ports that rules forward to, with repeats.
-	Refs    []backend.Ref
+	Refs []backend.Ref
+	// Bundles are the authorities that listeners and Services name, with repeats.
+	Bundles []model.Bundle
 	Origins map[string]reason.Origin
 	Reports []reason.Report
 	Status  Status
@@ -77,22 +81,25 @@ func Translate(set *source.Set, opts Options) Result {
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		ports: map[model.ListenerID][]*listener{}, claims: map[claim]*listener{},
-		relayAt: map[relayPlace]int{}, policies: policiesOf(set), placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
+	t.readPolicies()
 	t.classes()
 	t.collectGateways()
 	t.collectListenerSets()
 	t.checkListeners()
 	t.findOverlaps()
-	for _, object := range byAge(set.HTTPRoutes) {
-		t.route(object)
+	t.agreeOnClients()
+	for _, r := range t.routes() {
+		r.translate()
 	}
 	t.relays()
-	t.unread()
 	t.openListeners()
+	t.identities()
 	t.finishBlocks()
 	t.gatewayStatus()
+	t.policyStatus()
 	return t.out
 }
 
@@ -110,12 +117,12 @@ type translation struct {
 	// claims are the listeners that have a port, or a host of it.
 	claims map[claim]*listener
 	// order is that of precedence: the oldest Gateway first.
-	order []*gateway
-	// policies are the BackendTLSPolicies by the Service that they guard, or by
-	// the namespace alone.
-	policies     map[source.Name]string
-	placed       map[string]int        // rules by namespace
-	relayAt      map[relayPlace]int    // where each stands in out.Relays
+	order    []*gateway
+	policies tlsPolicies
+	placed   map[string]int     // rules by namespace
+	relayAt  map[relayPlace]int // where each stands in out.Relays
+	// clientAuth is what each port asks of its clients.
+	clientAuth   map[model.ListenerID]*model.ClientAuth
 	certificates map[source.Name]error // of the secrets that were looked at
 	blocks       map[blockKey]*block
 	out          Result

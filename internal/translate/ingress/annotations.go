@@ -91,7 +91,6 @@ var guards = []Annotation{
 	{Name: "limit-rps", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
 	{Name: "rate-limit", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}, Doc: "A spelling that ingress-nginx does not know and people write."},
 	{Name: "rate-limit-window", Group: "RateLimit", Risk: "Low", Doc: "A spelling that ingress-nginx does not know and people write."},
-	{Name: "backend-protocol", Group: "BackendProtocol", Risk: "Low", Inert: []string{"HTTP", "http"}, Doc: "HTTP is honoured. With others the connection to the backend would not be the protected one that was asked for."},
 	{Name: "configuration-snippet", Group: "ConfigurationSnippet", Risk: "Critical", Doc: "Guards unless all its directives are known to be harmless, such as add_header or proxy_set_header."},
 	{Name: "server-snippet", Group: "ServerSnippet", Risk: "Critical", HostWide: true, Doc: "Guards unless all its directives are known to be harmless, such as add_header or proxy_set_header."},
 	{Name: "stream-snippet", Group: "StreamSnippet", Risk: "Critical", Doc: "Guards unless all its directives are known to be harmless."},
@@ -139,12 +138,7 @@ var unguarded = []annotationRow{
 	{"proxy-redirect-to", "Proxy", "Medium"},
 	{"proxy-request-buffering", "Proxy", "Low"},
 	{"proxy-ssl-ciphers", "ProxySSL", "Medium"},
-	{"proxy-ssl-name", "ProxySSL", "High"},
 	{"proxy-ssl-protocols", "ProxySSL", "Low"},
-	{"proxy-ssl-secret", "ProxySSL", "Medium"},
-	{"proxy-ssl-server-name", "ProxySSL", "Low"},
-	{"proxy-ssl-verify", "ProxySSL", "Low"},
-	{"proxy-ssl-verify-depth", "ProxySSL", "Low"},
 	{"from-to-www-redirect", "Redirect", "Low"},
 	{"permanent-redirect", "Redirect", "Medium"},
 	{"permanent-redirect-code", "Redirect", "Low"},
@@ -179,7 +173,7 @@ var unguarded = []annotationRow{
 
 // Annotations returns the table, by group and name.
 func Annotations() []Annotation {
-	all := slices.Clone(honoured)
+	all := slices.Concat(honoured, upstreamAnnotations)
 	for _, row := range guards {
 		row.Guard = true
 		all = append(all, row)

@@ -27,6 +27,7 @@ type settings struct {
 	corsInvalid bool
 	canary      bool
 	passthrough bool
+	upstream    upstream
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string
 	// closesHosts: it closes all that the hosts of the Ingress serve.
@@ -38,6 +39,7 @@ func defaultSettings() settings {
 	return settings{
 		sslRedirect: true,
 		maxBody:     1 << 20,
+		upstream:    defaultUpstream,
 		cors: model.CORS{
 			AllowOrigins: []string{"*"},
 			AllowMethods: "GET, PUT, POST, DELETE, PATCH, OPTIONS",

@@ -26,7 +26,8 @@ func TestGuards(t *testing.T) {
 	for annotation, want := range map[[2]string]bool{
 		{"auth-url", "http://x"}: true, {"auth-url", " "}: false,
 		{"limit-rps", "0"}: false, {"limit-rps", "5"}: true,
-		{"backend-protocol", "HTTPS"}: true, {"backend-protocol", "HTTP"}: false,
+		{"backend-protocl", "HTTPS"}: true, {"backend-protocol", "HTTPS"}: false,
+		{"proxy-ssl-verfy", "on"}: true, {"proxy-ssl-verfy", "off"}: false, {"proxy-ssl-secert", "a/b"}: true,
 		{"authentication", "x"}: true, {"rewrite-target", "/"}: false, {"affinity", "cookie"}: false,
 		{"configuration-snippet", "add_header X-Denied no;"}:              false,
 		{"configuration-snippet", "deny all;"}:                            true,
@@ -123,6 +124,28 @@ func TestSizes(t *testing.T) {
 		var got int64
 		if setSize(&got, in) == nil {
 			t.Errorf("%s was accepted as %d", in, got)
+		}
+	}
+}
+
+// TestBackendProtocols: what is not spoken closes, and nothing is nothing.
+func TestBackendProtocols(t *testing.T) {
+	for value, want := range map[string]struct {
+		protocol string
+		closes   bool
+	}{
+		"": {"HTTP", false}, "http": {"HTTP", false}, "Https": {"HTTPS", false}, "GRPC": {"GRPC", false}, "grpcs": {"GRPCS", false},
+		"FCGI": {"HTTP", true}, "AUTO_HTTP": {"HTTP", true}, "HTTP2": {"HTTP", true},
+	} {
+		s := defaultSettings()
+		if err := s.setProtocol(value); s.upstream.protocol != want.protocol || (s.closedBy != "") != want.closes || (err != nil) != want.closes {
+			t.Errorf("%q: %+v, closed by %q, %v", value, s.upstream, s.closedBy, err)
+		}
+	}
+	for value, want := range map[string]bool{"": false, "off": false, "on": true, "true": true, "no": true} {
+		s := defaultSettings()
+		if s.setVerify(value); s.upstream.verify != want {
+			t.Errorf("%q: verified %v", value, s.upstream.verify)
 		}
 	}
 }

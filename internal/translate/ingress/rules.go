@@ -346,6 +346,11 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: one.lost.Message}
 		return r
 	}
+	if problem := t.speak(one); problem != "" {
+		r.TLSRedirect, r.CORS = nil, nil
+		r.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: problem}
+		return r
+	}
 	if one.rewritten && one.path.Kind == model.RegexPath {
 		r.Rewrite = &model.Rewrite{Pattern: "(?i)" + strings.TrimPrefix(one.path.Value, "(?i)^"), Target: one.rewriteTarget}
 	}

@@ -35,9 +35,13 @@ type Result struct {
 	// Certificates are those that hosts ask for, in order of host.
 	Certificates []Certificate
 	// Refs are the Service ports that the blocks forward to, with repeats.
-	Refs    []backend.Ref
-	Origins map[string]reason.Origin
-	Reports []reason.Report
+	Refs []backend.Ref
+	// Bundles and BackendSecrets are the authorities and the certificates that TLS
+	// to backends takes, with repeats.
+	Bundles        []model.Bundle
+	BackendSecrets []source.Name
+	Origins        map[string]reason.Origin
+	Reports        []reason.Report
 }
 
 // Certificate is a host's wish for a certificate.
@@ -94,6 +98,7 @@ type translation struct {
 type ingress struct {
 	object *source.Object[networkingv1.Ingress]
 	settings
+	secured *secured // TLS to its backends, once it was looked at
 }
 
 // host gathers the rules for one host name.

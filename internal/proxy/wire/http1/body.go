@@ -221,7 +221,7 @@ func (b *Body) readTrailer(src []byte) (int, error) {
 	return n, nil
 }
 
-var trailerLimits = Limits{HeadBytes: 2 * maxChunkOverhead, Fields: 64}
+var trailerLimits = msg.Limits{HeadBytes: 2 * maxChunkOverhead, Fields: 64}
 
 // cleanTrailer holds trailer lines to the rules of header lines, and leaves
 // out the fields that frame, route or authenticate (RFC 9110 §6.5.1).
@@ -230,7 +230,7 @@ func cleanTrailer(lines []byte) ([]byte, error) {
 	p := Parser{started: true}
 	h.Buf = append(bytes.Clone(lines), '\r', '\n')
 	n, err := p.read(&h, h.Buf, &trailerLimits, nil)
-	if err == ErrTooManyFields {
+	if err == msg.ErrTooManyFields {
 		err = ErrTrailer
 	}
 	if err != nil {
@@ -241,28 +241,9 @@ func cleanTrailer(lines []byte) ([]byte, error) {
 	}
 	for i := range h.Fields {
 		f := &h.Fields[i]
-		f.Dropped = f.ID != msg.OtherField || !mayTrail(h.Name(f))
+		f.Dropped = !msg.MayTrail(f.ID, h.Name(f))
 	}
 	return AppendFields(lines[:0], &h), nil
-}
-
-// neverTrailing are fields, beyond those that the engine knows, that would
-// authenticate, route or change the message if a recipient merged trailers
-// into its header section.
-var neverTrailing = [...]string{
-	"authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
-	"cookie", "set-cookie", "content-encoding", "content-range", "cache-control", "expires", "age", "vary",
-	"location", "retry-after", "max-forwards", "range", "pragma", "warning",
-	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
-}
-
-func mayTrail(name []byte) bool {
-	for _, never := range neverTrailing {
-		if msg.EqualFold(name, never) {
-			return false
-		}
-	}
-	return true
 }
 
 func hexValue(c byte) byte {

@@ -1,27 +1,24 @@
 package http1
 
-import "windrose.dev/windrose/internal/reason"
+import (
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/reason"
+)
 
-// Error is a message that breaks a rule. The values below are all there are,
-// so they can be compared.
-type Error struct {
-	Outcome reason.Outcome
-	// Text says which rule was broken. It holds nothing of the message.
-	Text string
-}
+// bad is a message that is answered with 400, if it is a request.
+func bad(text string) *msg.Error { return &msg.Error{Outcome: reason.BadRequest, Text: text} }
 
-func (e *Error) Error() string { return e.Text }
+// beyond asks for what this codec does not do.
+func beyond(text string) *msg.Error { return &msg.Error{Outcome: reason.NotImplemented, Text: text} }
 
-func bad(text string) *Error { return &Error{reason.BadRequest, text} }
-
-// The ways in which a message can be wrong.
+// The ways in which a message can be wrong, beside msg's limits.
 var (
 	ErrBareCR         = bad("a CR without LF (RFC 9112 §2.2)")
 	ErrBareLF         = bad("a line that does not end in CRLF (RFC 9112 §2.2)")
 	ErrRequestLine    = bad("the request line is not method, target and version with single spaces (RFC 9112 §3)")
 	ErrMethod         = bad("the method is not a token (RFC 9110 §9.1)")
 	ErrTarget         = bad("the request target is not valid (RFC 9112 §3.2)")
-	ErrVersion        = &Error{reason.NotImplemented, "the version is not HTTP/1.0 or HTTP/1.1 (RFC 9112 §2.3)"}
+	ErrVersion        = beyond("the version is not HTTP/1.0 or HTTP/1.1 (RFC 9112 §2.3)")
 	ErrStatusLine     = bad("the status line is not valid (RFC 9112 §4)")
 	ErrFolding        = bad("a folded field line (RFC 9112 §5.2)")
 	ErrFieldName      = bad("a field name that is not a token directly before its colon (RFC 9112 §5.1)")
@@ -31,7 +28,7 @@ var (
 	ErrLengthValue    = bad("Content-Length is not one number (RFC 9112 §6.3)")
 	ErrLengthTwice    = bad("more than one Content-Length (RFC 9112 §6.3)")
 	ErrLengthAndTE    = bad("both Content-Length and Transfer-Encoding (RFC 9112 §6.1)")
-	ErrTransferCoding = &Error{reason.NotImplemented, "a transfer coding other than chunked (RFC 9112 §6.1)"}
+	ErrTransferCoding = beyond("a transfer coding other than chunked (RFC 9112 §6.1)")
 	ErrCodingTwice    = bad("more than one transfer coding (RFC 9112 §6.1)")
 	ErrCoding10       = bad("Transfer-Encoding in an HTTP/1.0 message (RFC 9112 §6.1)")
 	ErrChunkSize      = bad("a chunk size that is not plain hexadecimal (RFC 9112 §7.1)")
@@ -39,7 +36,4 @@ var (
 	ErrChunkEnd       = bad("chunk data that does not end in CRLF (RFC 9112 §7.1)")
 	ErrTrailer        = bad("a trailer section that is too long or not valid (RFC 9112 §7.1.2)")
 	ErrConnection     = bad("more names in Connection than anyone needs")
-	ErrTargetTooLong  = &Error{reason.URITooLong, "the request target is longer than the limit"}
-	ErrHeadTooLong    = &Error{reason.HeadersTooLarge, "the header section is longer than the limit"}
-	ErrTooManyFields  = &Error{reason.HeadersTooLarge, "more fields than the limit"}
 )

@@ -18,9 +18,6 @@ const (
 	UntilClose
 )
 
-// maxLength bounds Content-Length so that sums of lengths never overflow.
-const maxLength = 1 << 60
-
 // RequestFraming finds the body of a request (RFC 9112 §6.3) and checks Host
 // (§3.2).
 func RequestFraming(h *msg.Head) (kind Kind, length int64, err error) {
@@ -69,7 +66,7 @@ func framing(h *msg.Head) (Kind, int64, error) {
 			return 0, 0, ErrLengthTwice
 		}
 		var ok bool
-		if length, ok = parseLength(h.Value(f)); !ok {
+		if length, ok = msg.ParseLength(h.Value(f)); !ok {
 			return 0, 0, ErrLengthValue
 		}
 	}
@@ -100,22 +97,6 @@ func chunkedFraming(h *msg.Head) (Kind, int64, error) {
 		}
 	}
 	return Chunked, 0, nil
-}
-
-func parseLength(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 19 {
-		return 0, false
-	}
-	n := int64(0)
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		if n = n*10 + int64(c-'0'); n > maxLength {
-			return 0, false
-		}
-	}
-	return n, true
 }
 
 // KeepsAlive tells whether the sender of h lets the connection go on after

@@ -6,16 +6,6 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Limits bounds a head. The zero value allows nothing.
-type Limits struct {
-	// HeadBytes bounds the head as a whole, in bytes.
-	HeadBytes int
-	// TargetBytes bounds the request target, in bytes.
-	TargetBytes int
-	// Fields bounds the number of fields.
-	Fields int
-}
-
 // Parser reads one head, in as many steps as its bytes arrive in. Bytes that
 // were seen are not looked at again, so a slow sender costs no more than a
 // fast one. The zero value is ready.
@@ -28,7 +18,7 @@ type Parser struct {
 // Request reads on in buf, which begins with the request's first byte and
 // holds at least what it held at the call before. When the head is complete it
 // returns its length, with h as its view into buf; until then it returns 0.
-func (p *Parser) Request(h *msg.Head, buf []byte, limits *Limits) (int, error) {
+func (p *Parser) Request(h *msg.Head, buf []byte, limits *msg.Limits) (int, error) {
 	h.Buf = buf
 	if !p.started {
 		p.skipEmptyLines(buf)
@@ -37,7 +27,7 @@ func (p *Parser) Request(h *msg.Head, buf []byte, limits *Limits) (int, error) {
 }
 
 // Response reads a response head as Request reads a request head.
-func (p *Parser) Response(h *msg.Head, buf []byte, limits *Limits) (int, error) {
+func (p *Parser) Response(h *msg.Head, buf []byte, limits *msg.Limits) (int, error) {
 	h.Buf = buf
 	return p.read(h, buf, limits, statusLine)
 }
@@ -56,9 +46,9 @@ func (p *Parser) skipEmptyLines(buf []byte) {
 	}
 }
 
-type startLine func(h *msg.Head, start, end int, limits *Limits) error
+type startLine func(h *msg.Head, start, end int, limits *msg.Limits) error
 
-func (p *Parser) read(h *msg.Head, buf []byte, limits *Limits, first startLine) (int, error) {
+func (p *Parser) read(h *msg.Head, buf []byte, limits *msg.Limits, first startLine) (int, error) {
 	for {
 		i := bytes.IndexByte(buf[p.seen:], '\n')
 		if i < 0 {
@@ -68,7 +58,7 @@ func (p *Parser) read(h *msg.Head, buf []byte, limits *Limits, first startLine) 
 		end := p.seen + i // the LF
 		start := p.line
 		if !p.started && end-start > limits.TargetBytes+startLineRest {
-			return 0, ErrTargetTooLong
+			return 0, msg.ErrTargetTooLong
 		}
 		if end >= limits.HeadBytes {
 			return 0, p.lengthError(end, limits)
@@ -95,9 +85,9 @@ func (p *Parser) read(h *msg.Head, buf []byte, limits *Limits, first startLine) 
 
 // tooLong checks an incomplete head, so that a sender without line ends is
 // refused as early as one with them.
-func (p *Parser) tooLong(buf []byte, limits *Limits) error {
+func (p *Parser) tooLong(buf []byte, limits *msg.Limits) error {
 	if !p.started && len(buf)-p.line > limits.TargetBytes+startLineRest {
-		return ErrTargetTooLong
+		return msg.ErrTargetTooLong
 	}
 	if len(buf) >= limits.HeadBytes {
 		return p.lengthError(len(buf), limits)
@@ -105,14 +95,14 @@ func (p *Parser) tooLong(buf []byte, limits *Limits) error {
 	return nil
 }
 
-func (p *Parser) lengthError(length int, limits *Limits) error {
+func (p *Parser) lengthError(length int, limits *msg.Limits) error {
 	if !p.started && length > limits.TargetBytes {
-		return ErrTargetTooLong
+		return msg.ErrTargetTooLong
 	}
-	return ErrHeadTooLong
+	return msg.ErrHeadTooLong
 }
 
-func requestLine(h *msg.Head, start, end int, limits *Limits) error {
+func requestLine(h *msg.Head, start, end int, limits *msg.Limits) error {
 	line := h.Buf[start:end]
 	first := bytes.IndexByte(line, ' ')
 	last := bytes.LastIndexByte(line, ' ')
@@ -123,7 +113,7 @@ func requestLine(h *msg.Head, start, end int, limits *Limits) error {
 	h.Target = msg.Span{Start: uint32(start + first + 1), End: uint32(start + last)}
 	switch {
 	case h.Target.Len() > limits.TargetBytes:
-		return ErrTargetTooLong
+		return msg.ErrTargetTooLong
 	case !msg.IsToken(h.Bytes(h.Method)):
 		return ErrMethod
 	case !msg.IsTarget(h.Bytes(h.Target)):
@@ -143,7 +133,7 @@ func version(h *msg.Head, b []byte, malformed error) error {
 	return nil
 }
 
-func statusLine(h *msg.Head, start, end int, _ *Limits) error {
+func statusLine(h *msg.Head, start, end int, _ *msg.Limits) error {
 	line := h.Buf[start:end]
 	if len(line) < 12 || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
 		return ErrStatusLine
@@ -167,9 +157,9 @@ func statusLine(h *msg.Head, start, end int, _ *Limits) error {
 	return nil
 }
 
-func field(h *msg.Head, start, end int, limits *Limits) error {
+func field(h *msg.Head, start, end int, limits *msg.Limits) error {
 	if len(h.Fields) >= limits.Fields {
-		return ErrTooManyFields
+		return msg.ErrTooManyFields
 	}
 	line := h.Buf[start:end]
 	if line[0] == ' ' || line[0] == '\t' {

@@ -9,7 +9,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-var testLimits = Limits{HeadBytes: 4096, TargetBytes: 1024, Fields: 20}
+var testLimits = msg.Limits{HeadBytes: 4096, TargetBytes: 1024, Fields: 20}
 
 // parseRequest feeds the text in pieces of the given size.
 func parseRequest(text string, piece int) (*msg.Head, int, error) {
@@ -58,10 +58,10 @@ func TestRequestHeads(t *testing.T) {
 		{"version 2", "GET / HTTP/2.0\r\n\r\n", ErrVersion},
 		{"version 1.2", "GET / HTTP/1.2\r\n\r\n", ErrVersion},
 		{"lower-case version", "GET / http/1.1\r\n\r\n", ErrRequestLine},
-		{"long target", "GET /" + strings.Repeat("a", 1024) + " HTTP/1.1\r\n\r\n", ErrTargetTooLong},
-		{"endless target", strings.Repeat("a", 3000), ErrTargetTooLong},
-		{"long head", "GET / HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 4096) + "\r\n\r\n", ErrHeadTooLong},
-		{"many fields", "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", 21) + "\r\n", ErrTooManyFields},
+		{"long target", "GET /" + strings.Repeat("a", 1024) + " HTTP/1.1\r\n\r\n", msg.ErrTargetTooLong},
+		{"endless target", strings.Repeat("a", 3000), msg.ErrTargetTooLong},
+		{"long head", "GET / HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 4096) + "\r\n\r\n", msg.ErrHeadTooLong},
+		{"many fields", "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", 21) + "\r\n", msg.ErrTooManyFields},
 	} {
 		for _, piece := range []int{1, 3, 1 << 20} {
 			h, n, err := parseRequest(tc.text, piece)
@@ -257,7 +257,7 @@ func FuzzRequest(f *testing.F) {
 		written := AppendRequest(nil, whole, whole.Bytes(whole.Target))
 		again := &msg.Head{}
 		var q Parser
-		k, err := q.Request(again, written, &Limits{1 << 20, 1 << 20, 1000})
+		k, err := q.Request(again, written, &msg.Limits{HeadBytes: 1 << 20, TargetBytes: 1 << 20, Fields: 1000})
 		if err != nil || k != len(written) || len(again.Fields) != len(pieces.Fields) {
 			t.Fatalf("what was written does not read back: %v %q", err, written)
 		}

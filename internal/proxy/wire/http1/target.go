@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"windrose.dev/windrose/internal/proxy/msg"
-	"windrose.dev/windrose/internal/reason"
 )
 
 // Target is a request target taken apart (RFC 9112 §3.2).
@@ -22,7 +21,7 @@ type Target struct {
 }
 
 // ErrConnect refuses the authority-form: a gateway is no tunnel to anywhere.
-var ErrConnect = &Error{reason.NotImplemented, "CONNECT is not offered here (RFC 9110 §9.3.6)"}
+var ErrConnect = beyond("CONNECT is not offered here (RFC 9110 §9.3.6)")
 
 // SplitTarget takes a request target apart.
 func SplitTarget(method, target []byte) (Target, error) {

@@ -9,9 +9,14 @@ import (
 // AppendRequest writes a request head, with target in the place of h.Target
 // and without the fields that were dropped.
 func AppendRequest(dst []byte, h *msg.Head, target []byte) []byte {
-	dst = append(append(dst, h.Bytes(h.Method)...), ' ')
-	dst = append(append(dst, target...), " HTTP/1.1\r\n"...)
+	dst = AppendRequestLine(dst, h.Bytes(h.Method), target)
 	return append(AppendFields(dst, h), '\r', '\n')
+}
+
+// AppendRequestLine writes the first line of a request head.
+func AppendRequestLine(dst, method, target []byte) []byte {
+	dst = append(append(dst, method...), ' ')
+	return append(append(dst, target...), " HTTP/1.1\r\n"...)
 }
 
 // AppendResponse writes a response head.

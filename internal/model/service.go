@@ -1,0 +1,205 @@
+package model
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Balance is how a Service's endpoint is chosen.
+type Balance uint8
+
+const (
+	// RoundRobin takes the endpoints in turn.
+	RoundRobin Balance = iota
+	// LeastRequest takes the less busy of two random endpoints.
+	LeastRequest
+)
+
+// BackendProtocol is what is spoken to the endpoints of a Service.
+type BackendProtocol uint8
+
+const (
+	// HTTP1 is HTTP/1.1.
+	HTTP1 BackendProtocol = iota
+	// HTTP2 is HTTP/2: with prior knowledge (RFC 9113 §3.3) in plain text, and
+	// over TLS as the only one that is offered by ALPN.
+	HTTP2
+	// Negotiated is what the endpoint chooses by ALPN, of HTTP/2 and HTTP/1.1;
+	// there is no choice without TLS.
+	Negotiated
+)
+
+// Service is one port of a Service, spoken to in one way. A port that is
+// spoken to in several ways is several Services.
+type Service struct {
+	// ID is namespace/name:port, and ~ and a word where the port is spoken to
+	// otherwise than in HTTP/1.1 and plain text.
+	ID       string          `cbor:"1,keyasint" json:"id"`
+	Balance  Balance         `cbor:"2,keyasint,omitempty" json:"balance,omitempty"`
+	Protocol BackendProtocol `cbor:"3,keyasint,omitempty" json:"protocol,omitempty"`
+	// TLS is how connections to the endpoints are secured; nil is plain text.
+	TLS *UpstreamTLS `cbor:"4,keyasint,omitempty" json:"tls,omitempty"`
+}
+
+// UpstreamTLS says whom a connection to an endpoint must lead to, and who
+// vouches for that.
+type UpstreamTLS struct {
+	// ServerName is sent to the endpoint (SNI); empty sends none. It is not what
+	// is verified.
+	ServerName string `cbor:"1,keyasint,omitempty" json:"serverName,omitempty"`
+	// Names and URIs are subject alternative names, of which the endpoint's
+	// certificate must have one. A name may be "*." and a DNS name.
+	Names []string `cbor:"2,keyasint,omitempty" json:"names,omitempty"`
+	URIs  []string `cbor:"3,keyasint,omitempty" json:"uris,omitempty"`
+	// Bundles are the names of the Bundles that hold the authorities.
+	Bundles []string `cbor:"4,keyasint,omitempty" json:"bundles,omitempty"`
+	// SystemRoots takes those of the proxy's system too.
+	SystemRoots bool `cbor:"5,keyasint,omitempty" json:"systemRoots,omitempty"`
+	// Unverified takes any certificate: only where the user's resource says so.
+	Unverified bool `cbor:"6,keyasint,omitempty" json:"unverified,omitempty"`
+	// MaxChain bounds the certificates of a chain, the endpoint's and the
+	// authority's among them; 0 is no bound.
+	MaxChain int `cbor:"7,keyasint,omitempty" json:"maxChain,omitempty"`
+	// Certificate is the name of the Secret that the proxy identifies itself by;
+	// empty is that of the listener, if it has one.
+	Certificate string `cbor:"8,keyasint,omitempty" json:"certificate,omitempty"`
+}
+
+// Equal tells whether two Services say the same.
+func (s Service) Equal(other Service) bool {
+	if s.TLS == nil || other.TLS == nil {
+		return s == other
+	}
+	return bytes.Equal(encode(s), encode(other))
+}
+
+var (
+	balanceNames         = []string{RoundRobin: "round-robin", LeastRequest: "least-request"}
+	backendProtocolNames = []string{HTTP1: "http1", HTTP2: "http2", Negotiated: "negotiated"}
+)
+
+// MarshalText writes the policy as its word.
+func (b Balance) MarshalText() ([]byte, error) { return []byte(balanceNames[b]), nil }
+
+// MarshalText writes the protocol as its word.
+func (p BackendProtocol) MarshalText() ([]byte, error) { return []byte(backendProtocolNames[p]), nil }
+
+func (w *textWriter) service(s Service) {
+	words := []string{"service", s.ID, balanceNames[s.Balance]}
+	if s.Protocol != HTTP1 {
+		words = append(words, "protocol="+backendProtocolNames[s.Protocol])
+	}
+	w.line(append(words, s.TLS.words()...)...)
+}
+
+func (t *UpstreamTLS) words() []string {
+	if t == nil {
+		return nil
+	}
+	words := []string{"tls", flag(t.Unverified, "unverified"), option("server-name", t.ServerName)}
+	for _, list := range []struct {
+		key    string
+		values []string
+	}{{"name", t.Names}, {"uri", t.URIs}, {"ca", t.Bundles}} {
+		for _, value := range list.values {
+			words = append(words, list.key+"="+value)
+		}
+	}
+	return append(words, flag(t.SystemRoots, "system-roots"), option("max-chain", number(int64(t.MaxChain))), option("certificate", t.Certificate))
+}
+
+// upstreamOptions read the options that stand after tls.
+var upstreamOptions = map[string]func(*UpstreamTLS, string) error{
+	"unverified":   func(t *UpstreamTLS, _ string) error { t.Unverified = true; return nil },
+	"server-name":  func(t *UpstreamTLS, v string) error { t.ServerName = v; return nil },
+	"name":         func(t *UpstreamTLS, v string) error { t.Names = append(t.Names, v); return nil },
+	"uri":          func(t *UpstreamTLS, v string) error { t.URIs = append(t.URIs, v); return nil },
+	"ca":           func(t *UpstreamTLS, v string) error { t.Bundles = append(t.Bundles, v); return nil },
+	"system-roots": func(t *UpstreamTLS, _ string) error { t.SystemRoots = true; return nil },
+	"max-chain":    func(t *UpstreamTLS, v string) (err error) { t.MaxChain, err = strconv.Atoi(v); return err },
+	"certificate":  func(t *UpstreamTLS, v string) error { t.Certificate = v; return nil },
+}
+
+func (p *textParser) service(w []string) error {
+	balance, err := indexOf[Balance](balanceNames, w[1], "balance")
+	if err != nil {
+		return err
+	}
+	s := Service{ID: w[0], Balance: balance}
+	for _, word := range w[2:] {
+		if err := s.option(word); err != nil {
+			return err
+		}
+	}
+	p.parts.Config.Services = append(p.parts.Config.Services, s)
+	return nil
+}
+
+func (s *Service) option(word string) (err error) {
+	key, value, _ := strings.Cut(word, "=")
+	read, known := upstreamOptions[key]
+	switch {
+	case key == "protocol":
+		s.Protocol, err = indexOf[BackendProtocol](backendProtocolNames, value, "protocol")
+		return err
+	case key == "tls":
+		s.TLS = &UpstreamTLS{}
+		return nil
+	case !known:
+		return fmt.Errorf("unknown option %q of a service", key)
+	case s.TLS == nil:
+		return fmt.Errorf("%s: %w", key, errNothingAbove)
+	}
+	if err := read(s.TLS, value); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+// service checks a Service; secrets and bundles are known by now.
+func (v *validator) service(s Service) {
+	v.unique(v.services, "service", s.ID)
+	v.check(!strings.ContainsAny(s.ID, ",*"), "service %q: a comma or star in its name", s.ID)
+	v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
+	v.check(s.Protocol <= Negotiated, "service %s: unknown protocol %d", s.ID, s.Protocol)
+	v.check(s.Protocol != Negotiated || s.TLS != nil, "service %s: a protocol is negotiated over TLS only", s.ID)
+	v.spoken[s.ID] = s.TLS != nil || s.Protocol != HTTP1
+	if s.TLS != nil {
+		v.upstreamTLS(s.ID, s.TLS)
+	}
+}
+
+func (v *validator) upstreamTLS(id string, t *UpstreamTLS) {
+	asks := len(t.Names)+len(t.URIs)+len(t.Bundles)+t.MaxChain > 0 || t.SystemRoots
+	if t.Unverified {
+		v.check(!asks, "service %s: what is not verified is not to be verified by anything", id)
+	} else {
+		v.check(len(t.Names)+len(t.URIs) > 0, "service %s: TLS without a name to verify", id)
+		v.check(len(t.Bundles) > 0 || t.SystemRoots, "service %s: TLS without an authority to verify by", id)
+	}
+	v.check(t.MaxChain == 0 || t.MaxChain >= 2, "service %s: a chain of %d certificates", id, t.MaxChain)
+	if err := t.ValidateNames(); err != nil {
+		v.check(false, "service %s: %v", id, err)
+	}
+	for _, name := range t.Bundles {
+		v.check(v.bundles[name], "service %s: no bundle %s", id, name)
+	}
+	v.check(t.Certificate == "" || v.secrets[t.Certificate], "service %s: no secret %s", id, t.Certificate)
+}
+
+// ValidateNames tells what is wrong with the names.
+func (t *UpstreamTLS) ValidateNames() error {
+	for _, text := range slices.Concat([]string{t.ServerName}, t.Names, t.URIs) {
+		if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+			return fmt.Errorf("%q is no name", text)
+		}
+	}
+	if slices.Contains(t.Names, "") || slices.Contains(t.URIs, "") {
+		return errors.New("an empty name to verify")
+	}
+	return nil
+}

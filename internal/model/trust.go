@@ -1,0 +1,100 @@
+package model
+
+import "fmt"
+
+// Bundle holds certificates of authorities. They are no secret, but come and
+// go like the Secrets that they vouch for.
+type Bundle struct {
+	// Name is the kind, namespace and name of the resource: configmap/shop/ca.
+	Name string `cbor:"1,keyasint" json:"name"`
+	// Digest is the SHA-256, in hex, over PEM.
+	Digest string `cbor:"2,keyasint" json:"digest"`
+	// PEM is empty in a Snapshot that came from text, and where the bundle is
+	// missing or broken: what it would vouch for is then refused.
+	PEM []byte `cbor:"3,keyasint,omitempty" json:"-"`
+}
+
+// ClientAuthMode is what becomes of clients that no authority vouches for.
+type ClientAuthMode uint8
+
+const (
+	// RequireCertificate refuses the handshake without a certificate that verifies.
+	RequireCertificate ClientAuthMode = iota
+	// RequestCertificate asks for a certificate, and takes clients that have
+	// none, or one that does not verify.
+	RequestCertificate
+)
+
+// ClientAuth has the clients of a listener identify themselves by certificates.
+type ClientAuth struct {
+	// Bundles are the names of the Bundles that hold the authorities.
+	Bundles []string       `cbor:"1,keyasint" json:"bundles"`
+	Mode    ClientAuthMode `cbor:"2,keyasint,omitempty" json:"mode,omitempty"`
+}
+
+var clientAuthNames = []string{RequireCertificate: "require", RequestCertificate: "request"}
+
+// MarshalText writes the mode as its word.
+func (m ClientAuthMode) MarshalText() ([]byte, error) { return []byte(clientAuthNames[m]), nil }
+
+func (a *ClientAuth) words() []string {
+	if a == nil {
+		return nil
+	}
+	words := []string{"client-auth=" + clientAuthNames[a.Mode]}
+	for _, name := range a.Bundles {
+		words = append(words, "client-ca="+name)
+	}
+	return words
+}
+
+// listenerOptions read the options of a listener.
+var listenerOptions = map[string]func(*Listener, string) error{
+	"address":             func(l *Listener, v string) error { l.Address = v; return nil },
+	"backend-certificate": func(l *Listener, v string) error { l.BackendCertificate = v; return nil },
+	"client-auth": func(l *Listener, v string) error {
+		mode, err := indexOf[ClientAuthMode](clientAuthNames, v, "client-auth")
+		l.ClientAuth = &ClientAuth{Mode: mode}
+		return err
+	},
+	"client-ca": func(l *Listener, v string) error {
+		return setOn(l.ClientAuth, func(a *ClientAuth) { a.Bundles = append(a.Bundles, v) })
+	},
+}
+
+func (p *textParser) bundle(w []string) error {
+	p.parts.Bundles = append(p.parts.Bundles, Bundle{Name: w[0], Digest: w[1]})
+	return nil
+}
+
+func (v *validator) clientAuth(l Listener) {
+	v.check(l.BackendCertificate == "" || v.secrets[l.BackendCertificate], "listener %s: no secret %s", l.ID, l.BackendCertificate)
+	if l.ClientAuth == nil {
+		return
+	}
+	v.check(l.Protocol.named(), "listener %s: clients identify themselves over TLS only", l.ID)
+	v.check(l.ClientAuth.Mode <= RequestCertificate, "listener %s: unknown mode %d", l.ID, l.ClientAuth.Mode)
+	v.check(len(l.ClientAuth.Bundles) > 0, "listener %s: no authority to verify clients by", l.ID)
+	for _, name := range l.ClientAuth.Bundles {
+		v.check(v.bundles[name], "listener %s: no bundle %s", l.ID, name)
+	}
+}
+
+func digestBundles(all []Bundle) {
+	for i := range all {
+		if len(all[i].PEM) > 0 {
+			all[i].Digest = digest(all[i].PEM)
+		}
+	}
+}
+
+func listenerOption(l *Listener, key, value string) error {
+	read, known := listenerOptions[key]
+	if !known {
+		return fmt.Errorf("unknown option %q of a listener", key)
+	}
+	if err := read(l, value); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"errors"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
+)
+
+// http2Backend is a stream of a connection to a backend that speaks HTTP/2, for
+// one attempt.
+type http2Backend struct {
+	*mux.Stream
+	t   *transfer
+	all bool // the answer's body was taken whole
+}
+
+// untouched tells whether a backend has said that it has not looked at the
+// request (RFC 9113 §8.7).
+func untouched(err error) bool {
+	var reset *mux.Error
+	return errors.As(err, &reset) && reset.Code == http2.RefusedStream
+}
+
+func (b *http2Backend) reused() bool { return b.Reused() }
+
+func (b *http2Backend) ask() (sent int, err error) {
+	t := b.t
+	o := t.outgoing()
+	r := o.http2(t.cluster.Secure)
+	r.EndsApart = t.call
+	sent, err = b.Ask(&r, o.head, t.early, t.earlyWhole, b.trailerBehind(t.earlyWhole))
+	if err != nil || !t.earlyWhole {
+		return sent, err
+	}
+	return sent, b.wait()
+}
+
+// trailerBehind are the lines behind the request's last part.
+func (b *http2Backend) trailerBehind(last bool) []byte {
+	if !last {
+		return nil
+	}
+	return b.t.client.trailer()
+}
+
+func (b *http2Backend) give(data []byte, last bool) error {
+	return b.Write(data, last, b.trailerBehind(last))
+}
+
+func (b *http2Backend) wait() error { return b.Wait() }
+
+func (b *http2Backend) head(h *msg.Head) (done bool, err error) { return b.Response(h), nil }
+
+func (b *http2Backend) begin(*msg.Head) ([]byte, error) { return b.data() }
+
+func (b *http2Backend) length() int64 { return b.BodyLength() }
+
+func (b *http2Backend) data() ([]byte, error) {
+	var data []byte
+	data, b.all = b.Data()
+	return data, nil
+}
+
+func (b *http2Backend) took()           { b.Took() }
+func (b *http2Backend) done() bool      { return b.all }
+func (b *http2Backend) ends() bool      { return false }
+func (b *http2Backend) trailer() []byte { return b.Trailer() }
+func (b *http2Backend) cut()            { b.Reset(http2.Cancel) }
+func (b *http2Backend) close()          { b.Close() }
+func (b *http2Backend) release()        { b.Done() }

@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
+	"windrose.dev/windrose/internal/proxy/wire/http1"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
+)
+
+// http2Client is a stream of a client's connection that speaks HTTP/2.
+type http2Client struct {
+	*mux.Stream
+	t   *transfer
+	all bool // the whole body was taken
+}
+
+// ServeStream serves one request. A panic ends this stream only.
+func (s *session) ServeStream(stream *mux.Stream) {
+	t := s.shard.transfers.Get().(*transfer)
+	defer func() {
+		if broken := recover(); broken != nil {
+			reportDefect(broken)
+			t.abandon()
+		}
+		t.reset()
+		s.shard.transfers.Put(t)
+	}()
+	t.serveHTTP2(s, stream)
+}
+
+// serveHTTP2 runs the exchange of one stream.
+func (t *transfer) serveHTTP2(s *session, stream *mux.Stream) {
+	c := &t.http2Client
+	*c = http2Client{Stream: stream, t: t}
+	t.client, t.session = c, s
+	t.start = t.proxy.clock.Now()
+	h := &t.x.Req
+	if fault := stream.Request(h); fault != nil {
+		t.x.Begin(t.proxy.Generation(), &s.peer)
+		t.x.FailWith(fault)
+		t.answer()
+	} else {
+		t.x.BodyLength = stream.BodyLength()
+		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h)
+		http1.DropHopByHop(h)
+		t.decide()
+	}
+	t.finish()
+}
+
+func (c *http2Client) early() ([]byte, error) {
+	var data []byte
+	data, c.all = c.Early()
+	return data, nil
+}
+
+func (c *http2Client) park() {}
+
+func (c *http2Client) more() ([]byte, error) {
+	if err := c.Wait(); err != nil {
+		return nil, err
+	}
+	var data []byte
+	data, c.all = c.Data()
+	return data, nil
+}
+
+func (c *http2Client) took()           { c.Took() }
+func (c *http2Client) whole() bool     { return c.all }
+func (c *http2Client) trailer() []byte { return c.Trailer() }
+
+// skip leaves a body that nobody wants where it is: the stream is ended with
+// the answer.
+func (c *http2Client) skip() bool { return true }
+
+func (c *http2Client) interim(h *msg.Head) (sent int, err error) {
+	return 0, c.Answer(h, nil, false, nil)
+}
+
+func (c *http2Client) begin(h *msg.Head, data []byte, last bool) (sent int, err error) {
+	err = c.Answer(h, data, last, c.t.trailerBehind(last))
+	return len(data), err
+}
+
+func (c *http2Client) write(data []byte, last bool) (sent int, err error) {
+	err = c.Write(data, last, c.t.trailerBehind(last))
+	return len(data), err
+}
+
+// trailerBehind are the lines behind the answer's last part.
+func (t *transfer) trailerBehind(last bool) []byte {
+	if !last {
+		return nil
+	}
+	return t.answerTrailer()
+}
+
+func (c *http2Client) closeAfter()  {}
+func (c *http2Client) abort()       { c.Reset(http2.InternalError) }
+func (c *http2Client) goesOn() bool { return true }
+
+// finish ends the stream. A client that is still sending is told that nobody
+// wants the rest (RFC 9113 §8.1).
+func (c *http2Client) finish() { c.Reset(http2.NoError) }

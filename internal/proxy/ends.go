@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/sock"
+)
+
+// waits bounds how long reads and writes take, and ends reads from another
+// goroutine. Connections do it, and streams of connections.
+type waits interface {
+	LimitReads(now int64, limit time.Duration)
+	LimitWrites(now int64, limit time.Duration)
+	ReadBy(at int64)
+	WriteBy(at int64)
+	Interrupt()
+}
+
+// client is the end of an exchange that asked: a connection of HTTP/1, or a
+// stream of a later version.
+type client interface {
+	waits
+	// Gone, AbortOnHangup and KeepOnHangup are those of sock.Hangup.
+	Gone() bool
+	AbortOnHangup(partner *sock.Partner) bool
+	KeepOnHangup(partner *sock.Partner) bool
+
+	// early takes what has come of the request's body, without waiting. It stays
+	// where it is until the exchange ends.
+	early() ([]byte, error)
+	// park keeps head and early where they are while more is read.
+	park()
+	// more waits for more of the body, which took gives back.
+	more() ([]byte, error)
+	took()
+	// whole tells whether all of the body was taken, and trailer returns the lines
+	// that followed it.
+	whole() bool
+	trailer() []byte
+	// skip passes over what has come of a body that nobody wants. It returns
+	// whether that was all of it.
+	skip() bool
+
+	// interim sends a 1xx answer, to clients that know of them.
+	interim(h *msg.Head) (sent int, err error)
+	// begin sends the head of the answer and the first of its body, and write more
+	// of it. last tells that the body ends with it. They return how many bytes
+	// were written.
+	begin(h *msg.Head, data []byte, last bool) (sent int, err error)
+	write(data []byte, last bool) (sent int, err error)
+	// closeAfter has the connection end after this exchange, where the next
+	// request would begin behind what is left of this one.
+	closeAfter()
+	// abort ends an answer that has broken off, so that the client notices.
+	abort()
+	// goesOn tells whether the connection can carry another exchange.
+	goesOn() bool
+	// finish gives back what the exchange held.
+	finish()
+}
+
+// backend is the end of an exchange that is asked.
+type backend interface {
+	waits
+	Partner() *sock.Partner
+	// reused tells that the connection has carried a request before.
+	reused() bool
+
+	// ask sends the request's head and what is there of its body. When that is
+	// all, it also waits for the first of the answer.
+	ask() (sent int, err error)
+	// give sends more of the body, which ends with the last.
+	give(data []byte, last bool) error
+
+	// wait waits for more of the answer.
+	wait() error
+	// head reads the head of an answer; done is false when it is not all there.
+	head(h *msg.Head) (done bool, err error)
+	// begin finds how the body of a final answer ends, and returns what has come
+	// of it.
+	begin(h *msg.Head) ([]byte, error)
+	// length is that of the answer's body, or -1.
+	length() int64
+	// data returns what has come of the body, and took gives back what head or
+	// data returned.
+	data() ([]byte, error)
+	took()
+	// done tells whether the body is over, and ends whether the end of the stream
+	// means so. trailer are the lines behind it.
+	done() bool
+	ends() bool
+	trailer() []byte
+
+	// cut makes writes fail, also those of another goroutine.
+	cut()
+	// close ends the work at the backend, and release keeps the connection for
+	// another request if that can be.
+	close()
+	release()
+}

@@ -1,0 +1,177 @@
+package exchange
+
+import (
+	"crypto/tls"
+	"fmt"
+	"sync"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Cluster is a service with the endpoints that one Generation has for it, as
+// they are reached on behalf of some listeners.
+type Cluster struct {
+	Service   *upstream.Service
+	Stats     *observe.Service
+	Endpoints []Endpoint
+	// Protocol is what is spoken to the endpoints, and Secure tells that it is
+	// over TLS.
+	Protocol model.BackendProtocol
+	Secure   bool
+	// Closed says why nothing may be sent to the endpoints; empty is that it may.
+	Closed string
+
+	// others are the same service for listeners that show the endpoints another
+	// certificate.
+	others map[model.ListenerID]*Cluster
+	// load is made once: a method value made for each pick would be an
+	// allocation for each.
+	load func(i int) int64
+	// tokens finds endpoints by what sessions call them, once one asks.
+	tokens func() map[token]*Endpoint
+}
+
+// Active is the number of requests under way at the endpoints.
+func (c *Cluster) Active() int64 {
+	sum := int64(0)
+	for i := range c.Endpoints {
+		sum += c.Endpoints[i].Active.Load()
+	}
+	return sum
+}
+
+// cluster is a service as it is reached on behalf of a listener.
+func (g *Generation) cluster(i int, listener model.ListenerID) *Cluster {
+	c := g.Clusters[i]
+	if c.others != nil {
+		if other := c.others[listener]; other != nil {
+			return other
+		}
+	}
+	return c
+}
+
+// eachCluster calls do for all clusters, also those for one listener.
+func (g *Generation) eachCluster(do func(*Cluster)) {
+	for _, c := range g.Clusters {
+		do(c)
+		for _, other := range c.others {
+			do(other)
+		}
+	}
+}
+
+// clusterer makes the clusters of a Snapshot.
+type clusterer struct {
+	*Compiler
+	s         *model.Snapshot
+	bundles   upstream.Bundles
+	secrets   map[string]*model.Secret
+	endpoints map[string][]model.Endpoint // of services
+	reports   []reason.Report
+}
+
+func (c *Compiler) clusters(s *model.Snapshot) ([]*Cluster, []reason.Report) {
+	m := &clusterer{
+		Compiler: c, s: s, bundles: upstream.BundlesOf(s),
+		secrets: make(map[string]*model.Secret, len(s.Secrets)), endpoints: make(map[string][]model.Endpoint, len(s.Endpoints)),
+	}
+	for i := range s.Secrets {
+		m.secrets[s.Secrets[i].Name] = &s.Secrets[i]
+	}
+	for _, e := range s.Endpoints {
+		m.endpoints[e.Service] = readyOrAll(e.Endpoints)
+	}
+	out := make([]*Cluster, len(s.Config.Services))
+	for i := range s.Config.Services {
+		out[i] = m.service(&s.Config.Services[i])
+	}
+	return out, m.reports
+}
+
+// service makes a cluster, and others for the listeners that show its endpoints
+// a certificate.
+func (m *clusterer) service(s *model.Service) *Cluster {
+	if s.TLS == nil {
+		return m.cluster(s, nil)
+	}
+	own := m.secure(s, s.TLS.Certificate)
+	for i := range m.s.Config.Listeners {
+		l := &m.s.Config.Listeners[i]
+		if name := upstream.CertificateFor(s, l); name != s.TLS.Certificate {
+			if own.others == nil {
+				own.others = map[model.ListenerID]*Cluster{}
+			}
+			own.others[l.ID] = m.secure(s, name)
+		}
+	}
+	return own
+}
+
+// secure makes the cluster of a service that is reached over TLS, by showing the
+// certificate of a Secret. Without all that this takes it is closed.
+func (m *clusterer) secure(s *model.Service, certificate string) *Cluster {
+	secured, err := m.tls(s, certificate)
+	if err != nil {
+		m.reports = append(m.reports, reason.New(reason.UpstreamClosed, reason.Origin{}, err.Error()))
+		c := m.cluster(s, nil)
+		c.Closed, c.Endpoints = err.Error(), nil
+		return c
+	}
+	return m.cluster(s, secured)
+}
+
+func (m *clusterer) tls(s *model.Service, certificate string) (*upstream.TLS, error) {
+	cfg := upstream.TLSConfig{Service: s, Bundles: m.bundles, Sessions: m.Sessions}
+	if certificate != "" {
+		var err error
+		if cfg.Client, cfg.ClientDigest, err = m.certificate(certificate); err != nil {
+			return nil, fmt.Errorf("service %s: Secret %s: %w", s.ID, certificate, err)
+		}
+	}
+	return upstream.NewTLS(cfg)
+}
+
+func (m *clusterer) certificate(name string) (*tls.Certificate, string, error) {
+	secret := m.secrets[name]
+	if secret == nil || len(secret.Key) == 0 {
+		return nil, "", fmt.Errorf("there is no certificate with its key")
+	}
+	cert, err := tls.X509KeyPair(secret.Chain, secret.Key)
+	if err != nil {
+		return nil, "", fmt.Errorf("not a certificate and its key: %w", err)
+	}
+	return &cert, secret.Digest, nil
+}
+
+func (m *clusterer) cluster(s *model.Service, secured *upstream.TLS) *Cluster {
+	c := &Cluster{
+		Service: m.Registry.Service(*s), Stats: m.Metrics.Service(s.ID), Protocol: s.Protocol, Secure: secured != nil,
+	}
+	usable := m.endpoints[s.ID]
+	c.Endpoints = make([]Endpoint, 0, len(usable))
+	for _, ep := range usable {
+		c.Endpoints = append(c.Endpoints, Endpoint{m.Registry.Endpoint(ep.Addr, s.Protocol, secured), ep.Pod})
+	}
+	c.load = func(i int) int64 { return c.Endpoints[i].Active.Load() }
+	c.tokens = sync.OnceValue(func() map[token]*Endpoint { return m.Compiler.tokens(c) })
+	return c
+}
+
+// readyOrAll leaves out terminating endpoints, unless there are no others
+// (Kubernetes KEP-1669).
+func readyOrAll(all []model.Endpoint) []model.Endpoint {
+	ready := make([]model.Endpoint, 0, len(all))
+	for _, ep := range all {
+		if !ep.Terminating {
+			ready = append(ready, ep)
+		}
+	}
+	if len(ready) == 0 {
+		return all
+	}
+	return ready
+}

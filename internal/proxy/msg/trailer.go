@@ -1,0 +1,25 @@
+package msg
+
+// neverTrailing are fields, beyond those that the engine knows, that would
+// authenticate, route or change the message if a recipient merged trailers
+// into its header section.
+var neverTrailing = [...]string{
+	"authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
+	"cookie", "set-cookie", "content-encoding", "content-range", "cache-control", "expires", "age", "vary",
+	"location", "retry-after", "max-forwards", "range", "pragma", "warning",
+	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
+}
+
+// MayTrail tells whether a field may stand in a trailer section: those that
+// frame, route or authenticate may not (RFC 9110 §6.5.1).
+func MayTrail(id FieldID, name []byte) bool {
+	if id != OtherField {
+		return false
+	}
+	for _, never := range neverTrailing {
+		if EqualFold(name, never) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,351 @@
+package mux
+
+import (
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
+)
+
+// Config is what connections need. One serves many.
+type Config struct {
+	// Limits bounds heads, and MaxStreams the streams that a connection may have
+	// open at a time.
+	Limits     msg.Limits
+	MaxStreams uint32
+	// WriteTimeout bounds one write to the socket.
+	WriteTimeout time.Duration
+	// Idle bounds the time without a stream. On a connection with streams that is
+	// silent for so long the other side is asked for a sign of life, and has
+	// PingTimeout to give one.
+	Idle, PingTimeout time.Duration
+	// Growth is how many bytes the windows of all connections together may still
+	// grow by.
+	Growth *atomic.Int64
+	// Full tells that no more bytes may be kept: streams that bring some are
+	// reset.
+	Full func() bool
+}
+
+// Server serves the requests of a client's connection.
+type Server interface {
+	// ServeStream serves one, in a goroutine of its own. The Stream must not be
+	// used once it returns.
+	ServeStream(*Stream)
+	// Refused is told of malformed requests, and why they were reset.
+	Refused(text string)
+}
+
+const (
+	// firstWindow is what may come of a body before anybody reads it, and
+	// maxStreamWindow up to where that grows.
+	firstWindow     = 64<<10 - 1
+	maxStreamWindow = 4 << 20
+	// connWindow is so large that it never holds up streams: what they keep is
+	// bounded by their own windows.
+	connWindow = 1 << 26
+	// maxOut bounds what streams may have waiting to be written.
+	maxOut = 32 << 10
+	// outSize is the room of an output buffer: for the frames' heads, too.
+	outSize = maxOut + 4<<10
+)
+
+// Conn is one connection. Its methods may be called from any goroutine.
+type Conn struct {
+	cfg    *Config
+	server Server // nil at a client's end
+	sock   *sock.Conn
+	pool   *sock.Pool
+	clock  *sock.Clock
+
+	mu       sync.Mutex
+	codec    *http2.Conn
+	lent     bool // the codec has a buffer to write into
+	flushing bool
+	reserved int       // streams that are to be opened
+	blocked  []*Stream // that wait for room to write
+	opened   []*Stream // by the read under way
+	failed   error     // why the connection is over
+	pinged   bool      // a sign of life was asked for
+	leaving  bool      // it ends with its last stream
+	onLeave  func()    // told once that no more streams can be opened
+	streams  sync.WaitGroup
+	flushes  sync.WaitGroup
+
+	flushLoop func() // made once: a method value would be an allocation each time
+}
+
+// NewServer serves a client's connection, once Run is called.
+func NewServer(cfg *Config, server Server, conn *sock.Conn, pool *sock.Pool, clock *sock.Clock) *Conn {
+	return newConn(&Conn{cfg: cfg, server: server, sock: conn, pool: pool, clock: clock})
+}
+
+// NewClient makes a connection to a backend, on which streams can be opened at
+// once. Run must be called. left is called, once, when no more can be.
+func NewClient(cfg *Config, conn *sock.Conn, pool *sock.Pool, clock *sock.Clock, left func()) *Conn {
+	return newConn(&Conn{cfg: cfg, sock: conn, pool: pool, clock: clock, onLeave: left})
+}
+
+func newConn(c *Conn) *Conn {
+	c.flushLoop, c.lent = c.flush, true // what is said first is there already
+	c.codec = http2.NewConn(http2.Config{
+		Server: c.server != nil, Limits: c.cfg.Limits, MaxStreams: c.cfg.MaxStreams,
+		StreamWindow: firstWindow, MaxStreamWindow: maxStreamWindow, ConnWindow: connWindow, MaxOut: maxOut,
+	}, (*events)(c), c.clock.Now())
+	return c
+}
+
+// Run reads until the connection ends, and then waits until all its streams
+// have been released and what they wrote is written. The socket is left to the
+// caller to close.
+func (c *Conn) Run() error {
+	c.lock()
+	c.unlock() // what is said first
+	err := c.read()
+	c.lock()
+	c.end(err)
+	c.unlock()
+	c.streams.Wait()
+	c.flushes.Wait()
+	return err
+}
+
+// errIdle ends a connection that nobody uses.
+var errIdle = errors.New("nothing was asked for")
+
+// errSilent ends a connection whose other side gives no sign of life.
+var errSilent = errors.New("the other side did not answer a PING")
+
+func (c *Conn) read() error {
+	for {
+		c.limitRead()
+		_, err := c.sock.Fill()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if err = c.silent(); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.take(); err != nil {
+			return err
+		}
+	}
+}
+
+// limitRead bounds the next read, and the writes that TLS makes meanwhile.
+func (c *Conn) limitRead() {
+	now, limit := c.clock.Now(), c.cfg.Idle
+	c.mu.Lock()
+	if c.pinged {
+		limit = c.cfg.PingTimeout
+	}
+	if !c.flushing {
+		c.sock.LimitWrites(now, c.cfg.WriteTimeout)
+	}
+	c.mu.Unlock()
+	c.sock.LimitReads(now, limit)
+}
+
+// silent is called when nothing has come for long.
+func (c *Conn) silent() error {
+	c.lock()
+	defer c.unlock()
+	switch {
+	case c.leaving && c.codec.Streams() == 0:
+		return io.EOF
+	case c.codec.Streams() == 0:
+		return errIdle
+	case c.pinged:
+		return errSilent
+	}
+	c.pinged = true
+	c.codec.Ping()
+	return nil
+}
+
+// take hands what came to the codec, and starts what it brings.
+func (c *Conn) take() error {
+	in := c.sock.In
+	c.lock()
+	c.pinged = false
+	used, err := c.codec.Read(in.Bytes(), c.clock.Now())
+	opened := c.opened
+	c.opened = c.opened[:0]
+	c.streams.Add(len(opened))
+	for i, s := range opened {
+		go s.run()
+		opened[i] = nil
+	}
+	c.unlock()
+	if in.Advance(used); in.Len() == 0 {
+		c.sock.ReleaseIn()
+	} else {
+		in.MakeRoom(2 * sock.BufferSize) // a frame has 16 KiB and its head
+	}
+	return err
+}
+
+// end closes all streams. The caller holds the mutex.
+func (c *Conn) end(err error) {
+	if c.failed != nil {
+		return
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	c.failed = err
+	c.codec.GoAway(http2.NoError, true)
+	c.codec.End(http2.Cancel, "the connection has ended: "+err.Error())
+	c.unblock()
+	c.left()
+}
+
+// left tells the owner that no more streams can be opened.
+func (c *Conn) left() {
+	if c.onLeave != nil {
+		go c.onLeave()
+		c.onLeave = nil
+	}
+}
+
+// lock takes the mutex and gives the codec something to write into.
+func (c *Conn) lock() {
+	c.mu.Lock()
+	if !c.lent {
+		c.lent = true
+		c.codec.Take(takeOutput())
+	}
+}
+
+// unlock has the output written, if there is some, and gives the mutex back.
+func (c *Conn) unlock() {
+	switch {
+	case c.flushing:
+	case c.codec.Pending() > 0:
+		c.flushing = true
+		c.flushes.Add(1)
+		go c.flushLoop()
+	default:
+		c.reclaim()
+	}
+	c.mu.Unlock()
+}
+
+func (c *Conn) reclaim() {
+	c.lent = false
+	giveOutput(c.codec.Take(nil))
+}
+
+// outputs are the buffers of connections that have something to write.
+var outputs = sync.Pool{New: func() any { return new([outSize]byte) }}
+
+func takeOutput() []byte { return outputs.Get().(*[outSize]byte)[:0] }
+
+// giveOutput gives a buffer back, unless it had to grow.
+func giveOutput(out []byte) {
+	if cap(out) == outSize {
+		outputs.Put((*[outSize]byte)(out[:outSize]))
+	}
+}
+
+// flush writes the output until there is none. It first lets others run that
+// are ready to: what they write goes out with it.
+func (c *Conn) flush() {
+	runtime.Gosched()
+	spare := takeOutput()
+	c.pool.Charge(2 * outSize)
+	c.mu.Lock()
+	for c.codec.Pending() > 0 {
+		out := c.codec.Take(spare)
+		c.unblock()
+		c.mu.Unlock()
+		c.sock.LimitWrites(c.clock.Now(), c.cfg.WriteTimeout)
+		_, err := c.sock.Write(out)
+		spare = out
+		if c.mu.Lock(); err != nil {
+			c.end(err)
+			c.codec.Take(c.codec.Take(nil)) // nobody reads it
+			c.sock.Abort()
+		}
+	}
+	c.flushing = false
+	c.reclaim()
+	over := c.over()
+	c.mu.Unlock()
+	c.pool.Charge(-2 * outSize)
+	if giveOutput(spare); over {
+		c.sock.Interrupt()
+	}
+	c.flushes.Done()
+}
+
+// over tells whether a connection that is to end with its last stream may end.
+func (c *Conn) over() bool { return c.leaving && c.codec.Streams() == 0 && c.codec.Pending() == 0 }
+
+// unblock has streams that wait for room try again.
+func (c *Conn) unblock() {
+	for i, s := range c.blocked {
+		s.queued = false
+		s.writes.signal()
+		c.blocked[i] = nil
+	}
+	c.blocked = c.blocked[:0]
+}
+
+// Leave has the connection end with its last stream. While final is false
+// streams that are on their way are still taken.
+func (c *Conn) Leave(final bool) {
+	c.lock()
+	c.codec.GoAway(http2.NoError, final)
+	c.leaving = c.leaving || final
+	c.left()
+	over := c.over() && !c.flushing
+	c.unlock()
+	if over {
+		c.sock.Interrupt()
+	}
+}
+
+// Abort ends the connection at once.
+func (c *Conn) Abort() { c.sock.Abort() }
+
+// Streams is the number of streams that are open.
+func (c *Conn) Streams() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.codec.Streams()
+}
+
+// Open returns a stream for a request, or nil when the other side takes no more.
+func (c *Conn) Open() *Stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil || !c.codec.Room(c.reserved) {
+		return nil
+	}
+	c.reserved++
+	s := newStream(c)
+	s.started, s.reserved = true, true
+	c.streams.Add(1)
+	return s
+}
+
+// begin gives a stream its number: streams must begin in their order.
+func (s *Stream) begin() error {
+	s.reserved = false
+	s.conn.reserved--
+	if s.conn.failed == nil && s.conn.codec.NewStream(&s.codec) {
+		return nil
+	}
+	s.err = &Error{http2.RefusedStream, "the connection takes no more streams"}
+	return s.err
+}

@@ -1,0 +1,189 @@
+package mux
+
+import (
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
+)
+
+// Request returns the request, of which head becomes a view that is valid until
+// the stream is released, and how it breaks a limit.
+func (s *Stream) Request(head *msg.Head) (fault *msg.Error) {
+	head.View(&s.codec.Head)
+	return s.codec.Fault
+}
+
+// Protocol is what an extended CONNECT asks for (RFC 8441), or empty.
+func (s *Stream) Protocol() string { return s.codec.Protocol }
+
+// BodyLength is that of what the other side sends, as far as it is known: as it
+// says, or as it has come. Otherwise it is -1.
+func (s *Stream) BodyLength() int64 {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if s.codec.Length < 0 && s.codec.RecvEnded {
+		return s.body.length()
+	}
+	return s.codec.Length
+}
+
+// Trailer returns the lines behind the body that has come. It is valid once that
+// has ended.
+func (s *Stream) Trailer() []byte { return s.codec.Trailer }
+
+// Early takes what has come of a body, without waiting, and tells whether that
+// was all of it. It stays where it is until the stream is released, and can be
+// called once.
+func (s *Stream) Early() (data []byte, whole bool) {
+	s.conn.lock()
+	defer s.conn.unlock()
+	data = s.body.keep()
+	s.consumed(len(data))
+	return data, s.codec.RecvEnded && s.body.empty()
+}
+
+// Wait waits for a head, for more of a body, or for its end.
+func (s *Stream) Wait() error {
+	s.conn.lock()
+	defer s.conn.unlock()
+	for s.body.empty() && !s.codec.RecvEnded && !(s.headed && !s.viewed) && len(s.interim) == 0 {
+		if err := s.wait(&s.reads); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Response makes head a view of the next answer's head. It returns false when
+// there is none yet.
+func (s *Stream) Response(head *msg.Head) bool {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	switch {
+	case len(s.interim) > 0:
+		*head = s.interim[0]
+		s.interim = append(s.interim[:0], s.interim[1:]...)
+	case s.headed:
+		head.View(&s.codec.Head)
+		s.viewed = true
+	default:
+		return false
+	}
+	return true
+}
+
+// Data returns what has come of a body, which stays where it is until Took, and
+// tells whether the body ends with it.
+func (s *Stream) Data() (data []byte, last bool) {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	data = s.body.next()
+	return data, s.codec.RecvEnded && s.body.length() == int64(len(data))
+}
+
+// Took gives back what Data has returned, and lets the other side send more.
+func (s *Stream) Took() {
+	s.conn.lock()
+	defer s.conn.unlock()
+	s.consumed(s.body.drop(s.conn.pool))
+}
+
+// consumed opens the windows again. They grow as long as all connections
+// together have room for it.
+func (s *Stream) consumed(n int) {
+	c := s.conn
+	grew := c.codec.Consumed(&s.codec, int64(n), max(c.cfg.Growth.Load(), 0))
+	if grew > 0 {
+		s.grew += grew
+		c.cfg.Growth.Add(-grew)
+	}
+}
+
+// Ask sends the head of a request and the first of its body, which is all of it
+// with whole. sent is 0 when nothing can have left.
+func (s *Stream) Ask(r *http2.Request, head *msg.Head, body []byte, whole bool, trailer []byte) (sent int, err error) {
+	c := s.conn
+	c.lock()
+	defer c.unlock()
+	if err := s.begin(); err != nil {
+		return 0, err
+	}
+	end := whole && !r.EndsApart && len(body)+len(trailer) == 0
+	c.codec.SendRequest(&s.codec, r, head, end)
+	if end || !whole && len(body) == 0 {
+		return 1, nil
+	}
+	return 1, s.send(body, whole, trailer)
+}
+
+// Answer sends the head of an answer and the first of its body.
+func (s *Stream) Answer(head *msg.Head, body []byte, last bool, trailer []byte) error {
+	c := s.conn
+	c.lock()
+	defer c.unlock()
+	if s.err != nil {
+		return s.err
+	}
+	end := last && len(body)+len(trailer) == 0
+	c.codec.SendResponse(&s.codec, head, end)
+	if end || len(body)+len(trailer) == 0 {
+		return nil
+	}
+	return s.send(body, last, trailer)
+}
+
+// Write sends more of a body; with last it ends there.
+func (s *Stream) Write(body []byte, last bool, trailer []byte) error {
+	s.conn.lock()
+	defer s.conn.unlock()
+	return s.send(body, last, trailer)
+}
+
+// send queues a body, as the windows and the output have room for it. The mutex
+// is held.
+func (s *Stream) send(body []byte, last bool, trailer []byte) error {
+	c := s.conn
+	end := last && len(trailer) == 0
+	for {
+		if s.err != nil {
+			return s.err
+		}
+		body = body[c.codec.SendData(&s.codec, body, end):]
+		if len(body) == 0 && (!end || s.codec.SentEnded) {
+			break
+		}
+		if !s.queued {
+			s.queued = true
+			c.blocked = append(c.blocked, s)
+		}
+		if err := s.wait(&s.writes); err != nil {
+			return err
+		}
+	}
+	if last && !end {
+		c.codec.SendTrailer(&s.codec, trailer)
+	}
+	return nil
+}
+
+// Reset ends the stream with an error code, if it has not ended. Reads and writes
+// then fail.
+func (s *Stream) Reset(code http2.ErrorCode) {
+	s.conn.lock()
+	defer s.conn.unlock()
+	s.conn.codec.Cancel(&s.codec, code)
+	if s.codec.Dead && s.err == nil {
+		s.err = &Error{code, "it was given up"}
+		s.reads.signal()
+		s.writes.signal()
+	}
+}
+
+// Reused tells whether the connection has carried a stream before this one.
+func (s *Stream) Reused() bool { return s.codec.ID > 1 }
+
+// TakesConnect tells whether the other side takes extended CONNECT (RFC 8441).
+func (s *Stream) TakesConnect() bool {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.conn.codec.TakesConnect()
+}

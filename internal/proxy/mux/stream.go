@@ -1,0 +1,205 @@
+package mux
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
+)
+
+// Stream is one request and its answer. One goroutine reads; one goroutine, the
+// same or another, writes.
+type Stream struct {
+	conn *Conn
+	// home is conn for the timer, which may fire for a stream that has moved on.
+	home  atomic.Pointer[Conn]
+	codec http2.Stream
+	sock.Hangup
+	self sock.Partner
+	run  func() // serve, made once: a method value would be an allocation each time
+
+	// What follows is guarded by the connection's mutex.
+	reads, writes gate
+	queued        bool // among those that are blocked
+	reserved      bool // it has a place and no number yet
+	timer         *time.Timer
+	armed         int64 // when the timer fires, on the clock
+	interrupted   bool
+	started       bool // there is somebody who will release it
+	headed        bool // a final head has come
+	viewed        bool // and was looked at
+	interim       []msg.Head
+	body          body
+	grew          int64
+	err           error
+}
+
+// maxInterim bounds the interim answers that wait to be read.
+const maxInterim = 16
+
+// Error tells why a stream ended before its time.
+type Error struct {
+	Code http2.ErrorCode
+	Text string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%v: %s", e.Code, e.Text) }
+
+// streams are those that have ended.
+var streams sync.Pool
+
+func newStream(c *Conn) *Stream {
+	s, _ := streams.Get().(*Stream)
+	if s == nil {
+		s = &Stream{reads: newGate(), writes: newGate()}
+		s.codec.Owner = s
+		s.self.Interrupt, s.run = s.Interrupt, s.serve
+	}
+	s.conn = c
+	s.home.Store(c)
+	return s
+}
+
+// serve has the request served, and releases the stream.
+func (s *Stream) serve() {
+	c := s.conn
+	c.server.ServeStream(s)
+	s.release(true)
+}
+
+// Close ends the stream, with a reset if it has not ended. It must not be used
+// afterwards.
+func (s *Stream) Close() { s.release(false) }
+
+// Done gives back a stream that has ended, and that nobody can interrupt any
+// more.
+func (s *Stream) Done() { s.release(true) }
+
+// release gives the stream back. With again it will serve another request.
+func (s *Stream) release(again bool) {
+	c := s.conn
+	c.lock()
+	if s.reserved {
+		s.reserved = false
+		c.reserved--
+	}
+	c.codec.Release(&s.codec)
+	c.cfg.Growth.Add(s.grew)
+	if s.queued {
+		c.blocked = slices.DeleteFunc(c.blocked, func(other *Stream) bool { return other == s })
+		s.queued = false
+	}
+	s.body.release(c.pool)
+	if again {
+		s.recycle()
+	}
+	over := c.over() && !c.flushing
+	c.unlock()
+	if over {
+		c.sock.Interrupt()
+	}
+	c.streams.Done()
+}
+
+// recycle makes the stream ready for another request. The mutex is held.
+func (s *Stream) recycle() {
+	s.codec.Reset()
+	s.Renew()
+	s.reads.until, s.writes.until = math.MaxInt64, math.MaxInt64
+	s.interrupted, s.started, s.headed, s.viewed, s.err, s.grew = false, false, false, false, nil, 0
+	clear(s.interim)
+	s.interim = s.interim[:0]
+	streams.Put(s)
+}
+
+// Partner is s as another end's partner.
+func (s *Stream) Partner() *sock.Partner { return &s.self }
+
+// Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
+// may be called from any goroutine.
+func (s *Stream) Interrupt() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.interrupted = true
+	s.reads.signal()
+}
+
+// LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer
+// than limit, counted from now.
+func (s *Stream) LimitReads(now int64, limit time.Duration) { s.ReadBy(now + int64(limit)) }
+
+// LimitWrites bounds writes as LimitReads bounds reads.
+func (s *Stream) LimitWrites(now int64, limit time.Duration) { s.WriteBy(now + int64(limit)) }
+
+// ReadBy has reads fail with os.ErrDeadlineExceeded from a time on the clock on.
+func (s *Stream) ReadBy(at int64) { s.limit(&s.reads, at) }
+
+// WriteBy has writes fail with os.ErrDeadlineExceeded from a time on the clock
+// on.
+func (s *Stream) WriteBy(at int64) { s.limit(&s.writes, at) }
+
+func (s *Stream) limit(g *gate, at int64) {
+	s.conn.mu.Lock()
+	g.until = at
+	s.conn.mu.Unlock()
+}
+
+// wait waits at a gate. The mutex is held, and given back meanwhile.
+func (s *Stream) wait(g *gate) error {
+	c := s.conn
+	switch now := c.clock.Now(); {
+	case s.err != nil:
+		return s.err
+	case now >= g.until || g == &s.reads && s.interrupted:
+		return os.ErrDeadlineExceeded
+	default:
+		s.arm(now, g.until)
+	}
+	g.waiting = true
+	c.unlock()
+	<-g.open
+	c.lock()
+	return nil
+}
+
+// arm has the timer fire at a time, or before.
+func (s *Stream) arm(now, at int64) {
+	if at == math.MaxInt64 || s.armed > now && s.armed <= at {
+		return
+	}
+	s.armed = at
+	if s.timer == nil {
+		s.timer = time.AfterFunc(time.Duration(at-now), s.expire)
+		return
+	}
+	s.timer.Reset(time.Duration(at - now))
+}
+
+// expire ends the waits whose time has come. The timer is not stopped when a
+// stream ends, and mostly fires for nobody.
+func (s *Stream) expire() {
+	c := s.home.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.home.Load() != c {
+		return // what it does now, if anything, has armed the timer anew
+	}
+	now := c.clock.Now()
+	s.armed = 0
+	for _, g := range [...]*gate{&s.reads, &s.writes} {
+		switch {
+		case !g.waiting:
+		case now >= g.until:
+			g.signal()
+		default:
+			s.arm(now, g.until)
+		}
+	}
+}

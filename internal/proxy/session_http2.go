@@ -1,0 +1,95 @@
+package proxy
+
+import (
+	"bytes"
+	"time"
+
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// pingTimeout is how long the other side of an HTTP/2 connection may take to
+// give a sign of life.
+const pingTimeout = 15 * time.Second
+
+// http2Config is what the connections of a shard have in common.
+func (p *Proxy) http2Config(sh *shard) mux.Config {
+	l := p.cfg.Limits
+	return mux.Config{
+		Limits:     msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
+		MaxStreams: uint32(l.Streams), WriteTimeout: l.BodyTimeout, Idle: l.IdleTimeout, PingTimeout: pingTimeout,
+		Growth: &p.growth,
+		Full:   func() bool { return sh.pool.Out() > 2*p.maxOut },
+	}
+}
+
+// http2Configs are those of the shards.
+func (p *Proxy) http2Configs() []*mux.Config {
+	out := make([]*mux.Config, len(p.shards))
+	for i, sh := range p.shards {
+		out[i] = &sh.http2
+	}
+	return out
+}
+
+// startsHTTP2 tells whether the client speaks HTTP/2 without having asked for
+// it (RFC 9113 §3.3). It waits for as much as tells its preface from HTTP/1;
+// alive is false when that did not come.
+func (s *session) startsHTTP2() (starts, alive bool) {
+	if !s.await(true) {
+		return false, false
+	}
+	for until := s.proxy.clock.Now() + int64(s.proxy.cfg.Limits.HeaderTimeout); ; {
+		in := s.conn.In.Bytes()
+		n := min(len(in), len(http2.Preface))
+		if !bytes.Equal(in[:n], []byte(http2.Preface[:n])) {
+			return false, true
+		}
+		if n == len(http2.Preface) {
+			return true, true
+		}
+		s.conn.ReadBy(until)
+		if _, err := s.conn.Fill(); err != nil {
+			return false, false
+		}
+	}
+}
+
+// serveHTTP2 serves a connection of HTTP/2 to its end.
+func (s *session) serveHTTP2() {
+	s.peer.Prepare()
+	conn := mux.NewServer(&s.shard.http2, s, s.conn, &s.shard.pool, s.proxy.clock)
+	s.mux.Store(conn)
+	s.prepareToStop()
+	if s.proxy.stopping.Load() {
+		conn.Leave(true) // the drain may have passed by before
+	}
+	start := s.proxy.clock.Now()
+	if broken, ok := conn.Run().(*http2.ConnError); ok {
+		s.logBroken(start, broken.Error())
+		s.linger = true // so that the client learns why
+	}
+}
+
+// prepareToStop asks the client of a draining proxy to open another connection.
+func (s *session) prepareToStop() {
+	if conn := s.mux.Load(); conn != nil && s.proxy.draining.Load() {
+		conn.Leave(false)
+	}
+}
+
+// Refused records a request that was malformed.
+func (s *session) Refused(text string) { s.logBroken(s.proxy.clock.Now(), text) }
+
+// logBroken records what never became an exchange.
+func (s *session) logBroken(start int64, detail string) {
+	s.proxy.cfg.Metrics.Unrouted().Hit(s.shard.index, reason.BadRequest.Row().Status, reason.BadRequest)
+	s.proxy.cfg.Log.Record(s.shard.index, &observe.Flow{
+		Start: s.proxy.clock.Time(start), Duration: durationOf(start, s.proxy.clock.Now()),
+		Client: s.peer.Addr, TLS: s.peer.TLS, Outcome: reason.BadRequest, Detail: detail,
+		Status: reason.BadRequest.Row().Status, Major: 2,
+	})
+}

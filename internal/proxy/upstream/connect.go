@@ -1,0 +1,210 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/mux"
+	"windrose.dev/windrose/internal/proxy/sock"
+)
+
+// Errors of Connect.
+var (
+	// ErrTimeout: the endpoint did not accept in time.
+	ErrTimeout = errors.New("the endpoint did not accept a connection in time")
+	// ErrRefused: the connection could not be made.
+	ErrRefused = errors.New("no connection to the endpoint could be made")
+	// ErrHandshake is wrapped by errors that say why TLS could not be agreed upon.
+	ErrHandshake = errors.New("no TLS with the endpoint")
+)
+
+// Link is what a request is sent over: a connection of HTTP/1 for itself, or a
+// stream of one of HTTP/2. One of the two is set.
+type Link struct {
+	Conn   *Conn
+	Stream *mux.Stream
+}
+
+// Reuse finds a connection that is there already, of this shard's if it can. ok
+// is false when there is none. now is the clock's time.
+func (e *Endpoint) Reuse(shard int, now int64) (l Link, ok bool) {
+	if e.http2.Load() {
+		l.Stream = e.shared[shard].open()
+		return l, l.Stream != nil
+	}
+	l.Conn = e.Idle(shard, now)
+	return l, l.Conn != nil
+}
+
+// Connect makes a connection, or waits for one that is being made and can be
+// shared. The error is ErrTimeout or ErrRefused, or wraps ErrHandshake.
+func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration) (Link, error) {
+	if !e.http2.Load() {
+		return e.connect(shard, pool, timeout)
+	}
+	list := &e.shared[shard]
+	for {
+		l, d, mine := list.join()
+		switch {
+		case l.Stream != nil:
+			return l, nil
+		case mine:
+			l, err := e.connect(shard, pool, timeout)
+			list.ended(d, err)
+			return l, err
+		}
+		if <-d.done; d.err != nil {
+			return Link{}, d.err
+		}
+		if !e.http2.Load() {
+			return e.connect(shard, pool, timeout) // it has chosen HTTP/1
+		}
+	}
+}
+
+// connect makes a connection.
+func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration) (Link, error) {
+	cfg := &e.registry.cfg
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	nc, err := cfg.Dial(ctx, e.Addr)
+	switch {
+	case err == nil:
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
+		return Link{}, ErrTimeout
+	default:
+		return Link{}, ErrRefused
+	}
+	conn := sock.NewConn(nc, cfg.Clock, pool, cfg.Hangups)
+	if e.tls != nil {
+		if err := e.handshake(ctx, conn); err != nil {
+			conn.Close()
+			return Link{}, err
+		}
+	}
+	if !e.http2.Load() {
+		return Link{Conn: &Conn{Conn: conn}}, nil
+	}
+	return e.share(shard, conn, pool)
+}
+
+// handshake secures a connection, and learns which protocol the endpoint
+// chooses.
+func (e *Endpoint) handshake(ctx context.Context, conn *sock.Conn) error {
+	session := conn.WrapTLSClient(e.tls.Config)
+	err := session.HandshakeContext(ctx)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return ErrTimeout
+	default:
+		return fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	conn.EndHandshake()
+	e.http2.Store(session.ConnectionState().NegotiatedProtocol == "h2")
+	return nil
+}
+
+// share serves streams over a new connection, and opens the first.
+func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) (Link, error) {
+	list := &e.shared[shard]
+	var shared *mux.Conn
+	shared = mux.NewClient(e.registry.cfg.HTTP2[shard], conn, pool, e.registry.cfg.Clock, func() { list.remove(shared) })
+	list.add(shared)
+	go func() {
+		shared.Run()
+		list.remove(shared)
+		conn.Close()
+	}()
+	stream := shared.Open()
+	if e.retired.Load() {
+		shared.Leave(true)
+	}
+	if stream == nil {
+		return Link{}, ErrRefused
+	}
+	return Link{Stream: stream}, nil
+}
+
+// sharedList are the connections of HTTP/2 to one endpoint that serve one shard.
+type sharedList struct {
+	mu      sync.Mutex
+	conns   []*mux.Conn
+	pending *dial
+}
+
+// dial is a connection that is being made, for all who wait for one.
+type dial struct {
+	done chan struct{}
+	err  error
+}
+
+// open opens a stream on the first connection that has room.
+func (l *sharedList) open() *mux.Stream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		if s := c.Open(); s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// join opens a stream, or returns the dial to wait for, which may be the
+// caller's to do.
+func (l *sharedList) join() (link Link, d *dial, mine bool) {
+	if link.Stream = l.open(); link.Stream != nil {
+		return link, nil, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pending != nil {
+		return link, l.pending, false
+	}
+	l.pending = &dial{done: make(chan struct{})}
+	return link, l.pending, true
+}
+
+// ended lets those who wait for a dial go on.
+func (l *sharedList) ended(d *dial, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d.err = err
+	l.pending = nil
+	close(d.done)
+}
+
+func (l *sharedList) add(c *mux.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns = append(l.conns, c)
+}
+
+func (l *sharedList) remove(c *mux.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, other := range l.conns {
+		if other == c {
+			l.conns = append(l.conns[:i], l.conns[i+1:]...)
+			return
+		}
+	}
+}
+
+// leave has all shared connections end with their last streams.
+func (e *Endpoint) leave() {
+	for i := range e.shared {
+		l := &e.shared[i]
+		l.mu.Lock()
+		conns := append([]*mux.Conn(nil), l.conns...)
+		l.mu.Unlock()
+		for _, c := range conns {
+			c.Leave(true)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package http2
+
+import (
+	"golang.org/x/net/http2/hpack"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// block is a header block that is being read: there is one at a time.
+type block struct {
+	open   bool
+	id     uint32
+	stream *Stream // nil: read for the decoder's sake only
+	end    bool    // the stream ends behind it
+	frames int
+	bytes  int
+	kind   blockKind
+
+	fields    int
+	size      int // as SETTINGS_MAX_HEADER_LIST_SIZE counts
+	seen      pseudo
+	regular   bool // a field that is no pseudo-header was seen
+	cookies   int
+	authority msg.Span
+	connect   bool
+	fault     *msg.Error // a limit that is broken
+	malformed string     // a rule that is
+}
+
+type blockKind uint8
+
+const (
+	requestBlock blockKind = iota
+	responseBlock
+	trailerBlock
+)
+
+func (c *Conn) readHeaders(f frame, p []byte) error {
+	if f.stream == 0 {
+		return broken(ProtocolError, "HEADERS on no stream (RFC 9113 §6.2)")
+	}
+	p, selfish, err := cutHeaders(f, p)
+	if err != nil {
+		return err
+	}
+	b := &c.block
+	*b = block{open: true, id: f.stream, end: f.has(flagEndStream)}
+	if selfish {
+		b.malformed = "a stream that depends on itself (RFC 7540 §5.3.1)"
+	}
+	if err := c.beginBlock(b); err != nil {
+		return err
+	}
+	return c.readFragment(f, p)
+}
+
+// cutHeaders takes padding and priority off a HEADERS frame.
+func cutHeaders(f frame, p []byte) (fragment []byte, selfish bool, err error) {
+	padding := 0
+	if f.has(flagPadded) {
+		if len(p) == 0 {
+			return nil, false, broken(FrameSizeError, "padded HEADERS without a length of it (RFC 9113 §6.2)")
+		}
+		padding, p = int(p[0]), p[1:]
+	}
+	if f.has(flagPriority) {
+		if len(p) < 5 {
+			return nil, false, broken(FrameSizeError, "HEADERS too short for its priority (RFC 9113 §6.2)")
+		}
+		selfish, p = dependsOnItself(f.stream, p), p[5:]
+	}
+	if padding > len(p) {
+		return nil, false, broken(ProtocolError, "more padding than payload (RFC 9113 §6.2)")
+	}
+	return p[:len(p)-padding], selfish, nil
+}
+
+// beginBlock finds what the header block is for.
+func (c *Conn) beginBlock(b *block) error {
+	c.decoder.SetEmitEnabled(true)
+	s := c.streams[b.id]
+	switch {
+	case s != nil && s.RecvEnded:
+		c.decoder.SetEmitEnabled(false)
+		return c.resetStream(s, StreamClosed, "HEADERS behind the end of the stream (RFC 9113 §5.1)")
+	case s != nil && s.final:
+		b.stream, b.kind = s, trailerBlock
+		return nil
+	case s != nil:
+		b.stream, b.kind = s, responseBlock
+		s.clearHead()
+		return nil
+	case !c.peerOpens(b.id):
+		return c.strayBlock(b)
+	case b.id <= c.lastPeer:
+		return c.lateBlock(b)
+	}
+	return c.openStream(b)
+}
+
+// strayBlock is a header block on a stream that we would have to open.
+func (c *Conn) strayBlock(b *block) error {
+	if !c.wasOpened(b.id) || c.cfg.Server {
+		return broken(ProtocolError, "HEADERS on a stream that is ours to open (RFC 9113 §5.1.1)")
+	}
+	c.decoder.SetEmitEnabled(false) // a late answer to what we have reset
+	return c.idleFrame()
+}
+
+// lateBlock is a header block on a stream that the peer has opened before. One
+// that we have reset may go on until the peer knows.
+func (c *Conn) lateBlock(b *block) error {
+	switch found, ours := c.recent.find(b.id); {
+	case ours:
+		c.decoder.SetEmitEnabled(false)
+		return c.idleFrame()
+	case found:
+		return broken(StreamClosed, "HEADERS on a stream that is over (RFC 9113 §5.1)")
+	}
+	return broken(ProtocolError, "a stream whose number is not above the last (RFC 9113 §5.1.1)")
+}
+
+// openStream makes room for a request.
+func (c *Conn) openStream(b *block) error {
+	c.lastPeer = b.id
+	switch {
+	case c.leaving && b.id > c.lastSaid:
+		c.decoder.SetEmitEnabled(false) // RFC 9113 §6.8: as if it had not come
+		return c.idleFrame()
+	case c.active >= c.cfg.MaxStreams:
+		c.decoder.SetEmitEnabled(false)
+		c.recent.add(b.id, true)
+		c.sendReset(b.id, RefusedStream)
+		return c.spendReset()
+	}
+	b.stream = c.handler.Open()
+	c.insert(b.stream, b.id)
+	return nil
+}
+
+func (c *Conn) readContinuation(f frame, p []byte) error {
+	if len(p) == 0 {
+		if err := c.idleFrame(); err != nil {
+			return err
+		}
+	}
+	return c.readFragment(f, p)
+}
+
+// readFragment decodes a part of the header block.
+func (c *Conn) readFragment(f frame, p []byte) error {
+	b := &c.block
+	b.frames++
+	b.bytes += len(p)
+	if b.frames > maxContinuations || b.bytes > c.maxBlock() {
+		return broken(EnhanceYourCalm, "a header block that does not end")
+	}
+	if _, err := c.decoder.Write(p); err != nil {
+		return broken(CompressionError, "a header block that cannot be decoded (RFC 7541)")
+	}
+	if !f.has(flagEndHeaders) {
+		return nil
+	}
+	b.open = false
+	if err := c.decoder.Close(); err != nil {
+		return broken(CompressionError, "a header block that ends within a field (RFC 7541)")
+	}
+	return c.endBlock(b)
+}
+
+// endBlock hands the head, or the trailer section, over.
+func (c *Conn) endBlock(b *block) error {
+	s := b.stream
+	b.stream = nil
+	if s == nil || s.Dead {
+		return nil
+	}
+	b.check(s)
+	if b.malformed != "" {
+		return c.malformed(b, s)
+	}
+	s.Fault = b.fault
+	switch {
+	case b.kind == trailerBlock:
+		c.endOfStream(s)
+		return nil
+	case b.kind == responseBlock && s.Head.Status < 200:
+		c.handler.Head(s)
+		return nil
+	}
+	s.final, s.RecvEnded = true, b.end
+	c.handler.Head(s)
+	c.settle(s)
+	return nil
+}
+
+// malformed ends a stream whose head breaks a rule (RFC 9113 §8.1.1).
+func (c *Conn) malformed(b *block, s *Stream) error {
+	if b.kind != requestBlock {
+		return c.resetStream(s, ProtocolError, b.malformed)
+	}
+	c.remove(s, true)
+	s.Dead = true
+	c.Release(s)
+	c.sendReset(s.ID, ProtocolError)
+	c.handler.Refused(s, b.malformed)
+	return c.spendReset()
+}
+
+// emit takes one field from the decoder.
+func (c *Conn) emit(f hpack.HeaderField) {
+	b := &c.block
+	if b.stream == nil || b.malformed != "" || b.fault != nil {
+		return
+	}
+	b.fields++
+	b.size += len(f.Name) + len(f.Value) + 32
+	switch {
+	case b.size > c.cfg.Limits.HeadBytes:
+		b.exceed(c, msg.ErrHeadTooLong)
+	case b.fields > c.cfg.Limits.Fields:
+		b.exceed(c, msg.ErrTooManyFields)
+	case len(f.Name) == 0:
+		b.malformed = "a field without a name (RFC 9113 §8.2.1)"
+	case f.Name[0] == ':':
+		b.pseudoField(c, f.Name, f.Value)
+	case b.kind == trailerBlock:
+		b.trailerField(f.Name, f.Value)
+	default:
+		b.regular = true
+		b.field(f.Name, f.Value)
+	}
+}
+
+// exceed notes that a limit is broken. What comes is then only read for the
+// decoder's sake.
+func (b *block) exceed(c *Conn, fault *msg.Error) {
+	if b.kind != requestBlock {
+		b.malformed = fault.Text
+	}
+	b.fault = fault
+	c.decoder.SetEmitEnabled(false)
+}

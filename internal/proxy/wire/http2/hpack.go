@@ -1,0 +1,116 @@
+package http2
+
+// staticNames are the first indexes of the names of the static table (RFC 7541
+// appendix A), but for those of pseudo-header fields with several values.
+var staticNames = map[string]uint8{
+	":authority": 1, ":method": 2, ":path": 4, ":scheme": 6, ":status": 8,
+	"accept-charset": 15, "accept-encoding": 16, "accept-language": 17, "accept-ranges": 18, "accept": 19,
+	"access-control-allow-origin": 20, "age": 21, "allow": 22, "authorization": 23, "cache-control": 24,
+	"content-disposition": 25, "content-encoding": 26, "content-language": 27, "content-length": 28,
+	"content-location": 29, "content-range": 30, "content-type": 31, "cookie": 32, "date": 33, "etag": 34,
+	"expect": 35, "expires": 36, "from": 37, "host": 38, "if-match": 39, "if-modified-since": 40,
+	"if-none-match": 41, "if-range": 42, "if-unmodified-since": 43, "last-modified": 44, "link": 45,
+	"location": 46, "max-forwards": 47, "proxy-authenticate": 48, "proxy-authorization": 49, "range": 50,
+	"referer": 51, "refresh": 52, "retry-after": 53, "server": 54, "set-cookie": 55,
+	"strict-transport-security": 56, "transfer-encoding": 57, "user-agent": 58, "vary": 59, "via": 60,
+	"www-authenticate": 61,
+}
+
+// staticPairs are the entries of the static table that have a value.
+var staticPairs = map[string]uint8{
+	":method\x00GET": 2, ":method\x00POST": 3, ":path\x00/": 4, ":path\x00/index.html": 5,
+	":scheme\x00http": 6, ":scheme\x00https": 7, "accept-encoding\x00gzip, deflate": 16,
+}
+
+var staticStatus = map[int]uint8{200: 8, 204: 9, 206: 10, 304: 11, 400: 12, 404: 13, 500: 14}
+
+// secretFields are never to enter a table of anybody on the way (RFC 7541
+// §7.1.3).
+var secretFields = map[uint8]bool{
+	staticNames["authorization"]: true, staticNames["proxy-authorization"]: true,
+	staticNames["cookie"]: true, staticNames["set-cookie"]: true,
+}
+
+func appendStatus(dst []byte, status int) []byte {
+	if index := staticStatus[status]; index != 0 {
+		return append(dst, 0x80|index)
+	}
+	digits := [3]byte{byte('0' + status/100%10), byte('0' + status/10%10), byte('0' + status%10)}
+	return appendString(append(dst, staticNames[":status"]), digits[:])
+}
+
+// longestName bounds the names that are looked for in the static table.
+const longestName = 32
+
+// appendField writes a field as a literal that enters no table (RFC 7541
+// §6.2.2), or as an entry of the static table. The name is written in lower
+// case.
+func appendField(dst, name, value []byte) []byte {
+	var lower [longestName]byte
+	index := uint8(0)
+	if len(name) <= longestName {
+		short := lower[:len(name)]
+		for i, c := range name {
+			short[i] = toLower(c)
+		}
+		if index = staticNames[string(short)]; index > 0 {
+			if pair := pairOf(short, value); pair != 0 {
+				return append(dst, 0x80|pair)
+			}
+		}
+	}
+	prefix := byte(0)
+	if secretFields[index] {
+		prefix = 0x10
+	}
+	if index > 0 {
+		dst = appendInteger(append(dst, prefix), 4, int(index))
+		return appendString(dst, value)
+	}
+	dst = appendInteger(append(dst, prefix, 0), 7, len(name))
+	for _, c := range name {
+		dst = append(dst, toLower(c))
+	}
+	return appendString(dst, value)
+}
+
+// pairOf finds name and value together in the static table.
+func pairOf(name, value []byte) uint8 {
+	if name[0] != ':' && name[0] != 'a' || len(value) > 16 {
+		return 0
+	}
+	var pair [longestName + 17]byte
+	n := copy(pair[:], name)
+	pair[n] = 0
+	n += 1 + copy(pair[n+1:], value)
+	return staticPairs[string(pair[:n])]
+}
+
+func toLower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// appendString writes a string literal as it is: Huffman coding would cost us
+// more than it saves.
+func appendString(dst, value []byte) []byte {
+	dst = appendInteger(append(dst, 0), 7, len(value))
+	return append(dst, value...)
+}
+
+// appendInteger writes n with a prefix of so many bits, into the last byte of
+// dst (RFC 7541 §5.1).
+func appendInteger(dst []byte, bits, n int) []byte {
+	last, most := len(dst)-1, 1<<bits-1
+	if n < most {
+		dst[last] |= byte(n)
+		return dst
+	}
+	dst[last] |= byte(most)
+	for n -= most; n >= 0x80; n >>= 7 {
+		dst = append(dst, byte(n)|0x80)
+	}
+	return append(dst, byte(n))
+}

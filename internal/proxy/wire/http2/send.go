@@ -1,0 +1,116 @@
+package http2
+
+import (
+	"bytes"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// Request is what a request's head has beside its fields.
+type Request struct {
+	Method, Scheme, Target []byte
+	// Protocol asks for extended CONNECT (RFC 8441); nil does not.
+	Protocol []byte
+	// Trailers tells that trailers are wanted.
+	Trailers bool
+	// EndsApart has the stream end with a DATA frame also where there is no body.
+	// Servers of gRPC wait for one.
+	EndsApart bool
+}
+
+// SendRequest queues the head of a request. h gives its fields; Host becomes
+// the authority.
+func (c *Conn) SendRequest(s *Stream, r *Request, h *msg.Head, end bool) {
+	c.beginHead()
+	method := r.Method
+	if s.noBody = string(method) == "HEAD"; r.Protocol != nil {
+		method = []byte("CONNECT")
+	}
+	b := appendField(c.scratch, []byte(":method"), method)
+	b = appendField(b, []byte(":scheme"), r.Scheme)
+	if host := h.Get(msg.Host); len(host) > 0 {
+		b = appendField(b, []byte(":authority"), host)
+	}
+	b = appendField(b, []byte(":path"), r.Target)
+	if r.Protocol != nil {
+		b = appendField(b, []byte(":protocol"), r.Protocol)
+	}
+	b = appendFields(b, h)
+	if r.Trailers {
+		b = appendField(b, []byte("te"), []byte("trailers"))
+	}
+	c.scratch = b
+	c.sendBlock(s, end)
+}
+
+// SendResponse queues the head of an answer, interim or final.
+func (c *Conn) SendResponse(s *Stream, h *msg.Head, end bool) {
+	c.beginHead()
+	c.scratch = appendFields(appendStatus(c.scratch, h.Status), h)
+	c.sendBlock(s, end)
+}
+
+// SendTrailer queues the trailer section, whose lines are as HTTP/1 has them,
+// and ends the stream.
+func (c *Conn) SendTrailer(s *Stream, lines []byte) {
+	c.beginHead()
+	for len(lines) > 0 {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
+		if name, value, found := bytes.Cut(line, []byte(":")); found {
+			c.scratch = appendField(c.scratch, name, msg.TrimOWS(value))
+		}
+	}
+	c.sendBlock(s, true)
+}
+
+// beginHead starts a header block. The first of a connection says that we use
+// no dynamic table (RFC 7541 §4.2).
+func (c *Conn) beginHead() {
+	c.scratch = c.scratch[:0]
+	if !c.started {
+		c.started = true
+		c.scratch = append(c.scratch, 0x20)
+	}
+}
+
+// sendBlock queues the header block in scratch, in as many frames as it takes.
+func (c *Conn) sendBlock(s *Stream, end bool) {
+	if !s.open || s.SentEnded {
+		return
+	}
+	f := frame{kind: headersFrame, stream: s.ID}
+	if end {
+		f.flags = flagEndStream
+	}
+	for rest := c.scratch; ; {
+		piece := rest[:min(len(rest), maxFrame)]
+		rest = rest[len(piece):]
+		if f.length = len(piece); len(rest) == 0 {
+			f.flags |= flagEndHeaders
+		}
+		c.out = append(appendFrame(c.out, f), piece...)
+		if f = (frame{kind: continuationFrame, stream: s.ID}); len(rest) == 0 {
+			break
+		}
+	}
+	if end {
+		c.endSent(s)
+	}
+}
+
+// ownFields concern the connection and have no place in HTTP/2, or are
+// pseudo-header fields there.
+const ownFields = 1<<msg.Host | 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection |
+	1<<msg.TransferEncoding | 1<<msg.Upgrade | 1<<msg.HTTP2Settings
+
+func appendFields(dst []byte, h *msg.Head) []byte {
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.Dropped || ownFields&(1<<f.ID) != 0 {
+			continue
+		}
+		dst = appendField(dst, h.Name(f), h.Value(f))
+	}
+	return dst
+}

@@ -1,0 +1,207 @@
+package http2
+
+import (
+	"encoding/binary"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// Stream is one request and its answer. The owner of the Conn makes it, and
+// releases it when it is done with it.
+type Stream struct {
+	// ID is the stream's number; 0 until it has one.
+	ID uint32
+	// Owner is whatever the owner wants to find again.
+	Owner any
+	// Head is the request or the answer that came last. Its buffer belongs to
+	// the Stream.
+	Head msg.Head
+	// Fault is how a request breaks a limit; nil when it does not.
+	Fault *msg.Error
+	// Scheme is that of a request, and Protocol that of an extended CONNECT
+	// (RFC 8441), whose method then reads GET.
+	Scheme, Protocol string
+	// Length is what Content-Length says, or -1.
+	Length int64
+	// Trailer has the trailer section's lines, each with its CRLF, checked.
+	Trailer []byte
+	// RecvEnded tells that nothing more comes, SentEnded that nothing more may
+	// be sent; Dead that the stream was reset, or went with its connection.
+	RecvEnded, SentEnded, Dead bool
+
+	open    bool  // in the Conn's table
+	counted bool  // in Conn.active
+	final   bool  // a final answer has come; requests are final at once
+	noBody  bool  // the answer has none, whatever its length says
+	got     int64 // bytes of the body
+
+	sendWindow, recvWindow int64
+	window                 int64 // what the receive window is filled up to
+	consumed               int64 // and not yet given back
+	grown                  int64 // consumed since the window last grew
+}
+
+// Reset empties s for another stream and keeps its memory.
+func (s *Stream) Reset() {
+	s.clearHead()
+	*s = Stream{Head: s.Head, Trailer: s.Trailer[:0], Owner: s.Owner}
+}
+
+// clearHead makes room for another head in the same buffer.
+func (s *Stream) clearHead() {
+	buf := s.Head.Buf[:0]
+	s.Head.Reset()
+	s.Head.Buf = buf
+}
+
+// peerOpens tells whether streams with that id are the peer's to open.
+func (c *Conn) peerOpens(id uint32) bool { return (id%2 == 1) == c.cfg.Server }
+
+// wasOpened tells whether a stream of that id is open or has been.
+func (c *Conn) wasOpened(id uint32) bool {
+	if c.peerOpens(id) {
+		return id <= c.lastPeer
+	}
+	return id < c.nextOwn
+}
+
+func (c *Conn) insert(s *Stream, id uint32) {
+	s.ID, s.open, s.counted = id, true, true
+	s.sendWindow, s.recvWindow, s.window = c.peer.window, c.cfg.StreamWindow, c.cfg.StreamWindow
+	s.Length = -1
+	c.streams[id] = s
+	c.active++
+}
+
+// NewStream opens a stream for a request of ours. It returns false when the
+// peer takes no more, for now or for good (see Left).
+func (c *Conn) NewStream(s *Stream) bool {
+	if !c.Room(0) {
+		return false
+	}
+	c.insert(s, c.nextOwn)
+	c.nextOwn += 2
+	return true
+}
+
+// Room tells whether NewStream would succeed after so many others.
+func (c *Conn) Room(others int) bool {
+	return c.failed == nil && !c.left && !c.leaving && uint32(len(c.streams)+others) < min(c.peer.streams, c.cfg.MaxStreams) &&
+		c.nextOwn < maxWindow
+}
+
+// Release tells that the owner is done with s. One that is still open is
+// reset.
+func (c *Conn) Release(s *Stream) {
+	if s.open {
+		c.Cancel(s, Cancel)
+	}
+	if s.counted {
+		s.counted = false
+		c.active--
+	}
+}
+
+// settle takes a stream out of the table once both sides have ended it.
+func (c *Conn) settle(s *Stream) {
+	if !s.RecvEnded || !s.SentEnded || !s.open {
+		return
+	}
+	c.remove(s, false)
+	c.resets.repay(1)
+	c.idle.repay(lateFrames)
+}
+
+// remove takes a stream out of the table. ours tells that we have reset it.
+func (c *Conn) remove(s *Stream, ours bool) {
+	s.open = false
+	delete(c.streams, s.ID)
+	c.recent.add(s.ID, ours)
+}
+
+// drop ends a stream for its owner.
+func (c *Conn) drop(s *Stream, ours bool, code ErrorCode, text string) {
+	c.remove(s, ours)
+	s.Dead = true
+	c.handler.Reset(s, code, text)
+}
+
+// Cancel resets a stream, because its owner wants so.
+func (c *Conn) Cancel(s *Stream, code ErrorCode) {
+	if !s.open {
+		return
+	}
+	c.remove(s, true)
+	s.Dead = true
+	c.sendReset(s.ID, code)
+}
+
+func (c *Conn) sendReset(id uint32, code ErrorCode) {
+	c.control(frame{kind: resetFrame, stream: id}, binary.BigEndian.AppendUint32(nil, uint32(code)))
+}
+
+// resetStream resets a stream because the peer broke a rule.
+func (c *Conn) resetStream(s *Stream, code ErrorCode, text string) error {
+	c.sendReset(s.ID, code)
+	c.drop(s, true, code, text)
+	return c.spendReset()
+}
+
+// resetID resets the stream of that id, whether it is open or not.
+func (c *Conn) resetID(id uint32, code ErrorCode, text string) error {
+	if s := c.streams[id]; s != nil {
+		return c.resetStream(s, code, text)
+	}
+	c.sendReset(id, code)
+	return c.spendReset()
+}
+
+func (c *Conn) spendReset() error {
+	if !c.resets.spend(c.now) || c.overControl() {
+		return broken(EnhanceYourCalm, "more streams that end in a reset than anyone needs")
+	}
+	return nil
+}
+
+func (c *Conn) readReset(f frame, p []byte) error {
+	switch {
+	case f.stream == 0:
+		return broken(ProtocolError, "RST_STREAM on no stream (RFC 9113 §6.4)")
+	case len(p) != 4:
+		return broken(FrameSizeError, "RST_STREAM of a length other than 4 (RFC 9113 §6.4)")
+	case !c.wasOpened(f.stream):
+		return broken(ProtocolError, "RST_STREAM on an idle stream (RFC 9113 §6.4)")
+	}
+	s := c.streams[f.stream]
+	if s == nil {
+		return c.idleFrame()
+	}
+	c.drop(s, false, ErrorCode(binary.BigEndian.Uint32(p)), "the peer reset it")
+	return c.spendReset()
+}
+
+// recent remembers streams that have ended lately. What comes for those that we
+// have reset was mostly sent before the peer knew.
+type recent struct {
+	all  [64]ended
+	next int
+}
+
+type ended struct {
+	id   uint32
+	ours bool // we have reset it
+}
+
+func (r *recent) add(id uint32, ours bool) {
+	r.all[r.next%len(r.all)] = ended{id, ours}
+	r.next++
+}
+
+func (r *recent) find(id uint32) (found, ours bool) {
+	for _, e := range r.all {
+		if e.id == id {
+			return true, e.ours
+		}
+	}
+	return false, false
+}

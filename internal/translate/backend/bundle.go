@@ -1,0 +1,69 @@
+package backend
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/source"
+)
+
+// Bundle reads the certificates of authorities in ca.crt of a ConfigMap or
+// Secret. Every one must be well-formed: a part of a bundle is another bundle.
+func Bundle(set *source.Set, kind string, name source.Name) (model.Bundle, error) {
+	out := model.Bundle{Name: strings.ToLower(kind) + "/" + name.String()}
+	data, found := authorities(set, kind, name)
+	if !found {
+		return out, fmt.Errorf("there is no %s %s", kind, name)
+	}
+	if err := checkBundle(data); err != nil {
+		return out, fmt.Errorf("%s of %s %s %w", corev1.ServiceAccountRootCAKey, kind, name, err)
+	}
+	out.PEM = data
+	return out, nil
+}
+
+func authorities(set *source.Set, kind string, name source.Name) (data []byte, found bool) {
+	switch kind {
+	case "ConfigMap":
+		if object := set.ConfigMaps.Get(name.Namespace, name.Name); object != nil {
+			if text, has := object.Value.Data[corev1.ServiceAccountRootCAKey]; has {
+				return []byte(text), true
+			}
+			return object.Value.BinaryData[corev1.ServiceAccountRootCAKey], true
+		}
+	case "Secret":
+		if object := set.Secrets.Get(name.Namespace, name.Name); object != nil {
+			return object.Value.Data[corev1.ServiceAccountRootCAKey], true
+		}
+	}
+	return nil, false
+}
+
+var errNoCertificate = errors.New("holds no PEM certificate")
+
+func checkBundle(data []byte) error {
+	any := false
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return fmt.Errorf("holds a %s", strings.ToLower(block.Type))
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return fmt.Errorf("holds a certificate that cannot be read: %w", err)
+		}
+		any = true
+	}
+	if !any {
+		return errNoCertificate
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package gateway
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/backend"
+)
+
+// tlsPolicy is a BackendTLSPolicy, and what became of it.
+type tlsPolicy struct {
+	object             *source.Object[gatewayv1.BackendTLSPolicy]
+	accepted, resolved verdict
+	// tls is what it asks for; nil closes what it guards.
+	tls *model.UpstreamTLS
+	// ancestors are the Gateways with routes to its targets, and the policy that
+	// has a target before it, or nil.
+	ancestors map[source.Name]*tlsPolicy
+}
+
+// policyTarget is what a policy is for: a Service, or a port of it by name.
+type policyTarget struct {
+	service source.Name
+	section string
+}
+
+// tlsPolicies are the policies by what they are for.
+type tlsPolicies struct {
+	all []*tlsPolicy
+	// at lists those for one target in the order of precedence: the first is in
+	// force.
+	at map[policyTarget][]*tlsPolicy
+	// astray are those for a port that their Service does not have. They are not
+	// accepted, and close the ports for which no other policy is.
+	astray map[source.Name][]*tlsPolicy
+	// namespaces are closed by policies that do not say what they are for.
+	namespaces map[string]*tlsPolicy
+}
+
+// readPolicies reads the BackendTLSPolicies, the oldest first, but the broken
+// ones before all: an API server would not have them, and what they guard is
+// closed.
+func (t *translation) readPolicies() {
+	t.policies = tlsPolicies{at: map[policyTarget][]*tlsPolicy{}, astray: map[source.Name][]*tlsPolicy{}, namespaces: map[string]*tlsPolicy{}}
+	all := byAge(t.set.BackendTLSPolicies)
+	slices.SortStableFunc(all, func(a, b *source.Object[gatewayv1.BackendTLSPolicy]) int {
+		return compareBool(b.State == source.Tombstone, a.State == source.Tombstone)
+	})
+	for _, object := range all {
+		p := &tlsPolicy{object: object, ancestors: map[source.Name]*tlsPolicy{}}
+		if object.State == source.Tombstone {
+			p.accepted = no(gatewayv1.PolicyReasonInvalid, "it is broken")
+		} else {
+			t.readPolicy(p)
+		}
+		t.target(p)
+		t.policies.all = append(t.policies.all, p)
+	}
+}
+
+// target puts a policy where its targets are.
+func (t *translation) target(p *tlsPolicy) {
+	namespace, refs := p.object.Origin.Namespace, p.object.Value.Spec.TargetRefs
+	if p.object.State == source.Tombstone && (p.object.Incomplete || len(refs) == 0) {
+		t.policies.namespaces[namespace] = p
+	}
+	for i, ref := range refs {
+		at := p.object.At(item("spec.targetRefs", i))
+		if ref.Kind != "Service" || ref.Group != "" {
+			t.report(reason.NotHonoured, at, "the target is a %s, and only Services are reached over TLS", ref.Kind)
+			continue
+		}
+		target := policyTarget{source.Name{Namespace: namespace, Name: string(ref.Name)}, string(deref(ref.SectionName, ""))}
+		service := t.set.Services.Get(namespace, target.service.Name)
+		if service != nil && target.section != "" && !hasPort(service, target.section) {
+			t.policies.astray[target.service] = append(t.policies.astray[target.service], p)
+			p.accepted, p.tls = no(gatewayv1.PolicyReasonTargetNotFound, fmt.Sprintf("Service %s has no port %s", target.service, target.section)), nil
+			t.report(reason.PortNotFound, at, "%s: its ports are closed, unless another policy is for them", p.accepted.message)
+			continue
+		}
+		t.policies.at[target] = append(t.policies.at[target], p)
+		if first := t.policies.at[target][0]; first != p {
+			t.report(reason.PolicyConflict, at, "the target belongs to %s, %s", first.object.Origin.Object(), first.object.Origin.Place())
+		}
+	}
+}
+
+// readPolicy reads what a policy asks for.
+func (t *translation) readPolicy(p *tlsPolicy) {
+	v := &p.object.Value.Spec.Validation
+	p.accepted, p.resolved = yes(gatewayv1.PolicyReasonAccepted), yes(gatewayv1.BackendTLSPolicyReasonResolvedRefs)
+	if len(p.object.Value.Spec.Options) > 0 {
+		t.report(reason.NotHonoured, p.object.At("spec.options"), "no TLS option is known")
+	}
+	tls := &model.UpstreamTLS{ServerName: string(v.Hostname)}
+	for _, san := range v.SubjectAltNames {
+		if san.Type == gatewayv1.URISubjectAltNameType {
+			tls.URIs = append(tls.URIs, string(san.URI))
+		} else {
+			tls.Names = append(tls.Names, string(san.Hostname))
+		}
+	}
+	if len(v.SubjectAltNames) == 0 {
+		tls.Names = []string{string(v.Hostname)}
+	}
+	t.readAuthorities(p, tls)
+	if err := tls.ValidateNames(); err != nil { // the API takes any text for a URI
+		p.accepted = no(gatewayv1.PolicyReasonInvalid, err.Error())
+		t.report(reason.InvalidValue, p.object.At("spec.validation"), "%s", p.accepted.message)
+	}
+	if !p.accepted.no {
+		p.tls = tls
+	}
+}
+
+// readAuthorities reads who vouches for the backend.
+func (t *translation) readAuthorities(p *tlsPolicy, tls *model.UpstreamTLS) {
+	v := &p.object.Value.Spec.Validation
+	if wellKnown := deref(v.WellKnownCACertificates, ""); len(v.CACertificateRefs) == 0 {
+		tls.SystemRoots = wellKnown == gatewayv1.WellKnownCACertificatesSystem
+		if !tls.SystemRoots {
+			p.accepted = no(gatewayv1.PolicyReasonInvalid, fmt.Sprintf("%q is no well-known set of authorities; System is", wellKnown))
+			t.report(reason.BundleInvalid, p.object.At("spec.validation.wellKnownCACertificates"), "%s", p.accepted.message)
+		}
+		return
+	}
+	for i, ref := range v.CACertificateRefs {
+		bundle, problem := t.bundle(string(ref.Group), string(ref.Kind), source.Name{Namespace: p.object.Origin.Namespace, Name: string(ref.Name)})
+		if problem == nil {
+			tls.Bundles = append(tls.Bundles, bundle)
+			continue
+		}
+		why := gatewayv1.BackendTLSPolicyReasonInvalidCACertificateRef
+		if problem.kind {
+			why = gatewayv1.BackendTLSPolicyReasonInvalidKind
+		}
+		p.resolved = no(why, fmt.Sprintf("caCertificateRefs[%d]: %s", i, problem.message))
+		t.report(reason.BundleInvalid, p.object.At(item("spec.validation.caCertificateRefs", i)), "%s", problem.message)
+	}
+	if len(tls.Bundles) == 0 {
+		p.accepted = no(gatewayv1.BackendTLSPolicyReasonNoValidCACertificate, "no reference leads to certificates of authorities")
+	}
+}
+
+// bundleProblem is why a reference to authorities leads to none.
+type bundleProblem struct {
+	kind    bool // they cannot be in a resource of this kind
+	message string
+}
+
+// bundle finds authorities, and has them in the Snapshot under a name.
+func (t *translation) bundle(group, kind string, name source.Name) (string, *bundleProblem) {
+	if group != "" || kind != "ConfigMap" && kind != "Secret" {
+		return "", &bundleProblem{true, fmt.Sprintf("authorities are in a ConfigMap or Secret, not in a %s", kind)}
+	}
+	bundle, err := backend.Bundle(t.set, kind, name)
+	if err != nil {
+		return "", &bundleProblem{message: err.Error()}
+	}
+	t.out.Bundles = append(t.out.Bundles, bundle)
+	return bundle.Name, nil
+}
+
+// policyFor is the policy that guards a port, or nil. Whatever policies are for
+// it learn of the Gateways that the route attaches to.
+func (r *route) policyFor(ref *backend.Ref) *tlsPolicy { return r.policyOf(ref, r.gateways) }
+
+// policyOf is the same for a route that attaches to gateways.
+func (t *translation) policyOf(ref *backend.Ref, gateways []source.Name) *tlsPolicy {
+	all := &t.policies
+	var winner *tlsPolicy
+	targets := []policyTarget{{ref.Service, ""}}
+	if ref.PortName != "" {
+		targets = []policyTarget{{ref.Service, ref.PortName}, {ref.Service, ""}}
+	}
+	for _, target := range targets {
+		for i, p := range all.at[target] {
+			var before *tlsPolicy
+			if i > 0 {
+				before = all.at[target][0]
+			}
+			p.reach(gateways, before)
+			winner = cmp.Or(winner, p)
+		}
+	}
+	for _, p := range all.astray[ref.Service] {
+		p.reach(gateways, nil)
+		winner = cmp.Or(winner, p)
+	}
+	return cmp.Or(all.namespaces[ref.Service.Namespace], winner)
+}
+
+// reach notes the Gateways that have routes to a target of the policy, which
+// another policy has before it if there is one.
+func (p *tlsPolicy) reach(gateways []source.Name, before *tlsPolicy) {
+	for _, name := range gateways {
+		p.ancestors[name] = cmp.Or(p.ancestors[name], before)
+	}
+}
+
+// why says why a policy is not in force.
+func (p *tlsPolicy) why() string { return cmp.Or(p.accepted.message, "it is not valid") }
+
+func hasPort(service *source.Object[corev1.Service], name string) bool {
+	return slices.ContainsFunc(service.Value.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == name })
+}
+
+// maxAncestors is how many the API has room for (PolicyStatus.ancestors).
+const maxAncestors = 16
+
+// policyStatus writes the status of the policies that routes of ours reach.
+func (t *translation) policyStatus() {
+	for _, p := range t.policies.all {
+		if p.object.State != source.Tombstone && len(p.ancestors) > 0 {
+			t.out.Status.BackendTLSPolicies[p.object.Name()] = p.status()
+		}
+	}
+}
+
+func (p *tlsPolicy) status() []gatewayv1.PolicyAncestorStatus {
+	group, kind := gatewayv1.Group(gatewayv1.GroupName), gatewayv1.Kind("Gateway")
+	var out []gatewayv1.PolicyAncestorStatus
+	for _, name := range sorted(p.ancestors)[:min(len(p.ancestors), maxAncestors)] {
+		c := conditions{generation: p.object.Value.Generation}
+		accepted := p.accepted
+		if before := p.ancestors[name]; before != nil && !accepted.no {
+			accepted = no(gatewayv1.PolicyReasonConflicted, "the target belongs to "+before.object.Origin.Object())
+		}
+		set(&c, gatewayv1.PolicyConditionAccepted, accepted)
+		set(&c, gatewayv1.BackendTLSPolicyConditionResolvedRefs, p.resolved)
+		namespace := gatewayv1.Namespace(name.Namespace)
+		out = append(out, gatewayv1.PolicyAncestorStatus{
+			AncestorRef:    gatewayv1.ParentReference{Group: &group, Kind: &kind, Namespace: &namespace, Name: gatewayv1.ObjectName(name.Name)},
+			ControllerName: Controller, Conditions: c.list,
+		})
+	}
+	return out
+}

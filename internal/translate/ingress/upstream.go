@@ -1,0 +1,203 @@
+package ingress
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/backend"
+)
+
+// upstream is what the annotations of an Ingress say of its backends.
+type upstream struct {
+	// protocol is HTTP, HTTPS, GRPC or GRPCS.
+	protocol string
+	// secret is namespace/name.
+	secret     string
+	verify     bool
+	depth      int
+	name       string
+	serverName bool
+}
+
+// defaultUpstream is ingress-nginx's own.
+var defaultUpstream = upstream{protocol: "HTTP", depth: 1}
+
+// upstreamAnnotations are those about backends. They guard in that a
+// misspelled one closes its routes.
+var upstreamAnnotations = []Annotation{
+	{
+		Name: "backend-protocol", Group: "BackendProtocol", Risk: "Low", Guard: true, Inert: []string{"HTTP", "http"},
+		Apply: (*settings).setProtocol,
+		Doc:   "HTTP, HTTPS, GRPC or GRPCS. With others, AUTO_HTTP and FCGI among them, the routes answer 503.",
+	},
+	{
+		Name: "proxy-ssl-secret", Group: "ProxySSL", Risk: "Medium", Guard: true,
+		Apply: func(s *settings, v string) error { s.upstream.secret = v; return nil },
+		Doc:   "namespace/name, in the Ingress's own namespace: tls.crt and tls.key are shown to backends over TLS, ca.crt holds the authorities. One that is missing or broken closes the routes.",
+	},
+	{
+		Name: "proxy-ssl-verify", Group: "ProxySSL", Risk: "Low", Guard: true, Inert: []string{"off"},
+		Apply: (*settings).setVerify,
+		Doc:   "Default off: backends over TLS are not verified. on takes proxy-ssl-secret and proxy-ssl-name, without which the routes answer 503. A value that cannot be understood counts as on.",
+	},
+	{
+		Name: "proxy-ssl-verify-depth", Group: "ProxySSL", Risk: "Low",
+		Apply: func(s *settings, v string) error { return setDepth(&s.upstream.depth, v) },
+		Doc:   "How many certificates may stand between a backend's and the authority's; default 1.",
+	},
+	{
+		Name: "proxy-ssl-name", Group: "ProxySSL", Risk: "High",
+		Apply: func(s *settings, v string) error { return setText(&s.upstream.name, v, sslName) },
+		Doc:   "The name that a backend's certificate must have, and that proxy-ssl-server-name sends. ingress-nginx ignores it without proxy-ssl-secret.",
+	},
+	{
+		Name: "proxy-ssl-server-name", Group: "ProxySSL", Risk: "Low",
+		Apply: func(s *settings, v string) error { return setSwitch(&s.upstream.serverName, v) },
+		Doc:   "Default off: no server name (SNI) is sent to backends. on sends proxy-ssl-name, if it is set.",
+	},
+}
+
+var sslName = form{regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$`), "a DNS name"}
+
+// setProtocol reads backend-protocol. What is not spoken closes: plain HTTP
+// would not be what was asked for.
+func (s *settings) setProtocol(value string) error {
+	switch upper := strings.ToUpper(value); upper {
+	case "":
+		return nil
+	case "HTTP", "HTTPS", "GRPC", "GRPCS":
+		s.upstream.protocol = upper
+		return nil
+	}
+	s.closedBy = "backend-protocol"
+	return errors.New("HTTP, HTTPS, GRPC or GRPCS; with others the routes answer 503")
+}
+
+// setVerify reads proxy-ssl-verify. What cannot be understood counts as on.
+func (s *settings) setVerify(value string) error {
+	s.upstream.verify = value != ""
+	if value == "" {
+		return nil
+	}
+	return setSwitch(&s.upstream.verify, value)
+}
+
+func setSwitch(to *bool, value string) error {
+	if value != "on" && value != "off" {
+		return errors.New(`"on" or "off"`)
+	}
+	*to = value == "on"
+	return nil
+}
+
+// maxDepth bounds the length of chains.
+const maxDepth = 100
+
+func setDepth(to *int, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > maxDepth {
+		return errors.New(`a whole number in quotes, from "0" to "100"`)
+	}
+	*to = n
+	return nil
+}
+
+// secured is the TLS to the backends of one Ingress.
+type secured struct {
+	tls *model.UpstreamTLS
+	// way names it among those of one Service.
+	way string
+	// problem is why there is none.
+	problem string
+}
+
+// speak decides how the backend of a rule is spoken to, or says why it cannot
+// be.
+func (t *translation) speak(one *rule) (problem string) {
+	switch one.upstream.protocol {
+	case "GRPC", "GRPCS":
+		one.ref.Protocol = model.HTTP2
+	}
+	if !strings.HasSuffix(one.upstream.protocol, "S") {
+		return ""
+	}
+	if one.secured == nil {
+		one.secured = t.secure(one.ingress)
+	}
+	one.ref.TLS, one.ref.Way = one.secured.tls, one.secured.way
+	return one.secured.problem
+}
+
+// secure reads what the annotations of an Ingress ask of TLS to its backends.
+// Only a verification that is off, as it is by default, leaves it out.
+func (t *translation) secure(in *ingress) *secured {
+	up := &in.upstream
+	out := &secured{tls: &model.UpstreamTLS{Unverified: !up.verify}, way: "unverified"}
+	if up.serverName {
+		out.tls.ServerName = up.name
+	}
+	annotation, why := "proxy-ssl-secret", ""
+	switch {
+	case up.secret != "":
+		why = t.useSecret(in, out.tls)
+	case up.verify:
+		annotation, why = "proxy-ssl-verify", "it takes a proxy-ssl-secret with ca.crt"
+	}
+	if why == "" && up.verify {
+		out.tls.MaxChain = up.depth + 2
+		if out.tls.Names = []string{up.name}; up.name == "" {
+			annotation, why = "proxy-ssl-verify", "it takes a proxy-ssl-name, the name that the backend's certificate must have"
+		}
+	}
+	if why != "" {
+		t.report(reason.GuardClosed, in.object.At("metadata.annotations["+Prefix+annotation+"]"), "%s, so the routes answer 503", why)
+		t.fix("see the message")
+		return &secured{problem: annotation + ": " + why}
+	}
+	if *up != (upstream{protocol: up.protocol, depth: defaultUpstream.depth}) {
+		out.way = "ingress:" + in.object.Origin.Name
+	}
+	return out
+}
+
+// useSecret finds what proxy-ssl-secret names, or says why it cannot.
+func (t *translation) useSecret(in *ingress, to *model.UpstreamTLS) (why string) {
+	namespace, name, _ := strings.Cut(in.upstream.secret, "/")
+	at := source.Name{Namespace: namespace, Name: name}
+	object := t.set.Secrets.Get(namespace, name)
+	switch {
+	case name == "":
+		return "it is not namespace/name"
+	case namespace != in.object.Origin.Namespace:
+		return "a Secret of another namespace is not used"
+	case object == nil:
+		return fmt.Sprintf("there is no Secret %s", at)
+	}
+	chain, key := object.Value.Data[corev1.TLSCertKey], object.Value.Data[corev1.TLSPrivateKeyKey]
+	if len(chain) > 0 || len(key) > 0 {
+		if _, err := tls.X509KeyPair(chain, key); err != nil {
+			return fmt.Sprintf("Secret %s holds no certificate with its key: %v", at, err)
+		}
+		to.Certificate = at.String()
+		t.out.BackendSecrets = append(t.out.BackendSecrets, at)
+	}
+	if !in.upstream.verify {
+		return ""
+	}
+	bundle, err := backend.Bundle(t.set, "Secret", at)
+	if err != nil {
+		return err.Error()
+	}
+	to.Bundles = []string{bundle.Name}
+	t.out.Bundles = append(t.out.Bundles, bundle)
+	return ""
+}
