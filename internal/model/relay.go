@@ -25,7 +25,8 @@ type Relay struct {
 	// backend gets the client's own TLS.
 	Terminate bool `cbor:"4,keyasint,omitempty" json:"terminate,omitempty"`
 	// Backends share the connections by weight: a Service to which bytes go as
-	// they are, or a Respond, which refuses its share. What is only for requests is not set.
+	// they are, or over TLS of ours, or a Respond, which refuses its share. What is
+	// only for requests is not set.
 	Backends []Backend `cbor:"5,keyasint,omitempty" json:"backends,omitempty"`
 	// Respond refuses all connections: they are reset, datagrams are dropped.
 	// Exactly one of Backends and Respond is set.
@@ -90,7 +91,8 @@ func (v *validator) placeRelay(r *Relay) {
 	v.check(!r.Terminate || r.Name != "", "relay %s: there is no TLS to take off", r.ID)
 	for _, b := range r.Backends {
 		v.check(b.Service == "" || v.services[b.Service], "relay %s: no service %s", r.ID, b.Service)
-		v.check(!v.spoken[b.Service], "relay %s: service %s is spoken to in HTTP/2 or TLS", r.ID, b.Service)
+		v.check(!v.spoken[b.Service], "relay %s: service %s is spoken to in HTTP", r.ID, b.Service)
+		v.check(!v.secured[b.Service] || !r.Listener.UDP, "relay %s: service %s takes TLS, which does not go over UDP", r.ID, b.Service)
 	}
 }
 

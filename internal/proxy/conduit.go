@@ -47,8 +47,7 @@ func newConduit(s *session, named bool) *conduit {
 	return &conduit{proxy: s.proxy, session: s, start: s.proxy.clock.Now(), named: named, idle: s.proxy.cfg.Limits.TunnelTimeout}
 }
 
-// connect makes a connection to an endpoint, whose service speaks neither TLS
-// nor HTTP/2 (see model.Relay). Nothing has been sent yet, so that
+// connect makes a connection to an endpoint. Nothing has been sent yet, so that
 // others are tried when one cannot be reached.
 func (c *conduit) connect(relay *exchange.Relay, cluster *exchange.Cluster) reason.Outcome {
 	var tried []*exchange.Endpoint
@@ -64,13 +63,16 @@ func (c *conduit) connect(relay *exchange.Relay, cluster *exchange.Cluster) reas
 		}
 		c.endpoint, c.retries = *e, len(tried)
 		link, err := e.Connect(c.session.shard.index, &c.session.shard.pool, relay.Connect)
+		if link.Stream != nil {
+			link.Stream.Close()
+			c.detail = "service " + cluster.Service.ID + " speaks HTTP/2, which carries no bytes of others"
+			return reason.Closed
+		}
 		if err == nil {
 			c.up, c.connected = link.Conn, c.proxy.clock.Now()
 			return reason.OK
 		}
-		if outcome = reason.ConnectFailed; errors.Is(err, upstream.ErrTimeout) {
-			outcome = reason.ConnectTimeout
-		}
+		outcome = connectOutcome(err)
 		c.detail = err.Error()
 		tried = append(tried, e)
 	}

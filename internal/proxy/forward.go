@@ -191,14 +191,19 @@ func (t *transfer) use(l upstream.Link) {
 	t.up = &t.http1Backend
 }
 
-func (t *transfer) notConnected(err error) attemptResult {
-	outcome := reason.ConnectFailed
+// connectOutcome says how an attempt to connect failed.
+func connectOutcome(err error) reason.Outcome {
 	switch {
 	case errors.Is(err, upstream.ErrTimeout):
-		outcome = reason.ConnectTimeout
+		return reason.ConnectTimeout
 	case errors.Is(err, upstream.ErrHandshake):
-		outcome = reason.UpstreamTLSFailed
+		return reason.UpstreamTLSFailed
 	}
+	return reason.ConnectFailed
+}
+
+func (t *transfer) notConnected(err error) attemptResult {
+	outcome := connectOutcome(err)
 	if t.late(t.deadline) {
 		t.x.Fail(reason.UpstreamTimeout, t.lateness(""))
 		return attemptFinal

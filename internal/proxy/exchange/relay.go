@@ -103,7 +103,11 @@ func (r *Relay) Draw(g *Generation) (*Cluster, *model.Respond) {
 	case r.backends[i].respond != nil:
 		return nil, r.backends[i].respond
 	}
-	return g.Clusters[r.backends[i].cluster], nil
+	c := g.cluster(r.backends[i].cluster, r.Rule.Listener)
+	if c.Closed != "" {
+		return nil, &model.Respond{Outcome: reason.Closed, Why: c.Closed}
+	}
+	return c, nil
 }
 
 // Closed tells whether connections to a name are now refused because something

@@ -31,6 +31,7 @@ type relayRoute struct {
 	hostnames  []string
 	// backends are those of its only rule; a route has no more (maxItems 1).
 	backends []gatewayv1.BackendRef
+	gateways []source.Name // that take the route
 	at       func(field string) reason.Origin
 
 	resolved verdict
@@ -84,6 +85,7 @@ func (r *relayRoute) translate(statuses map[source.Name][]gatewayv1.RouteParentS
 	if len(parents) == 0 {
 		return
 	}
+	r.gateways = gatewaysOf(parents)
 	backends := r.findAll()
 	for _, p := range parents {
 		for _, a := range p.takes {
@@ -154,9 +156,10 @@ func (r *relayRoute) relay(at relayPlace, a attachment, backends []found) model.
 	}
 	for _, b := range backends {
 		one := model.Backend{Weight: b.weight}
-		if one.Respond = b.refusal(at.name != "" && !out.Terminate); one.Respond == nil {
-			one.Service = b.ref.ID()
-			r.out.Refs = append(r.out.Refs, *b.ref)
+		var ref *backend.Ref
+		if ref, one.Respond = b.reached(at.name != "" && !out.Terminate); one.Respond == nil {
+			one.Service = ref.ID()
+			r.out.Refs = append(r.out.Refs, *ref)
 		}
 		out.Backends = append(out.Backends, one)
 	}
@@ -168,20 +171,26 @@ type found struct {
 	weight uint32
 	ref    *backend.Ref
 	lost   *lost
-	// secure is why it must get TLS from us; empty is that it need not.
-	secure string
+	// secured is the Service reached over TLS of ours, and refused why it cannot
+	// be, where it must.
+	secured *backend.Ref
+	refused string
 }
 
-// refusal is why connections to a backend are refused, if they are. Those whose
-// clients speak TLS with the backend itself have it already.
-func (f *found) refusal(passthrough bool) *model.Respond {
+// reached is how a backend is reached, or why connections to it are refused.
+// Those whose clients speak TLS with the backend itself have it already.
+func (f *found) reached(passthrough bool) (*backend.Ref, *model.Respond) {
 	switch {
 	case f.lost != nil:
-		return &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: f.lost.message}
-	case f.secure != "" && !passthrough:
-		return &model.Respond{Status: 503, Outcome: reason.Closed, Why: f.secure}
+		return nil, &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: f.lost.message}
+	case passthrough:
+		return f.ref, nil
+	case f.refused != "":
+		return nil, &model.Respond{Status: 503, Outcome: reason.Closed, Why: f.refused}
+	case f.secured != nil:
+		return f.secured, nil
 	}
-	return nil
+	return f.ref, nil
 }
 
 // findAll finds what the route's backendRefs lead to.
@@ -194,8 +203,8 @@ func (r *relayRoute) findAll() []found {
 		f.ref, f.lost = r.referred(string(r.kind), r.name.Namespace, ref.BackendObjectReference, r.kind == "UDPRoute")
 		if f.lost != nil {
 			r.lose(f.lost, field)
-		} else if f.secure = r.wantsTLS(f.ref); f.secure != "" && !r.passesThrough() {
-			r.lose(&lost{no(gatewayv1.RouteReasonUnsupportedProtocol, f.secure), reason.GuardClosed}, field)
+		} else if r.secure(&f); f.refused != "" && !r.passesThrough() {
+			r.lose(&lost{no(gatewayv1.RouteReasonUnsupportedProtocol, f.refused), reason.GuardClosed}, field)
 		}
 		out = append(out, f)
 	}
@@ -226,18 +235,24 @@ func (r *relayRoute) passesThrough() bool {
 	return true
 }
 
-// wantsTLS says why a backend must get TLS from us, if it must: a policy asks
-// for it, or TLS is what the backend speaks and a route takes it off. What comes
-// by TCP may be TLS already.
-func (r *relayRoute) wantsTLS(ref *backend.Ref) string {
-	if policy := r.policyOf(ref, nil); policy != nil && r.kind != "UDPRoute" {
-		return policy.object.Origin.Object() + " asks for TLS to this backend, which relays do not speak yet"
+// secure decides whether a backend must get TLS from us: a policy asks for it,
+// or TLS is what the backend speaks and a route takes it off. What comes by TCP
+// may be TLS already.
+func (r *relayRoute) secure(f *found) {
+	if r.kind == "UDPRoute" {
+		return
 	}
-	protocol := strings.ToLower(ref.AppProtocol)
-	if r.kind == "TLSRoute" && slices.Contains([]string{"https", "tls", "grpcs", "kubernetes.io/wss"}, protocol) {
-		return fmt.Sprintf("the backend speaks %s, and relays do not speak TLS to backends yet", protocol)
+	policy := r.policyFor(f.ref, r.gateways)
+	switch {
+	case policy != nil && policy.tls == nil:
+		f.refused = policy.object.Origin.Object() + " guards this backend and is not in force: " + policy.why()
+	case policy != nil:
+		ref := *f.ref
+		ref.TLS, ref.Way, ref.Protocol = policy.tls, "policy:"+policy.object.Origin.Name, model.Opaque
+		f.secured = &ref
+	case r.kind == "TLSRoute" && f.ref.Asked().TLS:
+		f.refused = fmt.Sprintf("the backend speaks %s, and no BackendTLSPolicy says whom to trust", f.ref.AppProtocol)
 	}
-	return ""
 }
 
 // isolate gives a listener of TLS for whose host there is no route a relay that

@@ -169,11 +169,8 @@ func (t *translation) bundle(group, kind string, name source.Name) (string, *bun
 }
 
 // policyFor is the policy that guards a port, or nil. Whatever policies are for
-// it learn of the Gateways that the route attaches to.
-func (r *route) policyFor(ref *backend.Ref) *tlsPolicy { return r.policyOf(ref, r.gateways) }
-
-// policyOf is the same for a route that attaches to gateways.
-func (t *translation) policyOf(ref *backend.Ref, gateways []source.Name) *tlsPolicy {
+// it learn of the Gateways that a route to it attaches to.
+func (t *translation) policyFor(ref *backend.Ref, gateways []source.Name) *tlsPolicy {
 	all := &t.policies
 	var winner *tlsPolicy
 	targets := []policyTarget{{ref.Service, ""}}
