@@ -65,7 +65,7 @@ func checkList(l list) bool { return l.isSorted() }
 func eachList(parts *Parts, do func(list) bool) bool {
 	c := &parts.Config
 	for _, l := range c.Listeners {
-		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) || l.ClientAuth != nil && !do(texts(l.ClientAuth.Bundles)) {
+		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) || !do(texts(l.Names)) || l.ClientAuth != nil && !do(texts(l.ClientAuth.Bundles)) {
 			return false
 		}
 	}

@@ -25,7 +25,7 @@ func sample() Parts {
 				{ID: ListenerID{Port: 53, UDP: true}, Protocol: UDP},
 				{ID: ListenerID{Port: 53}, Protocol: TCP},
 				{ID: ListenerID{Gateway: "shop/edge", Port: 6443}, Protocol: TLS},
-				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
+				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Names: []string{"shop.example.com", "**.example.com"}, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
 				{
 					ID: ListenerID{Gateway: "shop/edge", Port: 8443}, Protocol: HTTPS, BackendCertificate: "shop/tls",
 					ClientAuth: &ClientAuth{[]string{"configmap/shop/ca", "secret/shop/ca"}, RequestCertificate},
@@ -141,7 +141,7 @@ func sampleRelays() []Relay {
 const sampleText = `listener 53 tcp
 listener 53/udp udp
 listener 80 http
-listener 443 https
+listener 443 https name=**.example.com name=shop.example.com
 certificate 443 *.example.com shop/wild
 certificate 443 shop.example.com shop/tls
 listener shop/edge:6443 tls

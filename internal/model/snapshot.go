@@ -103,6 +103,10 @@ type Listener struct {
 	// itself by to backends over TLS that have none of their own; empty is none.
 	// One without material fails those connections.
 	BackendCertificate string `cbor:"5,keyasint,omitempty" json:"backendCertificate,omitempty"`
+	// Names are the hosts, as in Host.Name, that are told apart over TLS: a request
+	// for one of them on a connection whose server name belongs to another is
+	// misdirected (RFC 9110 §15.5.20).
+	Names []string `cbor:"7,keyasint,omitempty" json:"names,omitempty"`
 	// ClientAuth is nil where clients need no certificate.
 	ClientAuth *ClientAuth `cbor:"6,keyasint,omitempty" json:"clientAuth,omitempty"`
 }

@@ -161,6 +161,9 @@ func quoteWord(word string) string {
 
 func (w *textWriter) listener(l Listener) {
 	words := []string{"listener", l.ID.String(), protocolNames[l.Protocol], option("address", l.Address), option("backend-certificate", l.BackendCertificate)}
+	for _, name := range l.Names {
+		words = append(words, "name="+name)
+	}
 	w.line(append(words, l.ClientAuth.words()...)...)
 	for _, c := range l.Certificates {
 		w.line("certificate", l.ID.String(), c.Host, c.Secret)

@@ -51,6 +51,7 @@ func (a *ClientAuth) words() []string {
 // listenerOptions read the options of a listener.
 var listenerOptions = map[string]func(*Listener, string) error{
 	"address":             func(l *Listener, v string) error { l.Address = v; return nil },
+	"name":                func(l *Listener, v string) error { l.Names = append(l.Names, v); return nil },
 	"backend-certificate": func(l *Listener, v string) error { l.BackendCertificate = v; return nil },
 	"client-auth": func(l *Listener, v string) error {
 		mode, err := indexOf[ClientAuthMode](clientAuthNames, v, "client-auth")

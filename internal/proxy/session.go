@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -126,6 +127,7 @@ func (s *session) handshake(t *tlsListener) bool {
 	}
 	s.conn.EndHandshake()
 	s.peer.TLS, s.http2 = true, state.NegotiatedProtocol == "h2"
+	s.peer.ServerName = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
 	return true
 }
 

@@ -317,6 +317,7 @@ func (b *builder) listeners(in ingress.Result, gw gateway.Result) []model.Listen
 // does not get what the Gateway identifies itself by to backends: those of
 // Ingresses are not to see it.
 func (b *builder) share(port *model.Listener, l model.Listener, gw gateway.Result) {
+	port.Names = l.Names
 	if port.ClientAuth = l.ClientAuth; l.ClientAuth != nil {
 		first := slices.IndexFunc(gw.Certificates, func(c gateway.Certificate) bool { return c.Listener == l.ID })
 		at := gw.Certificates[first].Origin // over TLS there is one

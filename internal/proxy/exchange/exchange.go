@@ -25,6 +25,8 @@ type Peer struct {
 	Listener   model.ListenerID
 	PublicPort uint16
 	TLS        bool
+	// ServerName is what the client sent in its handshake, in lower case.
+	ServerName string
 	// Trusted peers are believed when they say who their client is.
 	Trusted bool
 	// Trusts tells whether peers at an address are.
@@ -153,6 +155,10 @@ func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 	}
 	if string(x.Req.Bytes(x.Req.Method)) == "TRACE" {
 		x.Fail(reason.MethodRefused, "TRACE would show the fields that were added on the way")
+		return
+	}
+	if p.TLS && g.misdirects(p, x.Host) {
+		x.Fail(reason.Misdirected, "the server name of the connection belongs to another listener")
 		return
 	}
 	r, found := g.table.Match(p.Listener, &x.view, trace)

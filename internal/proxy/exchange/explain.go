@@ -258,7 +258,8 @@ func (q Question) exchange(g *Generation) (*Exchange, *Peer, error) {
 	}
 	peer := &Peer{
 		Addr: netip.AddrPortFrom(client, 0), Listener: id, PublicPort: id.Port, TLS: u.Scheme == "https",
-		Trusts: func(netip.Addr) bool { return false }, PublicPorts: func(port uint16) uint16 { return port },
+		ServerName: strings.ToLower(u.Hostname()),
+		Trusts:     func(netip.Addr) bool { return false }, PublicPorts: func(port uint16) uint16 { return port },
 	}
 	return x, peer, nil
 }

@@ -114,6 +114,8 @@ type Generation struct {
 	Routes   int
 
 	sessionKey []byte
+	// names are the hosts that listeners tell apart.
+	names map[model.ListenerID]map[string]bool
 
 	table *route.Table[*Route]
 	hosts []*host // as Config.Hosts
@@ -145,7 +147,7 @@ type Compiler struct {
 // which may be nil, is taken over. Rules that use what no filter honours, or
 // what their filter refuses, are closed, with a Report each.
 func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []reason.Report, error) {
-	g := &Generation{Number: 1, Snapshot: s, sessionKey: c.SessionKey}
+	g := &Generation{Number: 1, Snapshot: s, sessionKey: c.SessionKey, names: namesOf(s)}
 	if old != nil {
 		g.Number = old.Number + 1
 	}
