@@ -15,6 +15,9 @@ func durationOf(from, to int64) time.Duration { return time.Duration(to - from) 
 
 // forward sends the request to a backend and its answer to the client.
 func (t *transfer) forward() (again bool) {
+	if t.upgrade != nil {
+		t.x.PrepareTunnel()
+	}
 	t.cluster = t.x.Cluster
 	if limit := t.timeLimit(); limit > 0 {
 		t.deadline = t.proxy.clock.Now() + int64(limit)
@@ -254,7 +257,10 @@ func (t *transfer) broken() bool { return t.pump.stopped.Load() != 0 || t.client
 func (t *transfer) sendFailed(sent int, err error) attemptResult {
 	outcome, detail := reason.UpstreamReset, resetDetail(err, "it closed the connection before it answered")
 	pumped := t.pump.running
+	var broken *msg.Error
 	switch {
+	case errors.As(err, &broken):
+		outcome, detail = broken.Outcome, broken.Text
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		outcome, detail = reason.UpstreamTimeout, t.lateness("no answer within the read timeout")
 	case !pumped && (untouched(err) || t.up.reused() && (sent == 0 || t.x.MayRepeat())):

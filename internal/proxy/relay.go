@@ -21,8 +21,13 @@ func (t *transfer) relay() (again, repeat bool) {
 			t.blameAnswer(err)
 			return t.answerUnlessRepeated(t.endAttempt())
 		}
+		accepted, err := t.up.switched(&t.x.Resp)
+		if err != nil {
+			t.fail(reason.UpstreamInvalid, err.Error())
+			return t.answer(), false
+		}
 		switch status := t.x.Resp.Status; {
-		case status == 101:
+		case accepted:
 			return t.switchProtocols(), false
 		case t.listed(status) && t.mayRetry():
 			return t.answerUnlessRepeated(t.prepareRetry())

@@ -30,6 +30,7 @@ type transfer struct {
 	early      []byte // of the request's body, to be sent with the head
 	earlyWhole bool   // that is all of it
 	upgrade    []byte // the protocol that the client asks to switch to
+	key        []byte // of its WebSocket, where one side needs it and the other does not
 	te         bool   // the client takes trailers
 	call       bool   // the request is one of gRPC
 	// answerLength is that of the answer's body, or -1.

@@ -151,10 +151,7 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 		if len(body) == 0 && (!end || s.codec.SentEnded) {
 			break
 		}
-		if !s.queued {
-			s.queued = true
-			c.blocked = append(c.blocked, s)
-		}
+		s.block()
 		if err := s.wait(&s.writes); err != nil {
 			return err
 		}
@@ -180,6 +177,19 @@ func (s *Stream) Reset(code http2.ErrorCode) {
 
 // Reused tells whether the connection has carried a stream before this one.
 func (s *Stream) Reused() bool { return s.codec.ID > 1 }
+
+// Settled waits until the other side has said what it takes.
+func (s *Stream) Settled() error {
+	s.conn.lock()
+	defer s.conn.unlock()
+	for !s.conn.codec.Settled() {
+		s.block()
+		if err := s.wait(&s.writes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // TakesConnect tells whether the other side takes extended CONNECT (RFC 8441).
 func (s *Stream) TakesConnect() bool {

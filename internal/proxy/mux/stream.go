@@ -169,6 +169,14 @@ func (s *Stream) wait(g *gate) error {
 	return nil
 }
 
+// block has the next wait at writes end when there may be room.
+func (s *Stream) block() {
+	if !s.queued {
+		s.queued = true
+		s.conn.blocked = append(s.conn.blocked, s)
+	}
+}
+
 // arm has the timer fire at a time, or before.
 func (s *Stream) arm(now, at int64) {
 	if at == math.MaxInt64 || s.armed > now && s.armed <= at {
