@@ -29,7 +29,7 @@ func (b *http1Backend) reused() bool { return b.Reused }
 func (b *http1Backend) ask() (sent int, err error) {
 	t := b.t
 	o := t.outgoing()
-	t.out = appendPart(o.appendHTTP1(t.out[:0]), t.early, o.length, t.earlyWhole, t.client.trailer())
+	t.out = appendPart(o.appendHTTP1(t.out[:0]), t.early, o.length, t.earlyWhole, t.requestTrailer())
 	if t.earlyWhole {
 		sent, _, err = b.SendFill(t.out)
 		return sent, err
@@ -107,7 +107,7 @@ func appendChunk(dst, data []byte) []byte {
 
 func (b *http1Backend) give(data []byte, last bool) error {
 	if b.t.x.BodyLength < 0 {
-		b.framed = appendPart(b.framed[:0], data, -1, last, b.t.client.trailer())
+		b.framed = appendPart(b.framed[:0], data, -1, last, b.t.requestTrailer())
 		data = b.framed
 	}
 	_, err := b.Write(data)

@@ -69,7 +69,7 @@ func (b *http2Backend) trailerBehind(last bool) []byte {
 	if !last {
 		return nil
 	}
-	return b.t.client.trailer()
+	return b.t.requestTrailer()
 }
 
 func (b *http2Backend) give(data []byte, last bool) error {

@@ -76,7 +76,13 @@ func (t *transfer) takeEarly() (err error) {
 	if t.earlyWhole = t.client.whole(); t.overLimit(len(t.early)) {
 		return errBodyTooLarge
 	}
-	return nil
+	if t.x.RecodeRequest != nil {
+		t.x.Req.Drop(msg.ContentLength)
+		t.x.BodyLength = -1
+		var own []byte
+		t.early, err = t.recodeRequest(&own, t.early, t.earlyWhole)
+	}
+	return err
 }
 
 var errBodyTooLarge error = &msg.Error{Outcome: reason.BodyTooLarge, Text: "the body grew beyond the route's limit"}

@@ -109,7 +109,14 @@ func (t *transfer) relayFinal() (again bool) {
 	t.commit()
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
-	t.answerLength = t.up.length()
+	if t.answerLength = t.up.length(); t.x.RecodeResponse != nil {
+		t.answerLength = -1
+		t.x.Resp.Drop(msg.ContentLength)
+	}
+	if data, err = t.recodeAnswer(data, t.up.done()); err != nil {
+		t.answerFailed(err)
+		return t.answer()
+	}
 	if !t.beginAnswer(data, t.up.done()) {
 		return false
 	}
@@ -122,14 +129,6 @@ func (t *transfer) relayFinal() (again bool) {
 	return t.client.goesOn()
 }
 
-// answerTrailer are the lines behind the body of the answer.
-func (t *transfer) answerTrailer() []byte {
-	if t.up == nil {
-		return nil
-	}
-	return t.up.trailer()
-}
-
 // relayBody moves the rest of the answer's body. On failure it has recorded
 // the exchange.
 func (t *transfer) relayBody() bool {
@@ -138,9 +137,16 @@ func (t *transfer) relayBody() bool {
 			if !errors.Is(err, io.EOF) || !t.up.ends() {
 				return t.truncated(err)
 			}
-			return t.writeAnswer(nil, true)
+			last, err := t.recodeAnswer(nil, true)
+			if err != nil {
+				return t.truncated(err)
+			}
+			return t.writeAnswer(last, true)
 		}
 		data, err := t.up.data()
+		if err == nil {
+			data, err = t.recodeAnswer(data, t.up.done())
+		}
 		if err != nil {
 			return t.truncated(err)
 		}

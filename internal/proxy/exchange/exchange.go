@@ -82,6 +82,10 @@ type Exchange struct {
 	// MaxBody bounds the request's body; 0 is unbounded.
 	MaxBody int64
 
+	// RecodeRequest and RecodeResponse change the bodies; nil leaves them. A filter
+	// sets the one for the response in its Response.
+	RecodeRequest, RecodeResponse Recoder
+
 	// Outcome and Detail say how the exchange ended.
 	Outcome reason.Outcome
 	Detail  string
@@ -96,6 +100,7 @@ type Exchange struct {
 
 // Reset makes x ready for the next request. It keeps its memory.
 func (x *Exchange) Reset() {
+	x.closeRecoders()
 	x.Req.Reset()
 	x.Resp.Reset()
 	x.view.Reset()
