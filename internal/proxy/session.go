@@ -127,6 +127,7 @@ func (s *session) handshake(t *tlsListener) bool {
 	}
 	s.conn.EndHandshake()
 	s.peer.TLS, s.http2 = true, state.NegotiatedProtocol == "h2"
+	s.peer.ClientCert = ForwardedClientCert(VerifiedClient(t.config, state), "")
 	s.peer.ServerName = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
 	return true
 }

@@ -27,6 +27,9 @@ type Peer struct {
 	TLS        bool
 	// ServerName is what the client sent in its handshake, in lower case.
 	ServerName string
+	// ClientCert says who the client's verified certificate is for, as
+	// X-Forwarded-Client-Cert has it; empty is that it has shown none.
+	ClientCert string
 	// Trusted peers are believed when they say who their client is.
 	Trusted bool
 	// Trusts tells whether peers at an address are.
@@ -370,6 +373,9 @@ func newIdentity(p *Peer) *msg.Block {
 	h.Add(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	h.Add(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	h.Add(msg.XScheme, "X-Scheme", scheme)
+	if p.ClientCert != "" {
+		h.Add(msg.XForwardedClientCert, clientCertName, []byte(p.ClientCert))
+	}
 	return msg.NewBlock(&h)
 }
 
@@ -405,7 +411,16 @@ func (x *Exchange) extendIdentity() {
 	x.setMissing(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	x.setMissing(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	x.setMissing(msg.XScheme, "X-Scheme", scheme)
+	if p.ClientCert != "" {
+		before := h.AppendList(nil, msg.XForwardedClientCert)
+		if len(before) > 0 {
+			before = append(before, ',')
+		}
+		h.Set(msg.XForwardedClientCert, clientCertName, append(before, p.ClientCert...))
+	}
 }
+
+const clientCertName = "X-Forwarded-Client-Cert"
 
 // clientIP is the address of the client that a trusted peer speaks for: the
 // last one in the chain that is not trusted itself, as nginx's realip module
