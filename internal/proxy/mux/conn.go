@@ -124,6 +124,11 @@ var errIdle = errors.New("nothing was asked for")
 var errSilent = errors.New("the other side did not answer a PING")
 
 func (c *Conn) read() error {
+	if c.sock.In != nil { // whoever read the preface has read on
+		if err := c.take(); err != nil {
+			return err
+		}
+	}
 	for {
 		c.limitRead()
 		_, err := c.sock.Fill()
