@@ -32,6 +32,8 @@ type Config struct {
 	// Full tells that no more bytes may be kept: streams that bring some are
 	// reset.
 	Full func() bool
+
+	streams sync.Pool // those that have ended, for others to use
 }
 
 // Server serves the requests of a client's connection.

@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,11 +51,8 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%v: %s", e.Code, e.Text) }
 
-// streams are those that have ended.
-var streams sync.Pool
-
 func newStream(c *Conn) *Stream {
-	s, _ := streams.Get().(*Stream)
+	s, _ := c.cfg.streams.Get().(*Stream)
 	if s == nil {
 		s = &Stream{reads: newGate(), writes: newGate()}
 		s.codec.Owner = s
@@ -116,7 +112,7 @@ func (s *Stream) recycle() {
 	s.interrupted, s.started, s.headed, s.viewed, s.err, s.grew = false, false, false, false, nil, 0
 	clear(s.interim)
 	s.interim = s.interim[:0]
-	streams.Put(s)
+	s.conn.cfg.streams.Put(s)
 }
 
 // Partner is s as another end's partner.
