@@ -115,7 +115,7 @@ func TestEcho(t *testing.T) {
 	var asking sync.WaitGroup
 	for i := range 5 {
 		asking.Go(func() {
-			for n := range 10 {
+			for n := range 5 {
 				body := strings.Repeat(string(rune('a'+i)), n*8_000)
 				if got := ask(t, p.client, body); got != body {
 					t.Errorf("%d bytes of %d", len(got), len(body))
