@@ -21,6 +21,7 @@ import (
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/admin"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/http3"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
@@ -154,7 +155,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	})
 	r.proxy, err = proxy.New(proxy.Config{
 		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ExplainToken: flags.explainToken,
-		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait,
+		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait, HTTP3: http3.New,
 	})
 	if err != nil {
 		return nil, err
@@ -165,7 +166,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 		Apply:   r.proxy.Apply,
 		Built:   r.built,
 	})
-	r.retry = serve.NewRetry(func() []string { return serve.Closed(r.proxy, flags.address) }, r.loop.Dirty)
+	r.retry = serve.NewRetry(func() []serve.Address { return serve.Closed(r.proxy, flags.address) }, r.loop.Dirty)
 	return r, nil
 }
 

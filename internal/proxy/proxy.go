@@ -38,6 +38,8 @@ type Config struct {
 	Address func(model.Listener) string
 	// Listen opens a listener; nil is net.Listen.
 	Listen func(address string) (net.Listener, error)
+	// HTTP3 serves HTTP/3 beside each HTTPS listener; nil does not.
+	HTTP3 HTTP3
 	// Dial makes connections to endpoints; nil dials TCP.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 	// SessionKey signs the tokens of sessions. Proxies that serve the same
@@ -188,12 +190,15 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	reports = append(reports, more...)
 	opened, moved, more := p.openListeners(s)
 	reports = append(reports, more...)
+	sockets, more := p.openHTTP3(s)
+	reports = append(reports, more...)
 	next.public = p.publicPorts(s)
 	p.reports = reports
 	p.live.Store(next)
 	for _, l := range opened {
 		p.serving.Go(l.accept)
 	}
+	p.startHTTP3(sockets)
 	p.closeListeners(s, moved)
 	p.forgetAllBut(gen)
 	p.tunnels.reconsider(gen)
@@ -209,7 +214,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 // open.
 func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 	for _, l := range s.Config.Listeners {
-		if !p.listens(l) {
+		if !p.listens(l) || p.lacksHTTP3(l) {
 			return false
 		}
 	}
@@ -329,7 +334,7 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	}
 	p.eachSession(func(s *session) {
 		cut++
-		s.conn.Abort()
+		s.abort()
 	})
 	<-done
 	return cut

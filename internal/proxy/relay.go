@@ -102,6 +102,7 @@ func (t *transfer) relayFinal() (again bool) {
 		return t.answer()
 	}
 	t.commit()
+	t.dropAltSvc()
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
 	t.answerLength = t.up.length()
@@ -176,6 +177,7 @@ func (t *transfer) beginAnswer(data []byte, last bool) bool {
 	if t.x.Resp.Status == 204 {
 		t.x.Resp.Drop(msg.ContentLength) // RFC 9110 §8.6
 	}
+	t.addAltSvc()
 	t.limitAnswer(t.proxy.clock.Now())
 	t.headersSent = true
 	return t.wrote(t.client.begin(&t.x.Resp, data, last))

@@ -26,6 +26,9 @@ type session struct {
 	listener *listener
 	conn     *sock.Conn
 	tcp      net.Conn // below TLS
+	// quic is the connection if it speaks HTTP/3, which then has neither conn nor
+	// tcp.
+	quic     HTTP3Conn
 	peer     exchange.Peer
 	phase    atomic.Int32 // a sessionPhase
 	transfer *transfer    // of the exchange under way
@@ -96,9 +99,23 @@ func (s *session) end() {
 		s.lingeringClose()
 	}
 	s.conn.Close()
+	s.forget()
+}
+
+// forget gives the session's place back.
+func (s *session) forget() {
 	s.shard.remove(s)
 	s.listener.stats.Closed.Add(s.shard.index, 1)
 	s.proxy.givePlace(s.peer.Addr.Addr(), s.peer.Trusted)
+}
+
+// abort ends the connection at once.
+func (s *session) abort() {
+	if s.quic != nil {
+		s.quic.Abort()
+		return
+	}
+	s.conn.Abort()
 }
 
 // reportDefect says on standard error that a panic was contained.
@@ -190,6 +207,10 @@ const drainFresh = time.Second
 func (s *session) stop() {
 	if conn := s.mux.Load(); conn != nil {
 		conn.Leave(true)
+		return
+	}
+	if s.quic != nil {
+		s.quic.Leave(true)
 		return
 	}
 	switch {

@@ -23,6 +23,8 @@ type Limits struct {
 	// bytes.
 	Streams     int
 	WindowBytes int64
+	// HTTP3 has HTTPS listeners serve HTTP/3 too, where the program can.
+	HTTP3 bool
 	// Connections bounds the client connections of the whole proxy, and
 	// ConnectionsPerClient those of one address (one /64 for IPv6). Trusted
 	// peers are not counted by address. 0 is unbounded.
@@ -46,7 +48,7 @@ func DefaultLimits() Limits {
 		HeaderBytes: 32 << 10, TargetBytes: 8 << 10, HeaderFields: 100,
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
-		Streams: 128, WindowBytes: 64 << 20,
+		Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
 		Mirrors: 256, MirrorBytes: 64 << 10,
@@ -57,7 +59,7 @@ func DefaultLimits() Limits {
 // and a row of docs/settings.md. Value points into the Limits.
 type Setting struct {
 	Flag  string
-	Value any // *int, *int64 or *time.Duration
+	Value any // *int, *int64, *bool or *time.Duration
 	Doc   string
 }
 
@@ -71,8 +73,9 @@ func (l *Limits) Settings() []Setting {
 		{"body-timeout", &l.BodyTimeout, "Longest pause while a client sends a body or takes an answer. More answers 408, or closes."},
 		{"idle-timeout", &l.IdleTimeout, "Longest pause between two requests of a connection."},
 		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set."},
-		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2. More are refused, and may be sent again."},
-		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams together grow beyond 64 KiB each."},
+		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2 or HTTP/3. More are refused, and may be sent again."},
+		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams and HTTP/3 connections together grow beyond what they begin with."},
+		{"http3", &l.HTTP3, "Serve HTTP/3 on the UDP port of each HTTPS listener, in programs that can (windrose-proxy cannot), and advertise it there in Alt-Svc."},
 		{"max-connections", &l.Connections, "Most client connections at a time; 0 is unbounded. More are closed at once."},
 		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
 		{"max-buffer-bytes", &l.BufferBytes, "Most memory in buffers of exchanges under way; 0 is half the memory limit. More answers 503 overloaded."},

@@ -63,10 +63,10 @@ func TestRetry(t *testing.T) {
 		}
 		var asked, again atomic.Int32
 		var wanted atomic.Bool
-		r := NewRetry(func() []string {
+		r := NewRetry(func() []Address {
 			asked.Add(1)
 			if wanted.Load() {
-				return []string{taken.Addr().String()}
+				return []Address{{"tcp", taken.Addr().String()}}
 			}
 			return nil
 		}, func() {

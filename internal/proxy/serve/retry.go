@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"io"
 	"net"
 	"slices"
 	"time"
@@ -19,14 +20,17 @@ const (
 // Retry waits for taken ports: once a listener that could not be opened can
 // be, it has the Snapshot applied again.
 type Retry struct {
-	closed func() []string
+	closed func() []Address
 	again  func()
 	wake   chan struct{}
 }
 
-// NewRetry makes a Retry. closed lists the addresses of listeners that are
-// wanted and not open; again has the Snapshot applied again, now or soon.
-func NewRetry(closed func() []string, again func()) *Retry {
+// Address is where something is to be opened: on TCP or UDP.
+type Address struct{ Network, Address string }
+
+// NewRetry makes a Retry. closed lists the addresses that are wanted and not
+// open; again has the Snapshot applied again, now or soon.
+func NewRetry(closed func() []Address, again func()) *Retry {
 	return &Retry{closed: closed, again: again, wake: make(chan struct{}, 1)}
 }
 
@@ -62,8 +66,14 @@ func (r *Retry) Run(ctx context.Context) {
 
 // canListen only tries: the proxy opens its listeners itself, and a Snapshot
 // applied in vain would be a Generation for nothing.
-func canListen(address string) bool {
-	l, err := net.Listen("tcp", address)
+func canListen(a Address) bool {
+	var l io.Closer
+	var err error
+	if a.Network == "udp" {
+		l, err = net.ListenPacket(a.Network, a.Address)
+	} else {
+		l, err = net.Listen(a.Network, a.Address)
+	}
 	if err != nil {
 		return false
 	}
@@ -71,13 +81,15 @@ func canListen(address string) bool {
 	return true
 }
 
-// Closed lists the addresses of listeners that p's Snapshot asks for and that
-// are not open.
-func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []string) {
+// Closed lists the addresses that p's Snapshot asks for and that are not open.
+func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []Address) {
 	for _, l := range p.Generation().Snapshot.Config.Listeners {
 		if p.Addr(l.ID) == nil {
-			out = append(out, address(l))
+			out = append(out, Address{"tcp", address(l)})
 		}
+	}
+	for _, udp := range p.WithoutHTTP3() {
+		out = append(out, Address{"udp", udp})
 	}
 	return out
 }

@@ -23,7 +23,7 @@ const asProgram = "WINDROSE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(Main("windrose-test", os.Args[1:], filter.Table()))
+		os.Exit(Main("windrose-test", os.Args[1:], Parts{Filters: filter.Table()}))
 	}
 	os.Exit(m.Run())
 }

@@ -1,0 +1,204 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// wantsHTTP3 tells whether a listener is to serve HTTP/3.
+func (p *Proxy) wantsHTTP3(want model.Listener) bool {
+	return p.cfg.HTTP3 != nil && p.cfg.Limits.HTTP3 && want.Protocol == model.HTTPS
+}
+
+// lacksHTTP3 tells whether a listener is to serve HTTP/3, and does not.
+func (p *Proxy) lacksHTTP3(want model.Listener) bool {
+	l := p.listeners[want.ID]
+	return l != nil && p.wantsHTTP3(want) && l.http3.Load() == nil
+}
+
+// WithoutHTTP3 lists the UDP addresses on which the Snapshot that is live would
+// have HTTP/3 served, and which could not be opened.
+func (p *Proxy) WithoutHTTP3() (addresses []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, want := range p.live.Load().gen.Snapshot.Config.Listeners {
+		if p.lacksHTTP3(want) {
+			addresses = append(addresses, p.listeners[want.ID].net.Addr().String())
+		}
+	}
+	return addresses
+}
+
+// openHTTP3 opens the UDP sockets that s asks for and that are not open, beside
+// TCP's, and closes those of listeners that do not ask for one any more.
+func (p *Proxy) openHTTP3(s *model.Snapshot) (sockets map[*listener]net.PacketConn, reports []reason.Report) {
+	sockets = map[*listener]net.PacketConn{}
+	for _, want := range s.Config.Listeners {
+		l := p.listeners[want.ID]
+		switch {
+		case l == nil: // as was reported
+		case !p.wantsHTTP3(want):
+			l.closeHTTP3()
+		case l.http3.Load() == nil:
+			socket, err := net.ListenPacket("udp", l.net.Addr().String())
+			if err != nil {
+				reports = append(reports, http3Failed(want, err))
+				continue
+			}
+			sockets[l] = socket
+		}
+	}
+	return sockets, reports
+}
+
+func http3Failed(want model.Listener, err error) reason.Report {
+	return reason.New(reason.HTTP3Unavailable, reason.Origin{}, fmt.Sprintf("no HTTP/3 for port %s: %v", want.ID, err))
+}
+
+// startHTTP3 serves on sockets that were opened, once what they need is live.
+func (p *Proxy) startHTTP3(sockets map[*listener]net.PacketConn) {
+	for l, socket := range sockets {
+		open := &openHTTP3{
+			HTTP3Listener: p.cfg.HTTP3(HTTP3Config{
+				Socket: socket, TLS: l.http3TLS, Limits: p.cfg.Limits, Clock: p.clock, Growth: &p.growth,
+				Room: p.hasRoom, Admit: l.admitHTTP3, Failed: l.http3HandshakeFailed,
+			}),
+			altSvc: fmt.Appendf(nil, `h3=":%d"; ma=86400`, l.public),
+		}
+		l.http3.Store(open)
+		p.serving.Go(func() {
+			open.Serve()
+			l.http3.CompareAndSwap(open, nil) // the socket may have failed
+		})
+	}
+}
+
+// closeHTTP3 has the listener take no more connections of HTTP/3, and those that
+// there are end with their last stream: they all need the socket.
+func (l *listener) closeHTTP3() {
+	open := l.http3.Swap(nil)
+	if open == nil {
+		return
+	}
+	open.Close()
+	l.proxy.eachSession(func(s *session) {
+		if s.listener == l && s.quic != nil {
+			s.quic.Leave(true)
+		}
+	})
+}
+
+// hasRoom tells whether there is room for another connection.
+func (p *Proxy) hasRoom() bool {
+	limit := int64(p.cfg.Limits.Connections)
+	return limit <= 0 || p.open.Load() < limit
+}
+
+// errNoTLS refuses handshakes on a listener that has just stopped speaking TLS.
+var errNoTLS = errors.New("the listener does not speak TLS")
+
+// http3TLS is the listener's TLS as it is now, as QUIC needs it.
+func (l *listener) http3TLS(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	t := l.proxy.live.Load().tls[l.id]
+	if t == nil {
+		return nil, errNoTLS
+	}
+	if refused := t.config.GetConfigForClient; refused != nil {
+		return refused(hello)
+	}
+	config := t.config.Clone() // with the ticket keys of now
+	config.NextProtos, config.MinVersion = []string{"h3"}, tls.VersionTLS13
+	return config, nil
+}
+
+// http3HandshakeFailed counts a failed handshake, and says why it did.
+func (l *listener) http3HandshakeFailed(client netip.AddrPort, start int64, err error) {
+	p := l.proxy
+	sh := p.nextShard()
+	l.stats.HandshakeErrors.Add(sh.index, 1)
+	p.cfg.Log.Record(sh.index, &observe.Flow{
+		Start: p.clock.Time(start), Duration: durationOf(start, p.clock.Now()),
+		Client: client, TLS: true, Major: 3, Outcome: reason.HandshakeFailed, Detail: err.Error(),
+	})
+}
+
+// admitHTTP3 serves a connection, unless a limit turns it away.
+func (l *listener) admitHTTP3(conn HTTP3Conn) bool {
+	p, addr := l.proxy, conn.Client()
+	sh, trusted := p.nextShard(), p.trusts(addr.Addr())
+	if !p.takePlace(addr.Addr(), trusted) {
+		l.stats.Refused.Add(sh.index, 1)
+		return false
+	}
+	l.stats.Accepted.Add(sh.index, 1)
+	l.stats.Handshakes.Add(sh.index, 1)
+	if conn.Resumed() {
+		l.stats.Resumed.Add(sh.index, 1)
+	}
+	s := &session{
+		proxy: p, shard: sh, listener: l, quic: conn,
+		peer: exchange.Peer{
+			Addr: addr, Listener: l.id, PublicPort: l.public, TLS: true, Trusted: trusted,
+			PublicPorts: l.siblings, Trusts: p.trusts,
+		},
+	}
+	s.peer.Prepare()
+	sh.add(s)
+	p.serving.Go(s.serveQUIC)
+	return true
+}
+
+// serveQUIC serves a connection of HTTP/3 to its end.
+func (s *session) serveQUIC() {
+	defer s.forget()
+	defer s.quic.Abort()
+	defer func() {
+		if broken := recover(); broken != nil {
+			reportDefect(broken)
+		}
+	}()
+	s.prepareToStop()
+	if s.proxy.stopping.Load() || s.listener.http3.Load() == nil {
+		s.quic.Leave(true) // the drain may have passed by before
+	}
+	start := s.proxy.clock.Now()
+	if err := s.quic.Run(s, &s.shard.pool); err != nil {
+		s.logBroken(start, err.Error())
+	}
+}
+
+// Defect says that a panic was contained.
+func (s *session) Defect(broken any) { reportDefect(broken) }
+
+// altSvc returns what tells clients that HTTP/3 is spoken here, or nil.
+func (s *session) altSvc() []byte {
+	if open := s.listener.http3.Load(); open != nil && s.peer.TLS {
+		return open.altSvc
+	}
+	return nil
+}
+
+// dropAltSvc takes the backend's Alt-Svc off where we have our own: where the
+// backend can be reached by other means is of no use to our clients (RFC 7838).
+func (t *transfer) dropAltSvc() {
+	if t.session.altSvc() != nil {
+		t.x.Resp.DropName([]byte("Alt-Svc"))
+	}
+}
+
+// addAltSvc says that HTTP/3 is spoken here to clients that do not speak it, if
+// the rule says nothing of its own.
+func (t *transfer) addAltSvc() {
+	if value := t.session.altSvc(); value != nil && t.session.quic == nil && t.x.Resp.Lookup("Alt-Svc") == nil {
+		t.x.Resp.Add(msg.OtherField, "Alt-Svc", value)
+	}
+}
