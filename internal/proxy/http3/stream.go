@@ -143,8 +143,8 @@ func (s *stream) readFirst() error {
 		return err
 	}
 	s.kept = append(s.kept[:0], s.bytes()[:n]...)
-	if s.length = s.reader.Length; s.length < 0 && s.ended && n == 0 {
-		s.length = 0
+	if s.length = s.reader.Length; s.length < 0 && s.ended && len(s.reader.Trailer) == 0 {
+		s.length = int64(n)
 	}
 	return nil
 }
