@@ -31,7 +31,8 @@ type HTTP3Config struct {
 	// Admit takes a connection whose handshake is done, and serves it. It returns
 	// false when a limit turns it away.
 	Admit func(HTTP3Conn) bool
-	// Failed is told of handshakes that failed, and when they began.
+	// Failed is told of handshakes that failed, and when they began. io.EOF is a
+	// client that left.
 	Failed func(client netip.AddrPort, start int64, err error)
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 
@@ -125,6 +126,9 @@ func (l *listener) http3HandshakeFailed(client netip.AddrPort, start int64, err 
 	p := l.proxy
 	sh := p.nextShard()
 	l.stats.HandshakeErrors.Add(sh.index, 1)
+	if errors.Is(err, io.EOF) {
+		return // see logHandshake
+	}
 	p.cfg.Log.Record(sh.index, &observe.Flow{
 		Start: p.clock.Time(start), Duration: durationOf(start, p.clock.Now()),
 		Client: client, TLS: true, Major: 3, Outcome: reason.HandshakeFailed, Detail: err.Error(),

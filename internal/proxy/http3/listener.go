@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -164,12 +165,18 @@ func (h *handshake) end() bool {
 }
 
 // failed is told that the connection is over. One that the client has closed in
-// the words of HTTP/3 was made, and not accepted yet.
+// the words of HTTP/3 was made, and not accepted yet; one that it closed without
+// a reason that we may know (RFC 9000 §10.2.3) is one that it has left.
 func (h *handshake) failed(err error) {
 	var inOrder *quic.ApplicationError
-	if h.end() && !errors.As(err, &inOrder) {
-		h.l.cfg.Failed(h.client, h.start, err)
+	var left *quic.TransportError
+	switch {
+	case !h.end() || errors.As(err, &inOrder):
+		return
+	case errors.As(err, &left) && left.Remote && left.ErrorCode == quic.ApplicationErrorErrorCode:
+		err = io.EOF
 	}
+	h.l.cfg.Failed(h.client, h.start, err)
 }
 
 // accepted has a connection served, whose handshake is done.
