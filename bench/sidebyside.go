@@ -16,6 +16,9 @@ type load struct {
 	name   string
 	secure bool
 	http2  bool
+	// http3 loads are made with the program h3load.
+	http3  bool
+	h3load string
 	// budget bounds our CPU per request as a ratio to the better peer's; 0 is
 	// none.
 	budget float64
@@ -48,6 +51,9 @@ func (l load) run(ctx context.Context, c *contender, cpus string, duration time.
 	url := "http://" + c.plain + "/"
 	if l.secure {
 		url = "https://" + c.secure + "/"
+	}
+	if l.http3 {
+		return rig.H3load{Bin: l.h3load, URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}.Run(ctx)
 	}
 	if l.http2 {
 		return rig.H2load{URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}.Run(ctx)

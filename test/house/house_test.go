@@ -75,6 +75,7 @@ var rules = []rule{
 	{"cmd/windrose-gateway", []string{"internal/proxy"}},
 	{"docs/gen", []string{"internal"}},
 	{"bench/rig", []string{"internal"}},
+	{"bench/h3load", nil},
 	{"bench", []string{"internal", "bench/rig"}},
 }
 
