@@ -25,7 +25,7 @@ func TestValidateRules(t *testing.T) {
 		change func(*Rule)
 	}{
 		{"", func(r *Rule) { r.Respond = &Respond{503, reason.InternalError, ""} }},
-		{"unknown outcome", func(r *Rule) { r.Respond = &Respond{503, reason.InternalError + 1, ""} }},
+		{"unknown outcome", func(r *Rule) { r.Respond = &Respond{503, reason.Outcome(len(reason.Outcomes())), ""} }},
 		{"unknown outcome", func(r *Rule) { r.Respond = &Respond{503, 255, ""} }},
 		{"", cors(func(c *CORS) { c.AllowMethods, c.AllowHeaders, c.ExposeHeaders = "GET", "X-A", "X-B" })},
 		{"control characters", cors(func(c *CORS) { c.AllowMethods = "GET\r\nX-A: b" })},

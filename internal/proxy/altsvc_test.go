@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -18,7 +19,7 @@ func (r *rig) altSvc(path string, http2 bool) string {
 	r.t.Helper()
 	transport := &http.Transport{
 		ForceAttemptHTTP2: http2, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("tcp", r.addr(443)) },
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", r.addr(443)) },
 	}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(patientContext(r.t), "GET", "https://a.example"+path, nil)

@@ -10,8 +10,6 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
-	"windrose.dev/windrose/internal/proxy/exchange"
-	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -133,76 +131,4 @@ func (l *listener) http3HandshakeFailed(client netip.AddrPort, start int64, err 
 		Start: p.clock.Time(start), Duration: durationOf(start, p.clock.Now()),
 		Client: client, TLS: true, Major: 3, Outcome: reason.HandshakeFailed, Detail: err.Error(),
 	})
-}
-
-// admitHTTP3 serves a connection, unless a limit turns it away.
-func (l *listener) admitHTTP3(conn HTTP3Conn) bool {
-	p, addr := l.proxy, conn.Client()
-	sh, trusted := p.nextShard(), p.trusts(addr.Addr())
-	if !p.takePlace(addr.Addr(), trusted) {
-		l.stats.Refused.Add(sh.index, 1)
-		return false
-	}
-	l.stats.Accepted.Add(sh.index, 1)
-	l.stats.Handshakes.Add(sh.index, 1)
-	if conn.Resumed() {
-		l.stats.Resumed.Add(sh.index, 1)
-	}
-	s := &session{
-		proxy: p, shard: sh, listener: l, quic: conn,
-		peer: exchange.Peer{
-			Addr: addr, Listener: l.id, PublicPort: l.public, TLS: true, Trusted: trusted,
-			PublicPorts: l.siblings, Trusts: p.trusts,
-		},
-	}
-	s.peer.Prepare()
-	sh.add(s)
-	p.serving.Go(s.serveQUIC)
-	return true
-}
-
-// serveQUIC serves a connection of HTTP/3 to its end.
-func (s *session) serveQUIC() {
-	defer s.forget()
-	defer s.quic.Abort()
-	defer func() {
-		if broken := recover(); broken != nil {
-			reportDefect(broken)
-		}
-	}()
-	s.prepareToStop()
-	if s.proxy.stopping.Load() || s.listener.http3.Load() == nil {
-		s.quic.Leave(true) // the drain may have passed by before
-	}
-	start := s.proxy.clock.Now()
-	if err := s.quic.Run(s, &s.shard.pool); err != nil {
-		s.logBroken(start, err.Error())
-	}
-}
-
-// Defect says that a panic was contained.
-func (s *session) Defect(broken any) { reportDefect(broken) }
-
-// altSvc returns what tells clients that HTTP/3 is spoken here, or nil.
-func (s *session) altSvc() []byte {
-	if open := s.listener.http3.Load(); open != nil && s.peer.TLS {
-		return open.altSvc
-	}
-	return nil
-}
-
-// dropAltSvc takes the backend's Alt-Svc off where we have our own: where the
-// backend can be reached by other means is of no use to our clients (RFC 7838).
-func (t *transfer) dropAltSvc() {
-	if t.session.altSvc() != nil {
-		t.x.Resp.DropName([]byte("Alt-Svc"))
-	}
-}
-
-// addAltSvc says that HTTP/3 is spoken here to clients that do not speak it, if
-// the rule says nothing of its own.
-func (t *transfer) addAltSvc() {
-	if value := t.session.altSvc(); value != nil && t.session.quic == nil && t.x.Resp.Lookup("Alt-Svc") == nil {
-		t.x.Resp.Add(msg.OtherField, "Alt-Svc", value)
-	}
 }
