@@ -23,6 +23,16 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
+require github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
+
+require (
+	cloud.google.com/go/compute/metadata v0.9.0 // indirect
+	github.com/cncf/xds/go v0.0.0-20251210132809-ee656c7534f5 // indirect
+	github.com/envoyproxy/protoc-gen-validate v1.3.0 // indirect
+	golang.org/x/oauth2 v0.36.0 // indirect
+	google.golang.org/grpc v1.79.3
+)
+
 require (
 	cel.dev/expr v0.25.1 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.0 // indirect

@@ -81,7 +81,7 @@ func startInProcess(f *field) (*inProcess, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := p.Apply(rig.ForwardAll(f.backend, f.cert)); err != nil {
+	if _, err := p.Apply(rig.ForwardAll(rig.Backends{HTTP1: f.backend.HTTP1}, f.cert)); err != nil {
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 
 	"windrose.dev/windrose/bench/rig"
@@ -13,8 +14,8 @@ type contender struct {
 	// peer is the program that must be installed; empty for our own.
 	peer    string
 	process *rig.Process
-	// plain and secure are its addresses.
-	plain, secure string
+	// plain, secure and relay are its addresses.
+	plain, secure, relay string
 }
 
 // ours is the contender whose ratio has a budget.
@@ -23,7 +24,7 @@ const ours = "windrose"
 // field is the contenders of a run, and the backend behind them.
 type field struct {
 	all     []*contender
-	backend string
+	backend rig.Backends
 	cert    rig.Certificate
 }
 
@@ -54,25 +55,33 @@ func (f *field) stop() {
 	}
 }
 
-// startBackend starts the nginx that answers 512 bytes.
-func (b *bench) startBackend(ctx context.Context, cpus string) (string, error) {
-	ports, err := rig.FreePorts(1)
+// bulkBytes is the size of a large answer.
+const bulkBytes = 1 << 20
+
+// startBackend starts the nginx that answers 512 bytes, or a megabyte.
+func (b *bench) startBackend(ctx context.Context, cpus string) (rig.Backends, error) {
+	ports, err := rig.FreePorts(3)
 	if err != nil {
-		return "", err
+		return rig.Backends{}, err
 	}
-	address := rig.Loopback(ports[0])
+	at := rig.Backends{HTTP1: rig.Loopback(ports[0]), HTTP2: rig.Loopback(ports[1]), Bulk: rig.Loopback(ports[2])}
+	bulk, err := b.rig.File("bulk", make([]byte, bulkBytes))
+	if err != nil {
+		return at, err
+	}
 	_, err = b.rig.StartNginx(ctx, rig.Nginx{
-		HTTP: rig.NginxAnswer(address, strings.Repeat("x", 512)), CPUs: cpus, Listens: []string{address},
+		HTTP: rig.NginxAnswer(at, strings.Repeat("x", 512), filepath.Dir(bulk), filepath.Base(bulk)), CPUs: cpus,
+		Listens: []string{at.HTTP1, at.HTTP2, at.Bulk},
 	})
-	return address, err
+	return at, err
 }
 
 func (f *field) add(name, peer string) (*contender, []string, error) {
-	ports, err := rig.FreePorts(3)
+	ports, err := rig.FreePorts(4)
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &contender{name: name, peer: peer, plain: rig.Loopback(ports[0]), secure: rig.Loopback(ports[1])}
+	c := &contender{name: name, peer: peer, plain: rig.Loopback(ports[0]), secure: rig.Loopback(ports[1]), relay: rig.Loopback(ports[3])}
 	f.all = append(f.all, c)
 	return c, []string{c.plain, c.secure, rig.Loopback(ports[2])}, nil
 }
@@ -97,7 +106,7 @@ func (b *bench) startHaproxy(ctx context.Context, f *field, cpus string, threads
 		return err
 	}
 	c.process, err = b.rig.StartHaproxy(ctx, rig.Haproxy{
-		Sections: rig.HaproxyProxy(f.backend, c.plain, c.secure, f.cert), Threads: threads, CPUs: cpus, Listens: addresses[:2],
+		Sections: rig.HaproxyProxy(f.backend, c.plain, c.secure, c.relay, f.cert), Threads: threads, CPUs: cpus, Listens: addresses[:2],
 	})
 	return err
 }
@@ -117,7 +126,7 @@ func (b *bench) startOurs(ctx context.Context, f *field, name, log, cpus string,
 	}
 	c.process, err = b.rig.StartDataPlane(ctx, rig.DataPlane{
 		Command: "windrose-gateway", Snapshot: rig.ForwardAll(f.backend, f.cert),
-		Plain: c.plain, Secure: c.secure, Admin: addresses[2],
+		Plain: c.plain, Secure: c.secure, Relay: c.relay, Admin: addresses[2],
 		Log: log, CPUs: cpus, Env: []string{"GOMAXPROCS=" + itoa(threads)},
 	})
 	return err

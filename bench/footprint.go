@@ -27,7 +27,7 @@ func (b *bench) footprint(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	one := rig.ForwardAll(backend, cert)
+	one := rig.ForwardAll(rig.Backends{HTTP1: backend.HTTP1}, cert)
 	if err := b.readyTime(ctx, one); err != nil {
 		return err
 	}

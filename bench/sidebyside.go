@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ type load struct {
 	name   string
 	secure bool
 	http2  bool
+	// call has the requests be calls of gRPC, and relay loads the port on layer 4,
+	// which nginx has not.
+	call, relay bool
 	// http3 loads are made with the program h3load.
 	http3  bool
 	h3load string
@@ -29,6 +33,8 @@ var (
 		{name: "HTTP/1.1", budget: 1.25},
 		{name: "HTTPS, HTTP/1.1", secure: true, budget: 1.0},
 		{name: "HTTPS, HTTP/2", secure: true, http2: true, budget: 1.1},
+		{name: "gRPC, unary", secure: true, http2: true, call: true, budget: 1.2},
+		{name: "TCP, 1 MB a request", relay: true, budget: 1 / 0.95},
 	}
 	twoCores = []load{
 		{name: "HTTP/1.1, two cores"},
@@ -46,17 +52,32 @@ const (
 	http2Streams     = 16
 )
 
+// takes tells whether a proxy can take the load.
+func (l load) takes(c *contender) bool { return !l.relay || c.name != "nginx" }
+
 // run puts the load on a proxy.
-func (l load) run(ctx context.Context, c *contender, cpus string, duration time.Duration) (rig.Load, error) {
+func (b *bench) run(ctx context.Context, l load, c *contender, cpus string, duration time.Duration) (rig.Load, error) {
 	url := "http://" + c.plain + "/"
-	if l.secure {
+	switch {
+	case l.secure:
 		url = "https://" + c.secure + "/"
+	case l.relay:
+		url = "http://" + c.relay + "/"
 	}
 	if l.http3 {
 		return rig.H3load{Bin: l.h3load, URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}.Run(ctx)
 	}
 	if l.http2 {
-		return rig.H2load{URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}.Run(ctx)
+		h2 := rig.H2load{URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}
+		if l.call {
+			message, err := b.rig.File("message", make([]byte, 5)) // an empty one: no compression, no length
+			if err != nil {
+				return rig.Load{}, err
+			}
+			h2.URL += "grpc.bench/Call"
+			h2.Args = []string{"-d", message, "-H", "content-type: application/grpc", "-H", "te: trailers"}
+		}
+		return h2.Run(ctx)
 	}
 	return rig.Wrk{URL: url, CPUs: cpus, Connections: connections, Duration: duration}.Run(ctx)
 }
@@ -74,7 +95,7 @@ func (b *bench) sideBySide(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range one {
+	for i := range two { // the first of one's are the same loads
 		b.scaling(one[i], two[i])
 	}
 	return nil
@@ -106,12 +127,16 @@ func (b *bench) compare(ctx context.Context, loads []load, proxyCPUs, otherCPUs 
 		best := newRows(l, f)
 		for round := range b.rounds {
 			for i, c := range f.all {
+				if !l.takes(c) {
+					continue
+				}
 				if err := b.round(ctx, &best[i], c, l, otherCPUs); err != nil {
 					return nil, err
 				}
 			}
 			b.say("%s, round %d: %s", l.name, round+1, summary(best))
 		}
+		best = slices.DeleteFunc(best, func(row Row) bool { return math.IsInf(row.CPU, 1) })
 		rows = append(rows, rated(best, l.budget)...)
 	}
 	b.result.Rows = append(b.result.Rows, rows...)
@@ -128,14 +153,14 @@ func newRows(l load, f *field) []Row {
 
 // round warms a proxy up, measures it, and keeps in row what is better.
 func (b *bench) round(ctx context.Context, row *Row, c *contender, l load, cpus string) error {
-	if _, err := l.run(ctx, c, cpus, b.warmUp); err != nil {
+	if _, err := b.run(ctx, l, c, cpus, b.warmUp); err != nil {
 		return err
 	}
 	before, err := c.process.Usage()
 	if err != nil {
 		return err
 	}
-	got, err := l.run(ctx, c, cpus, b.duration)
+	got, err := b.run(ctx, l, c, cpus, b.duration)
 	if err != nil {
 		return err
 	}

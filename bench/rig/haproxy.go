@@ -46,13 +46,20 @@ func (r *Rig) StartHaproxy(ctx context.Context, h Haproxy) (*Process, error) {
 
 // HaproxyProxy is a HAProxy that forwards everything: the configuration that
 // is measured beside ours.
-func HaproxyProxy(backend, plain, secure string, cert Certificate) string {
+func HaproxyProxy(to Backends, plain, secure, relay string, cert Certificate) string {
 	return fmt.Sprintf(`
 frontend front
 	bind %s
 	bind %s ssl crt %s ssl-min-ver TLSv1.2 alpn h2,http/1.1
+	use_backend calls if { path_beg /grpc }
 	default_backend back
 backend back
 	server one %s
-`, plain, secure, cert.BundleFile, backend)
+backend calls
+	server one %s proto h2
+listen relay
+	mode tcp
+	bind %s
+	server one %s
+`, plain, secure, cert.BundleFile, to.HTTP1, to.HTTP2, relay, to.Bulk)
 }

@@ -53,11 +53,16 @@ func (r *Rig) StartNginx(ctx context.Context, n Nginx) (*Process, error) {
 }
 
 // NginxProxy is an nginx that forwards everything: the configuration that is
-// measured beside ours.
-func NginxProxy(backend, plain, secure string, cert Certificate) string {
+// measured beside ours. It relays no bytes: that takes another module.
+func NginxProxy(to Backends, plain, secure string, cert Certificate) string {
 	return fmt.Sprintf(`
 	keepalive_requests 1000000000;
 	upstream backend {
+		server %s;
+		keepalive 512;
+		keepalive_requests 1000000000;
+	}
+	upstream calls {
 		server %s;
 		keepalive 512;
 		keepalive_requests 1000000000;
@@ -75,15 +80,27 @@ func NginxProxy(backend, plain, secure string, cert Certificate) string {
 			proxy_set_header Connection "";
 			proxy_set_header Host $host;
 		}
-	}`, backend, plain, secure, cert.ChainFile, cert.KeyFile)
+		location /grpc { grpc_pass grpc://calls; }
+	}`, to.HTTP1, to.HTTP2, plain, secure, cert.ChainFile, cert.KeyFile)
 }
 
-// NginxAnswer is an nginx that answers everything with the same body.
-func NginxAnswer(address, body string) string {
+// NginxAnswer is an nginx that answers everything with the same body, over
+// HTTP/1.1 and over HTTP/2, and whose third address answers what is in a file
+// of a directory.
+func NginxAnswer(at Backends, body, dir, file string) string {
 	return fmt.Sprintf(`
 	keepalive_requests 1000000000;
 	server {
 		listen %s backlog=4096;
 		location / { default_type text/plain; return 200 "%s"; }
-	}`, address, body)
+	}
+	server {
+		listen %s http2 backlog=4096;
+		location / { default_type application/grpc; return 200 "%s"; }
+	}
+	server {
+		listen %s backlog=4096;
+		sendfile on;
+		location / { root %s; try_files /%s =404; }
+	}`, at.HTTP1, body, at.HTTP2, body, at.Bulk, dir, file)
 }

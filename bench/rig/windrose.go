@@ -40,8 +40,9 @@ func (r *Rig) Bin(command string) string { return filepath.Join(r.Dir, "bin", co
 type DataPlane struct {
 	Command  string
 	Snapshot *model.Snapshot
-	// Plain and Secure publish ports 80 and 443.
-	Plain, Secure string
+	// Plain and Secure publish ports 80 and 443, and Relay, if it is set, port
+	// RelayPort.
+	Plain, Secure, Relay string
 	// Admin is the address of the admin API, which it must have.
 	Admin string
 	// Log is the format of the access log: off, compact or json.
@@ -68,6 +69,9 @@ func (r *Rig) StartDataPlane(ctx context.Context, d DataPlane) (*Process, error)
 		"--publish", "80=" + d.Plain, "--publish", "443=" + d.Secure,
 		"--drain-grace", "0s", "--drain-wait", "1s",
 	}, d.Flags...)
+	if d.Relay != "" {
+		args = append(args, "--publish", fmt.Sprintf("%d=%s", RelayPort, d.Relay))
+	}
 	spec := Spec{Name: r.Bin(d.Command), Args: args, CPUs: d.CPUs, Env: d.Env}
 	if d.Stdout != nil {
 		spec.Stdout = d.Stdout
@@ -79,27 +83,60 @@ func (r *Rig) StartDataPlane(ctx context.Context, d DataPlane) (*Process, error)
 	return p, p.Await(ctx, func() bool { return strings.Contains(p.Stderr(), ": ready\n") })
 }
 
+// RelayPort is the port of a Snapshot whose connections go to the bulk backend.
+const RelayPort = 9000
+
+// Backends are the addresses behind the proxies: one that answers over HTTP/1.1,
+// one that does over HTTP/2 in plain text, for requests below /grpc, and one that
+// answers a megabyte. The last two may be empty.
+type Backends struct{ HTTP1, HTTP2, Bulk string }
+
 // ForwardAll is the Snapshot that forwards everything, in plain text and over
-// TLS, to one endpoint.
-func ForwardAll(backend string, cert Certificate) *model.Snapshot {
+// TLS, to one endpoint of each kind.
+func ForwardAll(to Backends, cert Certificate) *model.Snapshot {
 	const service = "bench/backend:80"
-	return model.Freeze(model.Parts{
+	parts := model.Parts{
 		Config: model.Config{
 			Listeners: []model.Listener{
 				{ID: model.ListenerID{Port: 80}},
 				{ID: model.ListenerID{Port: 443}, Protocol: model.HTTPS, Certificates: []model.Certificate{{Host: "*", Secret: "bench/tls"}}},
 			},
 			Hosts: []model.Host{{Name: "*", Listeners: []model.ListenerID{{Port: 80}, {Port: 443}}, Blocks: []model.Block{{
-				Dialect: "ingress", Rules: []model.Rule{{
-					ID: "ingress/bench/all/0/0", Path: model.PathMatch{Kind: model.PrefixPath, Value: "/"},
-					Forward: &model.Forward{Backends: []model.Backend{{Service: service, Weight: 1}}},
-				}},
+				Dialect: "ingress", Rules: []model.Rule{forwardRule("all", "/", service)},
 			}}}},
 			Services: []model.Service{{ID: service}},
 		},
-		Endpoints: []model.Endpoints{{
-			Service: service, Endpoints: []model.Endpoint{{Addr: netip.MustParseAddrPort(backend), Pod: "bench/backend-0"}},
-		}},
-		Secrets: []model.Secret{{Name: "bench/tls", Chain: cert.Chain, Key: cert.Key}},
-	})
+		Endpoints: []model.Endpoints{endpointOf(service, to.HTTP1)},
+		Secrets:   []model.Secret{{Name: "bench/tls", Chain: cert.Chain, Key: cert.Key}},
+	}
+	if to.HTTP2 != "" {
+		const calls = "bench/calls:80"
+		block := &parts.Config.Hosts[0].Blocks[0]
+		block.Rules = append(block.Rules, forwardRule("calls", "/grpc", calls))
+		parts.Config.Services = append(parts.Config.Services, model.Service{ID: calls, Protocol: model.HTTP2})
+		parts.Endpoints = append(parts.Endpoints, endpointOf(calls, to.HTTP2))
+	}
+	if to.Bulk != "" {
+		const bulk = "bench/bulk:80"
+		parts.Config.Listeners = append(parts.Config.Listeners, model.Listener{ID: model.ListenerID{Port: RelayPort}, Protocol: model.TCP})
+		parts.Config.Relays = []model.Relay{{
+			ID: "tcproute/bench/bulk/0", Listener: model.ListenerID{Port: RelayPort}, Backends: []model.Backend{{Service: bulk, Weight: 1}},
+		}}
+		parts.Config.Services = append(parts.Config.Services, model.Service{ID: bulk})
+		parts.Endpoints = append(parts.Endpoints, endpointOf(bulk, to.Bulk))
+	}
+	return model.Freeze(parts)
+}
+
+func forwardRule(name, prefix, service string) model.Rule {
+	return model.Rule{
+		ID: "ingress/bench/" + name + "/0/0", Path: model.PathMatch{Kind: model.PrefixPath, Value: prefix},
+		Forward: &model.Forward{Backends: []model.Backend{{Service: service, Weight: 1}}},
+	}
+}
+
+func endpointOf(service, address string) model.Endpoints {
+	return model.Endpoints{
+		Service: service, Endpoints: []model.Endpoint{{Addr: netip.MustParseAddrPort(address), Pod: service[:len(service)-3] + "-0"}},
+	}
 }

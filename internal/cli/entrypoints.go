@@ -41,7 +41,45 @@ func entryPoints(s *model.Snapshot, addr func(model.ListenerID) net.Addr) (out [
 			}
 		}
 	}
+	for i := range s.Config.Relays {
+		r := &s.Config.Relays[i]
+		out = append(out, entryPoint{relayURL(r, addr), relayAnswer(r, endpoints), s.Origins[r.ID].Place()})
+	}
 	return out
+}
+
+// relayURL is where the connections of a relay come in.
+func relayURL(r *model.Relay, addr func(model.ListenerID) net.Addr) string {
+	scheme, host, port := "tcp", r.Name, strconv.Itoa(int(r.Listener.Port))
+	switch {
+	case r.Listener.UDP:
+		scheme = "udp"
+	case r.Name != "":
+		scheme = "tls"
+	}
+	if a := addr(r.Listener); a != nil {
+		ip, number, _ := net.SplitHostPort(a.String())
+		port = number
+		if host == "" {
+			host = ip
+		}
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+func relayAnswer(r *model.Relay, endpoints map[string]int) string {
+	if r.Respond != nil {
+		return fmt.Sprintf("refused, %s: %s", r.Respond.Outcome, r.Respond.Why)
+	}
+	var parts []string
+	for _, b := range r.Backends {
+		if b.Respond != nil {
+			parts = append(parts, fmt.Sprintf("refused, %s: %s", b.Respond.Outcome, b.Respond.Why))
+			continue
+		}
+		parts = append(parts, b.Service+", "+quantity(endpoints[b.Service], "endpoint"))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // writeEntryPoints prints the table.

@@ -26,6 +26,9 @@ const explainLong = `Walk one request through the routing and say why it goes wh
 rule that wins, each rule that loses and the first condition that it fails,
 what filters do to the request, and which backends and endpoints can get it.
 
+A URL of tls://, tcp:// or udp:// asks for a connection on layer 4: the relay
+that takes it, by server name or by port.
+
 With -f it asks what a directory would do; pods are not started for that, so
 that only endpoints that stand in the directory are known. Without it, it asks
 the running process at --admin. Nothing is sent to any backend.
@@ -33,6 +36,7 @@ the running process at --admin. Nothing is sent to any backend.
 The exit status is 0 when a rule takes the request, and 1 when none does.`
 
 const explainExample = `  windrose explain -f examples/shop https://shop.localhost/cart
+  windrose explain -f examples/l4 tls://raw.localhost
   windrose explain -X POST -H 'x-env: canary' http://shop.localhost:8080/`
 
 type explainFlags struct {
@@ -67,8 +71,11 @@ func explainCommand() *cobra.Command {
 	return cmd
 }
 
-// errNoRule is the end of an explanation in which no rule takes the request.
-var errNoRule = errors.New("no rule takes this request")
+// The ends of an explanation in which no rule takes the request or connection.
+var (
+	errNoRule  = errors.New("no rule takes this request")
+	errNoRelay = errors.New("no rule takes this connection")
+)
 
 func runExplain(out io.Writer, to string, flags explainFlags) error {
 	if flags.output != "text" && flags.output != "json" {
@@ -92,10 +99,13 @@ func runExplain(out io.Writer, to string, flags explainFlags) error {
 	} else {
 		err = writeExplanation(out, answer, paintFor(out))
 	}
-	if err == nil && !answer.Matched() {
-		return errNoRule
+	switch {
+	case err != nil || answer.Matched():
+		return err
+	case answer.Relayed:
+		return errNoRelay
 	}
-	return err
+	return errNoRule
 }
 
 func questionOf(to string, flags explainFlags) (exchange.Question, error) {

@@ -40,17 +40,22 @@ const maxLostLines = 20
 
 // writeExplanation writes an explanation for people.
 func writeExplanation(out io.Writer, e *exchange.Explanation, p paint) error {
-	w := &explainWriter{p: p}
-	w.line("request", "%s %s", e.Method, e.URL)
+	w := &explainWriter{p: p, relayed: e.Relayed}
+	if e.Relayed {
+		w.line("connect", "%s", e.URL)
+	} else {
+		w.line("request", "%s %s", e.Method, e.URL)
+	}
 	w.line("listener", "%s%s", e.Listener, map[bool]string{false: ", nothing is served there"}[e.Open])
 	for _, h := range e.Hosts {
 		w.host(h)
 	}
-	if len(e.Hosts) == 0 && e.Open {
+	w.lost(e.LostRelays)
+	if len(e.Hosts) == 0 && e.Open && !e.Relayed {
 		w.line("host", "%s: %s", cmp.Or(e.Host, "none"), p(red, "no host of the listener stands for it"))
 	}
 	if e.Rule == nil {
-		w.line("rule", "%s", p(red, "none takes the request"))
+		w.line("rule", "%s", p(red, "none takes the "+w.thing()))
 	} else {
 		w.line("rule", "%s %s", p(green, e.Rule.ID), p(grey, "at "+e.Rule.At))
 		w.line("", "%s", p(grey, strings.TrimSpace(e.Rule.Object+" "+e.Rule.Field)))
@@ -72,6 +77,8 @@ func writeExplanation(out io.Writer, e *exchange.Explanation, p paint) error {
 type explainWriter struct {
 	b strings.Builder
 	p paint
+	// relayed: it is of connections and not of requests.
+	relayed bool
 }
 
 // line writes a label and what stands behind it, aligned.
@@ -87,19 +94,23 @@ func (w *explainWriter) host(h exchange.ExplainedHost) {
 	w.line("host", "%s%s", h.Name, note)
 	for _, b := range h.Blocks {
 		w.line("  block", "%s, path %s", b.Dialect, b.Path)
-		for i, lost := range b.Lost {
-			if i == maxLostLines {
-				w.line("", "%s", w.p(grey, fmt.Sprintf("… and %d more; -o json has them all", len(b.Lost)-i)))
-				break
-			}
-			w.line("  lost", "%s %s", lost.Rule, w.p(grey, "at "+lost.At))
-			w.line("", "  %s", lostBy(lost))
+		w.lost(b.Lost)
+	}
+}
+
+func (w *explainWriter) lost(all []exchange.Lost) {
+	for i, lost := range all {
+		if i == maxLostLines {
+			w.line("", "%s", w.p(grey, fmt.Sprintf("… and %d more; -o json has them all", len(all)-i)))
+			break
 		}
+		w.line("  lost", "%s %s", lost.Rule, w.p(grey, "at "+lost.At))
+		w.line("", "  %s", w.lostBy(lost))
 	}
 }
 
 // lostBy says why a rule lost.
-func lostBy(l exchange.Lost) string {
+func (w *explainWriter) lostBy(l exchange.Lost) string {
 	if l.Failed == "order" {
 		return "it matches, but " + l.Expected + " is more specific or older"
 	}
@@ -107,7 +118,15 @@ func lostBy(l exchange.Lost) string {
 	if l.Got != "" {
 		got = l.Got
 	}
-	return reason.Printable(fmt.Sprintf("%s: wants %s, the request has %s", l.Failed, l.Expected, got))
+	return reason.Printable(fmt.Sprintf("%s: wants %s, the %s has %s", l.Failed, l.Expected, w.thing(), got))
+}
+
+// thing is what the explanation is of.
+func (w *explainWriter) thing() string {
+	if w.relayed {
+		return "connection"
+	}
+	return "request"
 }
 
 func (w *explainWriter) filter(f exchange.Effect) {
@@ -127,6 +146,9 @@ func (w *explainWriter) filter(f exchange.Effect) {
 
 func (w *explainWriter) answer(label string, a *exchange.ExplainedAnswer) {
 	text := fmt.Sprintf("%d %s", a.Status, a.Outcome)
+	if w.relayed {
+		text = "refused, " + a.Outcome
+	}
 	if a.Why != "" {
 		text += ": " + a.Why
 	}
@@ -137,13 +159,18 @@ func (w *explainWriter) answer(label string, a *exchange.ExplainedAnswer) {
 }
 
 func (w *explainWriter) forward(f *exchange.ExplainedForward) {
-	w.line("forward", "%s, Host %s", f.Target, f.Host)
+	if !w.relayed {
+		w.line("forward", "%s, Host %s", f.Target, f.Host)
+	}
 	for _, b := range f.Backends {
 		name := b.Service
 		if b.Answer != nil {
 			name = fmt.Sprintf("answers %d %s: %s", b.Answer.Status, b.Answer.Outcome, b.Answer.Why)
+			if w.relayed {
+				name = fmt.Sprintf("refuses, %s: %s", b.Answer.Outcome, b.Answer.Why)
+			}
 		}
-		w.line("  to", "%s, weight %d, %.3g %% of the requests", name, b.Weight, b.Share)
+		w.line("  to", "%s, weight %d, %.3g %% of the %ss", name, b.Weight, b.Share, w.thing())
 		for _, ep := range b.Endpoints {
 			state := w.p(green, "in")
 			if ep.Out != "" {
@@ -152,7 +179,7 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 			w.line("", "  %s %s %s", ep.Addr, ep.Pod, state)
 		}
 		if len(b.Endpoints) == 0 && b.Answer == nil {
-			w.line("", "  %s", w.p(red, "no endpoint: it would answer 503"))
+			w.line("", "  %s", w.p(red, "no endpoint: it would "+map[bool]string{false: "answer 503", true: "be refused"}[w.relayed]))
 		}
 	}
 	for _, limit := range f.Limits {

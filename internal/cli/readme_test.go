@@ -120,7 +120,7 @@ func startRunTo(t *testing.T, out *readySignal, errOut io.Writer, args ...string
 // beside a real one.
 func TestREADMEs(t *testing.T) {
 	t.Chdir("../..")
-	for _, example := range []string{"shop", "gateway"} {
+	for _, example := range []string{"shop", "gateway", "l4"} {
 		t.Run(example, func(t *testing.T) { runREADME(t, "examples/"+example) })
 	}
 }
@@ -143,10 +143,12 @@ func runREADME(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := freePorts(t, 3)
-	replace := strings.NewReplacer(":8080/", ":"+ports[0]+"/", ":8443/", ":"+ports[1]+"/")
+	ports := freePorts(t, 5)
+	replace := strings.NewReplacer(
+		":8080/", ":"+ports[0]+"/", ":8443", ":"+ports[1], "127.0.0.1:5432", "127.0.0.1:"+ports[3], "127.0.0.1:5353", "127.0.0.1:"+ports[4])
 	out := startRun(t, dir, "--admin", "127.0.0.1:"+ports[2],
-		"--publish", "80=127.0.0.1:"+ports[0], "--publish", "443=127.0.0.1:"+ports[1])
+		"--publish", "80=127.0.0.1:"+ports[0], "--publish", "443=127.0.0.1:"+ports[1],
+		"--publish", "5432=127.0.0.1:"+ports[3], "--publish", "5353=127.0.0.1:"+ports[4])
 	table := regexp.MustCompile("(?s)```\n(ENTRY POINT.*?)```").FindStringSubmatch(string(page))
 	if table == nil {
 		table = []string{"", ""}

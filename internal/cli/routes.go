@@ -48,6 +48,21 @@ func routesOf(s *model.Snapshot) []routeLine {
 			}
 		}
 	}
+	return append(out, relaysOf(s)...)
+}
+
+// relaysOf lists the rules of layer 4, by listener, the most specific server
+// name first.
+func relaysOf(s *model.Snapshot) []routeLine {
+	relays := slices.Clone(s.Config.Relays)
+	slices.SortStableFunc(relays, func(a, b model.Relay) int {
+		return cmp.Or(a.Listener.Compare(b.Listener), compareHosts(a.Name, b.Name))
+	})
+	out := make([]routeLine, 0, len(relays))
+	for i := range relays {
+		r := &relays[i]
+		out = append(out, routeLine{r.Listener.String(), r.Name, "(connection)", r.Does(), r.ID, s.Origins[r.ID].Place()})
+	}
 	return out
 }
 

@@ -17,7 +17,7 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 type Hashes struct {
 	// Root composes the three below.
 	Root Hash
-	// ConfigHash composes the listeners', hosts' and services' hashes.
+	// ConfigHash composes the listeners', relays', hosts' and services' hashes.
 	ConfigHash Hash
 	// EndpointsHash composes ServiceHashes.
 	EndpointsHash Hash
@@ -65,7 +65,7 @@ func checkList(l list) bool { return l.isSorted() }
 func eachList(parts *Parts, do func(list) bool) bool {
 	c := &parts.Config
 	for _, l := range c.Listeners {
-		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) || l.ClientAuth != nil && !do(texts(l.ClientAuth.Bundles)) {
+		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) || !do(texts(l.Names)) || l.ClientAuth != nil && !do(texts(l.ClientAuth.Bundles)) {
 			return false
 		}
 	}
@@ -91,6 +91,7 @@ func eachList(parts *Parts, do func(list) bool) bool {
 	}
 	return do(ordered[Listener]{c.Listeners, func(a, b Listener) int { return a.ID.Compare(b.ID) }}) &&
 		do(ordered[Host]{c.Hosts, compareHosts}) &&
+		do(ordered[Relay]{c.Relays, compareRelays}) &&
 		do(ordered[Service]{c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }}) &&
 		do(ordered[Endpoints]{parts.Endpoints, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }}) &&
 		do(ordered[Secret]{parts.Secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) }}) &&
@@ -159,7 +160,7 @@ func (s *Snapshot) compose() {
 		digests[1] = append(digests[1], bundle.Name, bundle.Digest)
 	}
 	s.ConfigHash = compose(append([]Hash{
-		hashOf(encode(s.Config.Listeners)), hashOf(encode(s.Config.Services)),
+		hashOf(encode(s.Config.Listeners)), hashOf(encode(s.Config.Relays)), hashOf(encode(s.Config.Services)),
 	}, s.HostHashes...)...)
 	s.EndpointsHash = compose(s.ServiceHashes...)
 	s.SecretsHash = hashOf(encode(digests))

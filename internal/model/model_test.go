@@ -21,13 +21,16 @@ func sample() Parts {
 		Config: Config{
 			Listeners: []Listener{
 				{ID: ListenerID{Port: 80}},
-				{ID: ListenerID{"shop/edge", 8080}, Address: "127.0.1.1:8080"},
-				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
+				{ID: ListenerID{Gateway: "shop/edge", Port: 8080}, Address: "127.0.1.1:8080"},
+				{ID: ListenerID{Port: 53, UDP: true}, Protocol: UDP},
+				{ID: ListenerID{Port: 53}, Protocol: TCP},
+				{ID: ListenerID{Gateway: "shop/edge", Port: 6443}, Protocol: TLS},
+				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Names: []string{"shop.example.com", "**.example.com"}, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
 				{
-					ID: ListenerID{"shop/edge", 8443}, Protocol: HTTPS, BackendCertificate: "shop/tls",
+					ID: ListenerID{Gateway: "shop/edge", Port: 8443}, Protocol: HTTPS, BackendCertificate: "shop/tls",
 					ClientAuth: &ClientAuth{[]string{"configmap/shop/ca", "secret/shop/ca"}, RequestCertificate},
 				},
-				{ID: ListenerID{"shop/edge", 8444}, Protocol: HTTPS, ClientAuth: &ClientAuth{Bundles: []string{"configmap/shop/ca"}}},
+				{ID: ListenerID{Gateway: "shop/edge", Port: 8444}, Protocol: HTTPS, ClientAuth: &ClientAuth{Bundles: []string{"configmap/shop/ca"}}},
 			},
 			Hosts: append([]Host{
 				{Name: "shop.example.com", Listeners: []ListenerID{{Port: 80}, {Port: 443}}, Blocks: []Block{{
@@ -53,6 +56,7 @@ func sample() Parts {
 					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{Service: "shop/front:http", Weight: 1}}}},
 				}}}},
 			}, sampleGateway()),
+			Relays:   sampleRelays(),
 			Services: append([]Service{{ID: "shop/front:http", Balance: LeastRequest}, {ID: "shop/cart:80"}}, sampleTLS()...),
 		},
 		Endpoints: []Endpoints{
@@ -84,7 +88,7 @@ func sampleTLS() []Service {
 // sampleGateway says what only Gateway API asks for.
 func sampleGateway() Host {
 	return Host{
-		Name: "**.example.com", Listeners: []ListenerID{{"shop/edge", 8080}}, Fallback: true,
+		Name: "**.example.com", Listeners: []ListenerID{{Gateway: "shop/edge", Port: 8080}}, Fallback: true,
 		Blocks: []Block{{Dialect: "gateway", Rules: []Rule{
 			{
 				ID: "gateway/shop/all/0/0", Path: PathMatch{PrefixPath, "/a"}, Rank: 1,
@@ -119,10 +123,28 @@ func sampleGateway() Host {
 	}
 }
 
-const sampleText = `listener 80 http
-listener 443 https
+// sampleRelays says all that there is to say on layer 4.
+func sampleRelays() []Relay {
+	cart := []Backend{{Service: "shop/cart:80", Weight: 1}}
+	return []Relay{
+		{ID: "gateway/shop/dns/0", Listener: ListenerID{Port: 53, UDP: true}, Backends: cart, IdleTimeout: 10 * time.Second},
+		{ID: "gateway/shop/zone/0", Listener: ListenerID{Port: 53}, ConnectTimeout: time.Second, Backends: []Backend{
+			{Service: "shop/front:http", Weight: 3},
+			{Weight: 1, Respond: &Respond{503, reason.BackendInvalid, "no such Service"}},
+		}},
+		{ID: "gateway/shop/raw/0", Listener: ListenerID{Port: 443}, Name: "raw.example.com", Backends: cart},
+		{ID: "gateway/shop/raw/0", Listener: ListenerID{Gateway: "shop/edge", Port: 6443}, Name: "**.example.org", Terminate: true, Backends: cart},
+		{ID: "gateway/shop/edge/none", Listener: ListenerID{Gateway: "shop/edge", Port: 6443}, Name: "*", Respond: &Respond{404, reason.NoRoute, ""}},
+	}
+}
+
+const sampleText = `listener 53 tcp
+listener 53/udp udp
+listener 80 http
+listener 443 https name=**.example.com name=shop.example.com
 certificate 443 *.example.com shop/wild
 certificate 443 shop.example.com shop/tls
+listener shop/edge:6443 tls
 listener shop/edge:8080 http address=127.0.1.1:8080
 listener shop/edge:8443 https backend-certificate=shop/tls client-auth=request client-ca=configmap/shop/ca client-ca=secret/shop/ca
 listener shop/edge:8444 https client-auth=require client-ca=configmap/shop/ca
@@ -142,6 +164,13 @@ rule ingress/shop/web/0/0 exact:/cart forward=shop/cart:80 read=1m30s tls-redire
 rule ingress/shop/web/0/1 prefix:/ forward=shop/cart:80*9,shop/front:http*1 cors=https://*.example.com "cors-methods=GET, PUT" cors-credentials cors-max-age=5 cors-fetch
 block later first-match
 rule x "regex:(?i)^/a b" respond=503:closed "why=annotation \"auth-url\" is not honoured" rewrite=/$1 "pattern=^/a b(.*)"
+relay gateway/shop/zone/0 53 forward connect=1s
+backend shop/front:http 3
+backend none 1 respond=503:backend_invalid "why=no such Service"
+relay gateway/shop/dns/0 53/udp forward=shop/cart:80 idle=10s
+relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/cart:80
+relay gateway/shop/edge/none shop/edge:6443 name=* respond=404:no_route
+relay gateway/shop/raw/0 shop/edge:6443 name=**.example.org terminate forward=shop/cart:80
 service shop/cart:80 round-robin
 service shop/cart:80~http2 round-robin protocol=http2
 service shop/front:http least-request
@@ -209,6 +238,8 @@ func TestDecodeOver(t *testing.T) {
 	for name, change := range map[string]func(*Parts){
 		"nothing":             func(*Parts) {},
 		"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].MaxBody = 1 },
+		"a relay":             func(p *Parts) { p.Config.Relays[0].IdleTimeout = 0 },
+		"a relay twice":       func(p *Parts) { p.Config.Relays = append(p.Config.Relays, p.Config.Relays[0]) },
 		"another host":        func(p *Parts) { p.Config.Hosts = p.Config.Hosts[:1] },
 		"an endpoint":         func(p *Parts) { p.Endpoints[1].Endpoints[0].Terminating = false },
 		"a service too few":   func(p *Parts) { p.Config.Services = p.Config.Services[:1]; p.Endpoints = nil },
@@ -238,7 +269,7 @@ func TestDecodeOver(t *testing.T) {
 func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
 	good := func() envelope {
 		s := Freeze(sample())
-		return envelope{Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Bundles}
+		return envelope{Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Bundles, s.Config.Relays}
 	}
 	type newerEnvelope struct {
 		envelope
@@ -273,6 +304,7 @@ func TestHashIgnoresOrderAndOrigins(t *testing.T) {
 		shuffle(r, p.Config.Hosts)
 		shuffle(r, p.Config.Listeners)
 		shuffle(r, p.Config.Services)
+		shuffle(r, p.Config.Relays)
 		shuffle(r, p.Endpoints)
 		shuffle(r, p.Secrets)
 		shuffle(r, p.Bundles)

@@ -69,7 +69,12 @@ func splitWords(line string) ([]string, error) {
 	return words, nil
 }
 
-type textParser struct{ parts Parts }
+type textParser struct {
+	parts Parts
+	// below is the relay to which the lines of backends that come now belong;
+	// nil is the last rule.
+	below *Relay
+}
 
 // lineForm is what one kind of line needs and who reads it.
 type lineForm struct {
@@ -85,6 +90,7 @@ func (p *textParser) line(words []string) error {
 		"block":       {2, (*textParser).block},
 		"rule":        {2, (*textParser).rule},
 		"backend":     {2, (*textParser).backend},
+		"relay":       {2, (*textParser).relay},
 		"service":     {2, (*textParser).service},
 		"endpoint":    {2, (*textParser).endpoint},
 		"secret":      {2, (*textParser).secret},
@@ -112,11 +118,12 @@ func portOf(word string) (uint16, error) {
 // listenerOf reads what ListenerID.String writes.
 func listenerOf(word string) (ListenerID, error) {
 	i := strings.LastIndexByte(word, ':')
-	port, err := portOf(word[i+1:])
+	number, udp := strings.CutSuffix(word[i+1:], udpSuffix)
+	port, err := portOf(number)
 	if i == 0 {
 		err = fmt.Errorf("%q has no Gateway before its colon", word)
 	}
-	return ListenerID{Gateway: word[:max(i, 0)], Port: port}, err
+	return ListenerID{Gateway: word[:max(i, 0)], Port: port, UDP: udp}, err
 }
 
 func (p *textParser) listener(w []string) error {
@@ -219,15 +226,23 @@ func (p *textParser) rule(w []string) error {
 	blocks := hosts[len(hosts)-1].Blocks
 	last := &blocks[len(blocks)-1]
 	last.Rules = append(last.Rules, r)
+	p.below = nil
 	return nil
 }
 
-// backend reads a backend of the rule above.
+// backend reads a backend of the rule or relay above.
 func (p *textParser) backend(w []string) error {
+	if p.below != nil {
+		return addBackend(&p.below.Backends, w)
+	}
 	r := p.lastRule()
 	if r == nil || r.Forward == nil {
 		return errors.New("no rule that forwards above this backend")
 	}
+	return addBackend(&r.Forward.Backends, w)
+}
+
+func addBackend(to *[]Backend, w []string) error {
 	weight, err := strconv.ParseUint(w[1], 10, 32)
 	if err != nil {
 		return fmt.Errorf("%q is not a weight", w[1])
@@ -249,7 +264,7 @@ func (p *textParser) backend(w []string) error {
 	if b.Service == "none" {
 		b.Service = ""
 	}
-	r.Forward.Backends = append(r.Forward.Backends, b)
+	*to = append(*to, b)
 	return nil
 }
 

@@ -31,6 +31,8 @@ const (
 	// Negotiated is what the endpoint chooses by ALPN, of HTTP/2 and HTTP/1.1;
 	// there is no choice without TLS.
 	Negotiated
+	// Opaque is bytes, which TLS offers nothing for by ALPN.
+	Opaque
 )
 
 // Service is one port of a Service, spoken to in one way. A port that is
@@ -79,7 +81,7 @@ func (s Service) Equal(other Service) bool {
 
 var (
 	balanceNames         = []string{RoundRobin: "round-robin", LeastRequest: "least-request"}
-	backendProtocolNames = []string{HTTP1: "http1", HTTP2: "http2", Negotiated: "negotiated"}
+	backendProtocolNames = []string{HTTP1: "http1", HTTP2: "http2", Negotiated: "negotiated", Opaque: "opaque"}
 )
 
 // MarshalText writes the policy as its word.
@@ -165,8 +167,10 @@ func (v *validator) service(s Service) {
 	v.unique(v.services, "service", s.ID)
 	v.check(!strings.ContainsAny(s.ID, ",*"), "service %q: a comma or star in its name", s.ID)
 	v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
-	v.check(s.Protocol <= Negotiated, "service %s: unknown protocol %d", s.ID, s.Protocol)
+	v.check(s.Protocol <= Opaque, "service %s: unknown protocol %d", s.ID, s.Protocol)
 	v.check(s.Protocol != Negotiated || s.TLS != nil, "service %s: a protocol is negotiated over TLS only", s.ID)
+	v.spoken[s.ID] = s.Protocol != Opaque && (s.TLS != nil || s.Protocol != HTTP1)
+	v.secured[s.ID] = s.TLS != nil
 	if s.TLS != nil {
 		v.upstreamTLS(s.ID, s.TLS)
 	}

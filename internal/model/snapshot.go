@@ -31,6 +31,7 @@ type Snapshot struct {
 type Config struct {
 	Listeners []Listener `json:"listeners,omitempty"`
 	Hosts     []Host     `json:"hosts,omitempty"`
+	Relays    []Relay    `json:"relays,omitempty"`
 	Services  []Service  `json:"services,omitempty"`
 }
 
@@ -40,7 +41,12 @@ type Protocol uint8
 // The listener protocols.
 const (
 	HTTP Protocol = iota
+	// HTTPS may have relays besides, for server names of their own.
 	HTTPS
+	// TLS has relays alone.
+	TLS
+	TCP
+	UDP
 )
 
 // ListenerID names a listener: a port, of one Gateway or of all.
@@ -49,20 +55,38 @@ type ListenerID struct {
 	// empty for a port that all share.
 	Gateway string `cbor:"1,keyasint,omitempty" json:"gateway,omitempty"`
 	Port    uint16 `cbor:"2,keyasint" json:"port"`
+	// UDP has the port of UDP, which is another than that of TCP.
+	UDP bool `cbor:"3,keyasint,omitempty" json:"udp,omitempty"`
 }
 
-// String is the port, behind the Gateway and a colon if there is one.
+// String is the port, behind the Gateway and a colon if there is one, and with
+// /udp behind it if it is one of UDP.
 func (id ListenerID) String() string {
 	port := strconv.Itoa(int(id.Port))
+	if id.UDP {
+		port += udpSuffix
+	}
 	if id.Gateway == "" {
 		return port
 	}
 	return id.Gateway + ":" + port
 }
 
-// Compare orders by Gateway, then port.
+const udpSuffix = "/udp"
+
+// Compare orders by Gateway, then port, and TCP before UDP.
 func (id ListenerID) Compare(other ListenerID) int {
-	return cmp.Or(cmp.Compare(id.Gateway, other.Gateway), cmp.Compare(id.Port, other.Port))
+	return cmp.Or(cmp.Compare(id.Gateway, other.Gateway), cmp.Compare(id.Port, other.Port), compareBool(id.UDP, other.UDP))
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // Listener is a port that clients connect to.
@@ -79,6 +103,10 @@ type Listener struct {
 	// itself by to backends over TLS that have none of their own; empty is none.
 	// One without material fails those connections.
 	BackendCertificate string `cbor:"5,keyasint,omitempty" json:"backendCertificate,omitempty"`
+	// Names are the hosts, as in Host.Name, that are told apart over TLS: a request
+	// for one of them on a connection whose server name belongs to another is
+	// misdirected (RFC 9110 §15.5.20).
+	Names []string `cbor:"7,keyasint,omitempty" json:"names,omitempty"`
 	// ClientAuth is nil where clients need no certificate.
 	ClientAuth *ClientAuth `cbor:"6,keyasint,omitempty" json:"clientAuth,omitempty"`
 }

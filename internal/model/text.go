@@ -24,6 +24,8 @@ import (
 //	rule gateway/shop/cart/0/0 prefix:/ when=all(method:GET,header:x-env=canary) forward request-set=x-a:b
 //	backend shop/cart:80 9
 //	backend none 1 respond=500:backend_invalid
+//	relay gateway/shop/db/0 5432 forward=shop/db:5432 idle=10m0s
+//	relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/raw:443
 //	service shop/cart:80 round-robin
 //	endpoint shop/cart:80 127.0.0.1:31001 pod=shop/cart-6c9f-x2x4p
 //	service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay name=pay ca=configmap/shop/ca
@@ -39,6 +41,9 @@ func Format(s *Snapshot) string {
 	}
 	for _, h := range s.Config.Hosts {
 		w.host(h)
+	}
+	for i := range s.Config.Relays {
+		w.relay(&s.Config.Relays[i])
 	}
 	for _, svc := range s.Config.Services {
 		w.service(svc)
@@ -79,7 +84,7 @@ func Write(out io.Writer, s *Snapshot) error {
 }
 
 var (
-	protocolNames = []string{HTTP: "http", HTTPS: "https"}
+	protocolNames = []string{HTTP: "http", HTTPS: "https", TLS: "tls", TCP: "tcp", UDP: "udp"}
 	orderNames    = []string{BySpecificity: "by-specificity", FirstMatch: "first-match"}
 	pathNames     = []string{AnyPath: "any", ExactPath: "exact", PrefixPath: "prefix", RegexPath: "regex"}
 )
@@ -156,6 +161,9 @@ func quoteWord(word string) string {
 
 func (w *textWriter) listener(l Listener) {
 	words := []string{"listener", l.ID.String(), protocolNames[l.Protocol], option("address", l.Address), option("backend-certificate", l.BackendCertificate)}
+	for _, name := range l.Names {
+		words = append(words, "name="+name)
+	}
 	w.line(append(words, l.ClientAuth.words()...)...)
 	for _, c := range l.Certificates {
 		w.line("certificate", l.ID.String(), c.Host, c.Secret)

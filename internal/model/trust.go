@@ -51,6 +51,7 @@ func (a *ClientAuth) words() []string {
 // listenerOptions read the options of a listener.
 var listenerOptions = map[string]func(*Listener, string) error{
 	"address":             func(l *Listener, v string) error { l.Address = v; return nil },
+	"name":                func(l *Listener, v string) error { l.Names = append(l.Names, v); return nil },
 	"backend-certificate": func(l *Listener, v string) error { l.BackendCertificate = v; return nil },
 	"client-auth": func(l *Listener, v string) error {
 		mode, err := indexOf[ClientAuthMode](clientAuthNames, v, "client-auth")
@@ -72,7 +73,7 @@ func (v *validator) clientAuth(l Listener) {
 	if l.ClientAuth == nil {
 		return
 	}
-	v.check(l.Protocol != HTTP, "listener %s: clients identify themselves over TLS only", l.ID)
+	v.check(l.Protocol.named(), "listener %s: clients identify themselves over TLS only", l.ID)
 	v.check(l.ClientAuth.Mode <= RequestCertificate, "listener %s: unknown mode %d", l.ID, l.ClientAuth.Mode)
 	v.check(len(l.ClientAuth.Bundles) > 0, "listener %s: no authority to verify clients by", l.ID)
 	for _, name := range l.ClientAuth.Bundles {

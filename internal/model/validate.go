@@ -31,6 +31,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
 		services: map[string]bool{}, secrets: map[string]bool{}, bundles: map[string]bool{}, listeners: map[ListenerID]bool{},
 		hosts: map[hostPlace]bool{}, rules: map[string]*Host{},
+		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{}, spoken: map[string]bool{}, secured: map[string]bool{},
 	}
 	for _, s := range p.Secrets {
 		v.unique(v.secrets, "secret", s.Name)
@@ -51,6 +52,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 		}
 		v.place(h)
 	}
+	v.allRelays(p.Config.Relays)
 	for id := range p.Origins {
 		v.name("origin", id)
 	}
@@ -67,13 +69,15 @@ func validate(p *Parts, sound func(host int) bool) error {
 
 type validator struct {
 	services, secrets, bundles map[string]bool
+	spoken, secured            map[string]bool  // services that take other than bytes, or TLS
 	rules                      map[string]*Host // the last host that has each
 	listeners                  map[ListenerID]bool
-	hosts                      map[hostPlace]bool
+	protocols                  map[ListenerID]Protocol
+	hosts, relays              map[hostPlace]bool
 	errs                       []error
 }
 
-// hostPlace is a host on one listener.
+// hostPlace is a host, or a relay's name, on one listener.
 type hostPlace struct {
 	name     string
 	listener ListenerID
@@ -104,7 +108,9 @@ func (v *validator) listener(l Listener) {
 	v.check(strings.IndexFunc(l.ID.Gateway, unicode.IsControl) < 0, "listener %q has control characters", l.ID)
 	v.check(!v.listeners[l.ID], "listener %s stands twice", l.ID)
 	v.listeners[l.ID] = true
-	v.check(l.Protocol <= HTTPS, "listener %s: unknown protocol %d", l.ID, l.Protocol)
+	v.check(l.Protocol <= UDP, "listener %s: unknown protocol %d", l.ID, l.Protocol)
+	v.check((l.Protocol == UDP) == l.ID.UDP, "listener %s: its name says another protocol", l.ID)
+	v.protocols[l.ID] = l.Protocol
 	v.clientAuth(l)
 	for _, c := range l.Certificates {
 		v.name("certificate", c.Host)
@@ -118,6 +124,7 @@ func (v *validator) place(h *Host) {
 	for _, id := range h.Listeners {
 		at := hostPlace{h.Name, id}
 		v.check(v.listeners[id], "host %s: no listener %s", h.Name, id)
+		v.check(v.protocols[id] <= HTTPS, "host %s: listener %s does not speak HTTP", h.Name, id)
 		v.check(!v.hosts[at], "host %s stands twice on %s", h.Name, id)
 		v.hosts[at] = true
 	}

@@ -50,6 +50,53 @@ func TestValidateRules(t *testing.T) {
 	}
 }
 
+// TestValidateRelays: each change of a valid relay, or of what it stands on,
+// makes it one that no proxy may serve, and the error says why.
+func TestValidateRelays(t *testing.T) {
+	for _, test := range []struct {
+		want   string
+		change func(*Parts, *Relay)
+	}{
+		{"", func(*Parts, *Relay) {}},
+		{"without a name", func(_ *Parts, r *Relay) { r.ID = "" }},
+		{"no listener 1", func(_ *Parts, r *Relay) { r.Listener = ListenerID{Port: 1} }},
+		{"no listener 443/udp", func(_ *Parts, r *Relay) { r.Listener.UDP = true }},
+		{"speaks HTTP alone", func(_ *Parts, r *Relay) { r.Listener = ListenerID{Port: 80} }},
+		{"a server name goes with TLS", func(_ *Parts, r *Relay) { r.Name = "" }},
+		{"a server name goes with TLS", func(p *Parts, r *Relay) { p.Config.Relays, r.Listener = nil, ListenerID{Port: 53} }},
+		{"not lower-case", func(_ *Parts, r *Relay) { r.Name = "A.example.com" }},
+		{"control characters", func(_ *Parts, r *Relay) { r.Name = "a\n" }},
+		{"no TLS to take off", func(p *Parts, r *Relay) {
+			p.Config.Relays = nil
+			r.Listener, r.Name, r.Terminate = ListenerID{Port: 53}, "", true
+		}},
+		{"another stands at 443", func(p *Parts, r *Relay) { r.Name = "raw.example.com" }},
+		{"another stands at 53", func(p *Parts, r *Relay) { r.Listener, r.Name = ListenerID{Port: 53}, "" }},
+		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Backends = nil }},
+		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Respond = &Respond{503, reason.Closed, ""} }},
+		{"unknown outcome", func(_ *Parts, r *Relay) { r.Backends, r.Respond = nil, &Respond{503, 255, ""} }},
+		{"no service x", func(_ *Parts, r *Relay) { r.Backends[0].Service = "x" }},
+		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/cart:80~http2" }},
+		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/pay:443~any" }},
+		{"exactly one of service", func(_ *Parts, r *Relay) { r.Backends[0].Service = "" }},
+		{"only for requests", func(_ *Parts, r *Relay) { r.Backends[0].Rewrite = &Rewrite{Host: "a"} }},
+		{"negative timeout", func(_ *Parts, r *Relay) { r.IdleTimeout = -1 }},
+		{"its name says another protocol", func(p *Parts, _ *Relay) { p.Config.Listeners[0].Protocol = UDP }},
+		{"does not speak HTTP", func(p *Parts, _ *Relay) {
+			p.Config.Hosts[0].Listeners = append(p.Config.Hosts[0].Listeners, ListenerID{Port: 53})
+		}},
+	} {
+		parts := sample()
+		relay := Relay{ID: "changed", Listener: ListenerID{Port: 443}, Name: "a.example.com", Backends: []Backend{{Service: "shop/cart:80", Weight: 1}}}
+		test.change(&parts, &relay)
+		parts.Config.Relays = append(parts.Config.Relays, relay)
+		err := Validate(&parts)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("want %q, got %v", test.want, err)
+		}
+	}
+}
+
 // TestValidateTrust: what is said of TLS is whole, or no proxy compiles it.
 func TestValidateTrust(t *testing.T) {
 	verified := func(change func(*UpstreamTLS)) func(*Parts) {
@@ -82,7 +129,7 @@ func TestValidateTrust(t *testing.T) {
 		{"is no name", verified(func(s *UpstreamTLS) { s.URIs = []string{"spiffe://a b"} })},
 		{"an empty name", verified(func(s *UpstreamTLS) { s.Names = []string{""} })},
 		{"over TLS only", func(p *Parts) { p.Config.Services[0].Protocol = Negotiated }},
-		{"unknown protocol", func(p *Parts) { p.Config.Services[0].Protocol = Negotiated + 1 }},
+		{"unknown protocol", func(p *Parts) { p.Config.Services[0].Protocol = Opaque + 1 }},
 		{"", listener(func(*Listener) {})},
 		{"over TLS only", listener(func(l *Listener) { l.Protocol = HTTP })},
 		{"no authority", listener(func(l *Listener) { l.ClientAuth.Bundles = nil })},

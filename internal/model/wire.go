@@ -34,6 +34,7 @@ type envelope struct {
 	Secrets   []Secret                 `cbor:"6,keyasint,omitempty"`
 	Origins   map[string]reason.Origin `cbor:"7,keyasint,omitempty"`
 	Bundles   []Bundle                 `cbor:"8,keyasint,omitempty"`
+	Relays    []Relay                  `cbor:"9,keyasint,omitempty"`
 }
 
 // pieces are the encoded hosts and endpoints of a Snapshot.
@@ -77,7 +78,7 @@ var ErrWire = errors.New("not a valid snapshot")
 // the keys.
 func Encode(s *Snapshot) ([]byte, error) {
 	body, err := wireCodec.enc.Marshal(envelope{
-		Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Bundles,
+		Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Bundles, s.Config.Relays,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode snapshot: %w", err)
@@ -119,7 +120,7 @@ func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 
 func (e *envelope) snapshot(base *Snapshot) (*Snapshot, error) {
 	s := &Snapshot{
-		Parts:  Parts{Config: Config{Listeners: e.Listeners, Services: e.Services}, Secrets: e.Secrets, Bundles: e.Bundles, Origins: e.Origins},
+		Parts:  Parts{Config: Config{Listeners: e.Listeners, Relays: e.Relays, Services: e.Services}, Secrets: e.Secrets, Bundles: e.Bundles, Origins: e.Origins},
 		pieces: pieces{e.Hosts, e.Endpoints},
 	}
 	var err error

@@ -16,8 +16,11 @@ type Flow struct {
 	// that was spent waiting for the endpoint's answer to begin.
 	Duration, Wait time.Duration
 
-	Client    netip.AddrPort
-	TLS       bool
+	Client netip.AddrPort
+	TLS    bool
+	// Transport is tcp, tls or udp for what is relayed whatever it says; empty
+	// for HTTP. A relay has a Host and no method, target or status.
+	Transport string
 	Method    []byte
 	Host      []byte
 	Target    []byte

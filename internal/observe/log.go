@@ -157,8 +157,10 @@ func appendCompact(dst, stamp []byte, f *Flow) []byte {
 	dst = append(dst, ' ')
 	dst = strconv.AppendInt(dst, int64(f.Status), 10)
 	dst = append(append(dst, ' '), f.Outcome.String()...)
-	dst = appendPrintable(append(dst, ' '), f.Method)
-	dst = append(append(dst, ' '), scheme(f)...)
+	if dst = append(dst, ' '); f.Transport == "" {
+		dst = append(appendPrintable(dst, f.Method), ' ')
+	}
+	dst = append(dst, scheme(f)...)
 	dst = append(appendPrintable(append(dst, "://"...), f.Host), ' ')
 	if n := len(dst); n > 0 && len(f.Target) > 0 {
 		dst = appendPrintable(dst[:n-1], f.Target)
@@ -188,7 +190,10 @@ func appendCompact(dst, stamp []byte, f *Flow) []byte {
 }
 
 func scheme(f *Flow) string {
-	if f.TLS {
+	switch {
+	case f.Transport != "":
+		return f.Transport
+	case f.TLS:
 		return "https"
 	}
 	return "http"
@@ -224,9 +229,11 @@ func appendJSON(dst, stamp []byte, f *Flow) []byte {
 	dst = jsonString(dst, `,"scheme":`, scheme(f))
 	dst = jsonString(dst, `,"host":`, f.Host)
 	dst = jsonString(dst, `,"target":`, f.Target)
-	dst = strconv.AppendInt(append(dst, `,"protocol":"HTTP/`...), int64(max(f.Major, 1)), 10)
-	dst = strconv.AppendInt(append(dst, '.'), int64(f.Minor), 10)
-	dst = appendDuration(append(dst, `","durationMs":`...), f.Duration)
+	if f.Transport == "" {
+		dst = strconv.AppendInt(append(dst, `,"protocol":"HTTP/`...), int64(max(f.Major, 1)), 10)
+		dst = append(strconv.AppendInt(append(dst, '.'), int64(f.Minor), 10), '"')
+	}
+	dst = appendDuration(append(dst, `,"durationMs":`...), f.Duration)
 	dst = appendDuration(append(dst, `,"waitMs":`...), f.Wait)
 	dst = strconv.AppendInt(append(dst, `,"bytesIn":`...), f.BytesIn, 10)
 	dst = strconv.AppendInt(append(dst, `,"bytesOut":`...), f.BytesOut, 10)

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,7 +144,8 @@ func (m *Metrics) takeSeries() bool {
 	return true
 }
 
-// Route counts the requests of one rule by status class and Outcome.
+// Route counts the requests of one rule by status class and Outcome, and what
+// a relay relayed by Outcome.
 type Route struct {
 	metrics *Metrics
 	// Name is the rule's id.
@@ -160,7 +162,16 @@ type cell struct {
 
 // Hit counts one request in a shard.
 func (r *Route) Hit(shard, status int, outcome reason.Outcome) {
-	class := uint8(status / 100)
+	r.hit(shard, uint8(status/100), outcome)
+}
+
+// relayed stands in the place of a status class for what is relayed.
+const relayed = math.MaxUint8
+
+// Relay counts one connection or UDP flow that a relay took, in a shard.
+func (r *Route) Relay(shard int, outcome reason.Outcome) { r.hit(shard, relayed, outcome) }
+
+func (r *Route) hit(shard int, class uint8, outcome reason.Outcome) {
 	if cells := r.cells.Load(); cells != nil {
 		for _, c := range *cells {
 			if c.class == class && c.outcome == outcome {
@@ -177,7 +188,7 @@ func (r *Route) firstHit(shard int, class uint8, outcome reason.Outcome) {
 		c.count.Add(shard, 1)
 		return
 	}
-	r.metrics.other.Hit(shard, int(class)*100, outcome)
+	r.metrics.other.hit(shard, class, outcome)
 }
 
 // cell finds or makes the cell for class and outcome. It returns nil when the
@@ -279,13 +290,17 @@ func (s *Service) expired(named bool) bool {
 	return gone
 }
 
-// Listener counts what happens to the connections of one listener.
+// Listener counts what happens to the connections of one listener, or to the
+// flows of one of UDP.
 type Listener struct {
 	ID model.ListenerID
 	// Accepted and Closed count connections; the difference is open.
 	Accepted, Closed *Counter
 	// Refused counts connections that a limit turned away.
 	Refused *Counter
+	// RelayedIn and RelayedOut count bytes that were relayed, from clients and
+	// to them. Dropped counts datagrams that were not.
+	RelayedIn, RelayedOut, Dropped *Counter
 	// Handshakes, Resumed and HandshakeErrors count TLS handshakes; resumed
 	// ones are handshakes too.
 	Handshakes, Resumed, HandshakeErrors *Counter
@@ -293,7 +308,7 @@ type Listener struct {
 
 func newListener(id model.ListenerID, shards int) *Listener {
 	l := &Listener{ID: id}
-	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
+	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.RelayedIn, &l.RelayedOut, &l.Dropped, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
 		*c = NewCounter(shards)
 	}
 	return l

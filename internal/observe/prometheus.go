@@ -28,7 +28,10 @@ var metricRows = []MetricRow{
 	{"windrose_request_duration_seconds", "histogram", []string{"service"}, "Time from a request's first byte to its answer's last, by service. Service other is past the bound on series."},
 	{"windrose_retries_total", "counter", []string{"service", "result"}, "Attempts that retry policies repeated: made, or denied by the budget."},
 	{"windrose_mirrors_total", "counter", []string{"service", "result"}, "Copies of requests for mirrors: answered, failed, or dropped because there were too many or they were too large."},
-	{"windrose_connections_total", "counter", []string{"port"}, "Client connections accepted."},
+	{"windrose_relays_total", "counter", []string{"route", "outcome"}, "Connections and UDP flows that were relayed on layer 4, by rule and outcome. Routes none and other as with requests."},
+	{"windrose_relayed_bytes_total", "counter", []string{"port", "direction"}, "Bytes relayed on layer 4: in from clients, out to them. Those of a connection count when it ends."},
+	{"windrose_datagrams_dropped_total", "counter", []string{"port"}, "Datagrams that went nowhere: no rule, no endpoint, too many flows, or a full socket."},
+	{"windrose_connections_total", "counter", []string{"port"}, "Client connections accepted. A port of UDP ends with /udp and counts flows."},
 	{"windrose_connections_open", "gauge", []string{"port"}, "Client connections open now."},
 	{"windrose_connections_refused_total", "counter", []string{"port"}, "Client connections turned away by a limit."},
 	{"windrose_tls_handshakes_total", "counter", []string{"port", "result"}, "TLS handshakes: full, resumed or failed."},
@@ -52,7 +55,13 @@ func (m *Metrics) WriteText() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	writers := map[string]func(MetricRow){
-		"windrose_requests_total":           func(MetricRow) { m.writeRequests(w) },
+		"windrose_requests_total": func(MetricRow) { m.writeRequests(w) },
+		"windrose_relays_total":   func(MetricRow) { m.writeRelays(w) },
+		"windrose_relayed_bytes_total": func(MetricRow) {
+			m.eachListenerOf(w, "in", func(l *Listener) uint64 { return l.RelayedIn.Sum() })
+			m.eachListenerOf(w, "out", func(l *Listener) uint64 { return l.RelayedOut.Sum() })
+		},
+		"windrose_datagrams_dropped_total":  func(MetricRow) { m.eachUDP(w, func(l *Listener) uint64 { return l.Dropped.Sum() }) },
 		"windrose_request_duration_seconds": func(row MetricRow) { m.writeDurations(w, row) },
 		"windrose_retries_total": func(MetricRow) {
 			m.eachService(w, "made", func(s *Service) uint64 { return s.Retries.Load() })
@@ -85,14 +94,28 @@ func (m *Metrics) WriteText() []byte {
 func (l *Listener) open() uint64 { closed := l.Closed.Sum(); return l.Accepted.Sum() - closed }
 
 func (m *Metrics) writeRequests(w *promWriter) {
+	m.eachCell(func(r *Route, c *cell) {
+		if c.class != relayed {
+			w.sample(float64(c.count.Sum()), r.Name, strconv.Itoa(int(c.class))+"xx", c.outcome.String())
+		}
+	})
+}
+
+func (m *Metrics) writeRelays(w *promWriter) {
+	m.eachCell(func(r *Route, c *cell) {
+		if c.class == relayed {
+			w.sample(float64(c.count.Sum()), r.Name, c.outcome.String())
+		}
+	})
+}
+
+func (m *Metrics) eachCell(do func(*Route, *cell)) {
 	all := slices.SortedFunc(maps.Values(m.routes), func(a, b *Route) int { return cmp.Compare(a.Name, b.Name) })
 	for _, r := range append(all, m.unrouted, m.other) {
-		cells := r.cells.Load()
-		if cells == nil {
-			continue
-		}
-		for _, c := range *cells {
-			w.sample(float64(c.count.Sum()), r.Name, strconv.Itoa(int(c.class))+"xx", c.outcome.String())
+		if cells := r.cells.Load(); cells != nil {
+			for _, c := range *cells {
+				do(r, c)
+			}
 		}
 	}
 }
@@ -122,6 +145,23 @@ func (m *Metrics) writeDurations(w *promWriter, _ MetricRow) {
 func (m *Metrics) eachListener(w *promWriter, value func(*Listener) uint64) {
 	for _, id := range m.listenerIDs() {
 		w.sample(float64(value(m.listens[id])), id.String())
+	}
+}
+
+// eachListenerOf writes a count of each listener that has any.
+func (m *Metrics) eachListenerOf(w *promWriter, direction string, count func(*Listener) uint64) {
+	for _, id := range m.listenerIDs() {
+		if n := count(m.listens[id]); n > 0 {
+			w.sample(float64(n), id.String(), direction)
+		}
+	}
+}
+
+func (m *Metrics) eachUDP(w *promWriter, count func(*Listener) uint64) {
+	for _, id := range m.listenerIDs() {
+		if id.UDP {
+			w.sample(float64(count(m.listens[id])), id.String())
+		}
 	}
 }
 

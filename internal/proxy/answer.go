@@ -19,7 +19,13 @@ func (t *transfer) answer() (again bool) {
 	if t.x.Outcome == reason.BadRequest || !t.client.skip() {
 		t.client.closeAfter()
 	}
-	if !t.beginAnswer(t.ownAnswer(), true) {
+	var text []byte
+	if t.call && t.x.Outcome != reason.Redirected {
+		t.answerCall()
+	} else {
+		text = t.ownAnswer()
+	}
+	if !t.beginAnswer(text, true) {
 		return false
 	}
 	t.record()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"strconv"
 
 	"windrose.dev/windrose/internal/proxy/msg"
@@ -29,7 +30,7 @@ func (b *http1Backend) reused() bool { return b.Reused }
 func (b *http1Backend) ask() (sent int, err error) {
 	t := b.t
 	o := t.outgoing()
-	t.out = appendPart(o.appendHTTP1(t.out[:0]), t.early, o.length, t.earlyWhole, t.client.trailer())
+	t.out = appendPart(o.appendHTTP1(t.out[:0]), t.early, o.length, t.earlyWhole, t.requestTrailer())
 	if t.earlyWhole {
 		sent, _, err = b.SendFill(t.out)
 		return sent, err
@@ -43,12 +44,13 @@ type outgoing struct {
 	target  []byte
 	length  int64  // of the body, or -1
 	upgrade []byte // nil asks for no other protocol
+	key     []byte // of a WebSocket; nil for none
 	te      bool   // trailers are wanted
 }
 
 // outgoing returns the request as it goes to a backend now.
 func (t *transfer) outgoing() outgoing {
-	return outgoing{&t.x.Req, t.x.ForwardTarget(), t.x.BodyLength, t.upgrade, t.te}
+	return outgoing{&t.x.Req, t.x.ForwardTarget(), t.x.BodyLength, t.upgrade, t.key, t.te}
 }
 
 // appendHTTP1 writes the head as HTTP/1 has it.
@@ -73,6 +75,9 @@ func (o *outgoing) appendHTTP1(dst []byte) []byte {
 	}
 	if o.upgrade != nil {
 		dst = append(append(append(dst, "Connection: Upgrade\r\nUpgrade: "...), o.upgrade...), '\r', '\n')
+	}
+	if o.key != nil {
+		dst = append(append(append(dst, "Sec-WebSocket-Key: "...), o.key...), '\r', '\n')
 	}
 	return append(dst, '\r', '\n')
 }
@@ -109,7 +114,7 @@ func appendChunk(dst, data []byte) []byte {
 
 func (b *http1Backend) give(data []byte, last bool) error {
 	if b.t.x.BodyLength < 0 {
-		b.framed = appendPart(b.framed[:0], data, -1, last, b.t.client.trailer())
+		b.framed = appendPart(b.framed[:0], data, -1, last, b.t.requestTrailer())
 		data = b.framed
 	}
 	_, err := b.Write(data)
@@ -161,6 +166,27 @@ func (b *http1Backend) data() ([]byte, error) {
 func (b *http1Backend) took() {
 	b.In.Advance(b.used)
 	b.used, b.parser = 0, http1.Parser{}
+}
+
+// switched checks that the backend has switched to what was asked for.
+func (b *http1Backend) switched(h *msg.Head) (bool, error) {
+	t := b.t
+	switch {
+	case h.Status != 101:
+		return false, nil
+	case t.upgrade == nil || !http1.AsksFor(t.upgrade, h.Get(msg.Upgrade)):
+		return false, errOtherProtocol
+	case t.key != nil && string(h.Lookup(acceptName)) != string(acceptOf(t.key)):
+		return false, errWrongKey
+	}
+	t.upgrade = bytes.Clone(h.Get(msg.Upgrade))
+	return true, nil
+}
+
+func (b *http1Backend) tunnel() (tunnelEnd, []byte) {
+	early := bytes.Clone(b.In.Bytes()[b.used:])
+	b.ReleaseIn()
+	return connEnd{b.Conn.Conn}, early
 }
 
 func (b *http1Backend) done() bool      { return b.body.Done() }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 
 	"windrose.dev/windrose/internal/proxy/msg"
@@ -29,6 +30,10 @@ func (b *http2Backend) ask() (sent int, err error) {
 	t := b.t
 	o := t.outgoing()
 	r := o.http2(t.cluster.Secure)
+	r.EndsApart = t.call
+	if t.upgrade != nil {
+		return b.open(&r, o.head)
+	}
 	sent, err = b.Ask(&r, o.head, t.early, t.earlyWhole, b.trailerBehind(t.earlyWhole))
 	if err != nil || !t.earlyWhole {
 		return sent, err
@@ -36,12 +41,35 @@ func (b *http2Backend) ask() (sent int, err error) {
 	return sent, b.wait()
 }
 
+// open asks for a tunnel (RFC 8441).
+func (b *http2Backend) open(r *http2.Request, h *msg.Head) (sent int, err error) {
+	if err := b.Settled(); err != nil {
+		return 0, err
+	}
+	if !b.TakesConnect() {
+		return 0, errNoConnect
+	}
+	r.Protocol = b.t.upgrade
+	b.t.key = bytes.Clone(h.Lookup(keyName))
+	h.DropName([]byte(keyName))
+	if sent, err = b.Ask(r, h, nil, false, nil); err == nil {
+		err = b.wait()
+	}
+	return sent, err
+}
+
+func (b *http2Backend) switched(h *msg.Head) (bool, error) {
+	return b.t.upgrade != nil && h.Status >= 200 && h.Status < 300, nil
+}
+
+func (b *http2Backend) tunnel() (tunnelEnd, []byte) { return streamEnd{b.Stream}, nil }
+
 // trailerBehind are the lines behind the request's last part.
 func (b *http2Backend) trailerBehind(last bool) []byte {
 	if !last {
 		return nil
 	}
-	return b.t.client.trailer()
+	return b.t.requestTrailer()
 }
 
 func (b *http2Backend) give(data []byte, last bool) error {

@@ -242,6 +242,28 @@ func (c *http1Client) write(data []byte, last bool) (sent int, err error) {
 	return c.Write(data)
 }
 
+// accept answers 101, and to the key of a WebSocket where the backend needed none.
+func (c *http1Client) accept(h *msg.Head) (sent int, err error) {
+	t := c.t
+	h.Status, h.Reason = 101, msg.Span{}
+	if t.key != nil {
+		h.SetName(acceptName, acceptOf(t.key))
+	}
+	h.Add(msg.Connection, "Connection", []byte("Upgrade"))
+	h.Set(msg.Upgrade, "Upgrade", t.upgrade)
+	t.out = append(http1.AppendStatus(t.out[:0], 101, "Switching Protocols"), http1.AppendFields(nil, h)...)
+	t.out = append(t.out, '\r', '\n')
+	return c.Write(t.out)
+}
+
+// tunnel leaves the head of the request where it is, for the log and for whoever
+// decides anew: the tunnel reads into a buffer of its own.
+func (c *http1Client) tunnel() (tunnelEnd, []byte) {
+	early := bytes.Clone(c.In.Bytes()[c.headBytes:])
+	c.park()
+	return connEnd{c.Conn}, early
+}
+
 func (c *http1Client) closeAfter() { c.keepAlive, c.session.linger = false, true }
 func (c *http1Client) abort()      { c.keepAlive, c.session.linger = false, false }
 func (c *http1Client) goesOn() bool {

@@ -12,6 +12,9 @@ type http2Client struct {
 	*mux.Stream
 	t   *transfer
 	all bool // the whole body was taken
+	// opens tells that what comes is no body, but a tunnel's bytes once that is
+	// open.
+	opens bool
 }
 
 // ServeStream serves one request. A panic ends this stream only.
@@ -41,14 +44,24 @@ func (t *transfer) serveHTTP2(s *session, stream *mux.Stream) {
 		t.answer()
 	} else {
 		t.x.BodyLength = stream.BodyLength()
-		t.te = msg.HasToken(h.Get(msg.TE), "trailers")
+		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h)
 		http1.DropHopByHop(h)
+		if protocol := stream.Protocol(); protocol != "" {
+			t.upgrade, t.x.BodyLength, c.opens = []byte(protocol), 0, true
+			if protocol == "websocket" {
+				t.key = makeKey()
+			}
+		}
 		t.decide()
 	}
 	t.finish()
 }
 
 func (c *http2Client) early() ([]byte, error) {
+	if c.opens {
+		c.all = true
+		return nil, nil
+	}
 	var data []byte
 	data, c.all = c.Early()
 	return data, nil
@@ -94,6 +107,15 @@ func (t *transfer) trailerBehind(last bool) []byte {
 	}
 	return t.answerTrailer()
 }
+
+// accept answers 200, which is what opens a tunnel here (RFC 8441 §5).
+func (c *http2Client) accept(h *msg.Head) (sent int, err error) {
+	h.Status = 200
+	h.DropName([]byte(acceptName))
+	return 0, c.Answer(h, nil, false, nil)
+}
+
+func (c *http2Client) tunnel() (tunnelEnd, []byte) { return streamEnd{c.Stream}, nil }
 
 func (c *http2Client) closeAfter()  {}
 func (c *http2Client) abort()       { c.Reset(http2.InternalError) }

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"errors"
+
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 )
@@ -46,7 +48,7 @@ func (t *transfer) serveHTTP3(s *session, stream HTTP3Stream) {
 		t.answer()
 	default:
 		t.x.BodyLength = stream.BodyLength()
-		t.te = msg.HasToken(h.Get(msg.TE), "trailers")
+		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h)
 		http1.DropHopByHop(h)
 		t.decide()
 	}
@@ -82,6 +84,13 @@ func (c *http3Client) begin(h *msg.Head, data []byte, last bool) (sent int, err 
 func (c *http3Client) write(data []byte, last bool) (sent int, err error) {
 	return c.Write(data, last, c.t.trailerBehind(last))
 }
+
+// errNoTunnel and the panic are for what cannot happen: over HTTP/3 no client can
+// ask for another protocol, because extended CONNECT (RFC 9220) is not offered.
+var errNoTunnel = errors.New("HTTP/3 has no tunnels here")
+
+func (c *http3Client) accept(*msg.Head) (sent int, err error) { return 0, errNoTunnel }
+func (c *http3Client) tunnel() (tunnelEnd, []byte)            { panic(errNoTunnel) }
 
 func (c *http3Client) closeAfter()  {}
 func (c *http3Client) abort()       { c.Abort() }

@@ -120,6 +120,11 @@ func (p *Proxy) dismiss(leaving map[*session]bool, all bool) bool {
 		if !leaving[s] {
 			return
 		}
+		if conn := s.mux.Load(); conn != nil && !all {
+			conn.Leave(true) // what is under way ends as it was let in
+			left = true
+			return
+		}
 		if phase := s.phase.Load(); all || phase == idle || phase == fresh {
 			s.abort()
 			return

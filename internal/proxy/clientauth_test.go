@@ -252,3 +252,32 @@ func TestForwardedClientCert(t *testing.T) {
 		t.Error("something of nothing")
 	}
 }
+
+// A backend learns of the verified certificate alone, and not of what a client
+// says of itself.
+func TestBackendsLearnOfClientCertificates(t *testing.T) {
+	b := newBackend(t, echo)
+	server, ours, theirs := newKeyPair(t, "x"), newAuthority(t), newAuthority(t)
+	r := newRig(t, nil)
+	r.applySnapshot(asking(t, b.addr, server, model.RequestCertificate, ours.pem))
+	const spoofed = "X-Forwarded-Client-Cert: Hash=00;Subject=\"CN=admin\"\r\n"
+	for _, tt := range []struct {
+		name         string
+		certificates []tls.Certificate
+		want         string
+	}{
+		{"none", nil, ""},
+		{"one of others", []tls.Certificate{theirs.client(nil)}, ""},
+		{"one of ours", []tls.Certificate{ours.client(nil)}, "Hash="},
+	} {
+		c, _, err := r.shake(&tls.Config{Certificates: tt.certificates})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + spoofed + "\r\n")
+		got := fieldOf(bodyOf(c.answer("POST")), "X-Forwarded-Client-Cert")
+		if (got == "") != (tt.want == "") || !strings.HasPrefix(got, tt.want) || strings.Contains(got, "admin") {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}

@@ -30,7 +30,7 @@ func (t *transfer) overdue() bool { return t.late(t.end) }
 func (t *transfer) lateness(otherwise string) string {
 	switch {
 	case t.late(t.deadline):
-		return "the rule's timeout has passed"
+		return "the timeout of the rule, or of the caller, has passed"
 	case t.late(t.attemptEnd):
 		return "the rule's timeout of one attempt has passed"
 	}

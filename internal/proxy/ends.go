@@ -49,6 +49,10 @@ type client interface {
 	// were written.
 	begin(h *msg.Head, data []byte, last bool) (sent int, err error)
 	write(data []byte, last bool) (sent int, err error)
+	// accept tells that the protocol is switched, as the head says, and tunnel
+	// returns the end of what follows, with what has come of it already.
+	accept(h *msg.Head) (sent int, err error)
+	tunnel() (end tunnelEnd, early []byte)
 	// closeAfter has the connection end after this exchange, where the next
 	// request would begin behind what is left of this one.
 	closeAfter()
@@ -92,6 +96,10 @@ type backend interface {
 	ends() bool
 	trailer() []byte
 
+	// switched tells whether an answer accepts the protocol that was asked for, or
+	// why it cannot be taken for that, and tunnel is as the client's.
+	switched(h *msg.Head) (accepted bool, err error)
+	tunnel() (end tunnelEnd, early []byte)
 	// cut makes writes fail, also those of another goroutine.
 	cut()
 	// close ends the work at the backend, and release keeps the connection for

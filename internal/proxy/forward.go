@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -14,8 +15,11 @@ func durationOf(from, to int64) time.Duration { return time.Duration(to - from) 
 
 // forward sends the request to a backend and its answer to the client.
 func (t *transfer) forward() (again bool) {
+	if t.upgrade != nil {
+		t.x.PrepareTunnel()
+	}
 	t.cluster = t.x.Cluster
-	if limit := t.x.Route.Timeout; limit > 0 {
+	if limit := t.timeLimit(); limit > 0 {
 		t.deadline = t.proxy.clock.Now() + int64(limit)
 	}
 	if err := t.takeEarly(); err != nil {
@@ -39,6 +43,18 @@ func (t *transfer) forward() (again bool) {
 	return t.answer()
 }
 
+// timeLimit bounds the exchange: by its rule, and by how long a caller of gRPC
+// waits. 0 is no bound.
+func (t *transfer) timeLimit() time.Duration {
+	limit := t.x.Route.Timeout
+	if t.call {
+		if asked, ok := grpcTimeout(&t.x.Req); ok && (limit == 0 || asked < limit) {
+			return max(asked, 1)
+		}
+	}
+	return limit
+}
+
 // enter and leave count the request at its endpoint.
 func (t *transfer) enter() {
 	t.busy = t.endpoint.Endpoint
@@ -60,7 +76,13 @@ func (t *transfer) takeEarly() (err error) {
 	if t.earlyWhole = t.client.whole(); t.overLimit(len(t.early)) {
 		return errBodyTooLarge
 	}
-	return nil
+	if t.x.RecodeRequest != nil {
+		t.x.Req.Drop(msg.ContentLength)
+		t.x.BodyLength = -1
+		var own []byte
+		t.early, err = t.recodeRequest(&own, t.early, t.earlyWhole)
+	}
+	return err
 }
 
 var errBodyTooLarge error = &msg.Error{Outcome: reason.BodyTooLarge, Text: "the body grew beyond the route's limit"}
@@ -178,14 +200,19 @@ func (t *transfer) use(l upstream.Link) {
 	t.up = &t.http1Backend
 }
 
-func (t *transfer) notConnected(err error) attemptResult {
-	outcome := reason.ConnectFailed
+// connectOutcome says how an attempt to connect failed.
+func connectOutcome(err error) reason.Outcome {
 	switch {
 	case errors.Is(err, upstream.ErrTimeout):
-		outcome = reason.ConnectTimeout
+		return reason.ConnectTimeout
 	case errors.Is(err, upstream.ErrHandshake):
-		outcome = reason.UpstreamTLSFailed
+		return reason.UpstreamTLSFailed
 	}
+	return reason.ConnectFailed
+}
+
+func (t *transfer) notConnected(err error) attemptResult {
+	outcome := connectOutcome(err)
 	if t.late(t.deadline) {
 		t.x.Fail(reason.UpstreamTimeout, t.lateness(""))
 		return attemptFinal
@@ -234,9 +261,12 @@ func (t *transfer) broken() bool { return t.pump.stopped.Load() != 0 || t.client
 // sent again: when nothing of it can have been acted upon, or when a
 // connection that was idle turned out dead and the method is idempotent.
 func (t *transfer) sendFailed(sent int, err error) attemptResult {
-	outcome, detail := reason.UpstreamReset, "it closed the connection before it answered"
+	outcome, detail := reason.UpstreamReset, resetDetail(err, "it closed the connection before it answered")
 	pumped := t.pump.running
+	var broken *msg.Error
 	switch {
+	case errors.As(err, &broken):
+		outcome, detail = broken.Outcome, broken.Text
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		outcome, detail = reason.UpstreamTimeout, t.lateness("no answer within the read timeout")
 	case !pumped && (untouched(err) || t.up.reused() && (sent == 0 || t.x.MayRepeat())):
@@ -250,6 +280,15 @@ func (t *transfer) sendFailed(sent int, err error) attemptResult {
 		return attemptByPolicy
 	}
 	return attemptFinal
+}
+
+// resetDetail says why a stream ended; otherwise is what to say of a connection.
+func resetDetail(err error, otherwise string) string {
+	var reset *mux.Error
+	if errors.As(err, &reset) {
+		return "its stream ended: " + reset.Error()
+	}
+	return otherwise
 }
 
 // fail ends the work at the backend with an outcome.

@@ -48,9 +48,9 @@ type HTTP3Listener interface {
 // HTTP3Conn is a client's connection. Its methods may be called from any
 // goroutine.
 type HTTP3Conn interface {
-	// Client is where the client is, and Resumed whether it resumed a session.
+	// Client is where the client is, and TLS what came of the handshake.
 	Client() netip.AddrPort
-	Resumed() bool
+	TLS() tls.ConnectionState
 	// Run serves the connection to its end, and returns how it broke a rule, or
 	// nil. What it reads lies in buffers of the pool.
 	Run(HTTP3Server, *sock.Pool) error

@@ -132,10 +132,11 @@ func (p *Proxy) givePlace(addr netip.Addr, trusted bool) {
 	}
 }
 
-// addrPort reads the address of a TCP connection; others have none.
+// addrPort reads the address of a TCP connection, or of a UDP socket; others
+// have none.
 func addrPort(addr net.Addr) netip.AddrPort {
-	if tcp, ok := addr.(*net.TCPAddr); ok {
-		ap := tcp.AddrPort()
+	if inet, ok := addr.(interface{ AddrPort() netip.AddrPort }); ok {
+		ap := inet.AddrPort()
 		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
 	return netip.AddrPort{}

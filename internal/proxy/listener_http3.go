@@ -7,21 +7,28 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/reason"
 )
 
-// wantsHTTP3 tells whether a listener is to serve HTTP/3.
-func (p *Proxy) wantsHTTP3(want model.Listener) bool {
-	return p.cfg.HTTP3 != nil && p.cfg.Limits.HTTP3 && want.Protocol == model.HTTPS
+// wantsHTTP3 tells whether a listener of s is to serve HTTP/3. Where a route asks
+// for its port of UDP, that has it.
+func (p *Proxy) wantsHTTP3(s *model.Snapshot, want model.Listener) bool {
+	if p.cfg.HTTP3 == nil || !p.cfg.Limits.HTTP3 || want.Protocol != model.HTTPS {
+		return false
+	}
+	asked := want.ID
+	asked.UDP = true
+	return !slices.ContainsFunc(s.Config.Listeners, func(l model.Listener) bool { return l.ID == asked })
 }
 
 // lacksHTTP3 tells whether a listener is to serve HTTP/3, and does not.
-func (p *Proxy) lacksHTTP3(want model.Listener) bool {
+func (p *Proxy) lacksHTTP3(s *model.Snapshot, want model.Listener) bool {
 	l := p.listeners[want.ID]
-	return l != nil && p.wantsHTTP3(want) && l.http3.Load() == nil
+	return l != nil && p.wantsHTTP3(s, want) && l.http3.Load() == nil
 }
 
 // WithoutHTTP3 lists the UDP addresses on which the Snapshot that is live would
@@ -29,32 +36,39 @@ func (p *Proxy) lacksHTTP3(want model.Listener) bool {
 func (p *Proxy) WithoutHTTP3() (addresses []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, want := range p.live.Load().gen.Snapshot.Config.Listeners {
-		if p.lacksHTTP3(want) {
+	s := p.live.Load().gen.Snapshot
+	for _, want := range s.Config.Listeners {
+		if p.lacksHTTP3(s, want) {
 			addresses = append(addresses, p.listeners[want.ID].net.Addr().String())
 		}
 	}
 	return addresses
 }
 
+// closeHTTP3 closes the UDP sockets that s does not ask for any more.
+func (p *Proxy) closeHTTP3(s *model.Snapshot) {
+	for _, want := range s.Config.Listeners {
+		if l := p.listeners[want.ID]; l != nil && !p.wantsHTTP3(s, want) {
+			l.closeHTTP3()
+		}
+	}
+}
+
 // openHTTP3 opens the UDP sockets that s asks for and that are not open, beside
-// TCP's, and closes those of listeners that do not ask for one any more.
+// TCP's.
 func (p *Proxy) openHTTP3(s *model.Snapshot) (sockets map[*listener]net.PacketConn, reports []reason.Report) {
 	sockets = map[*listener]net.PacketConn{}
 	for _, want := range s.Config.Listeners {
-		l := p.listeners[want.ID]
-		switch {
-		case l == nil: // as was reported
-		case !p.wantsHTTP3(want):
-			l.closeHTTP3()
-		case l.http3.Load() == nil:
-			socket, err := net.ListenPacket("udp", l.net.Addr().String())
-			if err != nil {
-				reports = append(reports, http3Failed(want, err))
-				continue
-			}
-			sockets[l] = socket
+		if !p.lacksHTTP3(s, want) {
+			continue
 		}
+		l := p.listeners[want.ID]
+		socket, err := net.ListenPacket("udp", l.net.Addr().String())
+		if err != nil {
+			reports = append(reports, http3Failed(want, err))
+			continue
+		}
+		sockets[l] = socket
 	}
 	return sockets, reports
 }

@@ -73,7 +73,7 @@ func (t *transfer) sendCopies(o *outgoing, body []byte) {
 		t.dropCopies()
 		return
 	}
-	body, trailer := bytes.Clone(body), bytes.Clone(t.client.trailer())
+	body, trailer := bytes.Clone(body), bytes.Clone(t.requestTrailer())
 	for _, c := range t.copies {
 		t.proxy.mirrors.send(mirrorCopy{&t.proxy.mirrors, t.session.shard, c, *o, body, trailer, t.x.Route.Connect})
 	}

@@ -40,8 +40,13 @@ type Config struct {
 	Listen func(address string) (net.Listener, error)
 	// HTTP3 serves HTTP/3 beside each HTTPS listener; nil does not.
 	HTTP3 HTTP3
+	// ListenUDP opens a listener of UDP; nil is net.ListenUDP.
+	ListenUDP func(address string) (*net.UDPConn, error)
 	// Dial makes connections to endpoints; nil dials TCP.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// DialUDP makes a socket that is connected to an endpoint; nil is
+	// sock.DialDatagrams.
+	DialUDP func(addr netip.AddrPort, get func() []byte, put func([]byte)) (*sock.Datagrams, error)
 	// SessionKey signs the tokens of sessions. Proxies that serve the same
 	// clients need the same; nil draws one.
 	SessionKey []byte
@@ -65,6 +70,8 @@ type Proxy struct {
 	shards   []*shard
 	clients  clientCounts
 	tunnels  tunnels
+	conduits conduits
+	udp      udp
 	mirrors  mirrors
 
 	live     atomic.Pointer[live]
@@ -103,12 +110,19 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Listen == nil {
 		cfg.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 	}
+	if cfg.ListenUDP == nil {
+		cfg.ListenUDP = listenUDP
+	}
+	if cfg.DialUDP == nil {
+		cfg.DialUDP = sock.DialDatagrams
+	}
 	p := &Proxy{
 		cfg: cfg, clock: sock.NewClock(), hangups: hangups,
 		tickets: newTicketKeys(), listeners: map[model.ListenerID]*listener{}, stopped: make(chan struct{}),
 		shards: make([]*shard, cfg.Metrics.ShardCount()),
 	}
 	p.mirrors.proxy = p
+	p.udp.listeners = map[model.ListenerID]*udpListener{}
 	p.growth.Store(cfg.Limits.WindowBytes)
 	for i := range p.shards {
 		p.shards[i] = newShard(p, i)
@@ -160,6 +174,9 @@ func (p *Proxy) Addr(id model.ListenerID) net.Addr {
 	if l := p.listeners[id]; l != nil {
 		return l.net.Addr()
 	}
+	if l := p.udp.listeners[id]; l != nil {
+		return l.conn.LocalAddr()
+	}
 	return nil
 }
 
@@ -190,6 +207,9 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	reports = append(reports, more...)
 	opened, moved, more := p.openListeners(s)
 	reports = append(reports, more...)
+	p.closeHTTP3(s)
+	openedUDP, doneUDP, more := p.openUDP(s)
+	reports = append(reports, more...)
 	sockets, more := p.openHTTP3(s)
 	reports = append(reports, more...)
 	next.public = p.publicPorts(s)
@@ -202,6 +222,8 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	p.closeListeners(s, moved)
 	p.forgetAllBut(gen)
 	p.tunnels.reconsider(gen)
+	p.conduits.each(func(c *conduit) { c.reconsider(gen) })
+	p.swapUDP(gen, openedUDP, doneUDP)
 	p.readmit(old.tls, next.tls)
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
@@ -214,7 +236,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 // open.
 func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 	for _, l := range s.Config.Listeners {
-		if !p.listens(l) || p.lacksHTTP3(l) {
+		if !p.listens(l) || p.lacksHTTP3(s, l) {
 			return false
 		}
 	}
@@ -229,6 +251,9 @@ func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
 
 // listens tells whether a listener is open where it should be.
 func (p *Proxy) listens(want model.Listener) bool {
+	if l := p.udp.listeners[want.ID]; l != nil {
+		return l.address == p.cfg.Address(want)
+	}
 	l := p.listeners[want.ID]
 	return l != nil && l.address == p.cfg.Address(want)
 }
@@ -237,7 +262,7 @@ func (p *Proxy) listens(want model.Listener) bool {
 // elsewhere have moved: the sockets that they had are to be closed.
 func (p *Proxy) openListeners(s *model.Snapshot) (opened, moved []*listener, reports []reason.Report) {
 	for _, want := range s.Config.Listeners {
-		if p.listens(want) {
+		if want.ID.UDP || p.listens(want) {
 			continue
 		}
 		address := p.cfg.Address(want)
@@ -320,6 +345,9 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	for _, l := range p.listeners {
 		l.close(succeeded)
 	}
+	for _, l := range p.udp.listeners {
+		l.leave(succeeded)
+	}
 	p.mu.Unlock()
 	defer p.mirrors.stop()
 	p.stopping.Store(true)
@@ -332,6 +360,8 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 		return 0
 	case <-time.After(p.cfg.DrainWait):
 	}
+	cut = p.cutUDP()
+	p.conduits.each(func(c *conduit) { c.end(reason.Drained) })
 	p.eachSession(func(s *session) {
 		cut++
 		s.abort()

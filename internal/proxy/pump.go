@@ -16,6 +16,7 @@ type pump struct {
 	running bool
 	done    chan struct{} // holds a value once the pump has ended
 	out     []byte
+	recoded []byte
 	// stopped is why the pump broke off, as an Outcome + 1; 0 while it goes
 	// well.
 	stopped atomic.Int32
@@ -174,6 +175,9 @@ func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 		return reason.BodyTooLarge, errBodyTooLarge.Error(), false
 	}
 	last := t.client.whole()
+	if data, err = t.recodeRequest(&t.pump.recoded, data, last); err != nil {
+		return reason.BadRequest, err.Error(), false
+	}
 	if t.pump.keep(data); last {
 		t.pump.out = append(t.pump.out[:0], data...)
 		data = t.pump.out

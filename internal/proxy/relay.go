@@ -21,8 +21,13 @@ func (t *transfer) relay() (again, repeat bool) {
 			t.blameAnswer(err)
 			return t.answerUnlessRepeated(t.endAttempt())
 		}
+		accepted, err := t.up.switched(&t.x.Resp)
+		if err != nil {
+			t.fail(reason.UpstreamInvalid, err.Error())
+			return t.answer(), false
+		}
 		switch status := t.x.Resp.Status; {
-		case status == 101:
+		case accepted:
 			return t.switchProtocols(), false
 		case t.listed(status) && t.mayRetry():
 			return t.answerUnlessRepeated(t.prepareRetry())
@@ -76,7 +81,7 @@ func (t *transfer) blameAnswer(err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		t.blame(reason.UpstreamTimeout, t.lateness("no answer within the read timeout"))
 	default:
-		t.blame(reason.UpstreamReset, "it closed the connection before it answered")
+		t.blame(reason.UpstreamReset, resetDetail(err, "it closed the connection before it answered"))
 	}
 }
 
@@ -105,7 +110,14 @@ func (t *transfer) relayFinal() (again bool) {
 	t.dropAltSvc()
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
-	t.answerLength = t.up.length()
+	if t.answerLength = t.up.length(); t.x.RecodeResponse != nil {
+		t.answerLength = -1
+		t.x.Resp.Drop(msg.ContentLength)
+	}
+	if data, err = t.recodeAnswer(data, t.up.done()); err != nil {
+		t.answerFailed(err)
+		return t.answer()
+	}
 	if !t.beginAnswer(data, t.up.done()) {
 		return false
 	}
@@ -118,14 +130,6 @@ func (t *transfer) relayFinal() (again bool) {
 	return t.client.goesOn()
 }
 
-// answerTrailer are the lines behind the body of the answer.
-func (t *transfer) answerTrailer() []byte {
-	if t.up == nil {
-		return nil
-	}
-	return t.up.trailer()
-}
-
 // relayBody moves the rest of the answer's body. On failure it has recorded
 // the exchange.
 func (t *transfer) relayBody() bool {
@@ -134,9 +138,16 @@ func (t *transfer) relayBody() bool {
 			if !errors.Is(err, io.EOF) || !t.up.ends() {
 				return t.truncated(err)
 			}
-			return t.writeAnswer(nil, true)
+			last, err := t.recodeAnswer(nil, true)
+			if err != nil {
+				return t.truncated(err)
+			}
+			return t.writeAnswer(last, true)
 		}
 		data, err := t.up.data()
+		if err == nil {
+			data, err = t.recodeAnswer(data, t.up.done())
+		}
 		if err != nil {
 			return t.truncated(err)
 		}
@@ -151,7 +162,7 @@ func (t *transfer) relayBody() bool {
 // truncated ends an exchange whose answer broke off: the client's connection
 // is closed, so that it notices.
 func (t *transfer) truncated(err error) bool {
-	outcome, detail := reason.UpstreamTruncated, "it closed the connection in the middle of its answer"
+	outcome, detail := reason.UpstreamTruncated, resetDetail(err, "it closed the connection in the middle of its answer")
 	var broken *msg.Error
 	switch {
 	case errors.As(err, &broken):

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,9 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 // connection only.
 func (s *session) serve() {
 	defer s.end()
+	if s.relayed() {
+		return
+	}
 	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil && !s.handshake(t) {
 		return
 	}
@@ -139,8 +143,17 @@ func (s *session) handshake(t *tlsListener) bool {
 		s.listener.stats.Resumed.Add(s.shard.index, 1)
 	}
 	s.conn.EndHandshake()
-	s.peer.TLS, s.http2 = true, state.NegotiatedProtocol == "h2"
+	s.http2 = state.NegotiatedProtocol == "h2"
+	s.identify(t, state)
 	return true
+}
+
+// identify says who the client has shown to be in its handshake, and for whom it
+// asked.
+func (s *session) identify(t *tlsListener, state tls.ConnectionState) {
+	s.peer.TLS = true
+	s.peer.ClientCert = ForwardedClientCert(VerifiedClient(t.config, state), "")
+	s.peer.ServerName = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
 }
 
 // limitReplies bounds the writes that TLS makes while a request is read:

@@ -5,6 +5,10 @@ import "windrose.dev/windrose/internal/proxy/exchange"
 // admitHTTP3 serves a connection, unless a limit turns it away.
 func (l *listener) admitHTTP3(conn HTTP3Conn) bool {
 	p, addr := l.proxy, conn.Client()
+	t := p.live.Load().tls[l.id]
+	if t == nil {
+		return false // it has just stopped speaking TLS
+	}
 	sh, trusted := p.nextShard(), p.trusts(addr.Addr())
 	if !p.takePlace(addr.Addr(), trusted) {
 		l.stats.Refused.Add(sh.index, 1)
@@ -12,16 +16,18 @@ func (l *listener) admitHTTP3(conn HTTP3Conn) bool {
 	}
 	l.stats.Accepted.Add(sh.index, 1)
 	l.stats.Handshakes.Add(sh.index, 1)
-	if conn.Resumed() {
+	state := conn.TLS()
+	if state.DidResume {
 		l.stats.Resumed.Add(sh.index, 1)
 	}
 	s := &session{
 		proxy: p, shard: sh, listener: l, quic: conn,
 		peer: exchange.Peer{
-			Addr: addr, Listener: l.id, PublicPort: l.public, TLS: true, Trusted: trusted,
+			Addr: addr, Listener: l.id, PublicPort: l.public, Trusted: trusted,
 			PublicPorts: l.siblings, Trusts: p.trusts,
 		},
 	}
+	s.identify(t, state)
 	s.peer.Prepare()
 	sh.add(s)
 	p.serving.Go(s.serveQUIC)

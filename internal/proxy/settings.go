@@ -18,6 +18,10 @@ type Limits struct {
 	// TunnelTimeout bounds the time for which a tunnel may be silent, where
 	// the route has no read timeout of its own.
 	TunnelTimeout time.Duration
+	// UDPTimeout bounds the time for which a UDP flow may be silent, where its
+	// rule has no bound of its own, and UDPFlows the flows of the whole proxy.
+	UDPTimeout time.Duration
+	UDPFlows   int
 	// Streams bounds the requests under way on one connection of HTTP/2, and
 	// WindowBytes what the flow-control windows of all together may grow by, in
 	// bytes.
@@ -26,8 +30,8 @@ type Limits struct {
 	// HTTP3 has HTTPS listeners serve HTTP/3 too, where the program can.
 	HTTP3 bool
 	// Connections bounds the client connections of the whole proxy, and
-	// ConnectionsPerClient those of one address (one /64 for IPv6). Trusted
-	// peers are not counted by address. 0 is unbounded.
+	// ConnectionsPerClient those of one address (one /64 for IPv6), and its UDP
+	// flows. Trusted peers are not counted by address. 0 is unbounded.
 	Connections, ConnectionsPerClient int
 	// BufferBytes bounds the memory that exchanges under way may hold in
 	// buffers. 0 is half of the process's memory limit, if there is one.
@@ -48,6 +52,7 @@ func DefaultLimits() Limits {
 		HeaderBytes: 32 << 10, TargetBytes: 8 << 10, HeaderFields: 100,
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
+		UDPTimeout: time.Minute, UDPFlows: 16_384,
 		Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
@@ -72,12 +77,14 @@ func (l *Limits) Settings() []Setting {
 		{"header-timeout", &l.HeaderTimeout, "Longest time for a request's head, or a TLS handshake, to arrive. More answers 408."},
 		{"body-timeout", &l.BodyTimeout, "Longest pause while a client sends a body or takes an answer. More answers 408, or closes."},
 		{"idle-timeout", &l.IdleTimeout, "Longest pause between two requests of a connection."},
-		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set."},
+		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set, and of a relayed TCP connection."},
+		{"udp-timeout", &l.UDPTimeout, "Longest silence of a UDP flow, which then ends: the client's next datagram may go to another endpoint."},
+		{"max-udp-flows", &l.UDPFlows, "Most UDP flows at a time, one for each client address and port; each has a socket of its own. 0 is unbounded. Datagrams of more are dropped."},
 		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2 or HTTP/3. More are refused, and may be sent again."},
 		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams and HTTP/3 connections together grow beyond what they begin with."},
 		{"http3", &l.HTTP3, "Serve HTTP/3 on the UDP port of each HTTPS listener, in programs that can (windrose-proxy cannot), and advertise it there in Alt-Svc."},
 		{"max-connections", &l.Connections, "Most client connections at a time; 0 is unbounded. More are closed at once."},
-		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
+		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time, and most UDP flows, of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
 		{"max-buffer-bytes", &l.BufferBytes, "Most memory in buffers of exchanges under way; 0 is half the memory limit. More answers 503 overloaded."},
 		{"max-attempts", &l.Attempts, "Most attempts for one request, while nothing was sent or it is safe to repeat."},
 		{"retry-budget-percent", &l.RetryPercent, "Most attempts that retry policies repeat at a time, in percent of a service's requests under way. More are not repeated."},

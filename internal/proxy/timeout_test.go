@@ -30,6 +30,11 @@ type memory struct {
 // inMemory runs a test with a proxy that serves one rule. Whatever the test
 // leaves open is closed at its end.
 func inMemory(t *testing.T, options string, test func(*memory)) {
+	inMemoryWith(t, rule(options, "10.0.0.1:80"), test)
+}
+
+// inMemoryWith runs a test with a proxy that serves a Snapshot.
+func inMemoryWith(t *testing.T, snapshot string, test func(*memory)) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{t: t, clients: make(chan net.Conn), dialed: make(chan net.Conn, 9), closed: make(chan struct{}), start: time.Now()}
 		p, err := proxy.New(proxy.Config{
@@ -41,7 +46,7 @@ func inMemory(t *testing.T, options string, test func(*memory)) {
 			t.Fatal(err)
 		}
 		m.proxy = p
-		s, err := model.Parse(rule(options, "10.0.0.1:80"))
+		s, err := model.Parse(snapshot)
 		if err != nil {
 			t.Fatal(err)
 		}

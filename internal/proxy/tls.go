@@ -25,7 +25,7 @@ type tlsListener struct {
 	clients string
 }
 
-// compileTLS makes the TLS side of every HTTPS listener. A certificate that
+// compileTLS makes the TLS side of every listener of HTTPS, or of TLS. A certificate that
 // cannot be used is reported, and handshakes for its names are refused.
 func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener, []reason.Report) {
 	secrets := make(map[string]*model.Secret, len(s.Secrets))
@@ -37,7 +37,7 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener
 	var reports []reason.Report
 	used := map[string]bool{}
 	for _, l := range s.Config.Listeners {
-		if l.Protocol != model.HTTPS {
+		if l.Protocol != model.HTTPS && l.Protocol != model.TLS {
 			continue
 		}
 		t := &tlsListener{byName: make(map[string]*tls.Certificate, len(l.Certificates))}

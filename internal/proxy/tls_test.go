@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -307,5 +309,51 @@ func TestEarlyRefusalOverTLS(t *testing.T) {
 			t.Fatalf("%q", got)
 		}
 		c.nc.Close()
+	}
+}
+
+// A request for a host of another listener than the one that the server name
+// chose gets 421, over HTTP/1.1 and HTTP/2; one for a host of none gets 404
+// (Gateway API, Listener.hostname).
+func TestMisdirectedRequests(t *testing.T) {
+	b := newBackend(t, echo)
+	s := tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")})
+	parts := s.Parts
+	parts.Config.Listeners[1].Names = []string{"a.example", "**.wild.example", "deep.wild.example"}
+	parts.Config.Hosts[0].Name = "**.example"
+	r := newRig(t, nil)
+	r.applySnapshot(model.Freeze(parts))
+	tests := []struct {
+		serverName, host string
+		status           int
+	}{
+		{"a.example", "a.example", 200},
+		{"a.example", "A.Example.:443", 200},
+		{"a.example", "b.wild.example", 421},
+		{"b.wild.example", "c.wild.example", 200},
+		{"b.wild.example", "deep.wild.example", 421},
+		{"deep.wild.example", "b.wild.example", 421},
+		{"b.wild.example", "other.example", 200}, // of no listener: its rules decide
+		{"b.wild.example", "elsewhere", 404},
+	}
+	for _, tt := range tests {
+		for _, version := range []string{"h2", "http/1.1"} {
+			config := &tls.Config{ServerName: tt.serverName, InsecureSkipVerify: true, NextProtos: []string{version}}
+			client := &http.Client{Transport: &http.Transport{
+				TLSClientConfig: config, ForceAttemptHTTP2: version == "h2", DisableKeepAlives: true,
+				DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", r.addr(443)) },
+			}}
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://"+tt.serverName+"/", nil)
+			req.Host = tt.host
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Errorf("%s over %s: %v", tt.host, version, err)
+				continue
+			}
+			resp.Body.Close()
+			if resp.StatusCode != tt.status {
+				t.Errorf("%s to %s over %s: %d, want %d", tt.host, tt.serverName, version, resp.StatusCode, tt.status)
+			}
+		}
 	}
 }

@@ -28,10 +28,13 @@ type transfer struct {
 	http2Backend http2Backend
 
 	out        []byte // what is written next
+	recoded    []byte // a part of the answer's body, as it was changed
 	early      []byte // of the request's body, to be sent with the head
 	earlyWhole bool   // that is all of it
 	upgrade    []byte // the protocol that the client asks to switch to
+	key        []byte // of its WebSocket, where one side needs it and the other does not
 	te         bool   // the client takes trailers
+	call       bool   // the request is one of gRPC
 	// answerLength is that of the answer's body, or -1.
 	answerLength int64
 
@@ -75,7 +78,7 @@ func (t *transfer) reset() {
 	clear(t.tried)
 	clear(t.copies)
 	*t = transfer{
-		proxy: t.proxy, limits: t.limits, x: t.x, out: kept(t.out), tried: t.tried[:0], copies: t.copies[:0],
+		proxy: t.proxy, limits: t.limits, x: t.x, out: kept(t.out), recoded: kept(t.recoded), tried: t.tried[:0], copies: t.copies[:0],
 		pump:         pump{done: t.pump.done, out: kept(t.pump.out)},
 		http1Backend: http1Backend{framed: kept(t.http1Backend.framed)},
 	}

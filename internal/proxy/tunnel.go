@@ -11,16 +11,17 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/route"
 	"windrose.dev/windrose/internal/proxy/sock"
-	"windrose.dev/windrose/internal/proxy/wire/http1"
+	"windrose.dev/windrose/internal/proxy/wire/http2"
 	"windrose.dev/windrose/internal/reason"
 )
 
-// tunnel is a connection that has switched protocols: bytes both ways, with no
+// tunnel is an exchange that has switched protocols: bytes both ways, with no
 // more requests in them. It holds no Generation.
 type tunnel struct {
-	client, up *sock.Conn
+	client, up tunnelEnd
 	idle       time.Duration
 	proxy      *Proxy
 	// The request that opened it, to be decided again when the configuration
@@ -31,39 +32,80 @@ type tunnel struct {
 	cut      atomic.Bool  // closed by a new configuration
 }
 
-// switchProtocols forwards a 101 answer and becomes a tunnel (RFC 9110 §15.2.2).
+// tunnelEnd is one side of a tunnel: a connection, or a stream of one.
+type tunnelEnd interface {
+	LimitReads(now int64, limit time.Duration)
+	LimitWrites(now int64, limit time.Duration)
+	// receive waits for bytes, which took gives back; io.EOF is the end of them.
+	receive() ([]byte, error)
+	took()
+	send(p []byte) error
+	endWrites() error
+	// Abort ends both directions at once.
+	Abort()
+}
+
+// connEnd is a connection as the end of a tunnel.
+type connEnd struct{ *sock.Conn }
+
+func (c connEnd) receive() ([]byte, error) {
+	if _, err := c.Fill(); err != nil {
+		return nil, err
+	}
+	return c.In.Bytes(), nil
+}
+
+func (c connEnd) took()               { c.ReleaseIn() }
+func (c connEnd) send(p []byte) error { _, err := c.Write(p); return err }
+
+func (c connEnd) endWrites() error {
+	if half, ok := c.Net().(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// streamEnd is a stream as the end of a tunnel (RFC 8441 §5).
+type streamEnd struct{ *mux.Stream }
+
+func (s streamEnd) receive() ([]byte, error) {
+	if err := s.Wait(); err != nil {
+		return nil, err
+	}
+	data, last := s.Data()
+	if last && len(data) == 0 {
+		return nil, io.EOF
+	}
+	return data, nil
+}
+
+func (s streamEnd) took()               { s.Took() }
+func (s streamEnd) send(p []byte) error { return s.Write(p, false, nil) }
+func (s streamEnd) endWrites() error    { return s.Write(nil, true, nil) }
+func (s streamEnd) Abort()              { s.Reset(http2.Cancel) }
+
+// switchProtocols forwards an answer that accepts another protocol, and becomes
+// a tunnel (RFC 9110 §15.2.2, RFC 8441 §5).
 func (t *transfer) switchProtocols() bool {
 	h := &t.x.Resp
-	if t.upgrade == nil || !http1.AsksFor(t.upgrade, h.Get(msg.Upgrade)) {
-		t.fail(reason.UpstreamInvalid, "it switched to a protocol that was not asked for")
-		return t.answer()
-	}
 	t.commit()
-	protocol := append([]byte(nil), h.Get(msg.Upgrade)...)
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
 	h.Drop(msg.ContentLength)
-	h.Add(msg.Connection, "Connection", []byte("Upgrade"))
-	h.Add(msg.Upgrade, "Upgrade", protocol)
-	client, up := &t.http1Client, &t.http1Backend
-	t.out = append(http1.AppendResponse(t.out[:0], h), up.In.Bytes()[up.used:]...)
-	up.ReleaseIn()
+	up, fromUp := t.up.tunnel()
 	t.limitAnswer(t.proxy.clock.Now())
-	if !t.wrote(client.Write(t.out)) {
+	if !t.wrote(t.client.accept(h)) {
 		return false
 	}
-	early := append([]byte(nil), client.In.Bytes()[client.headBytes:]...)
-	tun := t.newTunnel()
+	client, fromClient := t.client.tunnel()
+	tun := t.newTunnel(client, up)
 	t.client.KeepOnHangup(t.up.Partner())
 	t.x.Unpin()
 	t.x.Outcome = reason.Upgraded
-	var err error
-	if len(early) > 0 {
-		_, err = up.Write(early)
+	if tun.sendEarly(fromClient, fromUp) == nil {
+		t.in, t.back = tun.run()
 	}
-	if err == nil {
-		t.in, t.back = tun.run(int64(len(early)))
-	}
+	t.in, t.back = t.in+int64(len(fromClient)), t.back+int64(len(fromUp))
 	if tun.cut.Load() {
 		t.x.Outcome = reason.Closed
 	}
@@ -73,25 +115,34 @@ func (t *transfer) switchProtocols() bool {
 	return false
 }
 
-func (t *transfer) newTunnel() *tunnel {
+// sendEarly passes on what has come before the tunnel was there.
+func (t *tunnel) sendEarly(fromClient, fromUp []byte) error {
+	if len(fromUp) > 0 {
+		if err := t.client.send(fromUp); err != nil {
+			return err
+		}
+	}
+	if len(fromClient) > 0 {
+		return t.up.send(fromClient)
+	}
+	return nil
+}
+
+func (t *transfer) newTunnel(client, up tunnelEnd) *tunnel {
 	idle := t.proxy.cfg.Limits.TunnelTimeout
 	if read := t.x.Route.Rule.Forward.ReadTimeout; read > 0 {
 		idle = read
 	}
-	tun := &tunnel{
-		client: t.http1Client.Conn, up: t.http1Backend.Conn.Conn, idle: idle, proxy: t.proxy,
+	return &tunnel{
+		client: client, up: up, idle: idle, proxy: t.proxy,
 		listener: t.session.peer.Listener, request: t.x.View(),
 	}
-	// The head of the request stays, for the log and for whoever decides anew;
-	// the tunnel reads into a buffer of its own.
-	t.client.park()
-	return tun
 }
 
 // run moves bytes until both sides have ended, one has failed, or both are
-// silent for too long. It returns how many went to the backend, early ones
-// included, and to the client.
-func (t *tunnel) run(early int64) (up, down int64) {
+// silent for too long. It returns how many went to the backend, and to the
+// client.
+func (t *tunnel) run() (up, down int64) {
 	t.last.Store(t.proxy.clock.Now())
 	t.proxy.tunnels.add(t)
 	defer t.proxy.tunnels.remove(t)
@@ -111,18 +162,19 @@ func (t *tunnel) run(early int64) (up, down int64) {
 		n = t.pipe(t.client, t.up)
 	})
 	down = t.pipe(t.up, t.client)
-	return early + <-done, down
+	return <-done, down
 }
 
 // pipe moves bytes one way. When it fails it ends the other way too.
-func (t *tunnel) pipe(from, to *sock.Conn) (n int64) {
+func (t *tunnel) pipe(from, to tunnelEnd) (n int64) {
 	for {
 		from.LimitReads(t.proxy.clock.Now(), t.idle)
-		_, err := from.Fill()
+		data, err := from.receive()
 		now := t.proxy.clock.Now()
 		switch {
 		case errors.Is(err, io.EOF):
-			if closeWrite(to) != nil {
+			to.LimitWrites(now, t.idle)
+			if to.endWrites() != nil {
 				t.interrupt()
 			}
 			return n
@@ -134,20 +186,13 @@ func (t *tunnel) pipe(from, to *sock.Conn) (n int64) {
 		}
 		t.last.Store(now)
 		to.LimitWrites(now, t.idle)
-		if _, err := to.Write(from.In.Bytes()); err != nil {
+		if err := to.send(data); err != nil {
 			t.interrupt()
 			return n
 		}
-		n += int64(from.In.Len())
-		from.ReleaseIn()
+		n += int64(len(data))
+		from.took()
 	}
-}
-
-func closeWrite(c *sock.Conn) error {
-	if half, ok := c.Net().(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
 }
 
 // interrupt ends both sides at once: a close in order could wait for a peer

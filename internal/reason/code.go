@@ -55,6 +55,7 @@ const (
 	BundleInvalid
 	PolicyConflict
 	UpstreamClosed
+	RelayConflict
 	HTTP3Unavailable
 )
 
@@ -117,6 +118,7 @@ var codes = []CodeRow{
 	{BundleInvalid, "BundleInvalid", Error, "A reference to the certificates of authorities leads to none. What they would vouch for is refused.", "put PEM certificates in ca.crt of a ConfigMap or Secret in the same namespace"},
 	{PolicyConflict, "PolicyConflict", Warning, "Two policies claim one target. The older wins; with equal age, the first by namespace/name.", "remove one of the two"},
 	{UpstreamClosed, "UpstreamClosed", Error, "What connections to a service are secured with is missing or not valid. Nothing is sent to it: its requests answer 503.", "see the message"},
+	{RelayConflict, "RelayConflict", Warning, "Two routes of layer 4 claim the same server name of a port, or all of it. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
 	{HTTP3Unavailable, "HTTP3Unavailable", Warning, "The UDP port beside an HTTPS port could not be opened, so HTTP/3 is not served there. HTTP/1.1 and HTTP/2 are.", "free the UDP port, or turn HTTP/3 off: --http3=false"},
 }
 

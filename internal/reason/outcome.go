@@ -34,6 +34,9 @@ const (
 	HandshakeFailed
 	InternalError
 	UpstreamTLSFailed
+	Misdirected
+	IdleTimeout
+	Drained
 )
 
 // OutcomeRow is what the table knows of an Outcome.
@@ -72,6 +75,9 @@ var outcomes = [...]OutcomeRow{
 	MethodRefused:     {MethodRefused, "method_refused", 405, "The method is one that the proxy does not pass on.", "use another method"},
 	Overloaded:        {Overloaded, "overloaded", 503, "The proxy is at one of its own limits and takes no new work.", "add replicas or memory, or raise the limit that the log names"},
 	HandshakeFailed:   {HandshakeFailed, "handshake_failed", 0, "A TLS handshake failed, so there was no request.", "check certificates, names and protocol versions"},
+	Misdirected:       {Misdirected, "misdirected", 421, "The request is for a host of another listener than the one that the connection's server name chose.", "clients open another connection by themselves; a certificate that covers hosts of both listeners invites them to try"},
+	IdleTimeout:       {IdleTimeout, "idle_timeout", 0, "Neither side of a relayed connection said anything for too long, so it was closed.", "raise the tunnel timeout, or have one side send keep-alives"},
+	Drained:           {Drained, "drained", 0, "The proxy was stopping, or a UDP port was closed, and what was relayed had not ended.", "raise the drain wait if such connections end by themselves"},
 	InternalError:     {InternalError, "internal_error", 500, "A defect in the proxy. It is contained in this one connection.", "please report it with the log line"},
 	UpstreamTLSFailed: {UpstreamTLSFailed, "upstream_tls_failed", 502, "An endpoint is not who it should be, or agreed to no TLS. Nothing was sent to it.", "compare its certificate with the policy for its Service; the log's detail says what differs"},
 }

@@ -30,8 +30,8 @@ func TestOutcomeTableIsComplete(t *testing.T) {
 		}
 		names[row.Name] = true
 	}
-	if len(outcomes) != int(UpstreamTLSFailed)+1 {
-		t.Errorf("the last constant is %d, the table has %d rows", UpstreamTLSFailed, len(outcomes))
+	if len(outcomes) != int(Drained)+1 {
+		t.Errorf("the last constant is %d, the table has %d rows", Drained, len(outcomes))
 	}
 }
 

@@ -33,7 +33,7 @@ func commandEnv(ours []string, pod plannedPod, ports map[int32]int32) []string {
 	if first, found := firstPort(pod); found {
 		env = append(env, portEnv("PORT", ports[first]))
 	}
-	for _, port := range pod.ports {
+	for _, port := range pod.numbers() {
 		env = append(env, portEnv(fmt.Sprintf("PORT_%d", port), ports[port]))
 	}
 	for _, port := range containerPorts(&pod.object.Spec) {
@@ -51,8 +51,8 @@ func firstPort(pod plannedPod) (int32, bool) {
 	if declared := containerPorts(&pod.object.Spec); len(declared) > 0 {
 		return declared[0].ContainerPort, true
 	}
-	if len(pod.ports) > 0 {
-		return pod.ports[0], true
+	if numbers := pod.numbers(); len(numbers) > 0 {
+		return numbers[0], true
 	}
 	return 0, false
 }

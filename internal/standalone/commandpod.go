@@ -134,16 +134,18 @@ func (p *commandPod) runOnce() error {
 // reach it, whichever port they aim at.
 func (p *commandPod) probe(alive context.Context) {
 	waiting := p.pod.ports
+	datagrams := p.pod.udp
 	started := time.Now()
 	for interval := probeQuick; ; {
 		waiting = slices.DeleteFunc(slices.Clone(waiting), func(port int32) bool { return accepts(alive, p.ports[port]) })
-		if len(waiting) == 0 {
+		datagrams = slices.DeleteFunc(slices.Clone(datagrams), func(port int32) bool { return isBound(p.ports[port]) })
+		if len(waiting)+len(datagrams) == 0 {
 			p.setIfAlive(alive, condition{ready: true})
 			return
 		}
 		if interval == probeQuick && time.Since(started) > slowAfter {
 			interval = probeSlow
-			p.reportSlow(alive, waiting)
+			p.reportSlow(alive, slices.Concat(waiting, datagrams))
 		}
 		select {
 		case <-time.After(interval):

@@ -29,7 +29,7 @@ spec:
         ports:
         - containerPort: 80
         - containerPort: 53
-          protocol: UDP
+          protocol: SCTP
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress

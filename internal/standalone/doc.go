@@ -1,6 +1,7 @@
 // Package standalone plays kubelet and endpoint controller for a directory of
 // resources: every Pod, Deployment and StatefulSet becomes loopback pods, at
-// 127.0.0.1 with a port of its own for each container port, and every Service
+// 127.0.0.1 with a port of its own for each container port, of TCP and of UDP
+// (the same number for both where a pod has both), and every Service
 // with a selector gets EndpointSlices that name those ports.
 //
 // A loopback pod runs the built-in echo application (see [Echo]) or, with the
@@ -20,6 +21,6 @@
 // the [Sentinel], a small process beside us, sees to that; only what left its
 // program's process group escapes it.
 //
-// It refuses UDP and SCTP ports, which get a Report. The `run` command is the
+// It refuses SCTP ports, which get a Report. The `run` command is the
 // only caller.
 package standalone

@@ -3,6 +3,7 @@ package standalone
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +16,45 @@ import (
 
 func testEcho() Echo {
 	return Echo{Identity: func() Identity { return Identity{Namespace: "shop", Pod: "web-1", Service: "web"} }}
+}
+
+// TestEchoDatagrams: each comes back, and a port that is of TCP and UDP has one
+// number, whichever of them came first.
+func TestEchoDatagrams(t *testing.T) {
+	p := startEcho()
+	defer p.stop(t.Context())
+	for _, pod := range []plannedPod{{udp: []int32{54}}, {ports: []int32{53, 54}, udp: []int32{53, 54, 55}}} {
+		if err := p.update(pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, port := range []int32{53, 54, 55} {
+		conn, err := net.Dial("udp", address(p.ports[port]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		buf := make([]byte, 100)
+		for _, text := range []string{"hello", ""} {
+			conn.Write([]byte(text))
+			if n, err := conn.Read(buf); err != nil || string(buf[:n]) != text {
+				t.Errorf("%d: %q %v", port, buf[:n], err)
+			}
+		}
+		if !isBound(p.ports[port]) {
+			t.Errorf("%d: not seen to be open", port)
+		}
+	}
+	for port, want := range map[int32]bool{53: true, 54: true, 55: false} {
+		nc, err := net.Dial("tcp", address(p.ports[port]))
+		if err == nil {
+			nc.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("TCP port %d: %v", port, err)
+		}
+	}
 }
 
 func TestEchoAnswer(t *testing.T) {

@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -21,13 +22,17 @@ type echoPod struct {
 	stopping chan struct{}
 	// ports is written under the Host's lock alone.
 	ports map[int32]int32
+	// tcp and udp are the sockets that are open, by container port, also under
+	// the lock.
+	tcp map[int32]net.Listener
+	udp map[int32]net.PacketConn
 	// serving counts accept loops, sockets the connections that became
 	// WebSockets, which the server no longer knows.
 	serving, sockets sync.WaitGroup
 }
 
 func startEcho() *echoPod {
-	p := &echoPod{stopping: make(chan struct{}), ports: map[int32]int32{}}
+	p := &echoPod{stopping: make(chan struct{}), ports: map[int32]int32{}, tcp: map[int32]net.Listener{}, udp: map[int32]net.PacketConn{}}
 	p.identity.Store(&Identity{})
 	echo := Echo{Identity: func() Identity { return *p.identity.Load() }, Stopping: p.stopping}
 	// HTTP/2 without TLS too, for Services that say so in appProtocol.
@@ -55,18 +60,48 @@ func (p *echoPod) update(pod plannedPod) error {
 	// A copy: those who hold the last map may still read it.
 	ports := maps.Clone(p.ports)
 	defer func() { p.ports = ports }()
+	for _, port := range pod.udp {
+		if _, known := ports[port]; !known {
+			ports[port] = freeNumber() // which is for TCP too, should that be wanted
+		}
+	}
 	for _, port := range pod.ports {
-		if _, open := ports[port]; open {
+		if p.tcp[port] != nil {
 			continue
 		}
-		listener, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+		listener, err := net.Listen("tcp", address(ports[port])) // UDP's number, or any
 		if err != nil {
 			return fmt.Errorf("open a port for container port %d: %w", port, err)
 		}
-		ports[port] = int32(listener.Addr().(*net.TCPAddr).Port)
+		p.tcp[port], ports[port] = listener, int32(listener.Addr().(*net.TCPAddr).Port)
 		p.serving.Go(func() { p.server.Serve(listener) })
 	}
+	for _, port := range pod.udp {
+		if p.udp[port] != nil {
+			continue
+		}
+		conn, err := net.ListenPacket("udp", address(ports[port])) // TCP's number, or any
+		if err != nil {
+			return fmt.Errorf("open a UDP port for container port %d: %w", port, err)
+		}
+		p.udp[port], ports[port] = conn, int32(conn.LocalAddr().(*net.UDPAddr).Port)
+		p.serving.Go(func() { echoDatagrams(conn) })
+	}
 	return nil
+}
+
+// echoDatagrams sends each datagram back (RFC 862), until the socket is closed.
+func echoDatagrams(conn net.PacketConn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			conn.WriteTo(buf[:n], from)
+		}
+	}
 }
 
 func (p *echoPod) loopbackPorts() map[int32]int32 { return p.ports }
@@ -78,6 +113,9 @@ func (p *echoPod) condition() condition { return condition{ready: true} }
 // and tells WebSockets to go away.
 func (p *echoPod) stop(ctx context.Context) {
 	close(p.stopping)
+	for _, conn := range p.udp {
+		conn.Close()
+	}
 	if err := p.server.Shutdown(ctx); err != nil {
 		p.server.Close()
 	} else {

@@ -29,17 +29,20 @@ const (
 type runningPod struct {
 	origin reason.Origin
 	object *corev1.Pod
-	// ports leads from a container port to the pod's port at 127.0.0.1.
-	ports map[int32]int32
-	ready bool
+	// ports leads from a container port to the pod's port at 127.0.0.1, and udp
+	// does so for those of UDP.
+	ports, udp map[int32]int32
+	ready      bool
 }
 
 func isTCP(protocol corev1.Protocol) bool {
 	return protocol == "" || protocol == corev1.ProtocolTCP
 }
 
-// containerPorts are the TCP ports of a pod's containers, its native sidecars
-// included.
+func isUDP(protocol corev1.Protocol) bool { return protocol == corev1.ProtocolUDP }
+
+// containerPorts are the TCP and UDP ports of a pod's containers, its native
+// sidecars included.
 func containerPorts(spec *corev1.PodSpec) []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
 	for _, c := range spec.Containers {
@@ -50,7 +53,7 @@ func containerPorts(spec *corev1.PodSpec) []corev1.ContainerPort {
 			ports = append(ports, c.Ports...)
 		}
 	}
-	return slices.DeleteFunc(ports, func(p corev1.ContainerPort) bool { return !isTCP(p.Protocol) })
+	return slices.DeleteFunc(ports, func(p corev1.ContainerPort) bool { return !isTCP(p.Protocol) && !isUDP(p.Protocol) })
 }
 
 // targetPort is the container port that a Service's port leads to in a pod.
@@ -59,7 +62,9 @@ func targetPort(spec *corev1.PodSpec, port corev1.ServicePort) (int32, bool) {
 	switch {
 	case target.Type == intstr.String && target.StrVal != "":
 		named := containerPorts(spec)
-		i := slices.IndexFunc(named, func(p corev1.ContainerPort) bool { return p.Name == target.StrVal })
+		i := slices.IndexFunc(named, func(p corev1.ContainerPort) bool {
+			return p.Name == target.StrVal && isUDP(p.Protocol) == isUDP(port.Protocol)
+		})
 		if i < 0 {
 			return 0, false
 		}
@@ -194,11 +199,15 @@ func slicePorts(service *corev1.Service, pod runningPod) []discoveryv1.EndpointP
 	var out []discoveryv1.EndpointPort
 	for _, port := range service.Spec.Ports {
 		target, found := targetPort(&pod.object.Spec, port)
-		number, listening := pod.ports[target]
-		if !found || !listening || !isTCP(port.Protocol) {
+		ports, protocol := pod.ports, corev1.ProtocolTCP
+		if isUDP(port.Protocol) {
+			ports, protocol = pod.udp, corev1.ProtocolUDP
+		}
+		number, listening := ports[target]
+		if !found || !listening || !isTCP(port.Protocol) && !isUDP(port.Protocol) {
 			continue
 		}
-		name, protocol := port.Name, corev1.ProtocolTCP
+		name := port.Name
 		out = append(out, discoveryv1.EndpointPort{
 			Name: &name, Protocol: &protocol, Port: &number, AppProtocol: port.AppProtocol,
 		})

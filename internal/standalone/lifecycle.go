@@ -56,7 +56,7 @@ func (h *Host) launch(planned plannedPod) (application, error) {
 	if planned.command == nil {
 		return startEcho(), nil
 	}
-	ports, err := h.free.take(planned.ports)
+	ports, err := h.free.take(planned.numbers())
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,8 @@ func (h *Host) running(desired []plannedPod) []runningPod {
 func (h *Host) runningPod(planned plannedPod) runningPod {
 	out := runningPod{origin: planned.origin, object: planned.object}
 	if pod := h.pods[planned.podKey]; pod != nil {
-		out.ports, out.ready = pod.loopbackPorts(), pod.condition().ready
+		all := pod.loopbackPorts()
+		out.ports, out.udp, out.ready = only(all, pod.plan.ports), only(all, pod.plan.udp), pod.condition().ready
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package standalone
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -35,8 +36,9 @@ type plannedPod struct {
 	origin   reason.Origin
 	// object is the Pod without a status.
 	object *corev1.Pod
-	// ports are the TCP container ports to listen on, sorted.
-	ports []int32
+	// ports are the TCP container ports to listen on, sorted, and udp those of
+	// UDP.
+	ports, udp []int32
 	// service is the first Service by name that selects the pod, or "".
 	service string
 	// command is nil for the echo application.
@@ -97,10 +99,10 @@ func (p *plan) addWorkload(set *source.Set, w workload, n int) {
 	cmd, broken := p.commandOf(w)
 	p.refuseProtocols(w)
 	for _, object := range w.pods(n) {
-		ports, service := p.portsOf(set, w, object)
+		ports, udp, service := p.portsOf(set, w, object)
 		pod := plannedPod{
 			workload: w.workloadKey, origin: w.origin, object: object,
-			ports: ports, service: service, command: cmd, broken: broken,
+			ports: ports, udp: udp, service: service, command: cmd, broken: broken,
 			termination: termination(object),
 		}
 		pod.podKey = podKey{source.Name{Namespace: object.Namespace, Name: object.Name}, revision(w, pod)}
@@ -151,7 +153,7 @@ func (p *plan) environment(w workload) []string {
 func (p *plan) refuseProtocols(w workload) {
 	for i, container := range w.template.Spec.Containers {
 		for j, port := range container.Ports {
-			if !isTCP(port.Protocol) {
+			if !isTCP(port.Protocol) && !isUDP(port.Protocol) {
 				p.report(reason.NotHonoured, w.at(fmt.Sprintf("%sspec.containers[%d].ports[%d].protocol", w.prefix, i, j)),
 					"a loopback pod does not open %s port %d", port.Protocol, port.ContainerPort)
 			}
@@ -161,9 +163,16 @@ func (p *plan) refuseProtocols(w workload) {
 
 // portsOf lists where a pod must listen: its own container ports, and what the
 // Services that select it aim at, declared or not.
-func (p *plan) portsOf(set *source.Set, w workload, pod *corev1.Pod) (ports []int32, first string) {
+func (p *plan) portsOf(set *source.Set, w workload, pod *corev1.Pod) (ports, udp []int32, first string) {
+	add := func(protocol corev1.Protocol, port int32) {
+		if isUDP(protocol) {
+			udp = append(udp, port)
+		} else {
+			ports = append(ports, port)
+		}
+	}
 	for _, port := range containerPorts(&pod.Spec) {
-		ports = append(ports, port.ContainerPort)
+		add(port.Protocol, port.ContainerPort)
 	}
 	for service := range set.Services.All() {
 		if !selects(service, pod) {
@@ -175,19 +184,27 @@ func (p *plan) portsOf(set *source.Set, w workload, pod *corev1.Pod) (ports []in
 		for i, port := range service.Value.Spec.Ports {
 			target, found := targetPort(&pod.Spec, port)
 			switch {
-			case !isTCP(port.Protocol):
+			case !isTCP(port.Protocol) && !isUDP(port.Protocol):
 				p.report(reason.NotHonoured, service.At(fmt.Sprintf("spec.ports[%d].protocol", i)),
 					"loopback pods do not open %s ports", port.Protocol)
 			case !found:
 				p.report(reason.WorkloadIncomplete, service.At(fmt.Sprintf("spec.ports[%d].targetPort", i)),
-					"the pods of %s have no TCP container port named %q", w.workloadKey, port.TargetPort.StrVal)
+					"the pods of %s have no %s container port named %q", w.workloadKey, cmp.Or(port.Protocol, corev1.ProtocolTCP), port.TargetPort.StrVal)
 			default:
-				ports = append(ports, target)
+				add(port.Protocol, target)
 			}
 		}
 	}
 	slices.Sort(ports)
-	return slices.Compact(ports), first
+	slices.Sort(udp)
+	return slices.Compact(ports), slices.Compact(udp), first
+}
+
+// numbers are the container ports of both protocols, each once.
+func (p *plannedPod) numbers() []int32 {
+	all := slices.Concat(p.ports, p.udp)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // revision changes when a pod must be replaced by another. The echo
@@ -200,6 +217,9 @@ func revision(w workload, pod plannedPod) string {
 	}
 	if pod.command != nil {
 		content = append(content, pod.command.dir, pod.ports)
+		if len(pod.udp) > 0 {
+			content = append(content, pod.udp)
+		}
 	}
 	return contentHash(content)
 }

@@ -99,21 +99,24 @@ func TestPlanPorts(t *testing.T) {
 		services []string
 		ports    []int32
 		reports  []string
+		udp      []int32
 	}{
-		{"declared", template("http:8080", "9090"), nil, []int32{8080, 9090}, nil},
-		{"undeclared target", template(), []string{"http:80:3000"}, []int32{3000}, nil},
-		{"named target", template("web:8080"), []string{"http:80:web"}, []int32{8080}, nil},
-		{"no target is the port", template(), []string{"http:80:0"}, []int32{80}, nil},
-		{"no target at all", template(), []string{"http:80:"}, []int32{80}, nil},
-		{"unknown name", template("web:8080"), []string{"http:80:wbe"}, []int32{8080}, []string{"WorkloadIncomplete spec.ports[0].targetPort"}},
-		{"UDP container port", template("53/UDP", "53"), nil, []int32{53}, []string{"NotHonoured spec.template.spec.containers[0].ports[0].protocol"}},
-		{"UDP service port", template(), []string{"dns:53:53/UDP", "tcp:54:54"}, []int32{54}, []string{"NotHonoured spec.ports[0].protocol"}},
-		{"each once", template("8080"), []string{"a:80:8080", "b:81:8080"}, []int32{8080}, nil},
+		{"declared", template("http:8080", "9090"), nil, []int32{8080, 9090}, nil, nil},
+		{"undeclared target", template(), []string{"http:80:3000"}, []int32{3000}, nil, nil},
+		{"named target", template("web:8080"), []string{"http:80:web"}, []int32{8080}, nil, nil},
+		{"no target is the port", template(), []string{"http:80:0"}, []int32{80}, nil, nil},
+		{"no target at all", template(), []string{"http:80:"}, []int32{80}, nil, nil},
+		{"unknown name", template("web:8080"), []string{"http:80:wbe"}, []int32{8080}, []string{"WorkloadIncomplete spec.ports[0].targetPort"}, nil},
+		{"UDP container port", template("53/UDP", "53", "54/UDP"), nil, []int32{53}, nil, []int32{53, 54}},
+		{"UDP service port", template(), []string{"dns:53:53/UDP", "tcp:54:54"}, []int32{54}, nil, []int32{53}},
+		{"named UDP target", template("dns:5353/UDP", "dns:5354"), []string{"dns:53:dns/UDP"}, []int32{5354}, nil, []int32{5353}},
+		{"SCTP", template("53/SCTP"), []string{"s:1:1/SCTP"}, nil, []string{"NotHonoured spec.template.spec.containers[0].ports[0].protocol", "NotHonoured spec.ports[0].protocol"}, nil},
+		{"each once", template("8080"), []string{"a:80:8080", "b:81:8080"}, []int32{8080}, nil, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			plan := makePlan(setOf(t, deploymentOf("web", 2, tt.template), serviceOf("svc", tt.services...)), 10)
-			if diff := cmp.Diff(tt.ports, plan.pods[0].ports); diff != "" {
+			if diff := cmp.Diff([][]int32{tt.ports, tt.udp}, [][]int32{plan.pods[0].ports, plan.pods[0].udp}); diff != "" {
 				t.Error(diff)
 			}
 			if diff := cmp.Diff(tt.reports, codesOf(plan.reports)); diff != "" {
@@ -279,7 +282,7 @@ func TestCommandEnv(t *testing.T) {
 }
 
 func TestReportsPointToTheObject(t *testing.T) {
-	plan := makePlan(setOf(t, deploymentOf("web", 1, template("53/UDP"))), 10)
+	plan := makePlan(setOf(t, deploymentOf("web", 1, template("53/SCTP"))), 10)
 	want := reason.Origin{
 		Kind: "Deployment", Namespace: "shop", Name: "web", File: "shop.yaml", Line: 1,
 		Field: "spec.template.spec.containers[0].ports[0].protocol",

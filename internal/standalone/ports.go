@@ -73,13 +73,40 @@ func (p *portPool) takeOne() (int32, error) {
 	return 0, errNoPort
 }
 
+// freeNumber is one that neither TCP nor UDP uses, or 0. It lies below those of
+// outgoing connections, so that it stays free for the other of the two.
+func freeNumber() int32 {
+	for range 1000 {
+		if number := firstProgramPort + rand.Int32N(programPorts); isFree(number) {
+			return number
+		}
+	}
+	return 0
+}
+
 func isFree(port int32) bool {
 	l, err := net.Listen("tcp", address(port))
 	if err != nil {
 		return false
 	}
 	l.Close()
+	u, err := net.ListenPacket("udp", address(port))
+	if err != nil {
+		return false
+	}
+	u.Close()
 	return true
+}
+
+// only keeps the ports of a map that are wanted.
+func only(ports map[int32]int32, wanted []int32) map[int32]int32 {
+	out := make(map[int32]int32, len(wanted))
+	for _, port := range wanted {
+		if number, open := ports[port]; open {
+			out[port] = number
+		}
+	}
+	return out
 }
 
 func address(port int32) string { return net.JoinHostPort(loopback, strconv.Itoa(int(port))) }

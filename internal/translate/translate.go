@@ -65,8 +65,10 @@ func Build(set *source.Set, opts Options) Result {
 	for _, name := range in.BackendSecrets {
 		b.material(certificate{host: "*", secret: name})
 	}
+	parts.Config.Relays = b.relays(in, gw)
 	if opts.CloseUnsound {
 		b.closeUnsound(&parts)
+		b.closeRelays(&parts)
 	}
 	parts.Secrets = b.secrets
 	parts.Bundles = bundles(slices.Concat(in.Bundles, gw.Bundles))
@@ -144,12 +146,52 @@ func (b *builder) hosts(in ingress.Result, gw gateway.Result) []model.Host {
 		out = append(out, host)
 	}
 	for name, block := range in.Blocks {
-		alone := slices.DeleteFunc(slices.Clone(ports), func(id model.ListenerID) bool { return shared[place{id, name}] })
+		alone := slices.DeleteFunc(slices.Clone(ports), func(id model.ListenerID) bool {
+			return shared[place{id, name}] || id == httpsID && passes(in.Relays, name)
+		})
 		if len(alone) > 0 {
 			out = append(out, model.Host{Name: name, Listeners: alone, Blocks: []model.Block{block}})
 		}
 	}
 	return out
+}
+
+// passes tells whether a host passes TLS through.
+func passes(relays []model.Relay, host string) bool {
+	return slices.ContainsFunc(relays, func(r model.Relay) bool { return r.Name == host })
+}
+
+// relays merges the relays of the dialects. What a Gateway has at a name, be it
+// a host, comes before Ingress's.
+func (b *builder) relays(in ingress.Result, gw gateway.Result) []model.Relay {
+	out := slices.Clone(gw.Relays)
+	taken := map[string]string{} // the rule that has a name of port 443
+	for _, h := range gw.Hosts {
+		if h.Listener == httpsID && len(h.Block.Rules) > 0 {
+			taken[h.Name] = h.Block.Rules[0].ID
+		}
+	}
+	for _, r := range gw.Relays {
+		if r.Listener != httpsID {
+			continue
+		}
+		taken[r.Name] = r.ID
+		if block, both := in.Blocks[r.Name]; both && len(in.Certificates) > 0 && len(block.Rules) > 0 {
+			b.relayShared(r.ID, block.Rules[0].ID, r.Name, in.Origins)
+		}
+	}
+	for _, r := range in.Relays {
+		if first := taken[r.Name]; first != "" {
+			b.relayShared(first, r.ID, r.Name, in.Origins)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (b *builder) relayShared(first, second, name string, origins map[string]reason.Origin) {
+	b.report(reason.HostShared, origins[second], "host %s on port 443 belongs to %s first, %s", name, origins[first].Object(), origins[first].Place())
 }
 
 // coveredBy tells whether an Ingress has a less specific host.
@@ -172,6 +214,22 @@ func (b *builder) closeUnsound(parts *model.Parts) {
 					b.closeRule(&rules[k], parts.Origins, err)
 				}
 			}
+		}
+	}
+}
+
+func (b *builder) closeRelays(parts *model.Parts) {
+	for i := range parts.Config.Relays {
+		r := &parts.Config.Relays[i]
+		if err := r.Validate(); err != nil {
+			at := parts.Origins[r.ID]
+			b.report(reason.RuleInvalid, at, "%v", err)
+			delete(parts.Origins, r.ID)
+			*r = model.Relay{
+				ID: escaped(r.ID), Listener: r.Listener, Name: strings.ToLower(escaped(r.Name)), Terminate: r.Terminate,
+				Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: "the rule is not valid"},
+			}
+			parts.Origins[r.ID] = at
 		}
 	}
 }
@@ -239,6 +297,9 @@ func (b *builder) listeners(in ingress.Result, gw gateway.Result) []model.Listen
 			b.identify(c)
 		}
 	}
+	if byID[httpsID] == nil && len(in.Relays) > 0 {
+		byID[httpsID] = &model.Listener{ID: httpsID, Protocol: model.TLS}
+	}
 	for _, c := range gw.Certificates {
 		b.certify(byID[c.Listener], certificate{c.Host, c.Secret, c.Origin})
 	}
@@ -256,6 +317,7 @@ func (b *builder) listeners(in ingress.Result, gw gateway.Result) []model.Listen
 // does not get what the Gateway identifies itself by to backends: those of
 // Ingresses are not to see it.
 func (b *builder) share(port *model.Listener, l model.Listener, gw gateway.Result) {
+	port.Names = l.Names
 	if port.ClientAuth = l.ClientAuth; l.ClientAuth != nil {
 		first := slices.IndexFunc(gw.Certificates, func(c gateway.Certificate) bool { return c.Listener == l.ID })
 		at := gw.Certificates[first].Origin // over TLS there is one

@@ -51,7 +51,7 @@ type Cluster struct {
 	// set is what is built; only the loop uses it.
 	set *source.Set
 	// network leads from the addresses of pods to where their programs listen.
-	network atomic.Pointer[map[netip.AddrPort]netip.AddrPort]
+	network atomic.Pointer[map[podPort]netip.AddrPort]
 }
 
 // NewCluster makes a Cluster. Nothing of it works before Run.
@@ -68,7 +68,7 @@ func NewCluster(cfg Config) (*Cluster, error) {
 	c.reader = reader{store: c.store, seen: map[key]decoded{}}
 	c.host = standalone.New(standalone.Config{Output: c.logs, Grace: time.Second})
 	c.proxy, err = proxy.New(proxy.Config{
-		Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: proxy.DefaultLimits(), Dial: c.dial,
+		Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: proxy.DefaultLimits(), Dial: c.dial, DialUDP: c.dialUDP,
 		Address:   func(l model.Listener) string { return l.Address },
 		DrainWait: time.Second,
 	})

@@ -44,19 +44,24 @@ func (c *Cluster) writeStatus(s gateway.Status) {
 			return status
 		})
 	}
-	for object := range c.set.HTTPRoutes.All() {
-		writeOne(c, "HTTPRoute", object.Name(), func(old gatewayv1.HTTPRouteStatus) gatewayv1.HTTPRouteStatus {
-			return gatewayv1.HTTPRouteStatus{RouteStatus: parents(old.Parents, s.HTTPRoutes[object.Name()])}
-		})
-	}
-	for object := range c.set.GRPCRoutes.All() {
-		writeOne(c, "GRPCRoute", object.Name(), func(old gatewayv1.GRPCRouteStatus) gatewayv1.GRPCRouteStatus {
-			return gatewayv1.GRPCRouteStatus{RouteStatus: parents(old.Parents, s.GRPCRoutes[object.Name()])}
-		})
-	}
+	writeRoutes(c, "HTTPRoute", c.set.HTTPRoutes, s.HTTPRoutes)
+	writeRoutes(c, "TLSRoute", c.set.TLSRoutes, s.TLSRoutes)
+	writeRoutes(c, "TCPRoute", c.set.TCPRoutes, s.TCPRoutes)
+	writeRoutes(c, "UDPRoute", c.set.UDPRoutes, s.UDPRoutes)
+	writeRoutes(c, "GRPCRoute", c.set.GRPCRoutes, s.GRPCRoutes)
 	for object := range c.set.BackendTLSPolicies.All() {
 		writeOne(c, "BackendTLSPolicy", object.Name(), func(old gatewayv1.PolicyStatus) gatewayv1.PolicyStatus {
 			return ancestors(old.Ancestors, s.BackendTLSPolicies[object.Name()])
+		})
+	}
+}
+
+// writeRoutes writes the status of the routes of one kind, which all look the
+// same.
+func writeRoutes[T any](c *Cluster, kind string, routes source.Index[T], statuses map[source.Name][]gatewayv1.RouteParentStatus) {
+	for object := range routes.All() {
+		writeOne(c, kind, object.Name(), func(old gatewayv1.RouteStatus) gatewayv1.RouteStatus {
+			return parents(old.Parents, statuses[object.Name()])
 		})
 	}
 }

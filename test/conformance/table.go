@@ -33,9 +33,6 @@ var reasons = []struct {
 }{
 	{features.SupportMesh, "its requests are commands run inside pods (exec); and there is no mesh yet"},
 	{features.SupportGRPCRoute, "HTTP/2 is not spoken yet"},
-	{features.SupportTLSRoute, "TLSRoute is not served yet"},
-	{features.SupportTCPRoute, "TCPRoute is not served yet"},
-	{features.SupportUDPRoute, "UDPRoute is not served yet"},
 	{features.SupportBackendTLSPolicy, "TLS is not spoken to backends yet"},
 	{features.SupportGatewayBackendClientCertificate, "no client certificates are shown to backends yet"},
 	{features.SupportGatewayHTTPSListenerDetectMisdirectedRequests, "misdirected requests (421) are not told apart yet"},
@@ -117,7 +114,12 @@ func (t *table) text() string {
 	w.Flush()
 	fmt.Fprintf(&b, "%d passed, %d failed, %d not possible here\n", counts[passed], counts[failed], counts[notPossible])
 	if len(t.rows) >= len(tests.ConformanceTests) {
-		b.WriteString(t.profile(suite.GatewayHTTPConformanceProfile))
+		for _, p := range []suite.ConformanceProfile{
+			suite.GatewayHTTPConformanceProfile, suite.GatewayTLSConformanceProfile,
+			suite.GatewayTCPConformanceProfile, suite.GatewayUDPConformanceProfile,
+		} {
+			b.WriteString(t.profile(p))
+		}
 	}
 	return b.String()
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,23 +18,26 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/standalone"
 )
 
 // echoPort is a port that echo-basic listens on: what names it in the
-// environment, and its default.
+// environment, its default, and its protocol.
 type echoPort struct {
-	env  string
-	port int32
-	tls  bool
+	env      string
+	port     int32
+	tls      bool
+	protocol corev1.Protocol // "" is TCP
 }
 
 // echoPorts lists them by the variable that chooses what echo-basic is.
 var echoPorts = map[string][]echoPort{
-	"":                 {{"HTTP_PORT", 3000, false}, {"H2C_PORT", 3001, false}, {"HTTPS_PORT", 8443, true}},
-	"GRPC_ECHO_SERVER": {{"HTTP_PORT", 3000, false}, {"HTTPS_PORT", 8443, true}},
-	"TCP_ECHO_SERVER":  {{"TCP_PORT", 3000, false}, {"TLS_PORT", 8443, true}},
+	"":                 {{env: "HTTP_PORT", port: 3000}, {env: "H2C_PORT", port: 3001}, {env: "HTTPS_PORT", port: 8443, tls: true}},
+	"GRPC_ECHO_SERVER": {{env: "HTTP_PORT", port: 3000}, {env: "HTTPS_PORT", port: 8443, tls: true}},
+	"TCP_ECHO_SERVER":  {{env: "TCP_PORT", port: 3000}, {env: "TLS_PORT", port: 8443, tls: true}},
+	"UDP_ECHO_SERVER":  {{env: "UDP_PORT", port: 8080, protocol: corev1.ProtocolUDP}},
 }
 
 // workloads are the Deployments of a Set as standalone can run them: those of
@@ -78,7 +80,7 @@ func (c *Cluster) prepare(set *source.Set, d *appsv1.Deployment) bool {
 		}
 		script += fmt.Sprintf(" %s=$PORT_%d", p.env, p.port)
 		if !slices.ContainsFunc(container.Ports, func(has corev1.ContainerPort) bool { return has.ContainerPort == p.port }) {
-			container.Ports = append(container.Ports, corev1.ContainerPort{ContainerPort: p.port})
+			container.Ports = append(container.Ports, corev1.ContainerPort{ContainerPort: p.port, Protocol: p.protocol})
 		}
 	}
 	annotate(d, standalone.CommandAnnotation, "sh -c 'export "+script+"; exec "+c.echo+"'")
@@ -215,7 +217,7 @@ func (c *Cluster) writePod(k key, pod *corev1.Pod) error {
 // connect notes where the ports of the pods are. standalone says so in the
 // slices that it makes for Services.
 func (c *Cluster) connect(set *source.Set) {
-	network := map[netip.AddrPort]netip.AddrPort{}
+	network := map[podPort]netip.AddrPort{}
 	for slice := range set.EndpointSlices.All() {
 		service := set.Services.Get(slice.Origin.Namespace, slice.Value.Labels["kubernetes.io/service-name"])
 		for _, e := range slice.Value.Endpoints {
@@ -225,7 +227,8 @@ func (c *Cluster) connect(set *source.Set) {
 			pod := source.Name{Namespace: e.TargetRef.Namespace, Name: e.TargetRef.Name}
 			for _, p := range slice.Value.Ports {
 				if target := targetOf(service.Value, *p.Name); target != 0 {
-					network[netip.AddrPortFrom(c.addresses.pod(pod), target)] = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(*p.Port))
+					at := podPort{netip.AddrPortFrom(c.addresses.pod(pod), target), *p.Protocol == corev1.ProtocolUDP}
+					network[at] = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(*p.Port))
 				}
 			}
 		}
@@ -245,9 +248,25 @@ func targetOf(service *corev1.Service, name string) uint16 {
 
 // dial is the pods' network.
 func (c *Cluster) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
-	if to, found := (*c.network.Load())[addr]; found {
-		addr = to
-	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", net.JoinHostPort(addr.Addr().String(), strconv.Itoa(int(addr.Port()))))
+	return d.DialContext(ctx, "tcp", c.where(addr, false).String())
+}
+
+// dialUDP is the same for datagrams.
+func (c *Cluster) dialUDP(addr netip.AddrPort, get func() []byte, put func([]byte)) (*sock.Datagrams, error) {
+	return sock.DialDatagrams(c.where(addr, true), get, put)
+}
+
+// where is where a program listens that has an address of a pod.
+func (c *Cluster) where(addr netip.AddrPort, udp bool) netip.AddrPort {
+	if to, found := (*c.network.Load())[podPort{addr, udp}]; found {
+		return to
+	}
+	return addr
+}
+
+// podPort is a port of a pod's address.
+type podPort struct {
+	netip.AddrPort
+	udp bool
 }

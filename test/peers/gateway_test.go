@@ -38,7 +38,7 @@ func startGateway(t *testing.T, r *rig.Rig, backend string, flags ...string) *ga
 	defer log.Close()
 	g.log = log.Name()
 	g.process = must[*rig.Process](t)(r.StartDataPlane(soon(t), rig.DataPlane{
-		Command: "windrose-gateway", Snapshot: rig.ForwardAll(backend, g.cert),
+		Command: "windrose-gateway", Snapshot: rig.ForwardAll(rig.Backends{HTTP1: backend}, g.cert),
 		Plain: g.plain, Secure: g.secure, Admin: g.admin, Log: "json", Flags: flags, Stdout: log,
 	}))
 	t.Cleanup(func() {

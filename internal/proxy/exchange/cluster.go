@@ -24,6 +24,9 @@ type Cluster struct {
 	// Closed says why nothing may be sent to the endpoints; empty is that it may.
 	Closed string
 
+	// tunnels is the same service for requests that switch protocols, where that
+	// needs HTTP/1.1; nil is this one.
+	tunnels *Cluster
 	// others are the same service for listeners that show the endpoints another
 	// certificate.
 	others map[model.ListenerID]*Cluster
@@ -43,6 +46,25 @@ func (c *Cluster) Active() int64 {
 	return sum
 }
 
+// PrepareTunnel is for requests that switch protocols: a service that chooses
+// between versions of HTTP is spoken to in HTTP/1.1 then.
+func (x *Exchange) PrepareTunnel() {
+	c := x.Cluster.tunnels
+	if c == nil {
+		return
+	}
+	if x.Cluster = c; x.sticky == nil {
+		return
+	}
+	at := x.sticky.Addr
+	x.sticky = nil
+	for i := range c.Endpoints {
+		if c.Endpoints[i].Addr == at {
+			x.sticky = &c.Endpoints[i]
+		}
+	}
+}
+
 // cluster is a service as it is reached on behalf of a listener.
 func (g *Generation) cluster(i int, listener model.ListenerID) *Cluster {
 	c := g.Clusters[i]
@@ -60,6 +82,12 @@ func (g *Generation) eachCluster(do func(*Cluster)) {
 		do(c)
 		for _, other := range c.others {
 			do(other)
+			if other.tunnels != nil {
+				do(other.tunnels)
+			}
+		}
+		if c.tunnels != nil {
+			do(c.tunnels)
 		}
 	}
 }
@@ -121,7 +149,13 @@ func (m *clusterer) secure(s *model.Service, certificate string) *Cluster {
 		c.Closed, c.Endpoints = err.Error(), nil
 		return c
 	}
-	return m.cluster(s, secured)
+	c := m.cluster(s, secured)
+	if s.Protocol == model.Negotiated {
+		for1 := *s
+		for1.Protocol = model.HTTP1
+		c.tunnels = m.secure(&for1, certificate)
+	}
+	return c
 }
 
 func (m *clusterer) tls(s *model.Service, certificate string) (*upstream.TLS, error) {

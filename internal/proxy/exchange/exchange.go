@@ -25,6 +25,11 @@ type Peer struct {
 	Listener   model.ListenerID
 	PublicPort uint16
 	TLS        bool
+	// ServerName is what the client sent in its handshake, in lower case.
+	ServerName string
+	// ClientCert says who the client's verified certificate is for, as
+	// X-Forwarded-Client-Cert has it; empty is that it has shown none.
+	ClientCert string
 	// Trusted peers are believed when they say who their client is.
 	Trusted bool
 	// Trusts tells whether peers at an address are.
@@ -80,6 +85,10 @@ type Exchange struct {
 	// MaxBody bounds the request's body; 0 is unbounded.
 	MaxBody int64
 
+	// RecodeRequest and RecodeResponse change the bodies; nil leaves them. A filter
+	// sets the one for the response in its Response.
+	RecodeRequest, RecodeResponse Recoder
+
 	// Outcome and Detail say how the exchange ended.
 	Outcome reason.Outcome
 	Detail  string
@@ -94,6 +103,7 @@ type Exchange struct {
 
 // Reset makes x ready for the next request. It keeps its memory.
 func (x *Exchange) Reset() {
+	x.closeRecoders()
 	x.Req.Reset()
 	x.Resp.Reset()
 	x.view.Reset()
@@ -153,6 +163,10 @@ func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 	}
 	if string(x.Req.Bytes(x.Req.Method)) == "TRACE" {
 		x.Fail(reason.MethodRefused, "TRACE would show the fields that were added on the way")
+		return
+	}
+	if p.TLS && g.misdirects(p, x.Host) {
+		x.Fail(reason.Misdirected, "the server name of the connection belongs to another listener")
 		return
 	}
 	r, found := g.table.Match(p.Listener, &x.view, trace)
@@ -359,6 +373,9 @@ func newIdentity(p *Peer) *msg.Block {
 	h.Add(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	h.Add(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	h.Add(msg.XScheme, "X-Scheme", scheme)
+	if p.ClientCert != "" {
+		h.Add(msg.XForwardedClientCert, clientCertName, []byte(p.ClientCert))
+	}
 	return msg.NewBlock(&h)
 }
 
@@ -394,7 +411,16 @@ func (x *Exchange) extendIdentity() {
 	x.setMissing(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	x.setMissing(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	x.setMissing(msg.XScheme, "X-Scheme", scheme)
+	if p.ClientCert != "" {
+		before := h.AppendList(nil, msg.XForwardedClientCert)
+		if len(before) > 0 {
+			before = append(before, ',')
+		}
+		h.Set(msg.XForwardedClientCert, clientCertName, append(before, p.ClientCert...))
+	}
 }
+
+const clientCertName = "X-Forwarded-Client-Cert"
 
 // clientIP is the address of the client that a trusted peer speaks for: the
 // last one in the chain that is not trusted itself, as nginx's realip module

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +21,8 @@ import (
 // Question is a request whose fate is to be explained.
 type Question struct {
 	Method string
-	// URL is absolute: its scheme and port tell the listener.
+	// URL is absolute: its scheme and port tell the listener. With tcp, tls and
+	// udp the question is one of a connection, or a flow, and not of a request.
 	URL     string
 	Headers []model.Header
 	// Gateway is namespace/name of the Gateway that the request comes to, where
@@ -43,6 +43,10 @@ type Explanation struct {
 	// Host and Path are what rules are compared with.
 	Host string `json:"host"`
 	Path string `json:"path"`
+	// Relayed tells that this is of a connection that is not HTTP's. LostRelays
+	// are those of the listener that did not take it.
+	Relayed    bool   `json:"relayed,omitempty"`
+	LostRelays []Lost `json:"lostRelays,omitempty"`
 	// Hosts are those that were asked, in that order.
 	Hosts []ExplainedHost `json:"hosts,omitempty"`
 	// Rule is the one that won; nil if none did.
@@ -78,8 +82,8 @@ type ExplainedBlock struct {
 type Lost struct {
 	Rule string `json:"rule"`
 	At   string `json:"at,omitempty"`
-	// Failed is path, method, header, query, or order when a more specific rule
-	// comes first.
+	// Failed is path, method, header, query, server name, or order when a more
+	// specific rule comes first.
 	Failed   string `json:"failed"`
 	Expected string `json:"expected"`
 	Got      string `json:"got,omitempty"`
@@ -146,6 +150,9 @@ var explainLimits = msg.Limits{HeadBytes: 256 << 10, TargetBytes: 64 << 10, Fiel
 // Explain decides a request as the hot path would, with the same code, and says
 // why. The error is that of a question which is not a request.
 func Explain(g *Generation, q Question) (*Explanation, error) {
+	if relayed, err := q.relay(g); relayed != nil || err != nil {
+		return relayed, err
+	}
 	x, p, err := q.exchange(g)
 	if err != nil {
 		return nil, err
@@ -251,7 +258,8 @@ func (q Question) exchange(g *Generation) (*Exchange, *Peer, error) {
 	}
 	peer := &Peer{
 		Addr: netip.AddrPortFrom(client, 0), Listener: id, PublicPort: id.Port, TLS: u.Scheme == "https",
-		Trusts: func(netip.Addr) bool { return false }, PublicPorts: func(port uint16) uint16 { return port },
+		ServerName: strings.ToLower(u.Hostname()),
+		Trusts:     func(netip.Addr) bool { return false }, PublicPorts: func(port uint16) uint16 { return port },
 	}
 	return x, peer, nil
 }
@@ -260,19 +268,14 @@ func (q Question) exchange(g *Generation) (*Exchange, *Peer, error) {
 // else the one with the standard port of its scheme, which may be published
 // elsewhere.
 func (q Question) listener(g *Generation, u *url.URL) (model.ListenerID, error) {
-	standard := map[string]uint16{"http": 80, "https": 443}[u.Scheme]
-	ports := []uint16{standard}
-	if text := u.Port(); text != "" {
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil {
-			return model.ListenerID{}, fmt.Errorf("%q is not a port", text)
-		}
-		ports = []uint16{uint16(n), standard}
+	ports, err := portsOf(u)
+	if err != nil {
+		return model.ListenerID{}, err
 	}
 	var open []string
 	for _, port := range ports {
 		for _, l := range g.Snapshot.Config.Listeners {
-			if l.ID == (model.ListenerID{Gateway: q.Gateway, Port: port}) {
+			if l.ID == (model.ListenerID{Gateway: q.Gateway, Port: port, UDP: u.Scheme == "udp"}) {
 				return l.ID, nil
 			}
 		}

@@ -114,9 +114,13 @@ type Generation struct {
 	Routes   int
 
 	sessionKey []byte
+	// names are the hosts that listeners tell apart.
+	names map[model.ListenerID]map[string]bool
 
 	table *route.Table[*Route]
 	hosts []*host // as Config.Hosts
+
+	relays map[model.ListenerID]*Relays
 }
 
 // host is a compiled virtual host, which Generations share while nothing of it
@@ -143,7 +147,7 @@ type Compiler struct {
 // which may be nil, is taken over. Rules that use what no filter honours, or
 // what their filter refuses, are closed, with a Report each.
 func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []reason.Report, error) {
-	g := &Generation{Number: 1, Snapshot: s, sessionKey: c.SessionKey}
+	g := &Generation{Number: 1, Snapshot: s, sessionKey: c.SessionKey, names: namesOf(s)}
 	if old != nil {
 		g.Number = old.Number + 1
 	}
@@ -165,6 +169,10 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 	g.table = route.NewTable(s.Config.Hosts, tables)
 	var refused []reason.Report
 	g.Clusters, refused = c.clusters(s)
+	if g.relays, err = c.relays(s, index); err != nil {
+		return nil, nil, err
+	}
+	g.Routes += len(s.Config.Relays)
 	return g, append(reports, refused...), nil
 }
 
@@ -314,6 +322,13 @@ func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules m
 			endpoints[c.Endpoints[i].Key] = true
 		}
 	})
+	for _, e := range g.Snapshot.Endpoints {
+		for _, ep := range e.Endpoints {
+			if ep.Terminating { // it goes on serving the UDP flows that it has
+				endpoints[(*upstream.TLS)(nil).Key(ep.Addr, model.HTTP1)] = true
+			}
+		}
+	}
 	for _, s := range g.Snapshot.Config.Services {
 		services[s.ID] = true
 	}
@@ -323,6 +338,9 @@ func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules m
 				rules[b.Rules[i].ID] = true
 			}
 		}
+	}
+	for i := range g.Snapshot.Config.Relays {
+		rules[g.Snapshot.Config.Relays[i].ID] = true
 	}
 	return endpoints, services, rules
 }

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math"
 	"net/netip"
@@ -48,8 +49,8 @@ func newConn(l *listener, qc *quic.Conn) *conn {
 // Client is where the client was when it connected.
 func (c *conn) Client() netip.AddrPort { return c.client }
 
-// Resumed tells whether the client resumed a TLS session.
-func (c *conn) Resumed() bool { return c.quic.ConnectionState().TLS.DidResume }
+// TLS is what came of the handshake.
+func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
 
 // Run serves the connection to its end.
 func (c *conn) Run(server proxy.HTTP3Server, pool *sock.Pool) error {

@@ -32,6 +32,8 @@ type Config struct {
 	// Full tells that no more bytes may be kept: streams that bring some are
 	// reset.
 	Full func() bool
+
+	streams sync.Pool // those that have ended, for others to use
 }
 
 // Server serves the requests of a client's connection.
@@ -69,6 +71,7 @@ type Conn struct {
 	codec    *http2.Conn
 	lent     bool // the codec has a buffer to write into
 	flushing bool
+	reserved int       // streams that are to be opened
 	blocked  []*Stream // that wait for room to write
 	opened   []*Stream // by the read under way
 	failed   error     // why the connection is over
@@ -123,6 +126,11 @@ var errIdle = errors.New("nothing was asked for")
 var errSilent = errors.New("the other side did not answer a PING")
 
 func (c *Conn) read() error {
+	if c.sock.In != nil { // whoever read the preface has read on
+		if err := c.take(); err != nil {
+			return err
+		}
+	}
 	for {
 		c.limitRead()
 		_, err := c.sock.Fill()
@@ -328,14 +336,23 @@ func (c *Conn) Streams() int {
 func (c *Conn) Open() *Stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil || !c.codec.Room() {
+	if c.failed != nil || !c.codec.Room(c.reserved) {
 		return nil
 	}
+	c.reserved++
 	s := newStream(c)
-	if !c.codec.NewStream(&s.codec) {
-		return nil
-	}
-	s.started = true
+	s.started, s.reserved = true, true
 	c.streams.Add(1)
 	return s
+}
+
+// begin gives a stream its number: streams must begin in their order.
+func (s *Stream) begin() error {
+	s.reserved = false
+	s.conn.reserved--
+	if s.conn.failed == nil && s.conn.codec.NewStream(&s.codec) {
+		return nil
+	}
+	s.err = &Error{http2.RefusedStream, "the connection takes no more streams"}
+	return s.err
 }

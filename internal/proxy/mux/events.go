@@ -78,8 +78,8 @@ func (e *events) Window(cs *http2.Stream) {
 	streamOf(cs).writes.signal()
 }
 
-// Settled may make room for more streams, which are opened when they are needed.
-func (e *events) Settled() {}
+// Settled has those go on that wait to know what the other side takes.
+func (e *events) Settled() { (*Conn)(e).unblock() }
 
 // Pong ends the last streams that were on their way when a drain began.
 func (e *events) Pong() {}

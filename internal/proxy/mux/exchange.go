@@ -98,18 +98,18 @@ func (s *Stream) consumed(n int) {
 	}
 }
 
-// Ask sends the head of a request, and as much of its body as there is room for.
-// With whole that is all of the body. It returns how much was sent.
+// Ask sends the head of a request and the first of its body, which is all of it
+// with whole. sent is 0 when nothing can have left.
 func (s *Stream) Ask(r *http2.Request, head *msg.Head, body []byte, whole bool, trailer []byte) (sent int, err error) {
 	c := s.conn
 	c.lock()
 	defer c.unlock()
-	if s.err != nil {
-		return 0, s.err
+	if err := s.begin(); err != nil {
+		return 0, err
 	}
-	end := whole && len(body)+len(trailer) == 0
+	end := whole && !r.EndsApart && len(body)+len(trailer) == 0
 	c.codec.SendRequest(&s.codec, r, head, end)
-	if end || len(body)+len(trailer) == 0 {
+	if end || !whole && len(body) == 0 {
 		return 1, nil
 	}
 	return 1, s.send(body, whole, trailer)
@@ -151,10 +151,7 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 		if len(body) == 0 && (!end || s.codec.SentEnded) {
 			break
 		}
-		if !s.queued {
-			s.queued = true
-			c.blocked = append(c.blocked, s)
-		}
+		s.block()
 		if err := s.wait(&s.writes); err != nil {
 			return err
 		}
@@ -180,6 +177,19 @@ func (s *Stream) Reset(code http2.ErrorCode) {
 
 // Reused tells whether the connection has carried a stream before this one.
 func (s *Stream) Reused() bool { return s.codec.ID > 1 }
+
+// Settled waits until the other side has said what it takes.
+func (s *Stream) Settled() error {
+	s.conn.lock()
+	defer s.conn.unlock()
+	for !s.conn.codec.Settled() {
+		s.block()
+		if err := s.wait(&s.writes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // TakesConnect tells whether the other side takes extended CONNECT (RFC 8441).
 func (s *Stream) TakesConnect() bool {

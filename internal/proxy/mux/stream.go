@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +27,7 @@ type Stream struct {
 	// What follows is guarded by the connection's mutex.
 	reads, writes gate
 	queued        bool // among those that are blocked
+	reserved      bool // it has a place and no number yet
 	timer         *time.Timer
 	armed         int64 // when the timer fires, on the clock
 	interrupted   bool
@@ -51,11 +51,8 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%v: %s", e.Code, e.Text) }
 
-// streams are those that have ended.
-var streams sync.Pool
-
 func newStream(c *Conn) *Stream {
-	s, _ := streams.Get().(*Stream)
+	s, _ := c.cfg.streams.Get().(*Stream)
 	if s == nil {
 		s = &Stream{reads: newGate(), writes: newGate()}
 		s.codec.Owner = s
@@ -85,6 +82,10 @@ func (s *Stream) Done() { s.release(true) }
 func (s *Stream) release(again bool) {
 	c := s.conn
 	c.lock()
+	if s.reserved {
+		s.reserved = false
+		c.reserved--
+	}
 	c.codec.Release(&s.codec)
 	c.cfg.Growth.Add(s.grew)
 	if s.queued {
@@ -111,7 +112,7 @@ func (s *Stream) recycle() {
 	s.interrupted, s.started, s.headed, s.viewed, s.err, s.grew = false, false, false, false, nil, 0
 	clear(s.interim)
 	s.interim = s.interim[:0]
-	streams.Put(s)
+	s.conn.cfg.streams.Put(s)
 }
 
 // Partner is s as another end's partner.
@@ -162,6 +163,14 @@ func (s *Stream) wait(g *gate) error {
 	<-g.open
 	c.lock()
 	return nil
+}
+
+// block has the next wait at writes end when there may be room.
+func (s *Stream) block() {
+	if !s.queued {
+		s.queued = true
+		s.conn.blocked = append(s.conn.blocked, s)
+	}
 }
 
 // arm has the timer fire at a time, or before.

@@ -66,7 +66,7 @@ func TestRetry(t *testing.T) {
 		r := NewRetry(func() []Address {
 			asked.Add(1)
 			if wanted.Load() {
-				return []Address{{"tcp", taken.Addr().String()}}
+				return []Address{{Text: taken.Addr().String()}}
 			}
 			return nil
 		}, func() {

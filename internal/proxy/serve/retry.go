@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"io"
 	"net"
 	"slices"
 	"time"
@@ -25,11 +24,14 @@ type Retry struct {
 	wake   chan struct{}
 }
 
-// Address is where something is to be opened: on TCP or UDP.
-type Address struct{ Network, Address string }
+// Address is where a listener is opened: one of TCP, or of UDP.
+type Address struct {
+	Text string
+	UDP  bool
+}
 
-// NewRetry makes a Retry. closed lists the addresses that are wanted and not
-// open; again has the Snapshot applied again, now or soon.
+// NewRetry makes a Retry. closed lists the addresses of listeners that are
+// wanted and not open; again has the Snapshot applied again, now or soon.
 func NewRetry(closed func() []Address, again func()) *Retry {
 	return &Retry{closed: closed, again: again, wake: make(chan struct{}, 1)}
 }
@@ -66,14 +68,15 @@ func (r *Retry) Run(ctx context.Context) {
 
 // canListen only tries: the proxy opens its listeners itself, and a Snapshot
 // applied in vain would be a Generation for nothing.
-func canListen(a Address) bool {
-	var l io.Closer
-	var err error
-	if a.Network == "udp" {
-		l, err = net.ListenPacket(a.Network, a.Address)
-	} else {
-		l, err = net.Listen(a.Network, a.Address)
+func canListen(address Address) bool {
+	if address.UDP {
+		l, err := net.ListenPacket("udp", address.Text)
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
 	}
+	l, err := net.Listen("tcp", address.Text)
 	if err != nil {
 		return false
 	}
@@ -81,15 +84,16 @@ func canListen(a Address) bool {
 	return true
 }
 
-// Closed lists the addresses that p's Snapshot asks for and that are not open.
+// Closed lists the addresses of listeners that p's Snapshot asks for and that
+// are not open.
 func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []Address) {
 	for _, l := range p.Generation().Snapshot.Config.Listeners {
 		if p.Addr(l.ID) == nil {
-			out = append(out, Address{"tcp", address(l)})
+			out = append(out, Address{address(l), l.ID.UDP})
 		}
 	}
 	for _, udp := range p.WithoutHTTP3() {
-		out = append(out, Address{"udp", udp})
+		out = append(out, Address{udp, true})
 	}
 	return out
 }

@@ -199,7 +199,7 @@ func run(name string, o *options, parts Parts) error {
 	}
 	d.proxy, err = proxy.New(proxy.Config{
 		Filters: parts.Filters, HTTP3: parts.HTTP3, Metrics: d.metrics, Log: d.log, Limits: o.limits, Trusted: o.trusted, ExplainToken: o.explainToken,
-		Address: o.address, Listen: d.sockets.Listen, DrainGrace: o.grace, DrainWait: o.wait,
+		Address: o.address, Listen: d.sockets.Listen, ListenUDP: d.sockets.ListenUDP, DrainGrace: o.grace, DrainWait: o.wait,
 	})
 	if err != nil {
 		return err

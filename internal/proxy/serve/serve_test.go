@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/filter"
@@ -162,6 +163,62 @@ func TestTakeover(t *testing.T) {
 	if err := current.Wait(); err != nil {
 		t.Errorf("SIGTERM: %v", err)
 	}
+}
+
+// TestTakeoverOfUDP: the successor has the same socket, and every datagram is
+// answered by the one or the other.
+func TestTakeoverOfUDP(t *testing.T) {
+	echo, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer echo.Close()
+	go func() {
+		buf := make([]byte, 100)
+		for {
+			n, from, err := echo.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			echo.WriteTo(buf[:n], from)
+		}
+	}()
+	file := filepath.Join(t.TempDir(), "snapshot")
+	text := fmt.Sprintf("listener 53/udp udp\nrelay r 53/udp forward=a/b:53/udp\nservice a/b:53/udp round-robin\nendpoint a/b:53/udp %s\n", echo.LocalAddr())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := freeAddress(t)
+	args := []string{
+		"--snapshot", file, "--publish", "53=" + address, "--admin", "", "--telemetry", "", "--log", "off",
+		"--drain-grace", "0s", "--drain-wait", "10s", "--takeover", filepath.Join(t.TempDir(), "takeover"),
+	}
+	current := start(t, args...)
+	current.await(t, "ready")
+	client, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ask := func() {
+		t.Helper()
+		client.SetDeadline(time.Now().Add(10 * time.Second))
+		client.Write([]byte("hello"))
+		buf := make([]byte, 100)
+		if n, err := client.Read(buf); err != nil || string(buf[:n]) != "hello" {
+			t.Fatalf("%q %v", buf[:n], err)
+		}
+	}
+	ask()
+	next := start(t, args...)
+	next.await(t, "ready")
+	ask()
+	current.await(t, "a successor has taken over")
+	ask()
+	if err := current.Wait(); err != nil {
+		t.Errorf("the predecessor ended with %v", err)
+	}
+	ask()
 }
 
 // TestFailedSuccessorChangesNothing: the one that serves goes on.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -29,7 +30,11 @@ type sockets struct {
 	mu        sync.Mutex
 	inherited map[string]net.Listener // by address
 	open      map[string]net.Listener
+	// Of UDP, whose addresses have udpPrefix in messages.
+	inheritedUDP, openUDP map[string]*net.UDPConn
 }
+
+const udpPrefix = "udp:"
 
 // Listen opens a listener, or takes the predecessor's for the same address.
 func (s *sockets) Listen(address string) (net.Listener, error) {
@@ -47,11 +52,33 @@ func (s *sockets) Listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
+// ListenUDP opens a socket of UDP, or takes the predecessor's.
+func (s *sockets) ListenUDP(address string) (*net.UDPConn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conn, inherited := s.inheritedUDP[address]
+	delete(s.inheritedUDP, address)
+	if !inherited {
+		addr, err := net.ResolveUDPAddr("udp", address)
+		if err != nil {
+			return nil, err
+		}
+		if conn, err = net.ListenUDP("udp", addr); err != nil {
+			return nil, err
+		}
+	}
+	s.openUDP[address] = conn
+	return conn, nil
+}
+
 // inherit asks the predecessor, if there is one, for its sockets. The
 // connection it returns is to be told when we are ready; it is nil when there
 // is no predecessor.
 func inherit(path string) (*sockets, *net.UnixConn, error) {
-	s := &sockets{path: path, inherited: map[string]net.Listener{}, open: map[string]net.Listener{}}
+	s := &sockets{
+		path: path, inherited: map[string]net.Listener{}, open: map[string]net.Listener{},
+		inheritedUDP: map[string]*net.UDPConn{}, openUDP: map[string]*net.UDPConn{},
+	}
 	if path == "" {
 		return s, nil, nil
 	}
@@ -90,14 +117,31 @@ func (s *sockets) receive(conn *net.UnixConn) error {
 		return fmt.Errorf("%d sockets for %d addresses: %w", len(fds), len(addresses), err)
 	}
 	for i, fd := range fds {
-		file := os.NewFile(uintptr(fd), addresses[i])
-		l, err := net.FileListener(file)
-		file.Close()
-		if err != nil {
+		if err := s.take(addresses[i], os.NewFile(uintptr(fd), addresses[i])); err != nil {
 			return fmt.Errorf("%s: %w", addresses[i], err)
 		}
-		s.inherited[addresses[i]] = l
 	}
+	return nil
+}
+
+// take makes a socket of what came for an address.
+func (s *sockets) take(address string, file *os.File) error {
+	defer file.Close()
+	udp, isUDP := strings.CutPrefix(address, udpPrefix)
+	if !isUDP {
+		l, err := net.FileListener(file)
+		s.inherited[address] = l
+		return err
+	}
+	conn, err := net.FilePacketConn(file)
+	if err != nil {
+		return err
+	}
+	socket, ok := conn.(*net.UDPConn)
+	if !ok {
+		return errors.New("no socket of UDP")
+	}
+	s.inheritedUDP[udp] = socket
 	return nil
 }
 
@@ -108,6 +152,10 @@ func (s *sockets) closeUnused() {
 	for address, l := range s.inherited {
 		delete(s.inherited, address)
 		l.Close()
+	}
+	for address, conn := range s.inheritedUDP {
+		delete(s.inheritedUDP, address)
+		conn.Close()
 	}
 }
 
@@ -185,6 +233,14 @@ func (s *sockets) files() (addresses []string, files []*os.File) {
 		}
 		if f, err := tcp.File(); err == nil {
 			addresses, files = append(addresses, address), append(files, f)
+		}
+	}
+	for address, conn := range s.openUDP {
+		if len(files) == maxHandedOver {
+			break
+		}
+		if f, err := conn.File(); err == nil {
+			addresses, files = append(addresses, udpPrefix+address), append(files, f)
 		}
 	}
 	return addresses, files

@@ -12,8 +12,8 @@ import (
 	"unsafe"
 )
 
-// WrapTLS puts a TLS session, as a server, over the connection. What was read
-// before must have been used. The caller runs the handshake.
+// WrapTLS puts a TLS session, as a server, over the connection. It begins with
+// what was read before and not used. The caller runs the handshake.
 func (c *Conn) WrapTLS(config *tls.Config) *tls.Conn {
 	return c.wrap(func(lower net.Conn) *tls.Conn { return tls.Server(lower, config) }, maxHandshake)
 }
@@ -25,6 +25,10 @@ func (c *Conn) WrapTLSClient(config *tls.Config) *tls.Conn {
 
 func (c *Conn) wrap(over func(net.Conn) *tls.Conn, most int) *tls.Conn {
 	c.lower = &lower{Conn: c.base, left: most}
+	if c.In != nil {
+		c.lower.early = bytes.Clone(c.In.Bytes())
+		c.ReleaseIn()
+	}
 	session := over(c.lower)
 	if c.raw != nil {
 		c.records = recordsOf(session)
@@ -42,6 +46,8 @@ type lower struct {
 	hurried bool
 	// left is how many bytes may still be read; -1 is any number.
 	left int
+	// early is what was read before there was a session, and comes first.
+	early []byte
 }
 
 // maxHandshake bounds what a client may send before its handshake is done, all
@@ -58,6 +64,11 @@ var errHandshakeTooLong = errors.New("the peer sent more than a handshake needs"
 func (c *Conn) EndHandshake() { c.lower.left = -1 }
 
 func (l *lower) Read(p []byte) (int, error) {
+	if len(l.early) > 0 {
+		n := copy(p, l.early)
+		l.early = l.early[n:]
+		return n, nil
+	}
 	if l.hurried {
 		return 0, os.ErrDeadlineExceeded // temporary, so the session goes on
 	}
@@ -138,6 +149,8 @@ func (r *records) missing() int {
 func (c *Conn) gather() error {
 	r := c.records
 	for r.input.Len() == 0 {
+		r.raw.Write(c.lower.early)
+		c.lower.early = nil
 		missing := r.missing()
 		if missing == 0 {
 			return nil

@@ -206,6 +206,9 @@ type Conn struct {
 	since    int64 // when it became idle
 }
 
+// Retired tells whether the live configuration has the endpoint no more.
+func (e *Endpoint) Retired() bool { return e.retired.Load() }
+
 // looksAfter is how long a connection may be idle without being looked at when
 // it is taken again. Bytes that nobody asked for mostly come with the answer's
 // last ones, or soon after; a look costs a system call.

@@ -23,6 +23,8 @@ type Ref struct {
 	Port    int32
 	// PortName finds the port in endpoints.
 	PortName string
+	// UDP has it a port of UDP.
+	UDP bool
 	// AppProtocol is what the port says that it speaks.
 	AppProtocol string
 
@@ -33,11 +35,15 @@ type Ref struct {
 	Way string
 }
 
-// ID is the model's name for it: namespace/name:port, and behind a ~ each how it
-// is spoken to, where that is not HTTP/1.1 and plain text. It does not change
-// with what a policy says, so that neither do the names of metrics.
+// ID is the model's name for it: namespace/name:port, with /udp behind a port of
+// UDP, and behind a ~ each how it is spoken to, where that is not HTTP/1.1 and
+// plain text. It does not change with what a policy says, so that neither do the
+// names of metrics.
 func (r Ref) ID() string {
 	id := r.Service.String() + ":" + strconv.Itoa(int(r.Port))
+	if r.UDP {
+		id += "/udp"
+	}
 	if r.TLS != nil {
 		id += "~" + r.Way
 	}
@@ -52,6 +58,15 @@ func (r Ref) ID() string {
 type Port struct {
 	Number int32
 	Name   string
+	// UDP asks for a port of UDP, and not of TCP.
+	UDP bool
+}
+
+func (p Port) protocol() corev1.Protocol {
+	if p.UDP {
+		return corev1.ProtocolUDP
+	}
+	return corev1.ProtocolTCP
 }
 
 func (p Port) String() string {
@@ -78,12 +93,12 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 	}
 	var known []string
 	for _, p := range service.Value.Spec.Ports {
-		if p.Protocol == corev1.ProtocolTCP && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
-			return &Ref{Service: service.Name(), Port: p.Port, PortName: p.Name, AppProtocol: deref(p.AppProtocol, "")}, nil
+		if p.Protocol == port.protocol() && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
+			return &Ref{Service: service.Name(), Port: p.Port, PortName: p.Name, UDP: port.UDP, AppProtocol: deref(p.AppProtocol, "")}, nil
 		}
 		known = append(known, strings.TrimSuffix(p.Name+" "+strconv.Itoa(int(p.Port)), " "))
 	}
-	return nil, &Problem{reason.PortNotFound, fmt.Sprintf("Service %s/%s has no TCP port %s; it has %s", namespace, name, port, strings.Join(known, ", "))}
+	return nil, &Problem{reason.PortNotFound, fmt.Sprintf("Service %s/%s has no %s port %s; it has %s", namespace, name, port.protocol(), port, strings.Join(known, ", "))}
 }
 
 // Endpoints returns the endpoints of refs, each ref once.
@@ -114,7 +129,7 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 			continue // reported: see Unserved
 		}
 		for _, port := range slice.Ports {
-			if port.Port != nil && deref(port.Name, "") == r.PortName {
+			if port.Port != nil && deref(port.Name, "") == r.PortName && (deref(port.Protocol, corev1.ProtocolTCP) == corev1.ProtocolUDP) == r.UDP {
 				out = appendSlice(out, slice, uint16(*port.Port))
 			}
 		}
@@ -125,7 +140,7 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 	if object := set.Endpoints.Get(r.Service.Namespace, r.Service.Name); object != nil {
 		for _, subset := range object.Value.Subsets {
 			for _, port := range subset.Ports {
-				if port.Name == r.PortName {
+				if port.Name == r.PortName && (port.Protocol == corev1.ProtocolUDP) == r.UDP {
 					out = appendSubset(out, subset.Addresses, uint16(port.Port))
 				}
 			}

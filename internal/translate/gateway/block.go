@@ -119,7 +119,7 @@ func (t *translation) sharing(b *block, g *gateway, host string, at reason.Origi
 func (t *translation) finishBlocks() {
 	for _, g := range t.order {
 		g.each(func(l *listener) {
-			if l.programmed() {
+			if l.programmed() && l.http() {
 				t.block(l.id(), l.host(), t.coveredByOthers(l))
 			}
 		})

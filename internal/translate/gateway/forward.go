@@ -82,20 +82,29 @@ type lost struct {
 
 // service resolves a reference to a Service.
 func (r *route) service(ref gatewayv1.BackendObjectReference) (*backend.Ref, *lost) {
-	namespace := string(deref(ref.Namespace, gatewayv1.Namespace(r.object.Origin.Namespace)))
-	group, kind := deref(ref.Group, ""), deref(ref.Kind, "Service")
-	switch {
-	case group != "" || kind != "Service":
-		return nil, &lost{no(gatewayv1.RouteReasonInvalidKind, fmt.Sprintf("a backend is a Service, not a %s", kind)), reason.ResourceBackend}
-	case !r.grants.permit(string(r.kind), r.object.Origin.Namespace, reference{"", "Service", namespace, string(ref.Name)}):
-		return nil, &lost{no(gatewayv1.RouteReasonRefNotPermitted, fmt.Sprintf("no ReferenceGrant in namespace %s lets it use Service %s", namespace, ref.Name)), reason.ReferenceNotPermitted}
-	}
-	found, problem := backend.Find(r.set, namespace, string(ref.Name), backend.Port{Number: deref(ref.Port, 0)})
+	found, problem := r.referred(string(r.kind), r.object.Origin.Namespace, ref, false)
 	if problem != nil {
-		return nil, &lost{no(gatewayv1.RouteReasonBackendNotFound, problem.Message), problem.Code}
+		return nil, problem
 	}
 	if problem := r.speak(found); problem != nil {
 		return nil, problem
+	}
+	return found, nil
+}
+
+// referred finds the Service that a route of a kind and namespace refers to, if
+// it may.
+func (t *translation) referred(kind, home string, ref gatewayv1.BackendObjectReference, udp bool) (*backend.Ref, *lost) {
+	namespace := string(deref(ref.Namespace, gatewayv1.Namespace(home)))
+	switch group, of := deref(ref.Group, ""), deref(ref.Kind, "Service"); {
+	case group != "" || of != "Service":
+		return nil, &lost{no(gatewayv1.RouteReasonInvalidKind, fmt.Sprintf("a backend is a Service, not a %s", of)), reason.ResourceBackend}
+	case !t.grants.permit(kind, home, reference{"", "Service", namespace, string(ref.Name)}):
+		return nil, &lost{no(gatewayv1.RouteReasonRefNotPermitted, fmt.Sprintf("no ReferenceGrant in namespace %s lets it use Service %s", namespace, ref.Name)), reason.ReferenceNotPermitted}
+	}
+	found, problem := backend.Find(t.set, namespace, string(ref.Name), backend.Port{Number: deref(ref.Port, 0), UDP: udp})
+	if problem != nil {
+		return nil, &lost{no(gatewayv1.RouteReasonBackendNotFound, problem.Message), problem.Code}
 	}
 	return found, nil
 }

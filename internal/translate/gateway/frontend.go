@@ -116,7 +116,7 @@ func (t *translation) agreeOnClients() {
 	var all []*listener
 	for _, g := range t.order {
 		g.each(func(l *listener) {
-			if !l.programmed() || l.protocol() != model.HTTPS {
+			if !l.programmed() || !l.terminates() {
 				return
 			}
 			all = append(all, l)

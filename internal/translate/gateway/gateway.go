@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -193,9 +194,17 @@ func (t *translation) openListeners() {
 				return
 			}
 			id := l.id()
-			if _, open := at[id]; !open {
+			if i, open := at[id]; open && l.protocol() == model.HTTPS {
+				t.out.Listeners[i].Protocol = model.HTTPS // one of TLS may have been first
+			} else if !open {
 				at[id] = len(t.out.Listeners)
 				t.out.Listeners = append(t.out.Listeners, model.Listener{ID: id, Protocol: l.protocol(), Address: l.address(), ClientAuth: t.clientAuth[id]})
+			}
+			if l.protocol() == model.HTTPS {
+				names := &t.out.Listeners[at[id]].Names
+				if name := modelHost(l.host()); !slices.Contains(*names, name) {
+					*names = append(*names, name)
+				}
 			}
 			if l.secret != nil {
 				t.out.Certificates = append(t.out.Certificates, Certificate{id, modelHost(l.host()), *l.secret, l.origin("tls")})

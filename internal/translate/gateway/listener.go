@@ -45,14 +45,30 @@ func (l *listener) host() string {
 }
 
 func (l *listener) id() model.ListenerID {
-	return model.ListenerID{Gateway: l.gateway.id, Port: uint16(l.spec.Port)}
+	return model.ListenerID{Gateway: l.gateway.id, Port: uint16(l.spec.Port), UDP: l.spec.Protocol == gatewayv1.UDPProtocolType}
 }
 
-func (l *listener) protocol() model.Protocol {
-	if l.spec.Protocol == gatewayv1.HTTPSProtocolType {
-		return model.HTTPS
+// protocols are those that are served, as the model has them.
+var protocols = map[gatewayv1.ProtocolType]model.Protocol{
+	gatewayv1.HTTPProtocolType: model.HTTP, gatewayv1.HTTPSProtocolType: model.HTTPS, gatewayv1.TLSProtocolType: model.TLS,
+	gatewayv1.TCPProtocolType: model.TCP, gatewayv1.UDPProtocolType: model.UDP,
+}
+
+func (l *listener) protocol() model.Protocol { return protocols[l.spec.Protocol] }
+
+// http tells whether requests are told apart, and not only connections.
+func (l *listener) http() bool { return l.protocol() <= model.HTTPS }
+
+// terminates tells whether TLS ends at the listener, which needs a certificate
+// for that.
+func (l *listener) terminates() bool {
+	switch l.protocol() {
+	case model.HTTPS:
+		return true
+	case model.TLS:
+		return l.spec.TLS == nil || deref(l.spec.TLS.Mode, gatewayv1.TLSModeTerminate) == gatewayv1.TLSModeTerminate
 	}
-	return model.HTTP
+	return false
 }
 
 // address is where a listener of a Gateway with addresses of its own is opened.
@@ -70,7 +86,7 @@ func (l *listener) refused() bool { return l.set != nil && l.set.refused != nil 
 
 // programmed tells whether a listener is opened.
 func (l *listener) programmed() bool {
-	return l.usable() && l.gateway.address.Reason == "" && (l.spec.Protocol != gatewayv1.HTTPSProtocolType || l.secret != nil)
+	return l.usable() && l.gateway.address.Reason == "" && (!l.terminates() || l.secret != nil)
 }
 
 // routeKinds are the kinds of routes that each protocol can take, of those that
@@ -78,6 +94,9 @@ func (l *listener) programmed() bool {
 var routeKinds = map[gatewayv1.ProtocolType][]gatewayv1.Kind{
 	gatewayv1.HTTPProtocolType:  {"HTTPRoute", "GRPCRoute"},
 	gatewayv1.HTTPSProtocolType: {"HTTPRoute", "GRPCRoute"},
+	gatewayv1.TLSProtocolType:   {"TLSRoute"},
+	gatewayv1.TCPProtocolType:   {"TCPRoute"},
+	gatewayv1.UDPProtocolType:   {"UDPRoute"},
 }
 
 // family of protocols that can share a port. TLS and HTTPS are told apart by
@@ -122,7 +141,7 @@ func conflictOf(a, b *listener) gatewayv1.ListenerConditionReason {
 	switch f, g := family[a.spec.Protocol], family[b.spec.Protocol]; {
 	case a.spec.Port != b.spec.Port, f != g && (f == "udp" || g == "udp"):
 		return ""
-	case f != g:
+	case f != g, f == "tcp", f == "udp": // no hostname tells these apart
 		return gatewayv1.ListenerReasonProtocolConflict
 	case a.host() == b.host():
 		return gatewayv1.ListenerReasonHostnameConflict
@@ -185,19 +204,30 @@ func (t *translation) checkListener(l *listener) {
 	switch {
 	case l.conflict.reason != "":
 	case !known:
-		l.accepted = no(gatewayv1.ListenerReasonUnsupportedProtocol, "protocol "+string(l.spec.Protocol)+" is not served; HTTP and HTTPS are")
+		l.accepted = no(gatewayv1.ListenerReasonUnsupportedProtocol, "protocol "+string(l.spec.Protocol)+" is not served; HTTP, HTTPS, TLS, TCP and UDP are")
 		t.report(reason.ListenerInvalid, l.origin("protocol"), "%s", l.accepted.message)
-	case t.opts.Addresses == nil && (l.spec.Port == 80) != (l.spec.Protocol == gatewayv1.HTTPProtocolType) && (l.spec.Port == 80 || l.spec.Port == 443):
+	case t.opts.Addresses == nil && unlikeIngress(l):
 		l.accepted = no(gatewayv1.ListenerReasonPortUnavailable, "ports 80 and 443 are shared with Ingress, which has HTTP on the one and HTTPS on the other")
 		t.report(reason.ListenerInvalid, l.origin("port"), "%s", l.accepted.message)
 	default:
 		l.accepted = yes(gatewayv1.ListenerReasonAccepted)
 	}
 	t.readKinds(l, kinds)
-	if l.spec.Protocol == gatewayv1.HTTPSProtocolType {
+	if l.terminates() {
 		t.readCertificates(l)
 		t.validates(l)
 	}
+}
+
+// unlikeIngress tells whether a listener cannot share its port with Ingress.
+func unlikeIngress(l *listener) bool {
+	switch l.id() {
+	case model.ListenerID{Port: 80}:
+		return family[l.spec.Protocol] != "http"
+	case model.ListenerID{Port: 443}:
+		return family[l.spec.Protocol] != "tls"
+	}
+	return false
 }
 
 // readKinds reads allowedRoutes.kinds.

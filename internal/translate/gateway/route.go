@@ -114,7 +114,7 @@ func (r *route) place(p parent, entries []entry) verdict {
 			if r.owner(a.listener, host) != a.listener {
 				continue
 			}
-			if !r.room(len(entries)) {
+			if !r.room(r.object.Origin.Namespace, len(entries), r.object.At("spec.parentRefs")) {
 				return p.accepted
 			}
 			b := r.block(a.id(), host, host != a.host() || r.coveredByOthers(a.listener))
@@ -141,14 +141,13 @@ func (r *route) place(p parent, entries []entry) verdict {
 // listener where they stand: a small file could ask for millions.
 const maxPlaced = 100_000
 
-// room tells whether n more rules of the route's namespace can be placed, and
-// reports it once if not.
-func (r *route) room(n int) bool {
-	namespace := r.object.Origin.Namespace
-	before := r.placed[namespace]
-	r.placed[namespace] = before + n
+// room tells whether n more rules of a namespace can be placed, and reports it
+// once if not.
+func (t *translation) room(namespace string, n int, at reason.Origin) bool {
+	before := t.placed[namespace]
+	t.placed[namespace] = before + n
 	if before <= maxPlaced && before+n > maxPlaced {
-		r.report(reason.TooLarge, r.object.At("spec.parentRefs"),
+		t.report(reason.TooLarge, at,
 			"the routes of namespace %s stand at more than %d places, hosts times listeners times rules: the rest is set aside", namespace, maxPlaced)
 	}
 	return before+n <= maxPlaced

@@ -18,7 +18,7 @@ func (r *route) speak(ref *backend.Ref) *lost {
 	unsupported := func(code reason.Code, format string, args ...any) *lost {
 		return &lost{no(gatewayv1.RouteReasonUnsupportedProtocol, fmt.Sprintf(format, args...)), code}
 	}
-	policy := r.policyFor(ref)
+	policy := r.policyFor(ref, r.gateways)
 	switch {
 	case policy != nil && policy.tls == nil:
 		return unsupported(reason.GuardClosed, "%s guards this backend and is not in force: %s", policy.object.Origin.Object(), policy.why())

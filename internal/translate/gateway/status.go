@@ -17,18 +17,17 @@ type Status struct {
 	ListenerSets   map[source.Name]gatewayv1.ListenerSetStatus
 	// The routes' maps hold our own entries of status.parents alone: those of
 	// other controllers stay as they are.
-	HTTPRoutes map[source.Name][]gatewayv1.RouteParentStatus
-	GRPCRoutes map[source.Name][]gatewayv1.RouteParentStatus
+	HTTPRoutes, GRPCRoutes, TLSRoutes, TCPRoutes, UDPRoutes map[source.Name][]gatewayv1.RouteParentStatus
 	// BackendTLSPolicies holds our own entries of status.ancestors, too.
 	BackendTLSPolicies map[source.Name][]gatewayv1.PolicyAncestorStatus
 }
 
 // of is where the status of routes of a kind is kept.
 func (s *Status) of(kind gatewayv1.Kind) map[source.Name][]gatewayv1.RouteParentStatus {
-	if kind == "GRPCRoute" {
-		return s.GRPCRoutes
-	}
-	return s.HTTPRoutes
+	return map[gatewayv1.Kind]map[source.Name][]gatewayv1.RouteParentStatus{
+		"HTTPRoute": s.HTTPRoutes, "GRPCRoute": s.GRPCRoutes,
+		"TLSRoute": s.TLSRoutes, "TCPRoute": s.TCPRoutes, "UDPRoute": s.UDPRoutes,
+	}[kind]
 }
 
 func newStatus() Status {
@@ -40,6 +39,9 @@ func newStatus() Status {
 		GRPCRoutes:     map[source.Name][]gatewayv1.RouteParentStatus{},
 
 		BackendTLSPolicies: map[source.Name][]gatewayv1.PolicyAncestorStatus{},
+		TLSRoutes:          map[source.Name][]gatewayv1.RouteParentStatus{},
+		TCPRoutes:          map[source.Name][]gatewayv1.RouteParentStatus{},
+		UDPRoutes:          map[source.Name][]gatewayv1.RouteParentStatus{},
 	}
 }
 

@@ -50,7 +50,7 @@ func (s Status) String() string {
 			line(l.Conditions, listenerWords(name, gatewayv1.ListenerStatus(l))...)
 		}
 	}
-	for _, kind := range []gatewayv1.Kind{"HTTPRoute", "GRPCRoute"} {
+	for _, kind := range []gatewayv1.Kind{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"} {
 		for _, name := range sorted(s.of(kind)) {
 			for _, p := range s.of(kind)[name] {
 				line(p.Conditions, strings.ToLower(string(kind)), name.String(), "parent="+parentText(p.ParentRef, name.Namespace))

@@ -169,9 +169,9 @@ func (t *translation) bundle(group, kind string, name source.Name) (string, *bun
 }
 
 // policyFor is the policy that guards a port, or nil. Whatever policies are for
-// it learn of the Gateways that the route attaches to.
-func (r *route) policyFor(ref *backend.Ref) *tlsPolicy {
-	all := &r.policies
+// it learn of the Gateways that a route to it attaches to.
+func (t *translation) policyFor(ref *backend.Ref, gateways []source.Name) *tlsPolicy {
+	all := &t.policies
 	var winner *tlsPolicy
 	targets := []policyTarget{{ref.Service, ""}}
 	if ref.PortName != "" {
@@ -183,12 +183,12 @@ func (r *route) policyFor(ref *backend.Ref) *tlsPolicy {
 			if i > 0 {
 				before = all.at[target][0]
 			}
-			p.reach(r.gateways, before)
+			p.reach(gateways, before)
 			winner = cmp.Or(winner, p)
 		}
 	}
 	for _, p := range all.astray[ref.Service] {
-		p.reach(r.gateways, nil)
+		p.reach(gateways, nil)
 		winner = cmp.Or(winner, p)
 	}
 	return cmp.Or(all.namespaces[ref.Service.Namespace], winner)

@@ -43,6 +43,7 @@ const Dialect = "gateway"
 type Result struct {
 	Listeners []model.Listener
 	Hosts     []Host
+	Relays    []model.Relay
 	// Certificates are those that listeners ask for.
 	Certificates []Certificate
 	// BackendCertificates are those that listeners identify themselves by.
@@ -80,7 +81,7 @@ func Translate(set *source.Set, opts Options) Result {
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		ports: map[model.ListenerID][]*listener{}, claims: map[claim]*listener{},
-		placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
 	t.readPolicies()
@@ -93,7 +94,7 @@ func Translate(set *source.Set, opts Options) Result {
 	for _, r := range t.routes() {
 		r.translate()
 	}
-	t.unread()
+	t.relays()
 	t.openListeners()
 	t.identities()
 	t.finishBlocks()
@@ -118,7 +119,8 @@ type translation struct {
 	// order is that of precedence: the oldest Gateway first.
 	order    []*gateway
 	policies tlsPolicies
-	placed   map[string]int // rules by namespace
+	placed   map[string]int     // rules by namespace
+	relayAt  map[relayPlace]int // where each stands in out.Relays
 	// clientAuth is what each port asks of its clients.
 	clientAuth   map[model.ListenerID]*model.ClientAuth
 	certificates map[source.Name]error // of the secrets that were looked at

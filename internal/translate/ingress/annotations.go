@@ -91,7 +91,6 @@ var guards = []Annotation{
 	{Name: "limit-rps", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}},
 	{Name: "rate-limit", Group: "RateLimit", Risk: "Low", Inert: []string{"0"}, Doc: "A spelling that ingress-nginx does not know and people write."},
 	{Name: "rate-limit-window", Group: "RateLimit", Risk: "Low", Doc: "A spelling that ingress-nginx does not know and people write."},
-	{Name: "ssl-passthrough", Group: "SSLPassthrough", Risk: "Low", HostWide: true, Inert: []string{"false"}, Doc: "The backend is to see the client's own TLS, which is where it authenticates."},
 	{Name: "configuration-snippet", Group: "ConfigurationSnippet", Risk: "Critical", Doc: "Guards unless all its directives are known to be harmless, such as add_header or proxy_set_header."},
 	{Name: "server-snippet", Group: "ServerSnippet", Risk: "Critical", HostWide: true, Doc: "Guards unless all its directives are known to be harmless, such as add_header or proxy_set_header."},
 	{Name: "stream-snippet", Group: "StreamSnippet", Risk: "Critical", Doc: "Guards unless all its directives are known to be harmless."},

@@ -26,6 +26,7 @@ type settings struct {
 	// defaults are the widest there are, so there is no CORS at all.
 	corsInvalid bool
 	canary      bool
+	passthrough bool
 	upstream    upstream
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string
@@ -125,6 +126,11 @@ var honoured = []Annotation{
 		Name: "cors-max-age", Group: "CorsConfig", Risk: "Low",
 		Apply: func(s *settings, v string) error { return setInt(&s.cors.MaxAge, v) },
 		Doc:   "Seconds that a preflight answer may be kept; default 1728000.",
+	},
+	{
+		Name: "ssl-passthrough", Group: "SSLPassthrough", Risk: "Low", Guard: true, HostWide: true, Inert: []string{"false"},
+		Apply: func(s *settings, v string) error { return setGuard(&s.passthrough, v) },
+		Doc:   "On port 443 the backend of the host's root path gets the client's own TLS, by server name, whatever the paths; proxy-connect-timeout counts, and nothing else. Port 80 stays as it is. The oldest Ingress that names the host decides; another that asks for it is closed.",
 	},
 	{
 		Name: "canary", Group: "Canary", Risk: "Low",

@@ -30,6 +30,8 @@ const Dialect = "ingress"
 type Result struct {
 	// Blocks holds one block for each host, keyed by its name.
 	Blocks map[string]model.Block
+	// Relays take the connections of hosts that pass TLS through, at port 443.
+	Relays []model.Relay
 	// Certificates are those that hosts ask for, in order of host.
 	Certificates []Certificate
 	// Refs are the Service ports that the blocks forward to, with repeats.
@@ -66,6 +68,9 @@ func Translate(set *source.Set, opts Options) Result {
 		t.collectRules(in)
 	}
 	t.shareDefault()
+	for _, name := range sortedKeys(t.hosts) {
+		t.passthrough(name, t.hosts[name])
+	}
 	for _, name := range sortedKeys(t.hosts) {
 		t.reportMerged(name, t.hosts[name])
 		t.out.Blocks[name] = t.block(name, t.hosts[name])

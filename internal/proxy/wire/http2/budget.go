@@ -22,8 +22,8 @@ func (b *budget) spend(now int64) bool {
 	return b.used <= b.most
 }
 
-// repay gives one back.
-func (b *budget) repay() { b.used = max(b.used-1, 0) }
+// repay gives n back.
+func (b *budget) repay(n int64) { b.used = max(b.used-n, 0) }
 
 // The budgets of a connection. Well-behaved peers use next to nothing of them:
 // a browser resets the requests of a page that is left, a gRPC client those
@@ -34,11 +34,13 @@ func newBudgets() budgets {
 		// and streams that the client has us reset (CVE-2025-8671). One that ends
 		// well repays one.
 		resets: budget{most: 200, every: 50 * time.Millisecond},
-		// SETTINGS and PING, which ask for an answer.
-		settings: budget{most: 32, every: time.Second},
-		pings:    budget{most: 64, every: 100 * time.Millisecond},
+		// SETTINGS and PING, which ask for an answer. Clients of gRPC estimate the
+		// bandwidth by a PING a round trip.
+		settings: budget{most: 100, every: 100 * time.Millisecond},
+		pings:    budget{most: 10_000, every: 100 * time.Microsecond},
 		// Frames that move nothing: empty DATA and CONTINUATION, PRIORITY, what is
-		// unknown, and what comes for streams that are over.
+		// unknown, and what comes for streams that are over. A stream that ends well
+		// repays some.
 		idle: budget{most: 2000, every: 2 * time.Millisecond},
 	}
 }
@@ -46,6 +48,8 @@ func newBudgets() budgets {
 type budgets struct{ resets, settings, pings, idle budget }
 
 const (
+	// lateFrames is how many frames may come for a stream that is over.
+	lateFrames = 8
 	// maxControl bounds the answers to SETTINGS and PING, and our resets, that
 	// a peer has us queue without reading them, in bytes.
 	maxControl = 32 << 10

@@ -13,6 +13,9 @@ type Request struct {
 	Protocol []byte
 	// Trailers tells that trailers are wanted.
 	Trailers bool
+	// EndsApart has the stream end with a DATA frame also where there is no body.
+	// Servers of gRPC wait for one.
+	EndsApart bool
 }
 
 // SendRequest queues the head of a request. h gives its fields; Host becomes

@@ -76,7 +76,7 @@ func (c *Conn) insert(s *Stream, id uint32) {
 // NewStream opens a stream for a request of ours. It returns false when the
 // peer takes no more, for now or for good (see Left).
 func (c *Conn) NewStream(s *Stream) bool {
-	if !c.Room() {
+	if !c.Room(0) {
 		return false
 	}
 	c.insert(s, c.nextOwn)
@@ -84,9 +84,9 @@ func (c *Conn) NewStream(s *Stream) bool {
 	return true
 }
 
-// Room tells whether NewStream would succeed.
-func (c *Conn) Room() bool {
-	return c.failed == nil && !c.left && !c.leaving && uint32(len(c.streams)) < min(c.peer.streams, c.cfg.MaxStreams) &&
+// Room tells whether NewStream would succeed after so many others.
+func (c *Conn) Room(others int) bool {
+	return c.failed == nil && !c.left && !c.leaving && uint32(len(c.streams)+others) < min(c.peer.streams, c.cfg.MaxStreams) &&
 		c.nextOwn < maxWindow
 }
 
@@ -108,7 +108,8 @@ func (c *Conn) settle(s *Stream) {
 		return
 	}
 	c.remove(s, false)
-	c.resets.repay()
+	c.resets.repay(1)
+	c.idle.repay(lateFrames)
 }
 
 // remove takes a stream out of the table. ours tells that we have reset it.

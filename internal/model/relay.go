@@ -1,0 +1,164 @@
+package model
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Relay is a rule of layer 4: what becomes of the connections, or the UDP
+// flows, that come to a listener, whatever is said in them.
+type Relay struct {
+	// ID is stable over rebuilds, as that of a Rule. A relay that stands at
+	// several names or listeners is one in metrics and logs.
+	ID       string     `cbor:"1,keyasint" json:"id"`
+	Listener ListenerID `cbor:"2,keyasint" json:"listener"`
+	// Name is the server name of TLS that it takes (RFC 6066 §3), in the forms
+	// of Host.Name; empty on listeners of TCP and UDP, which have one relay at
+	// most. On a listener of HTTPS a connection goes to the most specific of all
+	// names, those of relays and those of hosts; a relay is before a host of the
+	// same name.
+	Name string `cbor:"3,keyasint,omitempty" json:"name,omitempty"`
+	// Terminate takes TLS off, with the listener's certificates; otherwise the
+	// backend gets the client's own TLS.
+	Terminate bool `cbor:"4,keyasint,omitempty" json:"terminate,omitempty"`
+	// Backends share the connections by weight: a Service to which bytes go as
+	// they are, or over TLS of ours, or a Respond, which refuses its share. What is
+	// only for requests is not set.
+	Backends []Backend `cbor:"5,keyasint,omitempty" json:"backends,omitempty"`
+	// Respond refuses all connections: they are reset, datagrams are dropped.
+	// Exactly one of Backends and Respond is set.
+	Respond *Respond `cbor:"6,keyasint,omitempty" json:"respond,omitempty"`
+	// ConnectTimeout bounds the making of one connection; 0 is 5 s.
+	ConnectTimeout time.Duration `cbor:"7,keyasint,omitempty" json:"connectTimeout,omitempty"`
+	// IdleTimeout bounds the silence of both sides; 0 is the proxy's own bound
+	// for tunnels, or for UDP flows.
+	IdleTimeout time.Duration `cbor:"8,keyasint,omitempty" json:"idleTimeout,omitempty"`
+}
+
+func compareRelays(a, b Relay) int {
+	return cmp.Or(a.Listener.Compare(b.Listener), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+// named tells whether the connections of a protocol tell a server name.
+func (p Protocol) named() bool { return p == HTTPS || p == TLS }
+
+// Validate tells what is wrong with a relay within itself. Whether its services
+// exist is for the Snapshot to say.
+func (r *Relay) Validate() error {
+	var v validator
+	v.relay(r)
+	return errors.Join(v.errs...)
+}
+
+func (v *validator) allRelays(all []Relay) {
+	for i := range all {
+		v.relay(&all[i])
+		v.placeRelay(&all[i])
+	}
+}
+
+// relay checks what a relay says within itself.
+func (v *validator) relay(r *Relay) {
+	v.name("relay", r.ID)
+	if r.Name != "" {
+		v.name("relay "+r.ID+": name", r.Name)
+		v.check(r.Name == strings.ToLower(r.Name), "relay %s: name %q is not lower-case", r.ID, r.Name)
+	}
+	v.check((len(r.Backends) > 0) != (r.Respond != nil), "relay %s: not exactly one of backends and respond", r.ID)
+	v.check(r.ConnectTimeout >= 0 && r.IdleTimeout >= 0, "relay %s: negative timeout", r.ID)
+	v.respond(r.ID, r.Respond)
+	for i := range r.Backends {
+		b := &r.Backends[i]
+		v.check((b.Service == "") == (b.Respond != nil), "relay %s: a backend with not exactly one of service and respond", r.ID)
+		v.check(b.Edit == nil && b.Rewrite == nil && len(b.Mirrors) == 0, "relay %s: a backend with what is only for requests", r.ID)
+		v.respond(r.ID, b.Respond)
+	}
+}
+
+// placeRelay checks what a relay has to do with the rest: its listener, the
+// relays beside it, its services.
+func (v *validator) placeRelay(r *Relay) {
+	protocol, known := v.protocols[r.Listener]
+	at := hostPlace{r.Name, r.Listener}
+	v.check(known, "relay %s: no listener %s", r.ID, r.Listener)
+	v.check(!v.relays[at], "relay %s: another stands at %s for %q", r.ID, r.Listener, r.Name)
+	v.relays[at] = true
+	v.check(!known || protocol != HTTP, "relay %s: listener %s speaks HTTP alone", r.ID, r.Listener)
+	v.check(!known || protocol.named() == (r.Name != ""), "relay %s: a server name goes with TLS, and with nothing else", r.ID)
+	v.check(!r.Terminate || r.Name != "", "relay %s: there is no TLS to take off", r.ID)
+	for _, b := range r.Backends {
+		v.check(b.Service == "" || v.services[b.Service], "relay %s: no service %s", r.ID, b.Service)
+		v.check(!v.spoken[b.Service], "relay %s: service %s is spoken to in HTTP", r.ID, b.Service)
+		v.check(!v.secured[b.Service] || !r.Listener.UDP, "relay %s: service %s takes TLS, which does not go over UDP", r.ID, b.Service)
+	}
+}
+
+func (w *textWriter) relay(r *Relay) {
+	w.line(append([]string{
+		"relay", r.ID, r.Listener.String(), option("name", r.Name), flag(r.Terminate, "terminate"),
+	}, r.doesWords()...)...)
+	w.relayBackends(r)
+}
+
+// Does is what a relay does with a connection, in the words of the text form
+// and on one line.
+func (r *Relay) Does() string {
+	w := &textWriter{}
+	w.line(append([]string{flag(r.Terminate, "terminate")}, r.doesWords()...)...)
+	w.relayBackends(r)
+	return strings.ReplaceAll(strings.TrimSuffix(w.b.String(), "\n"), "\n", "; ")
+}
+
+func (w *textWriter) relayBackends(r *Relay) {
+	if f := (Forward{Backends: r.Backends}); r.Respond == nil && !f.plain() {
+		for i := range r.Backends {
+			w.backend(&r.Backends[i])
+		}
+	}
+}
+
+func (r *Relay) doesWords() []string {
+	var words []string
+	if r.Respond == nil {
+		words = forwardWords(&Forward{Backends: r.Backends, ConnectTimeout: r.ConnectTimeout})
+	}
+	words = append(words, respondWords(r.Respond)...)
+	return append(words, option("idle", duration(r.IdleTimeout)))
+}
+
+// relay reads a relay. The lines of its backends stand below it.
+func (p *textParser) relay(w []string) error {
+	id, err := listenerOf(w[1])
+	if err != nil {
+		return err
+	}
+	r, options := Relay{ID: w[0], Listener: id}, Rule{}
+	for _, word := range w[2:] {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "name":
+			r.Name = value
+		case "terminate":
+			r.Terminate = true
+		case "idle":
+			r.IdleTimeout, err = time.ParseDuration(value)
+		case "forward", "connect", "respond", "why": // as those of a rule
+			err = ruleOption(&options, word)
+		default:
+			err = fmt.Errorf("unknown option %q of a relay", key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if f := options.Forward; f != nil {
+		r.Backends, r.ConnectTimeout = f.Backends, f.ConnectTimeout
+	}
+	r.Respond = options.Respond
+	p.parts.Config.Relays = append(p.parts.Config.Relays, r)
+	p.below = &p.parts.Config.Relays[len(p.parts.Config.Relays)-1]
+	return nil
+}

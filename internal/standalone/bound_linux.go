@@ -1,0 +1,28 @@
+package standalone
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// isBound tells whether somebody has opened a UDP port. Nothing answers on one
+// that could be asked, so the system is: /proc/net/udp lists local addresses as
+// ADDRESS:PORT in hexadecimal (proc(5)).
+func isBound(port int32) bool {
+	suffix := fmt.Sprintf(":%04X", port)
+	for _, file := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+		f, err := os.Open(file)
+		if err != nil {
+			continue
+		}
+		defer f.Close()
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			if fields := strings.Fields(lines.Text()); len(fields) > 1 && strings.HasSuffix(fields[1], suffix) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,296 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/backend"
+)
+
+// relayPlace is where one relay can stand: a server name of a listener, or the
+// listener as a whole.
+type relayPlace struct {
+	listener model.ListenerID
+	name     string
+}
+
+// relayRoute is a route of layer 4. The three kinds say the same, but that TLS
+// has names.
+type relayRoute struct {
+	*translation
+	kind       gatewayv1.Kind
+	name       source.Name
+	generation int64
+	spec       *gatewayv1.CommonRouteSpec
+	hostnames  []string
+	// backends are those of its only rule; a route has no more (maxItems 1).
+	backends []gatewayv1.BackendRef
+	gateways []source.Name // that take the route
+	at       func(field string) reason.Origin
+
+	resolved verdict
+}
+
+// relays translates the routes of layer 4, the oldest first.
+func (t *translation) relays() {
+	for _, o := range byAge(t.set.TLSRoutes) {
+		r := newRelayRoute(t, o, "TLSRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
+		for _, rule := range o.Value.Spec.Rules {
+			r.backends = append(r.backends, rule.BackendRefs...)
+		}
+		for _, h := range o.Value.Spec.Hostnames {
+			r.hostnames = append(r.hostnames, strings.ToLower(string(h)))
+		}
+		r.translate(t.out.Status.TLSRoutes)
+	}
+	for _, o := range byAge(t.set.TCPRoutes) {
+		r := newRelayRoute(t, o, "TCPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
+		for _, rule := range o.Value.Spec.Rules {
+			r.backends = append(r.backends, rule.BackendRefs...)
+		}
+		r.translate(t.out.Status.TCPRoutes)
+	}
+	for _, o := range byAge(t.set.UDPRoutes) {
+		r := newRelayRoute(t, o, "UDPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
+		for _, rule := range o.Value.Spec.Rules {
+			r.backends = append(r.backends, rule.BackendRefs...)
+		}
+		r.translate(t.out.Status.UDPRoutes)
+	}
+	t.isolate()
+}
+
+func newRelayRoute[T any](t *translation, o *source.Object[T], kind gatewayv1.Kind, generation int64, spec *gatewayv1.CommonRouteSpec) *relayRoute {
+	return &relayRoute{
+		translation: t, kind: kind, name: o.Name(), generation: generation, spec: spec, at: o.At,
+		resolved: yes(gatewayv1.RouteReasonResolvedRefs),
+	}
+}
+
+// translate places the route at the listeners that take it.
+func (r *relayRoute) translate(statuses map[source.Name][]gatewayv1.RouteParentStatus) {
+	if len(r.spec.ParentRefs) == 0 {
+		r.report(reason.RouteNotAttached, r.at("spec.parentRefs"), "the route names no parent")
+	}
+	if r.spec.UseDefaultGateways != "" && r.spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeNone {
+		r.report(reason.NotHonoured, r.at("spec.useDefaultGateways"), "routes attach to the Gateways that they name alone")
+	}
+	parents := r.parents(r.kind, r.name.Namespace, r.spec.ParentRefs, r.hostnames, r.at)
+	if len(parents) == 0 {
+		return
+	}
+	r.gateways = gatewaysOf(parents)
+	backends := r.findAll()
+	for _, p := range parents {
+		for _, a := range p.takes {
+			if a.programmed() {
+				r.place(a, backends)
+			}
+		}
+		c := conditions{generation: r.generation}
+		set(&c, gatewayv1.RouteConditionAccepted, p.accepted)
+		set(&c, gatewayv1.RouteConditionResolvedRefs, r.resolved)
+		statuses[r.name] = append(statuses[r.name], gatewayv1.RouteParentStatus{ParentRef: p.ref, ControllerName: Controller, Conditions: c.list})
+	}
+}
+
+// id is the name of the route's relays.
+func (r *relayRoute) id() string {
+	return strings.ToLower(string(r.kind)) + "/" + r.name.String() + "/0"
+}
+
+// place puts the route at the names that it has at a listener. Where another
+// has been before, which is older, it stays.
+func (r *relayRoute) place(a attachment, backends []found) {
+	for _, host := range a.hosts {
+		at := relayPlace{listener: a.id()}
+		if a.protocol() == model.TLS {
+			if r.owner(a.listener, host) != a.listener {
+				continue
+			}
+			at.name = modelHost(host)
+		}
+		if i, taken := r.relayAt[at]; taken {
+			r.conflict(at, &r.out.Relays[i])
+			continue
+		}
+		if !r.room(r.name.Namespace, 1, r.at("spec.parentRefs")) {
+			return
+		}
+		r.relayAt[at] = len(r.out.Relays)
+		r.out.Relays = append(r.out.Relays, r.relay(at, a, backends))
+		r.out.Origins[r.id()] = r.at("spec.rules[0]")
+	}
+}
+
+// conflict reports a name that an older route has, unless it is this one, which
+// came by another parentRef.
+func (r *relayRoute) conflict(at relayPlace, first *model.Relay) {
+	if first.ID == r.id() {
+		return
+	}
+	what := "all of it"
+	if at.name != "" {
+		what = at.name
+	}
+	origin := r.out.Origins[first.ID]
+	r.report(reason.RelayConflict, r.at("spec.parentRefs"), "on port %s %s belongs to %s, %s", at.listener, what, origin.Object(), origin.Place())
+}
+
+// relay is the model's rule for one place.
+func (r *relayRoute) relay(at relayPlace, a attachment, backends []found) model.Relay {
+	out := model.Relay{ID: r.id(), Listener: at.listener, Name: at.name, Terminate: a.protocol() == model.TLS && a.terminates()}
+	if a.guard != "" {
+		out.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: a.guard + " is not in force"}
+		return out
+	}
+	if !slices.ContainsFunc(backends, func(b found) bool { return b.weight > 0 }) {
+		out.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: "the rule has no backend with a weight"}
+		return out
+	}
+	for _, b := range backends {
+		one := model.Backend{Weight: b.weight}
+		var ref *backend.Ref
+		if ref, one.Respond = b.reached(at.name != "" && !out.Terminate); one.Respond == nil {
+			one.Service = ref.ID()
+			r.out.Refs = append(r.out.Refs, *ref)
+		}
+		out.Backends = append(out.Backends, one)
+	}
+	return out
+}
+
+// found is what a backendRef leads to: a Service, or nothing, with the reason.
+type found struct {
+	weight uint32
+	ref    *backend.Ref
+	lost   *lost
+	// secured is the Service reached over TLS of ours, and refused why it cannot
+	// be, where it must.
+	secured *backend.Ref
+	refused string
+}
+
+// reached is how a backend is reached, or why connections to it are refused.
+// Those whose clients speak TLS with the backend itself have it already.
+func (f *found) reached(passthrough bool) (*backend.Ref, *model.Respond) {
+	switch {
+	case f.lost != nil:
+		return nil, &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: f.lost.message}
+	case passthrough:
+		return f.ref, nil
+	case f.refused != "":
+		return nil, &model.Respond{Status: 503, Outcome: reason.Closed, Why: f.refused}
+	case f.secured != nil:
+		return f.secured, nil
+	}
+	return f.ref, nil
+}
+
+// findAll finds what the route's backendRefs lead to.
+func (r *relayRoute) findAll() []found {
+	var out []found
+	for i := range r.backends {
+		ref := &r.backends[i]
+		field := item("spec.rules[0].backendRefs", i)
+		f := found{weight: uint32(deref(ref.Weight, 1))}
+		f.ref, f.lost = r.referred(string(r.kind), r.name.Namespace, ref.BackendObjectReference, r.kind == "UDPRoute")
+		if f.lost != nil {
+			r.lose(f.lost, field)
+		} else if r.secure(&f); f.refused != "" && !r.passesThrough() {
+			r.lose(&lost{no(gatewayv1.RouteReasonUnsupportedProtocol, f.refused), reason.GuardClosed}, field)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (r *relayRoute) lose(l *lost, field string) {
+	if !r.resolved.no {
+		r.resolved = l.verdict
+	}
+	r.report(l.code, r.at(field), "%s", l.message)
+}
+
+// passesThrough tells whether clients speak TLS with the backend itself at all
+// listeners of the route.
+func (r *relayRoute) passesThrough() bool {
+	if r.kind != "TLSRoute" {
+		return false
+	}
+	for _, ref := range r.spec.ParentRefs {
+		listeners, _ := r.listenersOf(ref, r.name.Namespace)
+		for _, l := range listeners {
+			if l.protocol() == model.TLS && l.terminates() && (ref.SectionName == nil || l.spec.Name == *ref.SectionName) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// secure decides whether a backend must get TLS from us: a policy asks for it,
+// or TLS is what the backend speaks and a route takes it off. What comes by TCP
+// may be TLS already.
+func (r *relayRoute) secure(f *found) {
+	if r.kind == "UDPRoute" {
+		return
+	}
+	policy := r.policyFor(f.ref, r.gateways)
+	switch {
+	case policy != nil && policy.tls == nil:
+		f.refused = policy.object.Origin.Object() + " guards this backend and is not in force: " + policy.why()
+	case policy != nil:
+		ref := *f.ref
+		ref.TLS, ref.Way, ref.Protocol = policy.tls, "policy:"+policy.object.Origin.Name, model.Opaque
+		f.secured = &ref
+	case r.kind == "TLSRoute" && f.ref.Asked().TLS:
+		f.refused = fmt.Sprintf("the backend speaks %s, and no BackendTLSPolicy says whom to trust", f.ref.AppProtocol)
+	}
+}
+
+// isolate gives a listener of TLS for whose host there is no route a relay that
+// refuses, where a less specific listener of the same Gateway would have the
+// host otherwise.
+func (t *translation) isolate() {
+	for _, g := range t.order {
+		g.each(func(l *listener) {
+			at := relayPlace{l.id(), modelHost(l.host())}
+			if _, routed := t.relayAt[at]; routed || l.protocol() != model.TLS || !l.programmed() || !t.coveredBySibling(l) || t.coveredByOthers(l) {
+				return
+			}
+			id := "listener/" + l.namespace + "/" + l.parentName() + "/" + string(l.spec.Name)
+			t.relayAt[at] = len(t.out.Relays)
+			t.out.Relays = append(t.out.Relays, model.Relay{
+				ID: id, Listener: at.listener, Name: at.name,
+				Respond: &model.Respond{Status: 404, Outcome: reason.NoRoute, Why: "no route has the listener's hostname"},
+			})
+			t.out.Origins[id] = l.origin("hostname")
+		})
+	}
+}
+
+// parentName is the name of the object that the listener stands in.
+func (l *listener) parentName() string {
+	if l.set != nil {
+		return "set/" + l.set.object.Name().Name
+	}
+	return l.gateway.object.Name().Name
+}
+
+// coveredBySibling tells whether a less specific listener of the same Gateway
+// covers a listener's host.
+func (t *translation) coveredBySibling(l *listener) bool {
+	for _, other := range t.ports[l.id()] {
+		if other.gateway == l.gateway && other.programmed() && other.host() != l.host() && covers(other.host(), l.host()) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,75 @@
+package ingress
+
+import (
+	"slices"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// passthroughPort is where hosts with ssl-passthrough hand TLS on.
+var passthroughPort = model.ListenerID{Port: 443}
+
+// passthrough makes the relay of a host with ssl-passthrough, if it is one. The
+// oldest Ingress that names the host decides, as with ingress-nginx, and paths
+// count for nothing there. An Ingress that asks for it in vain is closed: the
+// backend is where clients authenticate.
+func (t *translation) passthrough(name string, h *host) {
+	for _, naming := range h.names {
+		in := naming.ingress
+		if !in.passthrough || in.closedBy != "" {
+			continue
+		}
+		switch {
+		case name == "*":
+			t.closePassthrough(in, "it stands at no host, and a server name is what tells its connections apart")
+		case in != h.names[0].ingress:
+			t.closePassthrough(in, "host "+name+" belongs first to "+h.names[0].object.Origin.Object()+", which does not pass TLS through")
+		}
+	}
+	if len(h.names) == 0 || !h.names[0].passthrough || name == "*" {
+		return
+	}
+	if one := h.root(h.names[0].ingress); one != nil {
+		t.relay(name, h, one)
+	}
+}
+
+func (t *translation) closePassthrough(in *ingress, why string) {
+	in.closedBy = "ssl-passthrough"
+	at := in.object.At("metadata.annotations[" + Prefix + "ssl-passthrough]")
+	t.report(reason.GuardClosed, at, "ssl-passthrough is not in force: %s", why)
+	t.fix("give it a host of its own")
+}
+
+// root is the rule of an Ingress that gets all connections of a host: that of
+// its root path, or else its first.
+func (h *host) root(in *ingress) *rule {
+	own := slices.DeleteFunc(slices.Clone(h.rules), func(r *rule) bool { return r.ingress != in })
+	if h.standard != nil && h.standard.ingress == in {
+		own = append(own, h.standard)
+	}
+	if i := slices.IndexFunc(own, func(r *rule) bool { return r.path.Value == "/" }); i >= 0 {
+		return own[i]
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	return own[0]
+}
+
+func (t *translation) relay(name string, h *host, one *rule) {
+	r := model.Relay{ID: one.id + "/tls", Listener: passthroughPort, Name: name, ConnectTimeout: one.connect}
+	closed := t.closed(h, one)
+	switch {
+	case closed != "":
+		r.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: closed}
+	case one.ref == nil:
+		r.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: one.lost.Message}
+	default:
+		r.Backends = []model.Backend{{Service: one.ref.ID(), Weight: 1}}
+		t.out.Refs = append(t.out.Refs, *one.ref)
+	}
+	t.out.Relays = append(t.out.Relays, r)
+	t.out.Origins[r.ID] = one.at
+}
