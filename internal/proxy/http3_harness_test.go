@@ -24,14 +24,14 @@ import (
 // that the system gives to clients: a UDP port must be free with each of TCP.
 func newRig3(t *testing.T, edit func(*proxy.Config)) *rig {
 	t.Helper()
-	ports := map[model.ListenerID]string{}
+	ports := map[uint16]string{}
 	return newRig(t, func(cfg *proxy.Config) {
 		cfg.HTTP3 = http3.New
 		cfg.Address = func(l model.Listener) string {
-			if ports[l.ID] == "" {
-				ports[l.ID] = "127.0.0.1:" + port.Free(t)
+			if ports[l.ID.Port] == "" {
+				ports[l.ID.Port] = "127.0.0.1:" + port.Free(t)
 			}
-			return ports[l.ID]
+			return ports[l.ID.Port]
 		}
 		if edit != nil {
 			edit(cfg)
