@@ -81,6 +81,7 @@ type section struct {
 // sections are measured in this order.
 var sections = []section{
 	{"side by side", []string{"nginx", "wrk", "h2load", "taskset"}, true, (*bench).sideBySide},
+	{"http/3", []string{"nginx", "taskset"}, true, (*bench).http3},
 	{"handshakes", []string{"nginx", "taskset"}, false, (*bench).handshakes},
 	{"footprint", []string{"nginx", "wrk"}, true, (*bench).footprint},
 	{"idle connections", []string{"nginx"}, false, (*bench).idleConnections},

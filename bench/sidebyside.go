@@ -20,6 +20,9 @@ type load struct {
 	// call has the requests be calls of gRPC, and relay loads the port on layer 4,
 	// which nginx has not.
 	call, relay bool
+	// http3 loads are made with the program h3load.
+	http3  bool
+	h3load string
 	// budget bounds our CPU per request as a ratio to the better peer's; 0 is
 	// none.
 	budget float64
@@ -60,6 +63,9 @@ func (b *bench) run(ctx context.Context, l load, c *contender, cpus string, dura
 		url = "https://" + c.secure + "/"
 	case l.relay:
 		url = "http://" + c.relay + "/"
+	}
+	if l.http3 {
+		return rig.H3load{Bin: l.h3load, URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}.Run(ctx)
 	}
 	if l.http2 {
 		h2 := rig.H2load{URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}

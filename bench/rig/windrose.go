@@ -15,14 +15,20 @@ import (
 // Build builds commands of this module, such as windrose-gateway, as they are
 // shipped, into the rig's directory. It must run within the module.
 func (r *Rig) Build(ctx context.Context, commands ...string) error {
-	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(r.Dir, "bin") + string(os.PathSeparator)}
-	for _, command := range commands {
-		args = append(args, "windrose.dev/windrose/cmd/"+command)
+	packages := make([]string, len(commands))
+	for i, command := range commands {
+		packages[i] = "windrose.dev/windrose/cmd/" + command
 	}
+	return r.build(ctx, packages...)
+}
+
+func (r *Rig) build(ctx context.Context, packages ...string) error {
+	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(r.Dir, "bin") + string(os.PathSeparator)}
+	args = append(args, packages...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", strings.Join(commands, ", "), err, out)
+		return fmt.Errorf("build %s: %w\n%s", strings.Join(packages, ", "), err, out)
 	}
 	return nil
 }

@@ -1,5 +1,6 @@
 // Command windrose-proxy is the data plane of the mesh: sidecar, node and
-// waypoint. It links no Kubernetes code and stays small.
+// waypoint. It links no Kubernetes code and stays small: no QUIC, which nothing in
+// the mesh speaks.
 package main
 
 import (
@@ -9,4 +10,4 @@ import (
 	"windrose.dev/windrose/internal/proxy/serve"
 )
 
-func main() { os.Exit(serve.Main("windrose-proxy", os.Args[1:], filter.Table())) }
+func main() { os.Exit(serve.Main("windrose-proxy", os.Args[1:], serve.Parts{Filters: filter.Table()})) }

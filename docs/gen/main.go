@@ -161,6 +161,8 @@ func valueOf(v any) string {
 		return fmt.Sprint(*v)
 	case *int64:
 		return fmt.Sprint(*v)
+	case *bool:
+		return fmt.Sprint(*v)
 	case *time.Duration:
 		return v.String()
 	}

@@ -21,6 +21,7 @@ import (
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/admin"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/http3"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
@@ -154,7 +155,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	})
 	r.proxy, err = proxy.New(proxy.Config{
 		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ExplainToken: flags.explainToken,
-		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait,
+		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait, HTTP3: http3.New,
 	})
 	if err != nil {
 		return nil, err

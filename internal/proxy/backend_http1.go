@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"strconv"
 
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/upstream"
@@ -60,8 +61,14 @@ func (o *outgoing) appendHTTP1(dst []byte) []byte {
 		dst = append(dst, "Host: \r\n"...)
 	}
 	dst = http1.AppendFields(dst, h)
-	if o.length < 0 {
+	switch {
+	case o.length < 0:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case o.length > 0 && !h.Has(msg.ContentLength):
+		// Later versions need no Content-Length, and here the body would be taken for
+		// the next request.
+		dst = strconv.AppendInt(append(dst, "Content-Length: "...), o.length, 10)
+		dst = append(dst, '\r', '\n')
 	}
 	if o.te {
 		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)

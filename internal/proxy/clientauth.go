@@ -83,6 +83,9 @@ func (p *Proxy) readmit(old, next map[model.ListenerID]*tlsListener) {
 	p.eachSession(func(s *session) {
 		if changed[s.listener.id] {
 			leaving[s] = true
+			if s.quic != nil {
+				s.quic.Leave(true)
+			}
 		}
 	})
 	if p.dismiss(leaving, false) {
@@ -123,7 +126,7 @@ func (p *Proxy) dismiss(leaving map[*session]bool, all bool) bool {
 			return
 		}
 		if phase := s.phase.Load(); all || phase == idle || phase == fresh {
-			s.conn.Abort()
+			s.abort()
 			return
 		}
 		left = true

@@ -26,7 +26,8 @@ type listener struct {
 	shared  bool          // with another process; set before ending
 	ended   chan struct{} // closed when the socket is
 
-	siblings func(port uint16) uint16 // publicPort, made once
+	http3    atomic.Pointer[openHTTP3] // nil while it is not open
+	siblings func(port uint16) uint16  // publicPort, made once
 }
 
 func newListener(p *Proxy, want model.Listener, nl net.Listener) *listener {
@@ -79,6 +80,7 @@ func (l *listener) accept() {
 func (l *listener) close(shared bool) {
 	l.shared = shared
 	l.ending.Store(true)
+	l.closeHTTP3()
 	if tcp, ok := l.net.(*net.TCPListener); !ok || tcp.SetDeadline(time.Unix(1, 0)) != nil {
 		l.net.Close()
 	}
@@ -93,7 +95,7 @@ func (l *listener) end() {
 
 // admit serves a connection, unless a limit turns it away.
 func (p *Proxy) admit(l *listener, nc net.Conn) {
-	sh := p.shards[p.next.Add(1)%uint64(len(p.shards))]
+	sh := p.nextShard()
 	addr := addrPort(nc.RemoteAddr())
 	trusted := p.trusts(addr.Addr())
 	if !p.takePlace(addr.Addr(), trusted) {
@@ -106,6 +108,9 @@ func (p *Proxy) admit(l *listener, nc net.Conn) {
 	sh.add(s)
 	p.serving.Go(s.serve)
 }
+
+// nextShard is the shard for the next connection.
+func (p *Proxy) nextShard() *shard { return p.shards[p.next.Add(1)%uint64(len(p.shards))] }
 
 func (p *Proxy) takePlace(addr netip.Addr, trusted bool) bool {
 	limit := int64(p.cfg.Limits.Connections)

@@ -38,6 +38,8 @@ type Config struct {
 	Address func(model.Listener) string
 	// Listen opens a listener; nil is net.Listen.
 	Listen func(address string) (net.Listener, error)
+	// HTTP3 serves HTTP/3 beside each HTTPS listener; nil does not.
+	HTTP3 HTTP3
 	// ListenUDP opens a listener of UDP; nil is net.ListenUDP.
 	ListenUDP func(address string) (*net.UDPConn, error)
 	// Dial makes connections to endpoints; nil dials TCP.
@@ -205,7 +207,10 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	reports = append(reports, more...)
 	opened, moved, more := p.openListeners(s)
 	reports = append(reports, more...)
+	p.closeHTTP3(s)
 	openedUDP, doneUDP, more := p.openUDP(s)
+	reports = append(reports, more...)
+	sockets, more := p.openHTTP3(s)
 	reports = append(reports, more...)
 	next.public = p.publicPorts(s)
 	p.reports = reports
@@ -213,6 +218,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	for _, l := range opened {
 		p.serving.Go(l.accept)
 	}
+	p.startHTTP3(sockets)
 	p.closeListeners(s, moved)
 	p.forgetAllBut(gen)
 	p.tunnels.reconsider(gen)
@@ -230,7 +236,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 // open.
 func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 	for _, l := range s.Config.Listeners {
-		if !p.listens(l) {
+		if !p.listens(l) || p.lacksHTTP3(s, l) {
 			return false
 		}
 	}
@@ -358,7 +364,7 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	p.conduits.each(func(c *conduit) { c.end(reason.Drained) })
 	p.eachSession(func(s *session) {
 		cut++
-		s.conn.Abort()
+		s.abort()
 	})
 	<-done
 	return cut

@@ -107,6 +107,7 @@ func (t *transfer) relayFinal() (again bool) {
 		return t.answer()
 	}
 	t.commit()
+	t.dropAltSvc()
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
 	if t.answerLength = t.up.length(); t.x.RecodeResponse != nil {
@@ -187,6 +188,7 @@ func (t *transfer) beginAnswer(data []byte, last bool) bool {
 	if t.x.Resp.Status == 204 {
 		t.x.Resp.Drop(msg.ContentLength) // RFC 9110 §8.6
 	}
+	t.addAltSvc()
 	t.limitAnswer(t.proxy.clock.Now())
 	t.headersSent = true
 	return t.wrote(t.client.begin(&t.x.Resp, data, last))

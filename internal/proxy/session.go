@@ -27,6 +27,9 @@ type session struct {
 	listener *listener
 	conn     *sock.Conn
 	tcp      net.Conn // below TLS
+	// quic is the connection if it speaks HTTP/3, which then has neither conn nor
+	// tcp.
+	quic     HTTP3Conn
 	peer     exchange.Peer
 	phase    atomic.Int32 // a sessionPhase
 	transfer *transfer    // of the exchange under way
@@ -100,9 +103,23 @@ func (s *session) end() {
 		s.lingeringClose()
 	}
 	s.conn.Close()
+	s.forget()
+}
+
+// forget gives the session's place back.
+func (s *session) forget() {
 	s.shard.remove(s)
 	s.listener.stats.Closed.Add(s.shard.index, 1)
 	s.proxy.givePlace(s.peer.Addr.Addr(), s.peer.Trusted)
+}
+
+// abort ends the connection at once.
+func (s *session) abort() {
+	if s.quic != nil {
+		s.quic.Abort()
+		return
+	}
+	s.conn.Abort()
 }
 
 // reportDefect says on standard error that a panic was contained.
@@ -126,10 +143,17 @@ func (s *session) handshake(t *tlsListener) bool {
 		s.listener.stats.Resumed.Add(s.shard.index, 1)
 	}
 	s.conn.EndHandshake()
-	s.peer.TLS, s.http2 = true, state.NegotiatedProtocol == "h2"
+	s.http2 = state.NegotiatedProtocol == "h2"
+	s.identify(t, state)
+	return true
+}
+
+// identify says who the client has shown to be in its handshake, and for whom it
+// asked.
+func (s *session) identify(t *tlsListener, state tls.ConnectionState) {
+	s.peer.TLS = true
 	s.peer.ClientCert = ForwardedClientCert(VerifiedClient(t.config, state), "")
 	s.peer.ServerName = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
-	return true
 }
 
 // limitReplies bounds the writes that TLS makes while a request is read:
@@ -196,6 +220,10 @@ const drainFresh = time.Second
 func (s *session) stop() {
 	if conn := s.mux.Load(); conn != nil {
 		conn.Leave(true)
+		return
+	}
+	if s.quic != nil {
+		s.quic.Leave(true)
 		return
 	}
 	switch {

@@ -76,8 +76,12 @@ func (s *session) serveHTTP2() {
 
 // prepareToStop asks the client of a draining proxy to open another connection.
 func (s *session) prepareToStop() {
-	if conn := s.mux.Load(); conn != nil && s.proxy.draining.Load() {
+	switch conn := s.mux.Load(); {
+	case !s.proxy.draining.Load():
+	case conn != nil:
 		conn.Leave(false)
+	case s.quic != nil:
+		s.quic.Leave(false)
 	}
 }
 
@@ -90,6 +94,14 @@ func (s *session) logBroken(start int64, detail string) {
 	s.proxy.cfg.Log.Record(s.shard.index, &observe.Flow{
 		Start: s.proxy.clock.Time(start), Duration: durationOf(start, s.proxy.clock.Now()),
 		Client: s.peer.Addr, TLS: s.peer.TLS, Outcome: reason.BadRequest, Detail: detail,
-		Status: reason.BadRequest.Row().Status, Major: 2,
+		Status: reason.BadRequest.Row().Status, Major: s.version(),
 	})
+}
+
+// version is the later version of HTTP that the client speaks.
+func (s *session) version() uint8 {
+	if s.quic != nil {
+		return 3
+	}
+	return 2
 }

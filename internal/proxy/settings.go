@@ -27,6 +27,8 @@ type Limits struct {
 	// bytes.
 	Streams     int
 	WindowBytes int64
+	// HTTP3 has HTTPS listeners serve HTTP/3 too, where the program can.
+	HTTP3 bool
 	// Connections bounds the client connections of the whole proxy, and
 	// ConnectionsPerClient those of one address (one /64 for IPv6), and its UDP
 	// flows. Trusted peers are not counted by address. 0 is unbounded.
@@ -51,7 +53,7 @@ func DefaultLimits() Limits {
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
 		UDPTimeout: time.Minute, UDPFlows: 16_384,
-		Streams: 128, WindowBytes: 64 << 20,
+		Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
 		Mirrors: 256, MirrorBytes: 64 << 10,
@@ -62,7 +64,7 @@ func DefaultLimits() Limits {
 // and a row of docs/settings.md. Value points into the Limits.
 type Setting struct {
 	Flag  string
-	Value any // *int, *int64 or *time.Duration
+	Value any // *int, *int64, *bool or *time.Duration
 	Doc   string
 }
 
@@ -78,8 +80,9 @@ func (l *Limits) Settings() []Setting {
 		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set, and of a relayed TCP connection."},
 		{"udp-timeout", &l.UDPTimeout, "Longest silence of a UDP flow, which then ends: the client's next datagram may go to another endpoint."},
 		{"max-udp-flows", &l.UDPFlows, "Most UDP flows at a time, one for each client address and port; each has a socket of its own. 0 is unbounded. Datagrams of more are dropped."},
-		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2. More are refused, and may be sent again."},
-		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams together grow beyond 64 KiB each."},
+		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2 or HTTP/3. More are refused, and may be sent again."},
+		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams and HTTP/3 connections together grow beyond what they begin with."},
+		{"http3", &l.HTTP3, "Serve HTTP/3 on the UDP port of each HTTPS listener, in programs that can (windrose-proxy cannot), and advertise it there in Alt-Svc."},
 		{"max-connections", &l.Connections, "Most client connections at a time; 0 is unbounded. More are closed at once."},
 		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time, and most UDP flows, of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},
 		{"max-buffer-bytes", &l.BufferBytes, "Most memory in buffers of exchanges under way; 0 is half the memory limit. More answers 503 overloaded."},

@@ -23,6 +23,7 @@ type transfer struct {
 	up           backend
 	http1Client  http1Client
 	http2Client  http2Client
+	http3Client  http3Client
 	http1Backend http1Backend
 	http2Backend http2Backend
 

@@ -56,6 +56,8 @@ var rules = []rule{
 	{"internal/proxy/exchange", []string{"internal/reason", "internal/model", "internal/observe", "internal/proxy/msg", "internal/proxy/wire", "internal/proxy/route", "internal/proxy/balance", "internal/proxy/upstream"}},
 	{"internal/proxy/filter", []string{"internal/reason", "internal/model", "internal/proxy/exchange", "internal/proxy/msg", "internal/proxy/wire", "internal/proxy/route"}},
 	{"internal/proxy", []string{"internal/reason", "internal/model", "internal/observe", "internal/proxy/msg", "internal/proxy/sock", "internal/proxy/wire", "internal/proxy/mux", "internal/proxy/route", "internal/proxy/balance", "internal/proxy/upstream", "internal/proxy/exchange"}},
+	{"internal/proxy/wire/http3", []string{"internal/reason", "internal/proxy/msg"}},
+	{"internal/proxy/http3", []string{"internal/reason", "internal/proxy", "internal/proxy/msg", "internal/proxy/sock", "internal/proxy/wire"}},
 	{"internal/proxy/admin", []string{"internal/model", "internal/observe", "internal/proxy"}},
 	{"internal/proxy/serve", []string{"internal/reason", "internal/model", "internal/observe", "internal/proxy"}},
 	{"internal/source/crd", nil},
@@ -74,6 +76,7 @@ var rules = []rule{
 	{"cmd/windrose-gateway", []string{"internal/proxy"}},
 	{"docs/gen", []string{"internal"}},
 	{"bench/rig", []string{"internal"}},
+	{"bench/h3load", nil},
 	{"bench", []string{"internal", "bench/rig"}},
 }
 
@@ -127,6 +130,21 @@ func TestMeshDataPlaneIsSlim(t *testing.T) {
 		for _, dep := range p.Deps {
 			if p.ImportPath == "cmd/windrose-proxy" && covers(slim, dep) {
 				t.Errorf("%s links %s: a sidecar carries only what the mesh needs", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
+// quic are the packages that may import QUIC and its compression.
+var quic = []string{"internal/proxy/http3", "internal/proxy/wire/http3"}
+
+// TestOnlyHTTP3ImportsQUIC: the engine knows HTTP/3 as an interface, so that a
+// main without QUIC is one that does not pass it.
+func TestOnlyHTTP3ImportsQUIC(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "github.com/quic-go/") && !covers(quic, p.ImportPath) && !covers([]string{"bench"}, p.ImportPath) {
+				t.Errorf("%s imports %s: only %v may", p.ImportPath, imported, quic)
 			}
 		}
 	}

@@ -92,5 +92,8 @@ func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []Address)
 			out = append(out, Address{address(l), l.ID.UDP})
 		}
 	}
+	for _, udp := range p.WithoutHTTP3() {
+		out = append(out, Address{udp, true})
+	}
 	return out
 }

@@ -141,20 +141,29 @@ func AddLimits(f *flag.FlagSet, limits *proxy.Limits) {
 			f.IntVar(v, s.Flag, *v, s.Doc)
 		case *int64:
 			f.Int64Var(v, s.Flag, *v, s.Doc)
+		case *bool:
+			f.BoolVar(v, s.Flag, *v, s.Doc)
 		case *time.Duration:
 			f.DurationVar(v, s.Flag, *v, s.Doc)
 		}
 	}
 }
 
+// Parts are what a data plane is made of, beside what all have.
+type Parts struct {
+	Filters []exchange.FilterSpec
+	// HTTP3 serves HTTP/3; nil does not.
+	HTTP3 proxy.HTTP3
+}
+
 // Main runs a data plane until a signal ends it. It returns the exit status.
-func Main(name string, args []string, filters []exchange.FilterSpec) int {
+func Main(name string, args []string, parts Parts) int {
 	o, err := parse(name, args, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
 	if err == nil {
-		err = run(name, o, filters)
+		err = run(name, o, parts)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -177,7 +186,7 @@ type plane struct {
 	freed       chan struct{} // a port that was taken is free
 }
 
-func run(name string, o *options, filters []exchange.FilterSpec) error {
+func run(name string, o *options, parts Parts) error {
 	proxy.LimitMemory()
 	format, err := observe.ParseLogFormat(o.logFormat)
 	if err != nil {
@@ -189,7 +198,7 @@ func run(name string, o *options, filters []exchange.FilterSpec) error {
 		return err
 	}
 	d.proxy, err = proxy.New(proxy.Config{
-		Filters: filters, Metrics: d.metrics, Log: d.log, Limits: o.limits, Trusted: o.trusted, ExplainToken: o.explainToken,
+		Filters: parts.Filters, HTTP3: parts.HTTP3, Metrics: d.metrics, Log: d.log, Limits: o.limits, Trusted: o.trusted, ExplainToken: o.explainToken,
 		Address: o.address, Listen: d.sockets.Listen, ListenUDP: d.sockets.ListenUDP, DrainGrace: o.grace, DrainWait: o.wait,
 	})
 	if err != nil {

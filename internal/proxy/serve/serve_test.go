@@ -16,6 +16,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/http3"
 	"windrose.dev/windrose/test/port"
 )
 
@@ -24,7 +25,7 @@ const asProgram = "WINDROSE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(Main("windrose-test", os.Args[1:], filter.Table()))
+		os.Exit(Main("windrose-test", os.Args[1:], Parts{Filters: filter.Table(), HTTP3: http3.New}))
 	}
 	os.Exit(m.Run())
 }

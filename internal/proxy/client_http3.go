@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"errors"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/wire/http1"
+)
+
+// http3Client is a stream of a client's connection that speaks HTTP/3.
+type http3Client struct {
+	HTTP3Stream
+	t   *transfer
+	all bool // the whole body was taken
+}
+
+// ServeHTTP3 serves one request. A panic ends this stream only.
+func (s *session) ServeHTTP3(stream HTTP3Stream) {
+	t := s.shard.transfers.Get().(*transfer)
+	defer func() {
+		if broken := recover(); broken != nil {
+			reportDefect(broken)
+			t.abandon()
+		}
+		t.reset()
+		s.shard.transfers.Put(t)
+	}()
+	t.serveHTTP3(s, stream)
+}
+
+// serveHTTP3 runs the exchange of one stream.
+func (t *transfer) serveHTTP3(s *session, stream HTTP3Stream) {
+	c := &t.http3Client
+	*c = http3Client{HTTP3Stream: stream, t: t}
+	t.client, t.session = c, s
+	t.start = t.proxy.clock.Now()
+	h := &t.x.Req
+	h.Major, h.Minor = 3, 1
+	fault, ok := errOverloaded, true
+	if !t.proxy.overloaded(s.shard) {
+		fault, ok = stream.Request(h)
+	}
+	switch {
+	case !ok:
+	case fault != nil:
+		t.x.Begin(t.proxy.Generation(), &s.peer)
+		t.x.FailWith(fault)
+		t.answer()
+	default:
+		t.x.BodyLength = stream.BodyLength()
+		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h)
+		http1.DropHopByHop(h)
+		t.decide()
+	}
+	t.finish()
+}
+
+func (c *http3Client) early() (data []byte, err error) {
+	data, c.all, err = c.Early()
+	return data, err
+}
+
+func (c *http3Client) park() {}
+
+func (c *http3Client) more() (data []byte, err error) {
+	data, c.all, err = c.More()
+	return data, err
+}
+
+func (c *http3Client) took()           {}
+func (c *http3Client) whole() bool     { return c.all }
+func (c *http3Client) trailer() []byte { return c.Trailer() }
+
+// skip leaves a body that nobody wants where it is: the stream is ended with
+// the answer.
+func (c *http3Client) skip() bool { return true }
+
+func (c *http3Client) interim(h *msg.Head) (sent int, err error) { return c.Interim(h) }
+
+func (c *http3Client) begin(h *msg.Head, data []byte, last bool) (sent int, err error) {
+	return c.Answer(h, data, last, c.t.trailerBehind(last))
+}
+
+func (c *http3Client) write(data []byte, last bool) (sent int, err error) {
+	return c.Write(data, last, c.t.trailerBehind(last))
+}
+
+// errNoTunnel and the panic are for what cannot happen: over HTTP/3 no client can
+// ask for another protocol, because extended CONNECT (RFC 9220) is not offered.
+var errNoTunnel = errors.New("HTTP/3 has no tunnels here")
+
+func (c *http3Client) accept(*msg.Head) (sent int, err error) { return 0, errNoTunnel }
+func (c *http3Client) tunnel() (tunnelEnd, []byte)            { panic(errNoTunnel) }
+
+func (c *http3Client) closeAfter()  {}
+func (c *http3Client) abort()       { c.Abort() }
+func (c *http3Client) goesOn() bool { return true }
+
+// finish ends the stream. A client that is still sending is told that nobody
+// wants the rest (RFC 9114 §4.1).
+func (c *http3Client) finish() { c.Finish() }

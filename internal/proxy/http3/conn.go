@@ -1,0 +1,200 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/sock"
+	codec "windrose.dev/windrose/internal/proxy/wire/http3"
+)
+
+// goodbye is how long a connection that is to end waits for the client to close
+// it: until then packets that were lost are sent again, and requests that were
+// on their way are refused in words that let them be sent elsewhere.
+const goodbye = time.Second
+
+// conn is a client's connection.
+type conn struct {
+	l      *listener
+	quic   *quic.Conn
+	client netip.AddrPort
+	server proxy.HTTP3Server
+	pool   *sock.Pool
+	work   sync.WaitGroup // the goroutines of the connection
+
+	mu      sync.Mutex // guards what follows
+	control *quic.SendStream
+	said    uint64 // the last GOAWAY: streams from there on are not served
+	leaving bool   // it ends with its last stream
+	streams int    // that are being served
+	next    uint64 // the id of the next
+	used    int64  // when the last one ended, on the clock
+	timer   *time.Timer
+	broken  error // how the client broke a rule
+	has     [4]bool
+}
+
+func newConn(l *listener, qc *quic.Conn) *conn {
+	return &conn{l: l, quic: qc, client: addrPort(qc.RemoteAddr()), said: math.MaxUint64, used: l.cfg.Clock.Now()}
+}
+
+// Client is where the client was when it connected.
+func (c *conn) Client() netip.AddrPort { return c.client }
+
+// TLS is what came of the handshake.
+func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
+
+// Run serves the connection to its end.
+func (c *conn) Run(server proxy.HTTP3Server, pool *sock.Pool) error {
+	defer c.l.ended(c.quic)
+	c.server, c.pool = server, pool
+	if err := c.begin(); err != nil {
+		c.fail(&codec.ConnError{Code: codec.GeneralError, Text: "there is no room for our control stream (RFC 9114 §6.2)"})
+	}
+	c.work.Go(c.acceptOwn)
+	for {
+		qs, err := c.quic.AcceptStream(context.Background())
+		if err != nil {
+			break
+		}
+		c.accept(qs)
+	}
+	c.work.Wait()
+	return c.end()
+}
+
+// begin opens our control stream.
+func (c *conn) begin() error {
+	control, err := c.quic.OpenUniStream()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.control = control
+	c.say(codec.AppendControl(nil, c.l.cfg.Limits.HeaderBytes))
+	if c.said != math.MaxUint64 {
+		c.say(codec.AppendGoAway(nil, c.said))
+	}
+	c.timer = time.AfterFunc(c.l.cfg.Limits.IdleTimeout, c.tick)
+	c.rest()
+	return nil
+}
+
+// say writes on our control stream. What a client does not take, who opens no
+// window for it, it does not get. The mutex is held.
+func (c *conn) say(p []byte) {
+	if c.control != nil {
+		c.control.TryWriteAll(p)
+	}
+}
+
+// end waits for nobody any more, and returns how the client broke a rule.
+func (c *conn) end() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	var transport *quic.TransportError
+	if c.broken == nil && errors.As(context.Cause(c.quic.Context()), &transport) && !transport.Remote {
+		return transport
+	}
+	return c.broken
+}
+
+// fail ends the connection because the client broke a rule.
+func (c *conn) fail(err *codec.ConnError) {
+	c.mu.Lock()
+	if c.broken == nil {
+		c.broken = err
+	}
+	c.mu.Unlock()
+	c.quic.CloseWithError(quic.ApplicationErrorCode(err.Code), err.Text)
+}
+
+// Abort ends the connection at once.
+func (c *conn) Abort() { c.quic.CloseWithError(quic.ApplicationErrorCode(codec.NoError), "") }
+
+// Leave has the connection end with its last stream.
+func (c *conn) Leave(final bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := uint64(codec.LastID)
+	if final {
+		id, c.leaving = c.next, true
+	}
+	if id < c.said {
+		c.said = id
+		c.say(codec.AppendGoAway(nil, id))
+	}
+	c.rest()
+}
+
+// rest has tick look at the connection when it may have to end, if there is
+// nothing under way. The mutex is held.
+func (c *conn) rest() {
+	if c.leaving && c.streams == 0 && c.timer != nil {
+		c.timer.Reset(goodbye)
+	}
+}
+
+// tick ends a connection that was to end, and asks the client of one that was
+// idle for too long to end it.
+func (c *conn) tick() {
+	c.mu.Lock()
+	idle := c.l.cfg.Limits.IdleTimeout
+	left := time.Duration(c.used + int64(idle) - c.l.cfg.Clock.Now())
+	switch {
+	case c.streams > 0:
+		c.timer.Reset(idle)
+	case c.leaving:
+		defer c.Abort()
+	case left > 0:
+		c.timer.Reset(left)
+	default:
+		c.mu.Unlock()
+		c.Leave(true)
+		return
+	}
+	c.mu.Unlock()
+}
+
+// accept serves a stream, unless it has come too late.
+func (c *conn) accept(qs *quic.Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := uint64(qs.StreamID())
+	if c.leaving && id >= c.said {
+		qs.CancelRead(quic.StreamErrorCode(codec.RequestRejected))
+		qs.CancelWrite(quic.StreamErrorCode(codec.RequestRejected))
+		qs.ReleaseStreamCredit()
+		return
+	}
+	c.next = id + 4
+	c.streams++
+	c.work.Go(func() { c.serve(qs) })
+}
+
+func (c *conn) serve(qs *quic.Stream) {
+	s := newStream(c, qs)
+	defer func() {
+		s.Finish()
+		s.recycle()
+		qs.ReleaseStreamCredit()
+		c.mu.Lock()
+		c.streams--
+		c.used = c.l.cfg.Clock.Now()
+		c.rest()
+		c.mu.Unlock()
+	}()
+	c.server.ServeHTTP3(s)
+}

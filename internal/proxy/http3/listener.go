@@ -1,0 +1,223 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"windrose.dev/windrose/internal/proxy"
+	codec "windrose.dev/windrose/internal/proxy/wire/http3"
+)
+
+const (
+	// maxHandshakes bounds the handshakes under way on one socket, and
+	// freeHandshakes how many of them may be of clients that have not shown that they
+	// are where they say (RFC 9000 §8.1.2): others are asked to first.
+	maxHandshakes, freeHandshakes = 1024, 64
+	// firstStreamWindow is what may come of a body before anybody reads it, and
+	// maxStreamWindow up to where that grows; the connection's windows bound what
+	// all its streams have together.
+	firstStreamWindow, maxStreamWindow = 64 << 10, 4 << 20
+	firstConnWindow, maxConnWindow     = 256 << 10, 16 << 20
+	// maxUniStreams bounds the streams that a client has for the connection itself:
+	// three that it needs, and some that we do not know (RFC 9114 §6.2).
+	maxUniStreams = 8
+	// leastSilence is the shortest silence that ends a connection.
+	leastSilence = 30 * time.Second
+)
+
+// listener is HTTP/3 on one UDP socket.
+type listener struct {
+	cfg        proxy.HTTP3Config
+	transport  *quic.Transport
+	handshakes atomic.Int64 // under way
+	conns      sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	quic   *quic.Listener
+	closed bool
+	grown  map[*quic.Conn]int64 // by how much windows have grown
+}
+
+// New makes a listener; it is a proxy.HTTP3.
+func New(cfg proxy.HTTP3Config) proxy.HTTP3Listener {
+	l := &listener{cfg: cfg, grown: map[*quic.Conn]int64{}}
+	l.transport = &quic.Transport{
+		Conn: cfg.Socket, ConnContext: l.begun,
+		VerifySourceAddress: func(net.Addr) bool { return l.handshakes.Load() >= freeHandshakes },
+	}
+	return l
+}
+
+func (l *listener) config() *quic.Config {
+	limits := &l.cfg.Limits
+	silence := max(limits.IdleTimeout, leastSilence)
+	return &quic.Config{
+		HandshakeIdleTimeout: limits.HeaderTimeout / 2, // it may take twice as long in all
+		MaxIdleTimeout:       silence,
+		// An exchange may be silent for longer. Connections without one are ended by
+		// an idle timeout of our own, which such packets do not reset.
+		KeepAlivePeriod:                silence / 2,
+		InitialStreamReceiveWindow:     firstStreamWindow,
+		MaxStreamReceiveWindow:         maxStreamWindow,
+		InitialConnectionReceiveWindow: firstConnWindow,
+		MaxConnectionReceiveWindow:     maxConnWindow,
+		AllowConnectionWindowIncrease:  l.grow,
+		MaxIncomingStreams:             int64(limits.Streams),
+		MaxIncomingUniStreams:          maxUniStreams,
+		// A stream that the client has reset counts until its work has ended, so that
+		// resets buy no more work than the limit allows.
+		RequireStreamCreditRelease: true,
+	}
+}
+
+// Serve accepts connections.
+func (l *listener) Serve() {
+	defer l.cfg.Socket.Close()
+	defer l.transport.Close()
+	ql := l.listen()
+	if ql == nil {
+		return
+	}
+	for {
+		qc, err := ql.Accept(context.Background())
+		if err != nil {
+			break
+		}
+		l.accepted(qc)
+	}
+	l.conns.Wait()
+}
+
+// listen begins to take packets. It returns nil if Close was called before.
+func (l *listener) listen() *quic.Listener {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	ql, err := l.transport.Listen(&tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h3"}, GetConfigForClient: l.cfg.TLS}, l.config())
+	if err != nil {
+		return nil
+	}
+	l.quic = ql
+	return ql
+}
+
+// Close has no more connections accepted.
+func (l *listener) Close() {
+	l.mu.Lock()
+	l.closed = true
+	ql := l.quic
+	l.mu.Unlock()
+	if ql != nil {
+		ql.Close()
+	}
+}
+
+// handshake is one that is under way.
+type handshake struct {
+	l      *listener
+	start  int64
+	client netip.AddrPort
+	ended  atomic.Bool
+	unmind func() bool
+}
+
+// handshakeKey finds it in a connection's context.
+type handshakeKey struct{}
+
+// errFull and errBusy refuse a connection before its handshake.
+var (
+	errFull = errors.New("the limit on connections is reached: --max-connections")
+	errBusy = errors.New("too many handshakes are under way")
+)
+
+// begun is told of each handshake that begins.
+func (l *listener) begun(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	switch {
+	case !l.cfg.Room():
+		return nil, errFull
+	case l.handshakes.Add(1) > maxHandshakes:
+		l.handshakes.Add(-1)
+		return nil, errBusy
+	}
+	h := &handshake{l: l, start: l.cfg.Clock.Now(), client: addrPort(info.RemoteAddr)}
+	h.unmind = context.AfterFunc(ctx, func() { h.failed(context.Cause(ctx)) })
+	return context.WithValue(ctx, handshakeKey{}, h), nil
+}
+
+// end tells whether the handshake was under way.
+func (h *handshake) end() bool {
+	if h.ended.Swap(true) {
+		return false
+	}
+	h.l.handshakes.Add(-1)
+	return true
+}
+
+// failed is told that the connection is over. One that the client has closed in
+// the words of HTTP/3 was made, and not accepted yet; one that it closed without
+// a reason that we may know (RFC 9000 §10.2.3) is one that it has left.
+func (h *handshake) failed(err error) {
+	var inOrder *quic.ApplicationError
+	var left *quic.TransportError
+	switch {
+	case !h.end() || errors.As(err, &inOrder):
+		return
+	case errors.As(err, &left) && left.Remote && left.ErrorCode == quic.ApplicationErrorErrorCode:
+		err = io.EOF
+	}
+	h.l.cfg.Failed(h.client, h.start, err)
+}
+
+// accepted has a connection served, whose handshake is done.
+func (l *listener) accepted(qc *quic.Conn) {
+	if h, ok := qc.Context().Value(handshakeKey{}).(*handshake); ok {
+		h.unmind()
+		h.end()
+	}
+	c := newConn(l, qc)
+	l.conns.Add(1)
+	if !l.cfg.Admit(c) {
+		qc.CloseWithError(quic.ApplicationErrorCode(codec.ExcessiveLoad), "")
+		l.conns.Done()
+	}
+}
+
+// grow lets a connection's window grow as long as all together have room for it.
+func (l *listener) grow(qc *quic.Conn, delta uint64) bool {
+	if l.cfg.Growth.Add(-int64(delta)) < 0 {
+		l.cfg.Growth.Add(int64(delta))
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.grown[qc] += int64(delta)
+	return true
+}
+
+// ended gives back what a connection held.
+func (l *listener) ended(qc *quic.Conn) {
+	l.mu.Lock()
+	l.cfg.Growth.Add(l.grown[qc])
+	delete(l.grown, qc)
+	l.mu.Unlock()
+	l.conns.Done()
+}
+
+func addrPort(addr net.Addr) netip.AddrPort {
+	if udp, ok := addr.(*net.UDPAddr); ok {
+		ap := udp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,354 @@
+package http3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/sock"
+	codec "windrose.dev/windrose/internal/proxy/wire/http3"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// stream is one request and its answer. One goroutine reads; one goroutine, the
+// same or another, writes.
+type stream struct {
+	sock.Hangup
+	conn   *conn
+	quic   *quic.Stream
+	reader codec.Reader
+
+	in     *sock.Buffer // what has come and was not looked at
+	out    []byte
+	kept   []byte // what Early returns
+	length int64  // of the body, or -1
+	given  int    // bytes of in that More has dealt with
+	ended  bool   // nothing more comes
+	sent   bool   // nothing more is sent
+	code   codec.ErrorCode
+
+	unwatch     func() bool
+	late        bool // the watch has seen the client go, and may still be at it
+	interrupted atomic.Bool
+}
+
+// maxKept is the largest buffer that is kept for the next stream.
+const maxKept = 64 << 10
+
+// streams are those that have ended.
+var streams = sync.Pool{New: func() any { return new(stream) }}
+
+func newStream(c *conn, qs *quic.Stream) *stream {
+	s := streams.Get().(*stream)
+	s.conn, s.quic = c, qs
+	limits := &c.l.cfg.Limits
+	s.reader.Reset(msg.Limits{HeadBytes: limits.HeaderBytes, TargetBytes: limits.TargetBytes, Fields: limits.HeaderFields})
+	s.unwatch = context.AfterFunc(qs.Context(), s.HungUp)
+	return s
+}
+
+// recycle keeps the memory of a stream that is finished, unless somebody may
+// still look at it.
+func (s *stream) recycle() {
+	if s.late || cap(s.out)+cap(s.kept)+cap(s.reader.Head.Buf) > maxKept {
+		return
+	}
+	s.Renew()
+	s.interrupted.Store(false)
+	s.conn, s.quic, s.unwatch = nil, nil, nil
+	s.given, s.ended, s.sent, s.code = 0, false, false, 0
+	streams.Put(s)
+}
+
+// Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded.
+func (s *stream) Interrupt() {
+	s.interrupted.Store(true)
+	s.quic.SetReadDeadline(time.Unix(1, 0))
+}
+
+// LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer
+// than limit, counted from now.
+func (s *stream) LimitReads(now int64, limit time.Duration) { s.ReadBy(now + int64(limit)) }
+
+// LimitWrites bounds writes as LimitReads bounds reads.
+func (s *stream) LimitWrites(now int64, limit time.Duration) { s.WriteBy(now + int64(limit)) }
+
+// ReadBy has reads fail from a time on the clock on.
+func (s *stream) ReadBy(at int64) {
+	if s.quic.SetReadDeadline(s.conn.l.cfg.Clock.Time(at)); s.interrupted.Load() {
+		s.quic.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// WriteBy has writes fail from a time on the clock on.
+func (s *stream) WriteBy(at int64) { s.quic.SetWriteDeadline(s.conn.l.cfg.Clock.Time(at)) }
+
+// errHeadTimeout is a head that did not come in time.
+var errHeadTimeout = &msg.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
+
+// Request waits for the request.
+func (s *stream) Request(head *msg.Head) (fault *msg.Error, ok bool) {
+	cfg := &s.conn.l.cfg
+	s.ReadBy(cfg.Clock.Now() + int64(cfg.Limits.HeaderTimeout))
+	head.View(&s.reader.Head)
+	err := s.readHead()
+	if fault = s.reader.Fault; err == nil && fault == nil {
+		err = s.readFirst()
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errHeadTimeout, true
+	case err != nil:
+		s.refuse(err)
+		return nil, false
+	}
+	head.View(&s.reader.Head)
+	return fault, true
+}
+
+func (s *stream) readHead() error {
+	for {
+		used, done, err := s.reader.ReadHead(s.bytes())
+		s.used(used)
+		switch {
+		case err != nil || done:
+			return err
+		case s.ended:
+			return s.reader.End(len(s.bytes()))
+		}
+		if err := s.fill(); err != nil {
+			return err
+		}
+	}
+}
+
+// readFirst looks at what has come of the body. Of requests that mostly have
+// none it waits for the end, or for what comes instead: the end of a stream may
+// come after the head, and without it the backend would be told of a body.
+func (s *stream) readFirst() error {
+	for s.reader.Length < 0 && !s.ended && len(s.bytes()) == 0 && s.seldomHasBody() {
+		if err := s.fill(); err != nil {
+			return err
+		}
+	}
+	n, err := s.readBody()
+	if err != nil {
+		return err
+	}
+	s.kept = append(s.kept[:0], s.bytes()[:n]...)
+	if s.length = s.reader.Length; s.length < 0 && s.ended && len(s.reader.Trailer) == 0 {
+		s.length = int64(n)
+	}
+	return nil
+}
+
+// seldomHasBody tells whether a body has no meaning of its own for the request's
+// method (RFC 9110 §9.3).
+func (s *stream) seldomHasBody() bool {
+	h := &s.reader.Head
+	switch string(h.Bytes(h.Method)) {
+	case "GET", "HEAD", "DELETE", "OPTIONS":
+		return true
+	}
+	return false
+}
+
+// refuse ends a stream on which nothing came that could be answered.
+func (s *stream) refuse(err error) {
+	var malformed *codec.StreamError
+	var broken *codec.ConnError
+	switch {
+	case errors.As(err, &malformed):
+		s.reset(malformed.Code)
+		s.conn.server.Refused(malformed.Text)
+	case errors.As(err, &broken):
+		s.conn.fail(broken)
+	default:
+		s.reset(codec.RequestCancelled) // the client has left
+	}
+}
+
+// BodyLength is that of the body, or -1.
+func (s *stream) BodyLength() int64 { return s.length }
+
+// Trailer returns the lines behind the body.
+func (s *stream) Trailer() []byte { return s.reader.Trailer }
+
+// Early takes what has come of the body with its head.
+func (s *stream) Early() (data []byte, whole bool, err error) { return s.kept, s.ended, nil }
+
+// More waits for more of the body.
+func (s *stream) More() (data []byte, whole bool, err error) {
+	for {
+		if err := s.fill(); err != nil {
+			return nil, false, err
+		}
+		n, err := s.readBody()
+		if err != nil {
+			return nil, false, s.blame(err)
+		}
+		if n > 0 || s.ended {
+			return s.bytes()[:n], s.ended, nil
+		}
+	}
+}
+
+// readBody finds what in has of the body, which stays where it is until fill.
+func (s *stream) readBody() (n int, err error) {
+	if n, s.given, err = s.reader.Body(s.bytes()); err == nil && s.ended {
+		err = s.reader.End(len(s.bytes()) - s.given)
+	}
+	return n, err
+}
+
+// blame says whose fault it is that a body cannot be read.
+func (s *stream) blame(err error) error {
+	var malformed *codec.StreamError
+	var broken *codec.ConnError
+	switch {
+	case errors.As(err, &malformed):
+		s.code = malformed.Code
+		return &msg.Error{Outcome: reason.BadRequest, Text: malformed.Text}
+	case errors.As(err, &broken):
+		s.conn.fail(broken)
+	}
+	return err
+}
+
+func (s *stream) bytes() []byte {
+	if s.in == nil {
+		return nil
+	}
+	return s.in.Bytes()
+}
+
+// used lets go of bytes of in.
+func (s *stream) used(n int) {
+	if s.in == nil {
+		return
+	}
+	if s.in.Advance(n); s.in.Len() == 0 {
+		s.conn.pool.Put(s.in)
+		s.in = nil
+	}
+}
+
+// fill lets go of what readBody has dealt with, and reads more. While it waits
+// with nothing in hand it holds no buffer.
+func (s *stream) fill() (err error) {
+	s.used(s.given)
+	s.given = 0
+	if s.in == nil {
+		var one [1]byte
+		if _, err := s.quic.Peek(one[:]); err != nil {
+			return s.over(err)
+		}
+		s.in = s.conn.pool.Get()
+	}
+	s.in.MakeRoom(2 * s.conn.l.cfg.Limits.HeaderBytes)
+	n, err := s.quic.Read(s.in.Free())
+	s.in.Wrote(n)
+	return s.over(err)
+}
+
+// over looks at why a read has ended.
+func (s *stream) over(err error) error {
+	var reset *quic.StreamError
+	switch {
+	case errors.Is(err, io.EOF):
+		s.ended = true
+		s.quic.Read(make([]byte, 1)) // quic-go is done with a stream whose end was read
+		return nil
+	case errors.As(err, &reset):
+		s.HungUp()
+	}
+	return err
+}
+
+// Interim sends a 1xx answer.
+func (s *stream) Interim(head *msg.Head) (sent int, err error) {
+	s.out = codec.AppendAnswer(s.out[:0], head)
+	return s.quic.Write(s.out)
+}
+
+// Answer sends the head of the answer and the first of its body.
+func (s *stream) Answer(head *msg.Head, data []byte, last bool, trailer []byte) (sent int, err error) {
+	s.out = codec.AppendAnswer(s.out[:0], head)
+	return s.send(data, last, trailer)
+}
+
+// Write sends more of the body.
+func (s *stream) Write(data []byte, last bool, trailer []byte) (sent int, err error) {
+	s.out = s.out[:0]
+	return s.send(data, last, trailer)
+}
+
+func (s *stream) send(data []byte, last bool, trailer []byte) (sent int, err error) {
+	if s.out = codec.AppendData(s.out, data); len(trailer) > 0 {
+		s.out = codec.AppendTrailer(s.out, trailer)
+	}
+	if last {
+		s.endWatch() // quic-go says the same of a stream that we end
+	}
+	if _, err := s.quic.Write(s.out); err != nil {
+		return 0, err
+	}
+	if last {
+		s.sent = true
+		s.quic.Close()
+	}
+	return len(data), nil
+}
+
+// endWatch ends the watch for clients that go away.
+func (s *stream) endWatch() {
+	if s.unwatch != nil {
+		s.late = !s.unwatch()
+		s.unwatch = nil
+	}
+}
+
+// Abort resets the stream.
+func (s *stream) Abort() {
+	s.endWatch()
+	s.reset(s.codeOr(codec.InternalError))
+}
+
+func (s *stream) reset(code codec.ErrorCode) {
+	s.quic.CancelRead(quic.StreamErrorCode(code))
+	s.quic.CancelWrite(quic.StreamErrorCode(code))
+	s.ended, s.sent = true, true
+}
+
+func (s *stream) codeOr(otherwise codec.ErrorCode) codec.ErrorCode {
+	if s.code != 0 {
+		return s.code
+	}
+	return otherwise
+}
+
+// Finish ends what has not ended of the stream, and gives back what it held. A
+// client that is still sending is told that nobody wants the rest (RFC 9114
+// §4.1).
+func (s *stream) Finish() {
+	s.endWatch()
+	if !s.ended {
+		s.quic.CancelRead(quic.StreamErrorCode(s.codeOr(codec.NoError)))
+		s.ended = true
+	}
+	if !s.sent {
+		s.quic.CancelWrite(quic.StreamErrorCode(s.codeOr(codec.InternalError)))
+		s.sent = true
+	}
+	if s.in != nil {
+		s.conn.pool.Put(s.in)
+		s.in = nil
+	}
+}

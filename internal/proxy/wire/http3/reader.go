@@ -1,0 +1,191 @@
+package http3
+
+import (
+	"errors"
+	"io"
+
+	"github.com/quic-go/qpack"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// Reader takes a request stream apart. It keeps its memory from one to the
+// next.
+type Reader struct {
+	// Head is the request's; its buffer belongs to the Reader.
+	Head msg.Head
+	// Fault is how the head breaks a limit; nil when it does not. Nothing more can
+	// be read then.
+	Fault *msg.Error
+	// Length is what Content-Length says, or -1.
+	Length int64
+	// Trailer has the trailer section's lines, each with its CRLF, checked.
+	Trailer []byte
+
+	limits  msg.Limits
+	phase   phase
+	kind    uint64 // of the frame whose payload is being read
+	left    uint64 // of that payload
+	got     int64  // bytes of the body
+	decoder *qpack.Decoder
+}
+
+// phase is what has come of a request.
+type phase uint8
+
+const (
+	nothing phase = iota
+	headed
+	trailed
+)
+
+// Reset makes r ready for another request.
+func (r *Reader) Reset(limits msg.Limits) {
+	buf := r.Head.Buf[:0]
+	r.Head.Reset()
+	r.Head.Buf, r.Head.Major, r.Head.Minor = buf, 3, 1
+	decoder := r.decoder
+	if decoder == nil {
+		decoder = qpack.NewDecoder()
+	}
+	*r = Reader{Head: r.Head, Trailer: r.Trailer[:0], Length: -1, limits: limits, decoder: decoder}
+}
+
+// ReadHead reads the request's head from the start of p. used is how much of p
+// is done with, also while the head is not all there.
+func (r *Reader) ReadHead(p []byte) (used int, done bool, err error) {
+	for {
+		if used += r.pass(p[used:]); r.left > 0 {
+			return used, false, nil
+		}
+		kind, length, n := frameHead(p[used:])
+		switch {
+		case n == 0:
+			return used, false, nil
+		case kind != headersFrame:
+			if err := r.begin(kind, length); err != nil {
+				return used, false, err
+			}
+			used += n
+		case length > uint64(r.limits.HeadBytes):
+			r.Fault = msg.ErrHeadTooLong
+			return used, true, nil
+		case length > uint64(len(p)-used-n):
+			return used, false, nil
+		default:
+			used += n
+			r.phase = headed
+			return used + int(length), true, r.readSection(p[used:used+int(length)], false)
+		}
+	}
+}
+
+// Body moves what p has of the body to its start, where it has n bytes
+// afterwards. used is how much of p is done with; the rest is to be given again,
+// with more behind it.
+func (r *Reader) Body(p []byte) (n, used int, err error) {
+	for used < len(p) {
+		if r.left > 0 {
+			took := r.take(p[n:], p[used:])
+			if used += took; r.kind == dataFrame {
+				n += took
+			}
+			if r.Length >= 0 && r.got > r.Length {
+				return n, used, malformed("more body than Content-Length says (RFC 9114 §4.1.2)")
+			}
+			continue
+		}
+		kind, length, size := frameHead(p[used:])
+		if size == 0 {
+			return n, used, nil
+		}
+		if kind == headersFrame {
+			if size, err = r.readTrailer(p[used+size:], length, size); size == 0 || err != nil {
+				return n, used, err
+			}
+		} else if err := r.begin(kind, length); err != nil {
+			return n, used, err
+		}
+		used += size
+	}
+	return n, used, nil
+}
+
+// readTrailer reads the trailer section from the start of p. It returns how long
+// the frame is, whose head has so many bytes, or 0 while it is not all there.
+func (r *Reader) readTrailer(p []byte, length uint64, head int) (size int, err error) {
+	switch {
+	case r.phase == trailed:
+		return 0, broken(FrameUnexpected, "HEADERS behind the trailer section (RFC 9114 §4.1)")
+	case length > uint64(r.limits.HeadBytes):
+		return 0, &StreamError{ExcessiveLoad, msg.ErrHeadTooLong.Text}
+	case length > uint64(len(p)):
+		return 0, nil
+	}
+	r.phase = trailed
+	return head + int(length), r.readSection(p[:length], true)
+}
+
+// begin looks at the head of a frame that has no field section.
+func (r *Reader) begin(kind, length uint64) error {
+	switch {
+	case kind == dataFrame && r.phase == nothing:
+		return broken(FrameUnexpected, "DATA before the head (RFC 9114 §4.1)")
+	case kind == dataFrame && r.phase == trailed:
+		return broken(FrameUnexpected, "DATA behind the trailer section (RFC 9114 §4.1)")
+	case kind == cancelPushFrame, kind == settingsFrame, kind == pushPromiseFrame, kind == goAwayFrame, kind == maxPushIDFrame:
+		return broken(FrameUnexpected, "a frame that has no place on a request stream (RFC 9114 §7.2)")
+	case isHTTP2(kind):
+		return broken(FrameUnexpected, "a frame of HTTP/2 (RFC 9114 §7.2.8)")
+	}
+	r.kind, r.left = kind, length
+	return nil
+}
+
+// pass passes over what p has of a frame that nobody knows (RFC 9114 §9).
+func (r *Reader) pass(p []byte) int {
+	n := min(r.left, uint64(len(p)))
+	r.left -= n
+	return int(n)
+}
+
+// take moves what src has of the frame's payload to dst, if it is DATA.
+func (r *Reader) take(dst, src []byte) int {
+	if r.kind != dataFrame {
+		return r.pass(src)
+	}
+	n := int(min(r.left, uint64(len(src))))
+	copy(dst, src[:n])
+	r.left -= uint64(n)
+	r.got += int64(n)
+	return n
+}
+
+// End tells that the stream has ended, with so many bytes behind what was used.
+func (r *Reader) End(rest int) error {
+	switch {
+	case r.left > 0 || rest > 0:
+		return broken(FrameError, "a stream that ends within a frame (RFC 9114 §7.1)")
+	case r.phase == nothing:
+		return &StreamError{RequestIncomplete, "a stream that ends before the head (RFC 9114 §4.1)"}
+	case r.Length >= 0 && r.got != r.Length:
+		return malformed("less body than Content-Length says (RFC 9114 §4.1.2)")
+	}
+	return nil
+}
+
+// readSection reads a field section (RFC 9204 §4.5).
+func (r *Reader) readSection(p []byte, trailer bool) error {
+	s := section{r: r, trailer: trailer}
+	for next := r.decoder.Decode(p); ; {
+		f, err := next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return broken(DecompressionFailed, "a field section that cannot be decoded (RFC 9204 §2.2)")
+		}
+		s.add(f.Name, f.Value)
+	}
+	return s.end()
+}
