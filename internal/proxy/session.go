@@ -35,6 +35,10 @@ type session struct {
 	// what was sent.
 	linger bool
 	http2  bool // the client has chosen it, by ALPN or by its preface
+
+	announces bool           // it must begin with a PROXY header
+	counted   bool           // it counts for the client's address
+	dialled   netip.AddrPort // by the client, as far as is known
 }
 
 // sessionPhase is what a session waits for.
@@ -55,7 +59,7 @@ const (
 func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPort, trusted bool) *session {
 	return &session{
 		proxy: p, shard: sh, listener: l, tcp: nc,
-		conn: sock.NewConn(nc, p.clock, &sh.pool, p.hangups),
+		conn: sock.NewConn(nc, p.clock, &sh.pool, p.hangups), dialled: addrPort(nc.LocalAddr()),
 		peer: exchange.Peer{
 			Addr: addr, Listener: l.id, PublicPort: l.public, Trusted: trusted,
 			PublicPorts: l.siblings, Trusts: p.trusts,
@@ -67,7 +71,7 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 // connection only.
 func (s *session) serve() {
 	defer s.end()
-	if s.relayed() {
+	if s.announces && !s.announced() || s.relayed() {
 		return
 	}
 	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil && !s.handshake(t) {
@@ -101,7 +105,7 @@ func (s *session) end() {
 	s.conn.Close()
 	s.shard.remove(s)
 	s.listener.stats.Closed.Add(s.shard.index, 1)
-	s.proxy.givePlace(s.peer.Addr.Addr(), s.peer.Trusted)
+	s.proxy.givePlace(s.peer.Addr.Addr(), !s.counted)
 }
 
 // reportDefect says on standard error that a panic was contained.
@@ -164,7 +168,9 @@ func (s *session) next(first bool) bool {
 }
 
 // await waits for the first byte of a request, holding no buffer.
-func (s *session) await(first bool) bool {
+func (s *session) await(first bool) bool { return s.awaitByte(first) == nil }
+
+func (s *session) awaitByte(first bool) error {
 	limit, phase := s.proxy.cfg.Limits.IdleTimeout, idle
 	if first {
 		limit, phase = s.proxy.cfg.Limits.HeaderTimeout, fresh
@@ -182,7 +188,7 @@ func (s *session) await(first bool) bool {
 		s.phase.Store(active)
 		s.conn.ForgetLimits()
 	}
-	return err == nil
+	return err
 }
 
 // drainFresh is how long a client that has connected and not been served yet
