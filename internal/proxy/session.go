@@ -16,6 +16,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -65,6 +66,11 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 			PublicPorts: l.siblings, Trusts: p.trusts,
 		},
 	}
+}
+
+// client is what endpoints that ask for it are told of whose connection this is.
+func (s *session) client() upstream.Client {
+	return upstream.Client{Addr: s.peer.Addr, Dialled: s.dialled}
 }
 
 // serve runs the connection from its first byte to its last. A panic ends this
