@@ -18,6 +18,7 @@ import (
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/translate/backend"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
@@ -64,6 +65,13 @@ const generated = "<!-- made by docs/gen from the code; do not edit -->\n\n"
 func table(title, intro string, head []string, rows [][]string) string {
 	var b strings.Builder
 	b.WriteString(generated + "# " + title + "\n\n" + intro + "\n\n")
+	b.WriteString(rowsOf(head, rows))
+	return b.String()
+}
+
+// rowsOf writes a table without title and introduction.
+func rowsOf(head []string, rows [][]string) string {
+	var b strings.Builder
 	b.WriteString("| " + strings.Join(head, " | ") + " |\n")
 	b.WriteString("|" + strings.Repeat(" --- |", len(head)) + "\n")
 	for _, row := range rows {
@@ -101,7 +109,11 @@ func annotations() string {
 		"One that is not honoured is reported on its Ingress. If it guards something, the routes of that Ingress answer 503 "+
 		"until it is honoured, unless `--ignore-guards` opens them; the same holds for unknown names that look like guards. "+
 		"Risk is what ingress-nginx calls the risk of letting tenants set it.", ingress.Prefix, len(rows), honoured)
-	return table("Annotations", intro, []string{"Annotation", "Group", "Risk", "Here", "Notes"}, rows)
+	var ours [][]string
+	for _, a := range backend.Annotations() {
+		ours = append(ours, []string{"`" + a.Name + "`", a.Values, a.Doc})
+	}
+	return table("Annotations", intro, []string{"Annotation", "Group", "Risk", "Here", "Notes"}, rows) + "\n## On Services\n\n" + rowsOf([]string{"Annotation", "Values", "What it does"}, ours)
 }
 
 func reports() string {

@@ -76,6 +76,8 @@ func sample() Parts {
 func sampleTLS() []Service {
 	return []Service{
 		{ID: "shop/cart:80~http2", Protocol: HTTP2},
+		{ID: "shop/cart:80~proxy-v1", SendProxy: ProxyV1},
+		{ID: "shop/pay:443~any~proxy-v2", SendProxy: ProxyV2, TLS: &UpstreamTLS{Unverified: true}},
 		{ID: "shop/pay:443~any", TLS: &UpstreamTLS{Unverified: true, Certificate: "shop/tls"}},
 		{ID: "shop/pay:443~tls:pay", Protocol: Negotiated, TLS: &UpstreamTLS{
 			ServerName: "pay.example.com", Names: []string{"pay.example.com", "*.pay.example.com"},
@@ -173,8 +175,10 @@ relay gateway/shop/edge/none shop/edge:6443 name=* respond=404:no_route
 relay gateway/shop/raw/0 shop/edge:6443 name=**.example.org terminate forward=shop/cart:80
 service shop/cart:80 round-robin
 service shop/cart:80~http2 round-robin protocol=http2
+service shop/cart:80~proxy-v1 round-robin send-proxy=v1
 service shop/front:http least-request
 service shop/pay:443~any round-robin tls unverified certificate=shop/tls
+service shop/pay:443~any~proxy-v2 round-robin send-proxy=v2 tls unverified
 service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay.example.com name=*.pay.example.com name=pay.example.com uri=spiffe://example.com/ns/shop/sa/bank uri=spiffe://example.com/ns/shop/sa/pay ca=configmap/shop/ca ca=secret/shop/ca system-roots max-chain=3
 endpoint shop/cart:80 127.0.0.1:81 pod=shop/cart-1
 endpoint shop/cart:80 [::1]:81 terminating

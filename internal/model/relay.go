@@ -93,6 +93,7 @@ func (v *validator) placeRelay(r *Relay) {
 		v.check(b.Service == "" || v.services[b.Service], "relay %s: no service %s", r.ID, b.Service)
 		v.check(!v.spoken[b.Service], "relay %s: service %s is spoken to in HTTP", r.ID, b.Service)
 		v.check(!v.secured[b.Service] || !r.Listener.UDP, "relay %s: service %s takes TLS, which does not go over UDP", r.ID, b.Service)
+		v.check(!v.announced[b.Service] || !r.Listener.UDP, "relay %s: service %s takes PROXY headers, which are not sent over UDP", r.ID, b.Service)
 	}
 }
 

@@ -35,6 +35,18 @@ const (
 	Opaque
 )
 
+// ProxyProtocol is which header, if any, connections to endpoints begin with. It
+// says whose connection is passed on, and so they are never shared by clients.
+type ProxyProtocol uint8
+
+const (
+	// NoProxyProtocol is none.
+	NoProxyProtocol ProxyProtocol = iota
+	// ProxyV1 is a line of text, and ProxyV2 binary (haproxy's proxy-protocol.txt).
+	ProxyV1
+	ProxyV2
+)
+
 // Service is one port of a Service, spoken to in one way. A port that is
 // spoken to in several ways is several Services.
 type Service struct {
@@ -45,6 +57,8 @@ type Service struct {
 	Protocol BackendProtocol `cbor:"3,keyasint,omitempty" json:"protocol,omitempty"`
 	// TLS is how connections to the endpoints are secured; nil is plain text.
 	TLS *UpstreamTLS `cbor:"4,keyasint,omitempty" json:"tls,omitempty"`
+	// SendProxy is the header that connections begin with, before TLS.
+	SendProxy ProxyProtocol `cbor:"5,keyasint,omitempty" json:"sendProxy,omitempty"`
 }
 
 // UpstreamTLS says whom a connection to an endpoint must lead to, and who
@@ -81,6 +95,7 @@ func (s Service) Equal(other Service) bool {
 
 var (
 	balanceNames         = []string{RoundRobin: "round-robin", LeastRequest: "least-request"}
+	proxyProtocolNames   = []string{NoProxyProtocol: "none", ProxyV1: "v1", ProxyV2: "v2"}
 	backendProtocolNames = []string{HTTP1: "http1", HTTP2: "http2", Negotiated: "negotiated", Opaque: "opaque"}
 )
 
@@ -90,10 +105,16 @@ func (b Balance) MarshalText() ([]byte, error) { return []byte(balanceNames[b]),
 // MarshalText writes the protocol as its word.
 func (p BackendProtocol) MarshalText() ([]byte, error) { return []byte(backendProtocolNames[p]), nil }
 
+// MarshalText writes the version as its word.
+func (p ProxyProtocol) MarshalText() ([]byte, error) { return []byte(proxyProtocolNames[p]), nil }
+
 func (w *textWriter) service(s Service) {
 	words := []string{"service", s.ID, balanceNames[s.Balance]}
 	if s.Protocol != HTTP1 {
 		words = append(words, "protocol="+backendProtocolNames[s.Protocol])
+	}
+	if s.SendProxy != NoProxyProtocol {
+		words = append(words, "send-proxy="+proxyProtocolNames[s.SendProxy])
 	}
 	w.line(append(words, s.TLS.words()...)...)
 }
@@ -148,6 +169,9 @@ func (s *Service) option(word string) (err error) {
 	case key == "protocol":
 		s.Protocol, err = indexOf[BackendProtocol](backendProtocolNames, value, "protocol")
 		return err
+	case key == "send-proxy":
+		s.SendProxy, err = indexOf[ProxyProtocol](proxyProtocolNames, value, "version of the PROXY protocol")
+		return err
 	case key == "tls":
 		s.TLS = &UpstreamTLS{}
 		return nil
@@ -169,6 +193,8 @@ func (v *validator) service(s Service) {
 	v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
 	v.check(s.Protocol <= Opaque, "service %s: unknown protocol %d", s.ID, s.Protocol)
 	v.check(s.Protocol != Negotiated || s.TLS != nil, "service %s: a protocol is negotiated over TLS only", s.ID)
+	v.check(s.SendProxy <= ProxyV2, "service %s: unknown version %d of the PROXY protocol", s.ID, s.SendProxy)
+	v.announced[s.ID] = s.SendProxy != NoProxyProtocol
 	v.spoken[s.ID] = s.Protocol != Opaque && (s.TLS != nil || s.Protocol != HTTP1)
 	v.secured[s.ID] = s.TLS != nil
 	if s.TLS != nil {

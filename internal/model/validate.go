@@ -31,7 +31,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
 		services: map[string]bool{}, secrets: map[string]bool{}, bundles: map[string]bool{}, listeners: map[ListenerID]bool{},
 		hosts: map[hostPlace]bool{}, rules: map[string]*Host{},
-		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{}, spoken: map[string]bool{}, secured: map[string]bool{},
+		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{}, spoken: map[string]bool{}, secured: map[string]bool{}, announced: map[string]bool{},
 	}
 	for _, s := range p.Secrets {
 		v.unique(v.secrets, "secret", s.Name)
@@ -70,6 +70,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 type validator struct {
 	services, secrets, bundles map[string]bool
 	spoken, secured            map[string]bool  // services that take other than bytes, or TLS
+	announced                  map[string]bool  // services that take PROXY headers
 	rules                      map[string]*Host // the last host that has each
 	listeners                  map[ListenerID]bool
 	protocols                  map[ListenerID]Protocol

@@ -130,6 +130,11 @@ func TestValidateTrust(t *testing.T) {
 		{"an empty name", verified(func(s *UpstreamTLS) { s.Names = []string{""} })},
 		{"over TLS only", func(p *Parts) { p.Config.Services[0].Protocol = Negotiated }},
 		{"unknown protocol", func(p *Parts) { p.Config.Services[0].Protocol = Opaque + 1 }},
+		{"unknown version 3", func(p *Parts) { p.Config.Services[0].SendProxy = ProxyV2 + 1 }},
+		{"not sent over UDP", func(p *Parts) {
+			p.Config.Services = append(p.Config.Services, Service{ID: "shop/new:53", SendProxy: ProxyV2})
+			p.Config.Relays[0].Backends = []Backend{{Service: "shop/new:53", Weight: 1}}
+		}},
 		{"", listener(func(*Listener) {})},
 		{"over TLS only", listener(func(l *Listener) { l.Protocol = HTTP })},
 		{"no authority", listener(func(l *Listener) { l.ClientAuth.Bundles = nil })},

@@ -301,6 +301,10 @@ type Listener struct {
 	// RelayedIn and RelayedOut count bytes that were relayed, from clients and
 	// to them. Dropped counts datagrams that were not.
 	RelayedIn, RelayedOut, Dropped *Counter
+	// Announced counts connections whose client a PROXY header named, OwnAnnounced
+	// those that were their sender's own, and AnnounceErrors those without a valid
+	// header.
+	Announced, OwnAnnounced, AnnounceErrors *Counter
 	// Handshakes, Resumed and HandshakeErrors count TLS handshakes; resumed
 	// ones are handshakes too.
 	Handshakes, Resumed, HandshakeErrors *Counter
@@ -308,7 +312,7 @@ type Listener struct {
 
 func newListener(id model.ListenerID, shards int) *Listener {
 	l := &Listener{ID: id}
-	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.RelayedIn, &l.RelayedOut, &l.Dropped, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
+	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.RelayedIn, &l.RelayedOut, &l.Dropped, &l.Announced, &l.OwnAnnounced, &l.AnnounceErrors, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
 		*c = NewCounter(shards)
 	}
 	return l

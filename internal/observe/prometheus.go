@@ -34,6 +34,7 @@ var metricRows = []MetricRow{
 	{"windrose_connections_total", "counter", []string{"port"}, "Client connections accepted. A port of UDP ends with /udp and counts flows."},
 	{"windrose_connections_open", "gauge", []string{"port"}, "Client connections open now."},
 	{"windrose_connections_refused_total", "counter", []string{"port"}, "Client connections turned away by a limit."},
+	{"windrose_proxy_headers_total", "counter", []string{"port", "result"}, "Connections from peers of --proxy-protocol-from: those whose PROXY header named a client, those of the peer itself (local), and those that were closed for want of a valid header."},
 	{"windrose_tls_handshakes_total", "counter", []string{"port", "result"}, "TLS handshakes: full, resumed or failed."},
 	{"windrose_reports", "gauge", []string{"code", "severity"}, "Reports that stand now."},
 	{"windrose_generation", "gauge", []string{"hash"}, "The number of the live Generation, with the hash of its snapshot."},
@@ -57,6 +58,11 @@ func (m *Metrics) WriteText() []byte {
 	writers := map[string]func(MetricRow){
 		"windrose_requests_total": func(MetricRow) { m.writeRequests(w) },
 		"windrose_relays_total":   func(MetricRow) { m.writeRelays(w) },
+		"windrose_proxy_headers_total": func(MetricRow) {
+			m.eachListenerOf(w, "client", func(l *Listener) uint64 { return l.Announced.Sum() })
+			m.eachListenerOf(w, "local", func(l *Listener) uint64 { return l.OwnAnnounced.Sum() })
+			m.eachListenerOf(w, "invalid", func(l *Listener) uint64 { return l.AnnounceErrors.Sum() })
+		},
 		"windrose_relayed_bytes_total": func(MetricRow) {
 			m.eachListenerOf(w, "in", func(l *Listener) uint64 { return l.RelayedIn.Sum() })
 			m.eachListenerOf(w, "out", func(l *Listener) uint64 { return l.RelayedOut.Sum() })

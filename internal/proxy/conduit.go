@@ -62,7 +62,7 @@ func (c *conduit) connect(relay *exchange.Relay, cluster *exchange.Cluster) reas
 			return outcome
 		}
 		c.endpoint, c.retries = *e, len(tried)
-		link, err := e.Connect(c.session.shard.index, &c.session.shard.pool, relay.Connect)
+		link, err := e.Connect(c.session.shard.index, &c.session.shard.pool, relay.Connect, c.session.client())
 		if link.Stream != nil {
 			link.Stream.Close()
 			c.detail = "service " + cluster.Service.ID + " speaks HTTP/2, which carries no bytes of others"

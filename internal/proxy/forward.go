@@ -181,7 +181,7 @@ func (t *transfer) connect(fresh bool) error {
 			return nil
 		}
 	}
-	link, err := t.endpoint.Connect(shard.index, &shard.pool, t.connectLimit(now))
+	link, err := t.endpoint.Connect(shard.index, &shard.pool, t.connectLimit(now), t.session.client())
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/upstream"
 )
 
 // grpcBackend is a server of grpc-go's own interoperability tests.
@@ -150,7 +151,7 @@ func TestGRPCDeadlineAndCancel(t *testing.T) {
 		t.Error("the backend was not told")
 	}
 	ctx, cancel = context.WithCancel(t.Context())
-	endpoint := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(l.Addr().String()), model.HTTP2, nil)
+	endpoint := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(l.Addr().String()), upstream.Way{Protocol: model.HTTP2})
 	go func() {
 		eventually(t, "the call is at the backend", func() bool { return endpoint.Active.Load() == 1 })
 		cancel()

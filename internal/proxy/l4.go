@@ -39,11 +39,12 @@ const overload = "buffers hold as much memory as they may"
 func (c *conduit) sniff() bool {
 	s := c.session
 	s.conn.ReadBy(c.start + int64(c.proxy.cfg.Limits.HeaderTimeout))
-	for {
-		_, err := s.conn.Fill()
-		if err != nil {
-			c.refuseHello(err)
-			return false
+	for held := s.conn.In != nil; ; held = false { // some may have come with a PROXY header
+		if !held {
+			if _, err := s.conn.Fill(); err != nil {
+				c.refuseHello(err)
+				return false
+			}
 		}
 		if s.conn.In == nil {
 			continue // a message of no bytes

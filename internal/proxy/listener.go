@@ -97,14 +97,15 @@ func (l *listener) end() {
 func (p *Proxy) admit(l *listener, nc net.Conn) {
 	sh := p.nextShard()
 	addr := addrPort(nc.RemoteAddr())
-	trusted := p.trusts(addr.Addr())
-	if !p.takePlace(addr.Addr(), trusted) {
+	trusted, announces := p.trusts(addr.Addr()), contains(p.cfg.ProxyProtocolFrom, addr.Addr())
+	if !p.takePlace(addr.Addr(), trusted || announces) {
 		l.stats.Refused.Add(sh.index, 1)
 		nc.Close()
 		return
 	}
 	l.stats.Accepted.Add(sh.index, 1)
 	s := newSession(p, sh, l, nc, addr, trusted)
+	s.announces, s.counted = announces, !trusted && !announces
 	sh.add(s)
 	p.serving.Go(s.serve)
 }

@@ -36,6 +36,7 @@ type mirrorCopy struct {
 	*mirrors
 	shard   *shard
 	cluster *exchange.Cluster
+	client  upstream.Client
 	outgoing
 	body, trailer []byte
 	connect       time.Duration
@@ -75,7 +76,7 @@ func (t *transfer) sendCopies(o *outgoing, body []byte) {
 	}
 	body, trailer := bytes.Clone(body), bytes.Clone(t.requestTrailer())
 	for _, c := range t.copies {
-		t.proxy.mirrors.send(mirrorCopy{&t.proxy.mirrors, t.session.shard, c, *o, body, trailer, t.x.Route.Connect})
+		t.proxy.mirrors.send(mirrorCopy{&t.proxy.mirrors, t.session.shard, c, t.session.client(), *o, body, trailer, t.x.Route.Connect})
 	}
 }
 
@@ -131,7 +132,7 @@ func (c *mirrorCopy) deliver() bool {
 			return done
 		}
 	}
-	link, err := e.Connect(c.shard.index, &c.shard.pool, c.connect)
+	link, err := e.Connect(c.shard.index, &c.shard.pool, c.connect, c.client)
 	if err != nil {
 		return false
 	}

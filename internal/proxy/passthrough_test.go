@@ -54,7 +54,13 @@ func tlsBackend(t *testing.T, name string) *backend {
 func mixed(t *testing.T) *rig {
 	raw, plain, web := tlsBackend(t, "the backend's"), newBackend(t, repeat), newBackend(t, echo)
 	r := newRig(t, nil)
-	r.applySnapshot(secure(t, `listener 443 https
+	r.applySnapshot(mixedSnapshot(t, raw, plain, web))
+	return r
+}
+
+func mixedSnapshot(t *testing.T, raw, plain, web *backend) *model.Snapshot {
+	t.Helper()
+	return secure(t, `listener 443 https
 certificate 443 plain.example ns/plain
 certificate 443 web.example ns/web
 host web.example 443
@@ -69,8 +75,7 @@ service web:80 round-robin
 endpoint raw:443 `+raw.addr+`
 endpoint plain:1 `+plain.addr+`
 endpoint web:80 `+web.addr+`
-`, map[string]keyPair{"ns/plain": newKeyPair(t, "plain"), "ns/web": newKeyPair(t, "web")}))
-	return r
+`, map[string]keyPair{"ns/plain": newKeyPair(t, "plain"), "ns/web": newKeyPair(t, "web")})
 }
 
 func TestPassthroughTerminateAndHTTPAtOnePort(t *testing.T) {

@@ -33,6 +33,9 @@ type Config struct {
 	// Trusted are the peers that are believed when they say who their client
 	// is.
 	Trusted []netip.Prefix
+	// ProxyProtocolFrom are the peers that say by PROXY protocol whose connection
+	// they pass on. Each of their TCP connections must begin with such a header.
+	ProxyProtocolFrom []netip.Prefix
 	// Address gives the address on which a listener is opened; nil is the
 	// listener's own, and for one without that its port on all addresses.
 	Address func(model.Listener) string
@@ -388,9 +391,11 @@ func (p *Proxy) eachSession(do func(*session)) {
 // the memory for buffers.
 func (p *Proxy) overloaded(sh *shard) bool { return sh.pool.Out() > p.maxOut }
 
-func (p *Proxy) trusts(addr netip.Addr) bool {
+func (p *Proxy) trusts(addr netip.Addr) bool { return contains(p.cfg.Trusted, addr) }
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	addr = addr.Unmap()
-	for _, prefix := range p.cfg.Trusted {
+	for _, prefix := range prefixes {
 		if prefix.Contains(addr) {
 			return true
 		}

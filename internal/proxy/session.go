@@ -17,6 +17,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -39,6 +40,10 @@ type session struct {
 	// what was sent.
 	linger bool
 	http2  bool // the client has chosen it, by ALPN or by its preface
+
+	announces bool           // it must begin with a PROXY header
+	counted   bool           // it counts for the client's address
+	dialled   netip.AddrPort // by the client, as far as is known
 }
 
 // sessionPhase is what a session waits for.
@@ -59,7 +64,7 @@ const (
 func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPort, trusted bool) *session {
 	return &session{
 		proxy: p, shard: sh, listener: l, tcp: nc,
-		conn: sock.NewConn(nc, p.clock, &sh.pool, p.hangups),
+		conn: sock.NewConn(nc, p.clock, &sh.pool, p.hangups), dialled: addrPort(nc.LocalAddr()),
 		peer: exchange.Peer{
 			Addr: addr, Listener: l.id, PublicPort: l.public, Trusted: trusted,
 			PublicPorts: l.siblings, Trusts: p.trusts,
@@ -67,11 +72,16 @@ func newSession(p *Proxy, sh *shard, l *listener, nc net.Conn, addr netip.AddrPo
 	}
 }
 
+// client is what endpoints that ask for it are told of whose connection this is.
+func (s *session) client() upstream.Client {
+	return upstream.Client{Addr: s.peer.Addr, Dialled: s.dialled}
+}
+
 // serve runs the connection from its first byte to its last. A panic ends this
 // connection only.
 func (s *session) serve() {
 	defer s.end()
-	if s.relayed() {
+	if s.announces && !s.announced() || s.relayed() {
 		return
 	}
 	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil && !s.handshake(t) {
@@ -110,7 +120,7 @@ func (s *session) end() {
 func (s *session) forget() {
 	s.shard.remove(s)
 	s.listener.stats.Closed.Add(s.shard.index, 1)
-	s.proxy.givePlace(s.peer.Addr.Addr(), s.peer.Trusted)
+	s.proxy.givePlace(s.peer.Addr.Addr(), !s.counted)
 }
 
 // abort ends the connection at once.
@@ -191,7 +201,9 @@ func (s *session) next(first bool) bool {
 }
 
 // await waits for the first byte of a request, holding no buffer.
-func (s *session) await(first bool) bool {
+func (s *session) await(first bool) bool { return s.awaitByte(first) == nil }
+
+func (s *session) awaitByte(first bool) error {
 	limit, phase := s.proxy.cfg.Limits.IdleTimeout, idle
 	if first {
 		limit, phase = s.proxy.cfg.Limits.HeaderTimeout, fresh
@@ -209,7 +221,7 @@ func (s *session) await(first bool) bool {
 		s.phase.Store(active)
 		s.conn.ForgetLimits()
 	}
-	return err == nil
+	return err
 }
 
 // drainFresh is how long a client that has connected and not been served yet

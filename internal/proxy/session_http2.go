@@ -39,7 +39,7 @@ func (p *Proxy) http2Configs() []*mux.Config {
 // it (RFC 9113 §3.3). It waits for as much as tells its preface from HTTP/1;
 // alive is false when that did not come.
 func (s *session) startsHTTP2() (starts, alive bool) {
-	if !s.await(true) {
+	if s.conn.In == nil && !s.await(true) { // some may have come with a PROXY header
 		return false, false
 	}
 	for until := s.proxy.clock.Now() + int64(s.proxy.cfg.Limits.HeaderTimeout); ; {

@@ -19,6 +19,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/upstream"
 )
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
@@ -551,7 +552,7 @@ func TestDefectIsContained(t *testing.T) {
 			}
 			eventually(t, "one connection is left", func() bool { return r.proxy.Connections() == 1 })
 		}
-		endpoint := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(b.addr), model.HTTP1, nil)
+		endpoint := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(b.addr), upstream.Way{})
 		eventually(t, "no request is counted at the endpoint", func() bool { return endpoint.Active.Load() == 0 })
 	}
 }

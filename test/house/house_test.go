@@ -48,6 +48,7 @@ var rules = []rule{
 	{"internal/proxy/sock", nil},
 	{"internal/proxy/wire/http1", []string{"internal/reason", "internal/proxy/msg"}},
 	{"internal/proxy/wire/sniff", nil},
+	{"internal/proxy/wire/proxyproto", nil},
 	{"internal/proxy/wire/http2", []string{"internal/reason", "internal/proxy/msg"}},
 	{"internal/proxy/mux", []string{"internal/reason", "internal/proxy/msg", "internal/proxy/sock", "internal/proxy/wire"}},
 	{"internal/proxy/route", []string{"internal/model", "internal/proxy/msg"}},

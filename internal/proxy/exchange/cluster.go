@@ -185,10 +185,10 @@ func (m *clusterer) cluster(s *model.Service, secured *upstream.TLS) *Cluster {
 	c := &Cluster{
 		Service: m.Registry.Service(*s), Stats: m.Metrics.Service(s.ID), Protocol: s.Protocol, Secure: secured != nil,
 	}
-	usable := m.endpoints[s.ID]
+	usable, way := m.endpoints[s.ID], upstream.Way{Protocol: s.Protocol, TLS: secured, SendProxy: s.SendProxy}
 	c.Endpoints = make([]Endpoint, 0, len(usable))
 	for _, ep := range usable {
-		c.Endpoints = append(c.Endpoints, Endpoint{m.Registry.Endpoint(ep.Addr, s.Protocol, secured), ep.Pod})
+		c.Endpoints = append(c.Endpoints, Endpoint{m.Registry.Endpoint(ep.Addr, way), ep.Pod})
 	}
 	c.load = func(i int) int64 { return c.Endpoints[i].Active.Load() }
 	c.tokens = sync.OnceValue(func() map[token]*Endpoint { return m.Compiler.tokens(c) })

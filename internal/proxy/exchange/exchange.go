@@ -30,6 +30,9 @@ type Peer struct {
 	// ClientCert says who the client's verified certificate is for, as
 	// X-Forwarded-Client-Cert has it; empty is that it has shown none.
 	ClientCert string
+	// SecureAhead tells that the client speaks TLS to a balancer that has taken it
+	// off, and has said so by PROXY protocol.
+	SecureAhead bool
 	// Trusted peers are believed when they say who their client is.
 	Trusted bool
 	// Trusts tells whether peers at an address are.
@@ -261,7 +264,7 @@ func (x *Exchange) read() (err error) {
 		return http1.ErrTarget
 	}
 	x.look()
-	x.HTTPS = x.Peer.TLS
+	x.HTTPS = x.Peer.secure()
 	if x.Peer.Trusted {
 		x.believe()
 	}
@@ -294,7 +297,7 @@ func (x *Exchange) DialledPort() uint16 {
 	switch {
 	case x.dialled != 0:
 		return x.dialled
-	case x.HTTPS == x.Peer.TLS:
+	case x.HTTPS == x.Peer.secure():
 		return x.Peer.PublicPort
 	case x.HTTPS:
 		return 443
@@ -358,13 +361,17 @@ func (x *Exchange) setIdentity() {
 	h.Add(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
 }
 
+// secure tells whether the client speaks TLS, as far as is known without its
+// requests.
+func (p *Peer) secure() bool { return p.TLS || p.SecureAhead }
+
 // Prepare makes what a Peer keeps for its requests. It is for those whose
 // requests come at the same time.
 func (p *Peer) Prepare() { p.identity = newIdentity(p) }
 
 func newIdentity(p *Peer) *msg.Block {
 	var h msg.Head
-	scheme := schemeOf(p.TLS)
+	scheme := schemeOf(p.secure())
 	p.ip = []byte(p.Addr.Addr().Unmap().WithZone("").String())
 	p.port = strconv.AppendUint(nil, uint64(p.PublicPort), 10)
 	h.Add(msg.XForwardedFor, "X-Forwarded-For", p.ip)

@@ -325,7 +325,7 @@ func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules m
 	for _, e := range g.Snapshot.Endpoints {
 		for _, ep := range e.Endpoints {
 			if ep.Terminating { // it goes on serving the UDP flows that it has
-				endpoints[(*upstream.TLS)(nil).Key(ep.Addr, model.HTTP1)] = true
+				endpoints[upstream.Way{}.Key(ep.Addr)] = true
 			}
 		}
 	}

@@ -77,6 +77,7 @@ type Conn struct {
 	failed   error     // why the connection is over
 	pinged   bool      // a sign of life was asked for
 	leaving  bool      // it ends with its last stream
+	only     bool      // it ends with its first
 	onLeave  func()    // told once that no more streams can be opened
 	streams  sync.WaitGroup
 	flushes  sync.WaitGroup
@@ -312,14 +313,18 @@ func (c *Conn) unblock() {
 // streams that are on their way are still taken.
 func (c *Conn) Leave(final bool) {
 	c.lock()
-	c.codec.GoAway(http2.NoError, final)
-	c.leaving = c.leaving || final
-	c.left()
+	c.leave(final)
 	over := c.over() && !c.flushing
 	c.unlock()
 	if over {
 		c.sock.Interrupt()
 	}
+}
+
+func (c *Conn) leave(final bool) {
+	c.codec.GoAway(http2.NoError, final)
+	c.leaving = c.leaving || final
+	c.left()
 }
 
 // Abort ends the connection at once.
@@ -344,6 +349,14 @@ func (c *Conn) Open() *Stream {
 	s.started, s.reserved = true, true
 	c.streams.Add(1)
 	return s
+}
+
+// OpenOnly is Open, but that the connection ends with the stream.
+func (c *Conn) OpenOnly() *Stream {
+	c.mu.Lock()
+	c.only = true
+	c.mu.Unlock()
+	return c.Open()
 }
 
 // begin gives a stream its number: streams must begin in their order.

@@ -96,6 +96,9 @@ func (s *Stream) release(again bool) {
 	if again {
 		s.recycle()
 	}
+	if c.only {
+		c.leave(true)
+	}
 	over := c.over() && !c.flushing
 	c.unlock()
 	if over {

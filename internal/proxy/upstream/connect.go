@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/wire/proxyproto"
 )
 
 // Errors of Connect.
@@ -29,9 +32,39 @@ type Link struct {
 	Stream *mux.Stream
 }
 
+// Client is whose connection is passed on: its address, and the one that it has
+// dialled. Endpoints that do not ask for it are not told.
+type Client struct{ Addr, Dialled netip.AddrPort }
+
+// announced tells whether each connection begins with the header of a client.
+func (e *Endpoint) announced() bool { return e.Key.SendProxy != model.NoProxyProtocol }
+
+// announce begins a connection with the header of a client.
+func (e *Endpoint) announce(ctx context.Context, conn *sock.Conn, client Client) error {
+	var header []byte
+	switch e.Key.SendProxy {
+	case model.NoProxyProtocol:
+		return nil
+	case model.ProxyV1:
+		header = proxyproto.AppendText(nil, client.Addr, client.Dialled)
+	case model.ProxyV2:
+		header = proxyproto.AppendBinary(nil, client.Addr, client.Dialled)
+	}
+	if until, limited := ctx.Deadline(); limited {
+		conn.WriteBy(e.registry.cfg.Clock.Now() + int64(time.Until(until)))
+	}
+	if _, err := conn.Write(header); err != nil {
+		return ErrRefused
+	}
+	return nil
+}
+
 // Reuse finds a connection that is there already, of this shard's if it can. ok
 // is false when there is none. now is the clock's time.
 func (e *Endpoint) Reuse(shard int, now int64) (l Link, ok bool) {
+	if e.announced() {
+		return l, false
+	}
 	if e.http2.Load() {
 		l.Stream = e.shared[shard].open()
 		return l, l.Stream != nil
@@ -40,11 +73,11 @@ func (e *Endpoint) Reuse(shard int, now int64) (l Link, ok bool) {
 	return l, l.Conn != nil
 }
 
-// Connect makes a connection, or waits for one that is being made and can be
-// shared. The error is ErrTimeout or ErrRefused, or wraps ErrHandshake.
-func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration) (Link, error) {
-	if !e.http2.Load() {
-		return e.connect(shard, pool, timeout)
+// Connect makes a connection for a client, or waits for one that is being made
+// and can be shared. The error is ErrTimeout or ErrRefused, or wraps ErrHandshake.
+func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration, client Client) (Link, error) {
+	if e.announced() || !e.http2.Load() {
+		return e.connect(shard, pool, timeout, client)
 	}
 	list := &e.shared[shard]
 	for {
@@ -53,7 +86,7 @@ func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration) (L
 		case l.Stream != nil:
 			return l, nil
 		case mine:
-			l, err := e.connect(shard, pool, timeout)
+			l, err := e.connect(shard, pool, timeout, client)
 			list.ended(d, err)
 			return l, err
 		}
@@ -61,13 +94,13 @@ func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration) (L
 			return Link{}, d.err
 		}
 		if !e.http2.Load() {
-			return e.connect(shard, pool, timeout) // it has chosen HTTP/1
+			return e.connect(shard, pool, timeout, client) // it has chosen HTTP/1
 		}
 	}
 }
 
 // connect makes a connection.
-func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration) (Link, error) {
+func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration, client Client) (Link, error) {
 	cfg := &e.registry.cfg
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -80,6 +113,10 @@ func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration) (L
 		return Link{}, ErrRefused
 	}
 	conn := sock.NewConn(nc, cfg.Clock, pool, cfg.Hangups)
+	if err := e.announce(ctx, conn, client); err != nil {
+		conn.Close()
+		return Link{}, err
+	}
 	if e.tls != nil {
 		if err := e.handshake(ctx, conn); err != nil {
 			conn.Close()
@@ -109,18 +146,24 @@ func (e *Endpoint) handshake(ctx context.Context, conn *sock.Conn) error {
 	return nil
 }
 
-// share serves streams over a new connection, and opens the first.
+// share serves streams over a new connection, and opens the first. That is the
+// only one where the connection is one client's.
 func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) (Link, error) {
 	list := &e.shared[shard]
 	var shared *mux.Conn
 	shared = mux.NewClient(e.registry.cfg.HTTP2[shard], conn, pool, e.registry.cfg.Clock, func() { list.remove(shared) })
-	list.add(shared)
+	open := shared.Open
+	if e.announced() {
+		open = shared.OpenOnly
+	} else {
+		list.add(shared)
+	}
 	go func() {
 		shared.Run()
 		list.remove(shared)
 		conn.Close()
 	}()
-	stream := shared.Open()
+	stream := open()
 	if e.retired.Load() {
 		shared.Leave(true)
 	}

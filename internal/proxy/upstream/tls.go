@@ -24,6 +24,8 @@ type Key struct {
 	Addr     netip.AddrPort
 	Protocol model.BackendProtocol
 	Identity Identity
+	// SendProxy is not none for connections that are not shared at all.
+	SendProxy model.ProxyProtocol
 }
 
 // Identity is who both ends of a connection are. Its zero value is plain text.

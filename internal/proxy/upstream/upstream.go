@@ -59,19 +59,35 @@ func NewRegistry(cfg Config) *Registry {
 	return &Registry{cfg: cfg, endpoints: map[Key]*Endpoint{}, services: map[string]*Service{}}
 }
 
-// Endpoint returns the live endpoint at addr, as it is spoken to with a protocol
-// and a TLS, which is nil for plain text.
-func (r *Registry) Endpoint(addr netip.AddrPort, protocol model.BackendProtocol, secure *TLS) *Endpoint {
-	key := secure.Key(addr, protocol)
+// Way is how endpoints are spoken to.
+type Way struct {
+	Protocol model.BackendProtocol
+	// TLS is nil for plain text.
+	TLS *TLS
+	// SendProxy has every connection begin with the header of the one client that
+	// it is for.
+	SendProxy model.ProxyProtocol
+}
+
+// Key is what connections to an endpoint are shared by.
+func (w Way) Key(addr netip.AddrPort) Key {
+	key := w.TLS.Key(addr, w.Protocol)
+	key.SendProxy = w.SendProxy
+	return key
+}
+
+// Endpoint returns the live endpoint at addr, as it is spoken to.
+func (r *Registry) Endpoint(addr netip.AddrPort, way Way) *Endpoint {
+	key := way.Key(addr)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.endpoints[key]
 	if e == nil {
 		e = &Endpoint{
-			Addr: addr, Name: addr.String(), Key: key, tls: secure, registry: r,
+			Addr: addr, Name: addr.String(), Key: key, tls: way.TLS, registry: r,
 			idle: make([]idleList, r.cfg.Shards), shared: make([]sharedList, r.cfg.Shards),
 		}
-		e.http2.Store(protocol == model.HTTP2)
+		e.http2.Store(way.Protocol == model.HTTP2)
 		r.endpoints[key] = e
 	}
 	return e
@@ -250,8 +266,10 @@ func (e *Endpoint) take(shard int, now int64) *Conn {
 // Release gives a connection back that is ready for the next request. now is
 // the clock's time.
 func (e *Endpoint) Release(c *Conn, shard int, now int64) {
-	if c.In != nil {
-		c.Close() // bytes that nobody asked for: the next answer cannot be trusted
+	if c.In != nil || e.announced() {
+		// Bytes that nobody asked for: the next answer cannot be trusted. Or the next
+		// request is not this client's.
+		c.Close()
 		return
 	}
 	c.since = now

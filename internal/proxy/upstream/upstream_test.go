@@ -30,7 +30,7 @@ func newRegistry(p *pipes) *Registry {
 
 func connect(t *testing.T, e *Endpoint) *Conn {
 	t.Helper()
-	link, err := e.Connect(0, &sock.Pool{}, time.Second)
+	link, err := e.Connect(0, &sock.Pool{}, time.Second, Client{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func connect(t *testing.T, e *Endpoint) *Conn {
 func TestConnectionsAreReused(t *testing.T) {
 	p := &pipes{}
 	r := newRegistry(p)
-	e := r.Endpoint(addr, model.HTTP1, nil)
+	e := r.Endpoint(addr, Way{})
 	if e.Idle(0, 1) != nil {
 		t.Fatal("an idle connection out of nothing")
 	}
@@ -52,7 +52,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	if got := e.Idle(1, 1); got != c || !got.Reused {
 		t.Error("another shard's connection was not taken")
 	}
-	if r.Endpoint(addr, model.HTTP1, nil) != e {
+	if r.Endpoint(addr, Way{}) != e {
 		t.Error("one address, two endpoints")
 	}
 }
@@ -60,7 +60,7 @@ func TestConnectionsAreReused(t *testing.T) {
 func TestRetiredEndpointsCloseTheirConnections(t *testing.T) {
 	p := &pipes{}
 	r := newRegistry(p)
-	e := r.Endpoint(addr, model.HTTP1, nil)
+	e := r.Endpoint(addr, Way{})
 	idle := connect(t, e)
 	busy := connect(t, e)
 	e.Release(idle, 0, 1)
@@ -72,7 +72,7 @@ func TestRetiredEndpointsCloseTheirConnections(t *testing.T) {
 			t.Errorf("connection %d is still open", i)
 		}
 	}
-	if r.Endpoint(addr, model.HTTP1, nil) == e {
+	if r.Endpoint(addr, Way{}) == e {
 		t.Error("a retired endpoint came back")
 	}
 }
@@ -83,7 +83,7 @@ func TestIdleConnectionsGrowOld(t *testing.T) {
 		r := newRegistry(p)
 		ctx, cancel := context.WithCancel(t.Context())
 		go r.Run(ctx)
-		e := r.Endpoint(addr, model.HTTP1, nil)
+		e := r.Endpoint(addr, Way{})
 		c := connect(t, e)
 		e.Release(c, 0, r.cfg.Clock.Now())
 		time.Sleep(3 * time.Second)
@@ -105,7 +105,7 @@ func TestConnectErrors(t *testing.T) {
 		ErrTimeout: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
 	} {
 		r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), Dial: dial})
-		if _, err := r.Endpoint(addr, model.HTTP1, nil).Connect(0, &sock.Pool{}, time.Millisecond); err != want {
+		if _, err := r.Endpoint(addr, Way{}).Connect(0, &sock.Pool{}, time.Millisecond, Client{}); err != want {
 			t.Errorf("got %v, want %v", err, want)
 		}
 	}
@@ -113,7 +113,7 @@ func TestConnectErrors(t *testing.T) {
 
 func TestUnaskedBytesEndAConnection(t *testing.T) {
 	p := &pipes{}
-	e := newRegistry(p).Endpoint(addr, model.HTTP1, nil)
+	e := newRegistry(p).Endpoint(addr, Way{})
 	c := connect(t, e)
 	go p.far[0].Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
 	c.Fill()

@@ -33,6 +33,8 @@ type Ref struct {
 	// Way names TLS among the others that are spoken to the port: who asks for
 	// it, in one word. One way of a port is always the same TLS.
 	Way string
+	// SendProxy is the PROXY header that connections begin with.
+	SendProxy model.ProxyProtocol
 }
 
 // ID is the model's name for it: namespace/name:port, with /udp behind a port of
@@ -50,6 +52,10 @@ func (r Ref) ID() string {
 	if r.Protocol != model.HTTP1 {
 		word, _ := r.Protocol.MarshalText()
 		id += "~" + string(word)
+	}
+	if r.SendProxy != model.NoProxyProtocol {
+		word, _ := r.SendProxy.MarshalText()
+		id += "~proxy-" + string(word)
 	}
 	return id
 }
@@ -91,10 +97,18 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 	if service.Value.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil, &Problem{reason.ServiceTypeNotServed, fmt.Sprintf("Service %s/%s is an ExternalName, which is not served yet: its routes answer 503", namespace, name)}
 	}
+	version, problem := sendProxy(service.Value)
+	if problem != nil {
+		return nil, problem
+	}
 	var known []string
 	for _, p := range service.Value.Spec.Ports {
 		if p.Protocol == port.protocol() && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
-			return &Ref{Service: service.Name(), Port: p.Port, PortName: p.Name, UDP: port.UDP, AppProtocol: deref(p.AppProtocol, "")}, nil
+			ref := &Ref{Service: service.Name(), Port: p.Port, PortName: p.Name, UDP: port.UDP, AppProtocol: deref(p.AppProtocol, "")}
+			if !ref.UDP { // there are no connections to begin
+				ref.SendProxy = version
+			}
+			return ref, nil
 		}
 		known = append(known, strings.TrimSuffix(p.Name+" "+strconv.Itoa(int(p.Port)), " "))
 	}

@@ -1,0 +1,84 @@
+package proxyproto
+
+import "encoding/binary"
+
+// The types of fields that are read (§2.2.1 to §2.2.8). Others are passed over,
+// as the specification asks.
+const (
+	typeALPN      = 0x01
+	typeAuthority = 0x02
+	typeChecksum  = 0x03
+	typeUniqueID  = 0x05
+	typeTLS       = 0x20
+
+	typeTLSVersion    = 0x21
+	typeTLSCommonName = 0x22
+
+	maxUniqueID = 128
+
+	clientTLS     = 0x01
+	clientConn    = 0x02
+	clientSession = 0x04
+)
+
+// eachField calls do for the fields in data, with the offset of each value.
+func eachField(data []byte, do func(kind byte, value []byte, at int) error) error {
+	for at := 0; at < len(data); {
+		if len(data)-at < 3 {
+			return malformed("a field of %d bytes", len(data)-at)
+		}
+		size := int(binary.BigEndian.Uint16(data[at+1:]))
+		value := data[at+3:]
+		if len(value) < size {
+			return malformed("a field of type %#x and %d bytes, of which there are %d", data[at], size, len(value))
+		}
+		if err := do(data[at], value[:size], at+3); err != nil {
+			return err
+		}
+		at += 3 + size
+	}
+	return nil
+}
+
+// readFields reads the fields of a header, which begin at an offset.
+func (h *Header) readFields(header []byte, start int) error {
+	return eachField(header[start:], func(kind byte, value []byte, at int) error {
+		switch kind {
+		case typeALPN:
+			h.ALPN = string(value)
+		case typeAuthority:
+			h.Authority = string(value)
+		case typeChecksum:
+			if len(value) != 4 || checksum(header, start+at) != binary.BigEndian.Uint32(value) {
+				return malformed("its checksum is not right")
+			}
+		case typeUniqueID:
+			if len(value) > maxUniqueID {
+				return malformed("a unique ID of %d bytes", len(value))
+			}
+			h.UniqueID = append([]byte(nil), value...)
+		case typeTLS:
+			return h.readTLS(value)
+		}
+		return nil
+	})
+}
+
+func (h *Header) readTLS(data []byte) error {
+	const size = 1 + 4
+	if len(data) < size {
+		return malformed("%d bytes about TLS", len(data))
+	}
+	client, verify := data[0], binary.BigEndian.Uint32(data[1:])
+	h.TLS = &TLS{Client: client&clientTLS != 0, Certificate: client&(clientConn|clientSession) != 0}
+	h.TLS.Verified = h.TLS.Certificate && verify == 0
+	return eachField(data[size:], func(kind byte, value []byte, _ int) error {
+		switch kind {
+		case typeTLSVersion:
+			h.TLS.Version = string(value)
+		case typeTLSCommonName:
+			h.TLS.CommonName = string(value)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,111 @@
+package proxyproto
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Bounds of a header, in bytes. Version 1 has its own in the specification;
+// one of version 2 could have 65,551, and has some 300 with a certificate's
+// names in it.
+const (
+	maxText   = 107
+	MaxHeader = 4 << 10
+)
+
+// Header is what is said of a connection.
+type Header struct {
+	// Version is 1 or 2.
+	Version int
+	// Source and Destination are the ends of the client's connection. Both are
+	// invalid where the connection is the sender's own (LOCAL), or nothing is
+	// said of them (UNKNOWN, UNSPEC, Unix sockets): then the addresses of the
+	// connection itself count.
+	Source, Destination netip.AddrPort
+	// Local: the sender connects on its own behalf, as for a health check.
+	Local bool
+	// Datagram: the client sends datagrams, and not a stream.
+	Datagram bool
+
+	// What follows is of version 2 alone, and empty where it was not said.
+
+	// ALPN is the protocol that client and sender agreed upon (RFC 7301).
+	ALPN string
+	// Authority is the host that the client asked for, such as its server name.
+	Authority string
+	// UniqueID is what the sender calls the connection.
+	UniqueID []byte
+	// TLS is nil where nothing is said of TLS.
+	TLS *TLS
+}
+
+// TLS is what the sender knows of a client's TLS, which it has taken off.
+type TLS struct {
+	// Client: the client is connected over TLS.
+	Client bool
+	// Version is as OpenSSL calls it, such as TLSv1.3.
+	Version string
+	// Certificate: the client has shown a certificate, on this connection or in
+	// the session that it resumed; Verified: it is valid.
+	Certificate, Verified bool
+	// CommonName is that of the certificate's subject.
+	CommonName string
+}
+
+// The errors of Parse. All but ErrIncomplete are final.
+var (
+	// ErrIncomplete: what has come is the beginning of a header.
+	ErrIncomplete = errors.New("the PROXY header is not complete")
+	// ErrNone: the sender has begun with something else.
+	ErrNone = errors.New("the first bytes are no PROXY header")
+	// ErrTooLong: the header is longer than MaxHeader.
+	ErrTooLong = fmt.Errorf("the PROXY header is longer than %d bytes", MaxHeader)
+	// ErrMalformed is wrapped by what is wrong within a header.
+	ErrMalformed = errors.New("the PROXY header is malformed")
+)
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+}
+
+// Parse reads the header at the beginning of data, and returns how many bytes it
+// has. It is to be called again with more while the error is ErrIncomplete.
+func Parse(data []byte) (h Header, n int, err error) {
+	switch {
+	case begins(data, textStart):
+		return parseText(data)
+	case begins(data, signature):
+		return parseBinary(data)
+	}
+	return Header{}, 0, ErrNone
+}
+
+// begins tells whether data begins with start, as far as either goes.
+func begins(data []byte, start string) bool {
+	n := min(len(data), len(start))
+	return bytes.Equal(data[:n], []byte(start[:n]))
+}
+
+// sameFamily returns two addresses in one family: of two families both are IPv6.
+// ok is false where they are not both known.
+func sameFamily(a, b netip.AddrPort) (x, y netip.AddrPort, ok bool) {
+	if !a.IsValid() || !b.IsValid() {
+		return a, b, false
+	}
+	x, y = plain(a), plain(b)
+	if x.Addr().Is4() != y.Addr().Is4() {
+		x, y = as6(x), as6(y)
+	}
+	return x, y, true
+}
+
+// plain is an address without a zone, and as IPv4 where it is one.
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+func as6(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(a.Addr().As16()), a.Port())
+}

@@ -1,0 +1,42 @@
+package backend
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Annotation is one of ours on a Service: a row of docs/annotations.md.
+type Annotation struct{ Name, Values, Doc string }
+
+// ProxyProtocolAnnotation asks for PROXY headers.
+const ProxyProtocolAnnotation = "windrose.dev/proxy-protocol"
+
+// Annotations lists those of Services.
+func Annotations() []Annotation {
+	return []Annotation{
+		{
+			ProxyProtocolAnnotation, "v1, v2",
+			"Each TCP connection to the Service's endpoints begins with a PROXY header, before TLS, that says whose it is: the client's address as the log has it. " +
+				"Such connections are never shared, so that each request takes one of its own. With another value the routes answer 503.",
+		},
+	}
+}
+
+var proxyProtocols = map[string]model.ProxyProtocol{"": model.NoProxyProtocol, "v1": model.ProxyV1, "v2": model.ProxyV2}
+
+// sendProxy reads which PROXY header a Service asks for. What is not understood
+// is not left out: the endpoints would take what comes first for one.
+func sendProxy(service *corev1.Service) (model.ProxyProtocol, *Problem) {
+	value := service.Annotations[ProxyProtocolAnnotation]
+	version, known := proxyProtocols[strings.ToLower(strings.TrimSpace(value))]
+	if !known {
+		return version, &Problem{reason.AnnotationInvalid, fmt.Sprintf("Service %s/%s has annotation %s: %q, which is neither v1 nor v2",
+			service.Namespace, service.Name, ProxyProtocolAnnotation, value)}
+	}
+	return version, nil
+}
