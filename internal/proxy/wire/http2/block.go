@@ -179,7 +179,6 @@ func (c *Conn) endBlock(b *block) error {
 	if b.malformed != "" {
 		return c.malformed(b, s)
 	}
-	s.Fault = b.fault
 	switch {
 	case b.kind == trailerBlock:
 		c.endOfStream(s)
@@ -188,7 +187,7 @@ func (c *Conn) endBlock(b *block) error {
 		c.handler.Head(s)
 		return nil
 	}
-	s.final, s.RecvEnded = true, b.end
+	s.Fault, s.final, s.RecvEnded = b.fault, true, b.end
 	c.handler.Head(s)
 	c.settle(s)
 	return nil
