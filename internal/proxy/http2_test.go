@@ -3,7 +3,6 @@ package proxy_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -25,12 +24,8 @@ import (
 // client2 returns a client of net/http that speaks HTTP/2 in plain text, over
 // one connection.
 func (r *rig) client2() *http.Client {
-	transport := &xhttp2.Transport{
-		AllowHTTP: true,
-		DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		},
-	}
+	transport := &http.Transport{Protocols: new(http.Protocols), MaxConnsPerHost: 1}
+	transport.Protocols.SetUnencryptedHTTP2(true)
 	r.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
