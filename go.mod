@@ -21,7 +21,11 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
+require (
+	github.com/andybalholm/brotli v1.2.8
+	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
+	github.com/klauspost/compress v1.20.3
+)
 
 require (
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect

@@ -5,8 +5,8 @@ package main
 import (
 	"os"
 
-	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/edge"
 	"windrose.dev/windrose/internal/proxy/serve"
 )
 
-func main() { os.Exit(serve.Main("windrose-gateway", os.Args[1:], filter.Table())) }
+func main() { os.Exit(serve.Main("windrose-gateway", os.Args[1:], edge.Table())) }

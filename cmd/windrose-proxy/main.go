@@ -1,5 +1,6 @@
 // Command windrose-proxy is the data plane of the mesh: sidecar, node and
-// waypoint. It links no Kubernetes code and stays small.
+// waypoint. It links no Kubernetes code and stays small: what the mesh does not
+// need, such as compression, is in the table of filters of the edge alone.
 package main
 
 import (

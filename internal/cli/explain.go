@@ -16,7 +16,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
-	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/edge"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
@@ -134,7 +134,7 @@ func explainFiles(q exchange.Question, flags explainFlags) (*exchange.Explanatio
 		return nil, err
 	}
 	compiler := exchange.Compiler{
-		Filters: filter.Table(), Metrics: observe.NewMetrics(1),
+		Filters: edge.Table(), Metrics: observe.NewMetrics(1),
 		Registry: upstream.NewRegistry(upstream.Config{Shards: 1, Clock: sock.NewClock()}),
 	}
 	generation, _, err := compiler.Compile(result.Snapshot, nil)

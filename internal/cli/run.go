@@ -20,7 +20,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/admin"
-	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/edge"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
@@ -153,7 +153,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 		Output: to.programs, StateDir: flags.stateDir, Sentinel: sentinelOf(flags.self),
 	})
 	r.proxy, err = proxy.New(proxy.Config{
-		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ExplainToken: flags.explainToken,
+		Filters: edge.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ExplainToken: flags.explainToken,
 		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait,
 	})
 	if err != nil {
