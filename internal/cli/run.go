@@ -47,14 +47,13 @@ type runFlags struct {
 	self         string // starts this program again; "" is none
 	publish      serve.Publish
 	admin        string
-	class        string
-	ignoreGuards bool
 	log, output  string
 	trusted      serve.Prefixes
 	explainToken string
 	stateDir     string
 	limits       proxy.Limits
 	grace, wait  time.Duration
+	translationFlags
 }
 
 func runCommand(self string) *cobra.Command {
@@ -80,7 +79,7 @@ func runCommand(self string) *cobra.Command {
 	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
 	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
 	f.DurationVar(&flags.wait, "drain-wait", 10*time.Second, "how long to wait for exchanges to end after that")
-	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	flags.translationFlags.add(cmd)
 	limits := flag.NewFlagSet("limits", flag.ContinueOnError)
 	serve.AddLimits(limits, &flags.limits)
 	f.AddGoFlagSet(limits)
@@ -161,7 +160,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	}
 	r.loop = control.New(control.Config{
 		Read:    func() *source.Set { return r.host.Reconcile(r.loader.Load()) },
-		Options: translationOptions(flags.class, flags.ignoreGuards),
+		Options: flags.options(),
 		Apply:   r.proxy.Apply,
 		Built:   r.built,
 	})
