@@ -107,6 +107,7 @@ func (t *transfer) relayFinal() (again bool) {
 		return t.answer()
 	}
 	t.commit()
+	t.webFromGRPC()
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
 	if t.answerLength = t.up.length(); t.x.RecodeResponse != nil {

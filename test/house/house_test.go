@@ -49,6 +49,7 @@ var rules = []rule{
 	{"internal/proxy/wire/http1", []string{"internal/reason", "internal/proxy/msg"}},
 	{"internal/proxy/wire/sniff", nil},
 	{"internal/proxy/wire/http2", []string{"internal/reason", "internal/proxy/msg"}},
+	{"internal/proxy/wire/grpcweb", []string{"internal/reason", "internal/proxy/msg"}},
 	{"internal/proxy/mux", []string{"internal/reason", "internal/proxy/msg", "internal/proxy/sock", "internal/proxy/wire"}},
 	{"internal/proxy/route", []string{"internal/model", "internal/proxy/msg"}},
 	{"internal/proxy/balance", []string{"internal/model"}},
