@@ -22,7 +22,9 @@ require (
 )
 
 require (
+	github.com/andybalholm/brotli v1.2.8
 	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
+	github.com/klauspost/compress v1.20.3
 	github.com/summerwind/h2spec v2.2.1+incompatible
 )
 

@@ -5,11 +5,11 @@ package main
 import (
 	"os"
 
-	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/edge"
 	"windrose.dev/windrose/internal/proxy/http3"
 	"windrose.dev/windrose/internal/proxy/serve"
 )
 
 func main() {
-	os.Exit(serve.Main("windrose-gateway", os.Args[1:], serve.Parts{Filters: filter.Table(), HTTP3: http3.New}))
+	os.Exit(serve.Main("windrose-gateway", os.Args[1:], serve.Parts{Filters: edge.Table(), HTTP3: http3.New}))
 }

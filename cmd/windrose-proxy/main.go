@@ -1,6 +1,7 @@
 // Command windrose-proxy is the data plane of the mesh: sidecar, node and
 // waypoint. It links no Kubernetes code and stays small: no QUIC, which nothing in
-// the mesh speaks.
+// the mesh speaks, and what the mesh does not need, such as compression, is in the
+// table of filters of the edge alone.
 package main
 
 import (

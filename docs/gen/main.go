@@ -18,6 +18,7 @@ import (
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/translate/annotation"
 	"windrose.dev/windrose/internal/translate/backend"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
@@ -63,10 +64,7 @@ const generated = "<!-- made by docs/gen from the code; do not edit -->\n\n"
 
 // table writes a Markdown table.
 func table(title, intro string, head []string, rows [][]string) string {
-	var b strings.Builder
-	b.WriteString(generated + "# " + title + "\n\n" + intro + "\n\n")
-	b.WriteString(rowsOf(head, rows))
-	return b.String()
+	return generated + "# " + title + "\n\n" + intro + "\n\n" + rowsOf(head, rows)
 }
 
 // rowsOf writes a table without title and introduction.
@@ -108,12 +106,17 @@ func annotations() string {
 	intro := fmt.Sprintf("The annotations under `%s` that ingress-nginx documents: %d, of which %d are honoured. "+
 		"One that is not honoured is reported on its Ingress. If it guards something, the routes of that Ingress answer 503 "+
 		"until it is honoured, unless `--ignore-guards` opens them; the same holds for unknown names that look like guards. "+
-		"Risk is what ingress-nginx calls the risk of letting tenants set it.", ingress.Prefix, len(rows), honoured)
-	var ours [][]string
+		"Risk is what ingress-nginx calls the risk of letting tenants set it. Windrose's own stand below.", ingress.Prefix, len(rows), honoured)
+	var own, ours [][]string
+	for _, a := range annotation.All() {
+		own = append(own, []string{"`" + a.Name + "`", a.Kinds, a.Doc})
+	}
 	for _, a := range backend.Annotations() {
 		ours = append(ours, []string{"`" + a.Name + "`", a.Values, a.Doc})
 	}
-	return table("Annotations", intro, []string{"Annotation", "Group", "Risk", "Here", "Notes"}, rows) + "\n## On Services\n\n" + rowsOf([]string{"Annotation", "Values", "What it does"}, ours)
+	return table("Annotations", intro, []string{"Annotation", "Group", "Risk", "Here", "Notes"}, rows) +
+		"\n## Windrose's own\n\n" + rowsOf([]string{"Annotation", "Of", "What it does"}, own) +
+		"\n## On Services\n\n" + rowsOf([]string{"Annotation", "Values", "What it does"}, ours)
 }
 
 func reports() string {

@@ -16,7 +16,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
-	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/edge"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
@@ -45,8 +45,7 @@ type explainFlags struct {
 	method, gateway string
 	client, output  string
 	headers         []string
-	class           string
-	ignoreGuards    bool
+	translationFlags
 }
 
 func explainCommand() *cobra.Command {
@@ -67,7 +66,7 @@ func explainCommand() *cobra.Command {
 	f.StringVar(&flags.gateway, "gateway", "", "NAMESPACE/NAME of the Gateway, where each has ports of its own")
 	f.StringVar(&flags.client, "client", "127.0.0.1", "address of the client")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
-	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	flags.translationFlags.add(cmd)
 	return cmd
 }
 
@@ -129,12 +128,12 @@ func questionOf(to string, flags explainFlags) (exchange.Question, error) {
 
 // explainFiles compiles what a directory comes to, as a proxy would.
 func explainFiles(q exchange.Question, flags explainFlags) (*exchange.Explanation, error) {
-	result, err := translateFiles(translateFlags{class: flags.class, ignoreGuards: flags.ignoreGuards}, flags.files)
+	result, err := translateFiles(translateFlags{translationFlags: flags.translationFlags}, flags.files)
 	if err != nil {
 		return nil, err
 	}
 	compiler := exchange.Compiler{
-		Filters: filter.Table(), Metrics: observe.NewMetrics(1),
+		Filters: edge.Table(), Metrics: observe.NewMetrics(1),
 		Registry: upstream.NewRegistry(upstream.Config{Shards: 1, Clock: sock.NewClock()}),
 	}
 	generation, _, err := compiler.Compile(result.Snapshot, nil)

@@ -20,7 +20,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/admin"
-	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/edge"
 	"windrose.dev/windrose/internal/proxy/http3"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/reason"
@@ -48,8 +48,6 @@ type runFlags struct {
 	self         string // starts this program again; "" is none
 	publish      serve.Publish
 	admin        string
-	class        string
-	ignoreGuards bool
 	log, output  string
 	trusted      serve.Prefixes
 	announcing   serve.Prefixes
@@ -57,6 +55,7 @@ type runFlags struct {
 	stateDir     string
 	limits       proxy.Limits
 	grace, wait  time.Duration
+	translationFlags
 }
 
 func runCommand(self string) *cobra.Command {
@@ -83,7 +82,7 @@ func runCommand(self string) *cobra.Command {
 	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
 	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
 	f.DurationVar(&flags.wait, "drain-wait", 10*time.Second, "how long to wait for exchanges to end after that")
-	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	flags.translationFlags.add(cmd)
 	limits := flag.NewFlagSet("limits", flag.ContinueOnError)
 	serve.AddLimits(limits, &flags.limits)
 	f.AddGoFlagSet(limits)
@@ -156,7 +155,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 		Output: to.programs, StateDir: flags.stateDir, Sentinel: sentinelOf(flags.self),
 	})
 	r.proxy, err = proxy.New(proxy.Config{
-		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ProxyProtocolFrom: flags.announcing, ExplainToken: flags.explainToken,
+		Filters: edge.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ProxyProtocolFrom: flags.announcing, ExplainToken: flags.explainToken,
 		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait, HTTP3: http3.New,
 	})
 	if err != nil {
@@ -164,7 +163,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	}
 	r.loop = control.New(control.Config{
 		Read:    func() *source.Set { return r.host.Reconcile(r.loader.Load()) },
-		Options: translationOptions(flags.class, flags.ignoreGuards),
+		Options: flags.options(),
 		Apply:   r.proxy.Apply,
 		Built:   r.built,
 	})

@@ -13,8 +13,6 @@ import (
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/standalone"
 	"windrose.dev/windrose/internal/translate"
-	"windrose.dev/windrose/internal/translate/gateway"
-	"windrose.dev/windrose/internal/translate/ingress"
 )
 
 const translateLong = `Print what the pipeline makes of a directory, without serving it.
@@ -34,11 +32,10 @@ the routing tables are compared, not the files.
 The exit status is 1 when there are errors among the reports.`
 
 type translateFlags struct {
-	files        []string
-	to, output   string
-	diff         string
-	class        string
-	ignoreGuards bool
+	files      []string
+	to, output string
+	diff       string
+	translationFlags
 }
 
 func translateCommand() *cobra.Command {
@@ -54,15 +51,9 @@ func translateCommand() *cobra.Command {
 	f.StringVar(&flags.to, "to", "model", "model, routes, reports, status or wire")
 	f.StringVar(&flags.diff, "diff", "", "print what changes for traffic since this directory or file")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
-	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	flags.translationFlags.add(cmd)
 	cmd.MarkFlagRequired("filename")
 	return cmd
-}
-
-// addTranslationFlags adds the flags that change what resources mean.
-func addTranslationFlags(cmd *cobra.Command, class *string, ignoreGuards *bool) {
-	cmd.Flags().StringVar(class, "class", "", "serve only the Ingresses of this class (default all)")
-	cmd.Flags().BoolVar(ignoreGuards, "ignore-guards", false, "open routes whose guards, such as auth-url, are not honoured yet")
 }
 
 func runTranslate(out io.Writer, flags translateFlags) error {
@@ -92,22 +83,13 @@ func translateFiles(flags translateFlags, files []string) (translate.Result, err
 		return translate.Result{}, err
 	}
 	set, made := standalone.New(standalone.Config{}).WithCertificates(loader.Load())
-	options := translationOptions(flags.class, flags.ignoreGuards)
+	options := flags.options()
 	options.CloseUnsound = true
 	result := translate.Build(set, options)
 	if flags.to != "wire" {
 		result.Snapshot = withoutMade(result.Snapshot, made)
 	}
 	return result, nil
-}
-
-// translationOptions are those where there is no cluster: no other controller
-// serves any class, and all Gateways share one process.
-func translationOptions(class string, ignoreGuards bool) translate.Options {
-	return translate.Options{
-		Ingress: ingress.Options{Class: class, IgnoreGuards: ignoreGuards},
-		Gateway: gateway.Options{Class: class, EveryClass: true},
-	}
 }
 
 // withoutMade leaves out the content of Secrets that were made for this call:

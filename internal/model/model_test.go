@@ -42,8 +42,9 @@ func sample() Parts {
 						},
 						{
 							ID: "ingress/shop/web/0/1", Path: PathMatch{PrefixPath, "/"},
-							CORS:    &CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5, Fetch: true},
-							Forward: &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 9}, {Service: "shop/front:http", Weight: 1}}},
+							CORS:     &CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5, Fetch: true},
+							Compress: &Compress{Encodings: []string{"br", "gzip"}, Types: []string{"text/html", "application/json"}, MinLength: 1024},
+							Forward:  &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 9}, {Service: "shop/front:http", Weight: 1}}},
 						},
 					},
 				}, {Dialect: "later", Order: FirstMatch, Rules: []Rule{
@@ -163,7 +164,7 @@ backend shop/front:http 0 rewrite= rewrite-path=/c mirror=shop/cart:80*1/2
 host shop.example.com 80,443
 block ingress by-specificity merge-slashes
 rule ingress/shop/web/0/0 exact:/cart forward=shop/cart:80 read=1m30s tls-redirect=308:443 plain=/.well-known/acme-challenge max-body=1048576
-rule ingress/shop/web/0/1 prefix:/ forward=shop/cart:80*9,shop/front:http*1 cors=https://*.example.com "cors-methods=GET, PUT" cors-credentials cors-max-age=5 cors-fetch
+rule ingress/shop/web/0/1 prefix:/ forward=shop/cart:80*9,shop/front:http*1 cors=https://*.example.com "cors-methods=GET, PUT" cors-credentials cors-max-age=5 cors-fetch compress=br,gzip compress-types=text/html,application/json compress-min=1024
 block later first-match
 rule x "regex:(?i)^/a b" respond=503:closed "why=annotation \"auth-url\" is not honoured" rewrite=/$1 "pattern=^/a b(.*)"
 relay gateway/shop/zone/0 53 forward connect=1s

@@ -287,8 +287,8 @@ var backendOptions = map[string]bool{
 	"response-remove": true, "response-set": true, "response-add": true,
 }
 
-// ruleOptions reads the options of a rule. Those that need forward, respond or
-// cors stand after it.
+// ruleOptions reads the options of a rule. Those that need forward, respond,
+// cors or compress stand after it.
 var ruleOptions = map[string]func(*Rule, string) error{
 	"when": func(r *Rule, v string) (err error) {
 		r.When, err = parsePredicate(v)
@@ -428,6 +428,20 @@ var ruleOptions = map[string]func(*Rule, string) error{
 			r.CORS.AllowOrigins = strings.Split(v, ",")
 		}
 		return nil
+	},
+	"compress": func(r *Rule, v string) error {
+		r.Compress = &Compress{Encodings: strings.Split(v, ",")}
+		return nil
+	},
+	"compress-types": func(r *Rule, v string) error {
+		return setOn(r.Compress, func(c *Compress) { c.Types = strings.Split(v, ",") })
+	},
+	"compress-min": func(r *Rule, v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return err
+		}
+		return setOn(r.Compress, func(c *Compress) { c.MinLength = n })
 	},
 	"cors-methods":     func(r *Rule, v string) error { return setOn(r.CORS, func(c *CORS) { c.AllowMethods = v }) },
 	"cors-headers":     func(r *Rule, v string) error { return setOn(r.CORS, func(c *CORS) { c.AllowHeaders = v }) },

@@ -205,6 +205,9 @@ type Rule struct {
 	// MaxBody bounds the request's body in bytes; 0 is unbounded.
 	MaxBody int64    `cbor:"6,keyasint,omitempty" json:"maxBody,omitempty"`
 	Mirrors []Mirror `cbor:"12,keyasint,omitempty" json:"mirrors,omitempty"`
+	// Compress is nil where answers stay as the backend gives them. A proxy that
+	// cannot compress leaves it out: the answers are the same.
+	Compress *Compress `cbor:"14,keyasint,omitempty" json:"compress,omitempty"`
 
 	Forward  *Forward  `cbor:"7,keyasint,omitempty" json:"forward,omitempty"`
 	Redirect *Redirect `cbor:"13,keyasint,omitempty" json:"redirect,omitempty"`

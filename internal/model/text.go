@@ -225,7 +225,8 @@ func (r *Rule) doesWords() []string {
 	words = append(words, option("max-body", number(r.MaxBody)))
 	words = append(words, corsWords(r.CORS)...)
 	words = append(words, editWords(r.Edit)...)
-	return append(words, mirrorWords(r.Mirrors)...)
+	words = append(words, mirrorWords(r.Mirrors)...)
+	return append(words, r.Compress.words()...)
 }
 
 // plain tells whether services and weights are all there is to say of the

@@ -201,6 +201,7 @@ func (v *validator) rule(r *Rule) {
 	v.edit(r.ID, r.Edit)
 	v.rewrite(r.ID, r.Rewrite)
 	v.mirrors(r.ID, r.Mirrors)
+	v.compress(r.ID, r.Compress)
 	ends := 0
 	for _, set := range []bool{r.Forward != nil, r.Redirect != nil, r.Respond != nil} {
 		if set {

@@ -18,7 +18,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
-	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/edge"
 )
 
 // childVariable has the test binary be a proxy and nothing else, so that what
@@ -58,7 +58,7 @@ func proxyProcess(in *bufio.Reader, out io.Writer) error {
 	log := observe.NewLog(null, observe.LogCompact, metrics.Dropped)
 	go log.Run(context.Background())
 	p, err := proxy.New(proxy.Config{
-		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
+		Filters: edge.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
 		Address: func(model.Listener) string { return "127.0.0.1:0" },
 	})
 	if err != nil {
@@ -90,6 +90,7 @@ type child struct {
 	out *bufio.Reader
 	// plain and secure are where it listens.
 	plain, secure string
+	fields        string // of the requests, besides
 }
 
 func newChild(t *testing.T, s *model.Snapshot) *child {
@@ -159,6 +160,11 @@ backend s:80 1 response-set=X-Share:3 rewrite= rewrite-path=/shop>/store rewrite
 	c.judge("policies", func() (net.Conn, error) { return net.Dial("tcp", c.plain) })
 }
 
+// asks adds the fields to a request.
+func (c *child) asks(request string) string {
+	return strings.Replace(request, "\r\n", "\r\n"+c.fields, 1)
+}
+
 // judge has clients ask, and holds what the proxy allocates for it against the
 // budget.
 func (c *child) judge(name string, dial func() (net.Conn, error)) {
@@ -184,9 +190,9 @@ func (c *child) judge(name string, dial func() (net.Conn, error)) {
 			asking.Go(func() {
 				for i := range n {
 					if i%4 == 0 {
-						p.send(post("/shop/cart?id=1", "hello"))
+						p.send(c.asks(post("/shop/cart?id=1", "hello")))
 					} else {
-						p.send(get("/shop/cart?id=1"))
+						p.send(c.asks(get("/shop/cart?id=1")))
 					}
 					if got := p.answer("GET"); statusOf(got) != 200 {
 						t.Errorf("%q", got)

@@ -104,7 +104,7 @@ func (c *http1Client) frame() error {
 	if t.upgrade = http1.UpgradeOf(h); namesH2C(t.upgrade) || kind != http1.NoBody {
 		t.upgrade = nil // h2c would carry requests that nobody looks at
 	}
-	t.te = msg.HasToken(h.Get(msg.TE), "trailers")
+	t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), t.findWebCall(h)
 	http1.DropHopByHop(h)
 	return nil
 }

@@ -44,7 +44,7 @@ func (t *transfer) serveHTTP2(s *session, stream *mux.Stream) {
 		t.answer()
 	} else {
 		t.x.BodyLength = stream.BodyLength()
-		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h)
+		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h) || t.findWebCall(h)
 		http1.DropHopByHop(h)
 		if protocol := stream.Protocol(); protocol != "" {
 			t.upgrade, t.x.BodyLength, c.opens = []byte(protocol), 0, true

@@ -19,6 +19,7 @@ func (t *transfer) forward() (again bool) {
 		t.x.PrepareTunnel()
 	}
 	t.cluster = t.x.Cluster
+	t.webToGRPC()
 	if limit := t.timeLimit(); limit > 0 {
 		t.deadline = t.proxy.clock.Now() + int64(limit)
 	}

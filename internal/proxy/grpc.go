@@ -48,13 +48,17 @@ func isGRPC(h *msg.Head) bool {
 		(len(value) == len(name) || value[len(name)] == '+' || value[len(name)] == ';')
 }
 
-// answerCall makes an answer of our own one that clients of gRPC understand: its
-// status stands in the head, and there is no body.
+// answerCall makes an answer of our own one that clients of gRPC and gRPC-Web
+// understand: its status stands in the head, and there is no body.
 func (t *transfer) answerCall() {
 	h := &t.x.Resp
 	code := grpcStatus(h.Status, t.x.Outcome)
-	h.Status = 200
-	h.SetName("content-type", []byte("application/grpc"))
+	h.Status, t.answerLength = 200, 0
+	if t.web != nil {
+		t.setWebType(h)
+	} else {
+		h.SetName("content-type", []byte("application/grpc"))
+	}
 	h.SetName("grpc-status", strconv.AppendInt(nil, int64(code), 10))
 	h.SetName("grpc-message", []byte("windrose: "+t.x.Outcome.String()))
 	t.x.FilterResponse()

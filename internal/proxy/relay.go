@@ -108,6 +108,7 @@ func (t *transfer) relayFinal() (again bool) {
 	}
 	t.commit()
 	t.dropAltSvc()
+	t.webFromGRPC()
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
 	if t.answerLength = t.up.length(); t.x.RecodeResponse != nil {

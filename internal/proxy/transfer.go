@@ -34,7 +34,8 @@ type transfer struct {
 	upgrade    []byte // the protocol that the client asks to switch to
 	key        []byte // of its WebSocket, where one side needs it and the other does not
 	te         bool   // the client takes trailers
-	call       bool   // the request is one of gRPC
+	call       bool   // the request is one of gRPC or gRPC-Web
+	web        *webCall
 	// answerLength is that of the answer's body, or -1.
 	answerLength int64
 

@@ -24,8 +24,8 @@ var update = flag.Bool("update", false, "write what the translation gives into t
 
 // TestCases translates the YAML of each case and holds the model's text form
 // and the Reports against what stands in it. A case's comment may give
-// options, a line each: class NAME, ignore-guards, every-class, and own-ports,
-// which gives each Gateway an address of its own.
+// options, a line each: class NAME, compress LIST, ignore-guards, every-class, and
+// own-ports, which gives each Gateway an address of its own.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -79,6 +79,9 @@ func optionsOf(comment string) Options {
 		switch words := strings.Fields(line); {
 		case len(words) == 2 && words[0] == "class":
 			opts.Ingress.Class = words[1]
+		case len(words) == 2 && words[0] == "compress":
+			compress := model.Compress{Encodings: strings.Split(words[1], ","), MinLength: 1000}
+			opts.Ingress.Compress, opts.Gateway.Compress = compress, compress
 		case len(words) == 1 && words[0] == "ignore-guards":
 			opts.Ingress.IgnoreGuards = true
 		case len(words) == 1 && words[0] == "every-class":

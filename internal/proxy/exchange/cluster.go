@@ -49,6 +49,7 @@ func (c *Cluster) Active() int64 {
 // PrepareTunnel is for requests that switch protocols: a service that chooses
 // between versions of HTTP is spoken to in HTTP/1.1 then.
 func (x *Exchange) PrepareTunnel() {
+	x.Switches = true
 	c := x.Cluster.tunnels
 	if c == nil {
 		return

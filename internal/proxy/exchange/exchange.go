@@ -88,6 +88,9 @@ type Exchange struct {
 	// MaxBody bounds the request's body; 0 is unbounded.
 	MaxBody int64
 
+	// Switches tells that the request asks for another protocol: what comes back
+	// may be no body, but a tunnel's bytes.
+	Switches bool
 	// RecodeRequest and RecodeResponse change the bodies; nil leaves them. A filter
 	// sets the one for the response in its Response.
 	RecodeRequest, RecodeResponse Recoder

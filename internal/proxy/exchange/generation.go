@@ -39,17 +39,20 @@ type step struct {
 type Feature struct {
 	Filter string
 	Used   func(*model.Rule) bool
+	// Optional: clients are served as well without it.
+	Optional bool
 }
 
 // features lists them all: a proxy whose table of filters lacks one closes the
-// rules that use it.
+// rules that use it, unless it is optional.
 var features = []Feature{
-	{"tls-redirect", func(r *model.Rule) bool { return r.TLSRedirect != nil }},
-	{"body-limit", func(r *model.Rule) bool { return r.MaxBody != 0 }},
-	{"cors", func(r *model.Rule) bool { return r.CORS != nil }},
-	{"redirect", func(r *model.Rule) bool { return r.Redirect != nil }},
-	{"edit", func(r *model.Rule) bool { return r.Edit != nil }},
-	{"rewrite", func(r *model.Rule) bool { return r.Rewrite != nil }},
+	{Filter: "tls-redirect", Used: func(r *model.Rule) bool { return r.TLSRedirect != nil }},
+	{Filter: "body-limit", Used: func(r *model.Rule) bool { return r.MaxBody != 0 }},
+	{Filter: "cors", Used: func(r *model.Rule) bool { return r.CORS != nil }},
+	{Filter: "redirect", Used: func(r *model.Rule) bool { return r.Redirect != nil }},
+	{Filter: "edit", Used: func(r *model.Rule) bool { return r.Edit != nil }},
+	{Filter: "rewrite", Used: func(r *model.Rule) bool { return r.Rewrite != nil }},
+	{Filter: "compress", Used: func(r *model.Rule) bool { return r.Compress != nil }, Optional: true},
 }
 
 // Route is a compiled rule.
@@ -259,7 +262,7 @@ func (c *Compiler) filters(r *model.Rule) (made []step, why string) {
 // missing names a filter that the rule needs and the table lacks.
 func (c *Compiler) missing(r *model.Rule) string {
 	for _, feature := range features {
-		if !feature.Used(r) {
+		if feature.Optional || !feature.Used(r) {
 			continue
 		}
 		found := false

@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/annotation"
 	"windrose.dev/windrose/internal/translate/backend"
 )
 
@@ -29,6 +30,8 @@ type route struct {
 	refs   []backend.Ref
 	// gateways are those that take the route.
 	gateways []source.Name
+	// compress is how the answers of an HTTPRoute are compressed, or nil.
+	compress *model.Compress
 }
 
 // matches are those of the rules of a route.
@@ -75,6 +78,7 @@ func (r *route) translate() {
 	}
 	r.resolved, r.accepted = yes(gatewayv1.RouteReasonResolvedRefs), yes(gatewayv1.RouteReasonAccepted)
 	r.gateways = gatewaysOf(parents)
+	r.compress = r.compression()
 	entries := r.entries()
 	if object.State == source.Tombstone {
 		entries = r.tombstone(entries)
@@ -204,6 +208,21 @@ func (r *route) entries() []entry {
 	return out
 }
 
+// compression is how the answers of the route are compressed. Those of gRPC never
+// are.
+func (r *route) compression() *model.Compress {
+	if r.kind != "HTTPRoute" {
+		return nil
+	}
+	written := r.object.Value.Annotations
+	out, err := annotation.Compress(written, r.opts.Compress)
+	if err != nil {
+		at := r.object.At("metadata.annotations[" + annotation.CompressName + "]")
+		r.out.Reports = append(r.out.Reports, annotation.Invalid(at, written[annotation.CompressName], err))
+	}
+	return out
+}
+
 // newEntry is an entry of this route that says nothing yet.
 func (r *route) newEntry() entry {
 	return entry{created: r.object.Value.CreationTimestamp.Time, kind: r.kind, route: r.object.Name()}
@@ -262,7 +281,7 @@ func (r *route) end(rule *gatewayv1.HTTPRouteRule, field string, does *actions) 
 	case forward == nil:
 		return answer("the rule has no backend with a weight")
 	}
-	return func(m *model.Rule) { m.Forward = forward.forPath(m.Path) }
+	return func(m *model.Rule) { m.Forward, m.Compress = forward.forPath(m.Path), r.compress }
 }
 
 // failure answers what leads nowhere: 500, and 503 to gRPC, whose clients take

@@ -23,6 +23,9 @@ type Options struct {
 	// EveryClass serves classes of other controllers too, where there is no
 	// other controller.
 	EveryClass bool
+	// Compress is how answers are compressed where an HTTPRoute does not say; no
+	// encodings are not at all.
+	Compress model.Compress
 	// Addresses tells where a Gateway is reached: the addresses to announce for
 	// those that it asks for, which may be none. With nil all Gateways share the
 	// ports of one proxy.

@@ -10,6 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/annotation"
 )
 
 // Prefix begins the names of all annotations of ingress-nginx.
@@ -303,6 +304,11 @@ func read(object *source.Object[networkingv1.Ingress], opts Options) (settings, 
 			report.Origin = at
 			reports = append(reports, *report)
 		}
+	}
+	var err error
+	if s.compress, err = annotation.Compress(object.Value.Annotations, opts.Compress); err != nil {
+		at := object.At("metadata.annotations[" + annotation.CompressName + "]")
+		reports = append(reports, annotation.Invalid(at, object.Value.Annotations[annotation.CompressName], err))
 	}
 	return s, reports
 }

@@ -27,6 +27,7 @@ type settings struct {
 	corsInvalid bool
 	canary      bool
 	passthrough bool
+	compress    *model.Compress // nil for not at all
 	upstream    upstream
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string

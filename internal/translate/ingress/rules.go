@@ -354,7 +354,7 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 	if one.rewritten && one.path.Kind == model.RegexPath {
 		r.Rewrite = &model.Rewrite{Pattern: "(?i)" + strings.TrimPrefix(one.path.Value, "(?i)^"), Target: one.rewriteTarget}
 	}
-	r.MaxBody = one.maxBody
+	r.MaxBody, r.Compress = one.maxBody, one.compress
 	r.Forward = &model.Forward{
 		Backends:       []model.Backend{{Service: one.ref.ID(), Weight: 1}},
 		ConnectTimeout: one.connect, ReadTimeout: one.read, SendTimeout: one.send,

@@ -21,6 +21,9 @@ type Options struct {
 	// IgnoreGuards opens routes that are guarded by something that is not
 	// honoured.
 	IgnoreGuards bool
+	// Compress is how answers are compressed where an Ingress does not say; no
+	// encodings are not at all.
+	Compress model.Compress
 }
 
 // Dialect is the name of this dialect's blocks.

@@ -1,0 +1,92 @@
+package compress
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Encoders at work are bounded by what they take, and an answer goes out as it is
+// when there is none.
+func TestEncodersAreBounded(t *testing.T) {
+	brotli := newOffer("br")[0]
+	e := &encoders{most: 2 * codings[brotli].cost}
+	first, second := e.take(brotli), e.take(brotli)
+	if first == nil || second == nil || e.take(brotli) != nil {
+		t.Fatal("not two encoders at a time")
+	}
+	first.Close()
+	if third := e.take(brotli); third == nil {
+		t.Error("what was given back cannot be taken")
+	} else {
+		third.Close()
+	}
+	if second.Close(); e.busy.Load() != 0 {
+		t.Errorf("%d bytes are at work", e.busy.Load())
+	}
+}
+
+// What an encoder takes is what its row says at most.
+func TestEncoderCosts(t *testing.T) {
+	body := make([]byte, 16<<10)
+	random := rand.NewChaCha8([32]byte{})
+	out := make([]byte, 0, 2*len(body))
+	for i, coding := range codings {
+		e := &encoders{most: maxBusy}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := e.take(i)
+		for range 64 {
+			random.Read(body)
+			for k := range body {
+				body[k] = 'a' + body[k]%4
+			}
+			if _, err := r.Recode(out, body, false, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		taken := int64(after.TotalAlloc - before.TotalAlloc)
+		t.Logf("%s: %d kB of %d", coding.name, taken>>10, coding.cost>>10)
+		if taken > coding.cost*5/4 {
+			t.Errorf("%s: %d bytes, its row says %d", coding.name, taken, coding.cost)
+		}
+	}
+}
+
+// BenchmarkRecode is the cost of 16 KiB of a body that is new each time.
+func BenchmarkRecode(b *testing.B) {
+	e := newEncoders()
+	for i, coding := range codings {
+		b.Run(coding.name, func(b *testing.B) {
+			body := []byte(strings.Repeat(`{"name":"wind rose","direction":"every","strength":12},`, 298))
+			var out []byte
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for range b.N {
+				r := e.take(i)
+				var err error
+				if out, err = r.Recode(out[:0], body, true, nil); err != nil {
+					b.Fatal(err)
+				}
+				r.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkAccept is what a rule that compresses costs a client that asks for
+// nothing, and one like a browser.
+func BenchmarkAccept(b *testing.B) {
+	offered := newOffer("zstd", "br", "gzip")
+	for name, accept := range map[string]string{"none": "", "browser": "gzip, deflate, br, zstd"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				w := parseAccept([]byte(accept))
+				w.choose(offered)
+			}
+		})
+	}
+}

@@ -1,0 +1,18 @@
+// Package edge is the table of filters of programs at the edge, windrose and
+// windrose-gateway: those of every program, and those that the mesh's data plane
+// does not link.
+package edge
+
+import (
+	"slices"
+
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/filter/compress"
+)
+
+// Table is all filters in the order in which requests pass them. Each has its
+// own encoders, so it is made once a proxy.
+func Table() []exchange.FilterSpec {
+	return slices.Concat([]exchange.FilterSpec{compress.Spec()}, filter.Table())
+}

@@ -1,0 +1,73 @@
+package grpcweb
+
+import (
+	"bytes"
+	"encoding/base64"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// ErrBase64 is a body of the text variant that is not what it says.
+var ErrBase64 = &msg.Error{Outcome: reason.BadRequest, Text: "the body is not base64"}
+
+// Decoder decodes a request's body of the text variant: base64 (RFC 4648 §4) in
+// one run or several, each with its padding. The zero value is ready.
+type Decoder struct {
+	group [4]byte // a part of one
+	n     int
+}
+
+// Recode appends what data stands for.
+func (d *Decoder) Recode(dst, data []byte, last bool, _ []byte) ([]byte, error) {
+	for len(data) > 0 {
+		var err error
+		if dst, data, err = d.step(dst, data); err != nil {
+			return dst, err
+		}
+	}
+	if last && d.n > 0 {
+		return dst, ErrBase64
+	}
+	return dst, nil
+}
+
+// step decodes the group that is begun, or as many whole ones as there are up to
+// the next padding.
+func (d *Decoder) step(dst, data []byte) (out, rest []byte, err error) {
+	if run := wholeGroups(data); d.n == 0 && run > 0 {
+		dst, err = decode(dst, data[:run])
+		return dst, data[run:], err
+	}
+	taken := copy(d.group[d.n:], data)
+	if d.n += taken; d.n == len(d.group) {
+		d.n = 0
+		dst, err = decode(dst, d.group[:])
+	}
+	return dst, data[taken:], err
+}
+
+// wholeGroups is the length of the groups at the front that have no padding.
+func wholeGroups(data []byte) int {
+	if i := bytes.IndexByte(data, '='); i >= 0 {
+		data = data[:i]
+	}
+	return len(data) / 4 * 4
+}
+
+func decode(dst, groups []byte) ([]byte, error) {
+	if bytes.ContainsAny(groups, "\r\n") { // the package would skip them
+		return dst, ErrBase64
+	}
+	dst, err := base64.StdEncoding.AppendDecode(dst, groups)
+	if err != nil {
+		return dst, ErrBase64
+	}
+	return dst, nil
+}
+
+// TakesTrailer: a request of gRPC-Web has none.
+func (d *Decoder) TakesTrailer() bool { return false }
+
+// Close does nothing: a Decoder holds nothing.
+func (d *Decoder) Close() {}

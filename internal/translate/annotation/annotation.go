@@ -1,0 +1,68 @@
+package annotation
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Prefix begins the names of all of them.
+const Prefix = "windrose.dev/"
+
+// Row is a row of docs/annotations.md.
+type Row struct{ Name, Kinds, Doc string }
+
+// All lists the annotations that routes may have.
+func All() []Row {
+	return []Row{
+		{CompressName, "Ingress, HTTPRoute", "Compresses answers for clients that take it: content codings of zstd, br and gzip, the most preferred first, separated by commas; `on` for all three, in this order; `off` for none. Default is what `--compress` says. Types and lengths are those of `--compress-types` and `--compress-min-length`. Answers with Cache-Control: no-transform, Content-Encoding or a digest stay as they are, as do streams of events and gRPC. An ETag becomes weak."},
+	}
+}
+
+// CompressName is the annotation that says how answers are compressed.
+const CompressName = Prefix + "compress"
+
+// Compress reads it, where standard is what stands without it; no encodings are
+// no compression. With a value that cannot be understood there is none, and the
+// error says what to write.
+func Compress(annotations map[string]string, standard model.Compress) (*model.Compress, error) {
+	var err error
+	if value, found := annotations[CompressName]; found {
+		standard.Encodings, err = Encodings(value)
+	}
+	if err != nil || len(standard.Encodings) == 0 {
+		return nil, err
+	}
+	return &standard, nil
+}
+
+// Invalid is the Report of a value that cannot be understood; err says what to
+// write.
+func Invalid(at reason.Origin, value string, err error) reason.Report {
+	r := reason.New(reason.AnnotationInvalid, at, fmt.Sprintf("%q cannot be understood", value))
+	r.Fix = "write " + err.Error()
+	return r
+}
+
+// Encodings reads a list of content codings, on, or off.
+func Encodings(value string) ([]string, error) {
+	switch value = strings.TrimSpace(value); value {
+	case "on":
+		return model.ContentCodings(), nil
+	case "off":
+		return nil, nil
+	}
+	var out []string
+	for _, name := range strings.Split(value, ",") {
+		name = strings.TrimSpace(name)
+		if !slices.Contains(model.ContentCodings(), name) || slices.Contains(out, name) {
+			return nil, errors.New(`"on", "off", or some of zstd, br and gzip, separated by commas and each once`)
+		}
+		out = append(out, name)
+	}
+	return out, nil
+}
