@@ -47,6 +47,7 @@ type explainFlags struct {
 	headers         []string
 	class           string
 	ignoreGuards    bool
+	externalNames   bool
 }
 
 func explainCommand() *cobra.Command {
@@ -67,7 +68,7 @@ func explainCommand() *cobra.Command {
 	f.StringVar(&flags.gateway, "gateway", "", "NAMESPACE/NAME of the Gateway, where each has ports of its own")
 	f.StringVar(&flags.client, "client", "127.0.0.1", "address of the client")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
-	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards, &flags.externalNames)
 	return cmd
 }
 
@@ -129,7 +130,7 @@ func questionOf(to string, flags explainFlags) (exchange.Question, error) {
 
 // explainFiles compiles what a directory comes to, as a proxy would.
 func explainFiles(q exchange.Question, flags explainFlags) (*exchange.Explanation, error) {
-	result, err := translateFiles(translateFlags{class: flags.class, ignoreGuards: flags.ignoreGuards}, flags.files)
+	result, err := translateFiles(translateFlags{class: flags.class, ignoreGuards: flags.ignoreGuards, externalNames: flags.externalNames}, flags.files)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,8 @@ type runFlags struct {
 	announcing   serve.Prefixes
 	explainToken string
 	stateDir     string
+	loopback     bool
+	external     bool
 	limits       proxy.Limits
 	grace, wait  time.Duration
 }
@@ -82,7 +84,8 @@ func runCommand(self string) *cobra.Command {
 	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
 	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
 	f.DurationVar(&flags.wait, "drain-wait", 10*time.Second, "how long to wait for exchanges to end after that")
-	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	f.BoolVar(&flags.loopback, "loopback-names", true, serve.LoopbackDoc)
+	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards, &flags.external)
 	limits := flag.NewFlagSet("limits", flag.ContinueOnError)
 	serve.AddLimits(limits, &flags.limits)
 	f.AddGoFlagSet(limits)
@@ -156,6 +159,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	})
 	r.proxy, err = proxy.New(proxy.Config{
 		Filters: filter.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ProxyProtocolFrom: flags.announcing, ExplainToken: flags.explainToken,
+		LoopbackNames: flags.loopback, Warn: func(text string) { fmt.Fprintf(errOut, "windrose: %s\n", text) },
 		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait,
 	})
 	if err != nil {
@@ -163,7 +167,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	}
 	r.loop = control.New(control.Config{
 		Read:    func() *source.Set { return r.host.Reconcile(r.loader.Load()) },
-		Options: translationOptions(flags.class, flags.ignoreGuards),
+		Options: translationOptions(flags.class, flags.ignoreGuards, flags.external),
 		Apply:   r.proxy.Apply,
 		Built:   r.built,
 	})

@@ -34,11 +34,12 @@ the routing tables are compared, not the files.
 The exit status is 1 when there are errors among the reports.`
 
 type translateFlags struct {
-	files        []string
-	to, output   string
-	diff         string
-	class        string
-	ignoreGuards bool
+	files         []string
+	to, output    string
+	diff          string
+	class         string
+	ignoreGuards  bool
+	externalNames bool
 }
 
 func translateCommand() *cobra.Command {
@@ -54,15 +55,16 @@ func translateCommand() *cobra.Command {
 	f.StringVar(&flags.to, "to", "model", "model, routes, reports, status or wire")
 	f.StringVar(&flags.diff, "diff", "", "print what changes for traffic since this directory or file")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
-	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards)
+	addTranslationFlags(cmd, &flags.class, &flags.ignoreGuards, &flags.externalNames)
 	cmd.MarkFlagRequired("filename")
 	return cmd
 }
 
 // addTranslationFlags adds the flags that change what resources mean.
-func addTranslationFlags(cmd *cobra.Command, class *string, ignoreGuards *bool) {
+func addTranslationFlags(cmd *cobra.Command, class *string, ignoreGuards, externalNames *bool) {
 	cmd.Flags().StringVar(class, "class", "", "serve only the Ingresses of this class (default all)")
 	cmd.Flags().BoolVar(ignoreGuards, "ignore-guards", false, "open routes whose guards, such as auth-url, are not honoured yet")
+	cmd.Flags().BoolVar(externalNames, "gateway-external-names", false, "let routes of the Gateway API forward to Services of type ExternalName, which it advises against")
 }
 
 func runTranslate(out io.Writer, flags translateFlags) error {
@@ -92,7 +94,7 @@ func translateFiles(flags translateFlags, files []string) (translate.Result, err
 		return translate.Result{}, err
 	}
 	set, made := standalone.New(standalone.Config{}).WithCertificates(loader.Load())
-	options := translationOptions(flags.class, flags.ignoreGuards)
+	options := translationOptions(flags.class, flags.ignoreGuards, flags.externalNames)
 	options.CloseUnsound = true
 	result := translate.Build(set, options)
 	if flags.to != "wire" {
@@ -103,10 +105,10 @@ func translateFiles(flags translateFlags, files []string) (translate.Result, err
 
 // translationOptions are those where there is no cluster: no other controller
 // serves any class, and all Gateways share one process.
-func translationOptions(class string, ignoreGuards bool) translate.Options {
+func translationOptions(class string, ignoreGuards, externalNames bool) translate.Options {
 	return translate.Options{
 		Ingress: ingress.Options{Class: class, IgnoreGuards: ignoreGuards},
-		Gateway: gateway.Options{Class: class, EveryClass: true},
+		Gateway: gateway.Options{Class: class, EveryClass: true, ExternalNames: externalNames},
 	}
 }
 

@@ -56,6 +56,7 @@ const (
 	PolicyConflict
 	UpstreamClosed
 	RelayConflict
+	NameRefused
 )
 
 // CodeRow is what the table knows of a Code.
@@ -118,6 +119,7 @@ var codes = []CodeRow{
 	{PolicyConflict, "PolicyConflict", Warning, "Two policies claim one target. The older wins; with equal age, the first by namespace/name.", "remove one of the two"},
 	{UpstreamClosed, "UpstreamClosed", Error, "What connections to a service are secured with is missing or not valid. Nothing is sent to it: its requests answer 503.", "see the message"},
 	{RelayConflict, "RelayConflict", Warning, "Two routes of layer 4 claim the same server name of a port, or all of it. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
+	{NameRefused, "NameRefused", Error, "A Service has a host name that leads to the proxy's own machine, or to link-local or multicast addresses. Nothing is sent there.", "name a host elsewhere, or, for loopback addresses, run the proxy with --loopback-names"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.
