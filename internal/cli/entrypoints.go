@@ -27,7 +27,7 @@ type entryPoint struct {
 func entryPoints(s *model.Snapshot, addr func(model.ListenerID) net.Addr) (out []entryPoint) {
 	endpoints := map[string]int{}
 	for _, e := range s.Endpoints {
-		endpoints[e.Service] = len(e.Endpoints)
+		endpoints[e.Service] = len(e.Endpoints) + len(e.Names)
 	}
 	secure := map[model.ListenerID]bool{}
 	for _, l := range s.Config.Listeners {

@@ -176,7 +176,7 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 			if ep.Out != "" {
 				state = w.p(red, "out") + ": " + ep.Out
 			}
-			w.line("", "  %s %s %s", ep.Addr, ep.Pod, state)
+			w.line("", "  %s %s %s", ep.Addr, cmp.Or(ep.Pod, ep.Name), state)
 		}
 		if len(b.Endpoints) == 0 && b.Answer == nil {
 			w.line("", "  %s", w.p(red, "no endpoint: it would "+map[bool]string{false: "answer 503", true: "be refused"}[w.relayed]))

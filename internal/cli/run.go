@@ -53,6 +53,7 @@ type runFlags struct {
 	announcing   serve.Prefixes
 	explainToken string
 	stateDir     string
+	loopback     bool
 	limits       proxy.Limits
 	grace, wait  time.Duration
 	translationFlags
@@ -82,6 +83,7 @@ func runCommand(self string) *cobra.Command {
 	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
 	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
 	f.DurationVar(&flags.wait, "drain-wait", 10*time.Second, "how long to wait for exchanges to end after that")
+	f.BoolVar(&flags.loopback, "loopback-names", true, serve.LoopbackDoc)
 	flags.translationFlags.add(cmd)
 	limits := flag.NewFlagSet("limits", flag.ContinueOnError)
 	serve.AddLimits(limits, &flags.limits)
@@ -156,6 +158,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	})
 	r.proxy, err = proxy.New(proxy.Config{
 		Filters: edge.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ProxyProtocolFrom: flags.announcing, ExplainToken: flags.explainToken,
+		LoopbackNames: flags.loopback, Warn: func(text string) { fmt.Fprintf(errOut, "windrose: %s\n", text) },
 		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait, HTTP3: http3.New,
 	})
 	if err != nil {

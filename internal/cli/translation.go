@@ -17,6 +17,7 @@ import (
 type translationFlags struct {
 	class        string
 	ignoreGuards bool
+	external     bool
 	compress     model.Compress
 }
 
@@ -24,6 +25,7 @@ func (t *translationFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&t.class, "class", "", "serve only the Ingresses of this class (default all)")
 	f.BoolVar(&t.ignoreGuards, "ignore-guards", false, "open routes whose guards, such as auth-url, are not honoured yet")
+	f.BoolVar(&t.external, "gateway-external-names", false, "let routes of the Gateway API forward to Services of type ExternalName, which it advises against")
 	f.Var((*encodings)(&t.compress.Encodings), "compress", "compress answers: on, off, or some of zstd, br and gzip, the most preferred first; annotation "+annotation.CompressName+" overrides it (default off)")
 	f.Var((*mediaTypes)(&t.compress.Types), "compress-types", "media types that are compressed, separated by commas, or * for all (default those of ingress-nginx, and text/html)")
 	f.Var((*length)(&t.compress.MinLength), "compress-min-length", fmt.Sprintf("least length of a body that is compressed, in bytes (default %d)", model.DefaultCompressLength))
@@ -34,7 +36,7 @@ func (t *translationFlags) add(cmd *cobra.Command) {
 func (t *translationFlags) options() translate.Options {
 	return translate.Options{
 		Ingress: ingress.Options{Class: t.class, IgnoreGuards: t.ignoreGuards, Compress: t.compress},
-		Gateway: gateway.Options{Class: t.class, EveryClass: true, Compress: t.compress},
+		Gateway: gateway.Options{Class: t.class, EveryClass: true, ExternalNames: t.external, Compress: t.compress},
 	}
 }
 

@@ -85,7 +85,7 @@ func eachList(parts *Parts, do func(list) bool) bool {
 		}
 	}
 	for _, e := range parts.Endpoints {
-		if !do(ordered[Endpoint]{e.Endpoints, compareEndpoints}) {
+		if !do(ordered[Endpoint]{e.Endpoints, compareEndpoints}) || !do(ordered[NamedEndpoint]{e.Names, compareNames}) {
 			return false
 		}
 	}

@@ -65,7 +65,7 @@ func sample() Parts {
 			{Service: "shop/cart:80", Endpoints: []Endpoint{
 				{Addr: netip.MustParseAddrPort("[::1]:81"), Terminating: true},
 				{Addr: netip.MustParseAddrPort("127.0.0.1:81"), Pod: "shop/cart-1"},
-			}},
+			}, Names: []NamedEndpoint{{"www.example.com", 81}, {"api.example.com.", 81}}},
 		},
 		Secrets: []Secret{{Name: "shop/wild", Digest: "0a"}, {Name: "shop/tls", Digest: "0b"}},
 		Bundles: []Bundle{{Name: "secret/shop/ca", Digest: "0d"}, {Name: "configmap/shop/ca", Digest: "0c"}},
@@ -181,6 +181,8 @@ service shop/front:http least-request
 service shop/pay:443~any round-robin tls unverified certificate=shop/tls
 service shop/pay:443~any~proxy-v2 round-robin send-proxy=v2 tls unverified
 service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay.example.com name=*.pay.example.com name=pay.example.com uri=spiffe://example.com/ns/shop/sa/bank uri=spiffe://example.com/ns/shop/sa/pay ca=configmap/shop/ca ca=secret/shop/ca system-roots max-chain=3
+endpoint shop/cart:80 dns:api.example.com.:81
+endpoint shop/cart:80 dns:www.example.com:81
 endpoint shop/cart:80 127.0.0.1:81 pod=shop/cart-1
 endpoint shop/cart:80 [::1]:81 terminating
 endpoint shop/front:http none

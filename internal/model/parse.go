@@ -563,6 +563,10 @@ func (p *textParser) endpoint(w []string) error {
 		all = append(all, Endpoints{Service: w[0]})
 		p.parts.Endpoints = all
 	}
+	last := &all[len(all)-1]
+	if name, named := strings.CutPrefix(w[1], namePrefix); named {
+		return last.addName(name, w[2:])
+	}
 	if w[1] == "none" {
 		return nil
 	}
@@ -582,7 +586,6 @@ func (p *textParser) endpoint(w []string) error {
 			return fmt.Errorf("unknown option %q of an endpoint", key)
 		}
 	}
-	last := &all[len(all)-1]
 	last.Endpoints = append(last.Endpoints, ep)
 	return nil
 }

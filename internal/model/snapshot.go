@@ -387,6 +387,9 @@ type Respond struct {
 type Endpoints struct {
 	Service   string     `cbor:"1,keyasint" json:"service"`
 	Endpoints []Endpoint `cbor:"2,keyasint,omitempty" json:"endpoints,omitempty"`
+	// Names are those that the proxy itself finds the addresses of, which are
+	// endpoints like the others.
+	Names []NamedEndpoint `cbor:"3,keyasint,omitempty" json:"names,omitempty"`
 }
 
 // Endpoint is one address that serves.

@@ -28,6 +28,7 @@ import (
 //	relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/raw:443
 //	service shop/cart:80 round-robin
 //	endpoint shop/cart:80 127.0.0.1:31001 pod=shop/cart-6c9f-x2x4p
+//	endpoint shop/api:443 dns:api.example.com:443
 //	service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay name=pay ca=configmap/shop/ca
 //	secret shop/shop-tls 5f2a…
 //	bundle configmap/shop/ca 77c0…
@@ -375,8 +376,11 @@ func formatBackends(backends []Backend) string {
 }
 
 func (w *textWriter) endpoints(e Endpoints) {
-	if len(e.Endpoints) == 0 {
+	if len(e.Endpoints)+len(e.Names) == 0 {
 		w.line("endpoint", e.Service, "none")
+	}
+	for _, n := range e.Names {
+		w.line("endpoint", e.Service, namePrefix+n.String())
 	}
 	for _, ep := range e.Endpoints {
 		w.line("endpoint", e.Service, ep.Addr.String(), option("pod", ep.Pod), flag(ep.Terminating, "terminating"))

@@ -63,6 +63,9 @@ func validate(p *Parts, sound func(host int) bool) error {
 		for _, ep := range e.Endpoints {
 			v.check(ep.Addr.IsValid() && ep.Addr.Port() != 0, "endpoints of %s: %s is no address", e.Service, ep.Addr)
 		}
+		for _, n := range e.Names {
+			v.check(n.Valid(), "endpoints of %s: %q is no name and port", e.Service, n)
+		}
 	}
 	return errors.Join(v.errs...)
 }

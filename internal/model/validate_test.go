@@ -135,6 +135,11 @@ func TestValidateTrust(t *testing.T) {
 			p.Config.Services = append(p.Config.Services, Service{ID: "shop/new:53", SendProxy: ProxyV2})
 			p.Config.Relays[0].Backends = []Backend{{Service: "shop/new:53", Weight: 1}}
 		}},
+		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"A.example.com", 1}} }},
+		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"a b", 1}} }},
+		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{".", 1}} }},
+		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"a.example.com", 0}} }},
+		{"", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"_a.example.com.", 1}, {"2001:db8::1", 1}} }},
 		{"", listener(func(*Listener) {})},
 		{"over TLS only", listener(func(l *Listener) { l.Protocol = HTTP })},
 		{"no authority", listener(func(l *Listener) { l.ClientAuth.Bundles = nil })},

@@ -24,6 +24,8 @@ type Metrics struct {
 	listens  map[model.ListenerID]*Listener
 	live     int // routes and services with memory of their own
 
+	// Names counts lookups of host names.
+	Names Names
 	// Dropped counts access-log lines that could not be kept.
 	Dropped *Counter
 	// Unrouted counts requests that reached no rule.

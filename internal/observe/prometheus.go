@@ -36,6 +36,8 @@ var metricRows = []MetricRow{
 	{"windrose_connections_refused_total", "counter", []string{"port"}, "Client connections turned away by a limit."},
 	{"windrose_proxy_headers_total", "counter", []string{"port", "result"}, "Connections from peers of --proxy-protocol-from: those whose PROXY header named a client, those of the peer itself (local), and those that were closed for want of a valid header."},
 	{"windrose_tls_handshakes_total", "counter", []string{"port", "result"}, "TLS handshakes: full, resumed or failed."},
+	{"windrose_name_lookups_total", "counter", []string{"result"}, "Lookups of host names that stand for endpoints: found, failed, or led to addresses that are refused."},
+	{"windrose_names_failing", "gauge", nil, "Host names of endpoints whose last lookup was not all well. The addresses that they had are used meanwhile."},
 	{"windrose_reports", "gauge", []string{"code", "severity"}, "Reports that stand now."},
 	{"windrose_generation", "gauge", []string{"hash"}, "The number of the live Generation, with the hash of its snapshot."},
 	{"windrose_generation_age_seconds", "gauge", nil, "Time since the live Generation went live."},
@@ -63,6 +65,12 @@ func (m *Metrics) WriteText() []byte {
 			m.eachListenerOf(w, "local", func(l *Listener) uint64 { return l.OwnAnnounced.Sum() })
 			m.eachListenerOf(w, "invalid", func(l *Listener) uint64 { return l.AnnounceErrors.Sum() })
 		},
+		"windrose_name_lookups_total": func(MetricRow) {
+			w.sample(float64(m.Names.found.Load()), "found")
+			w.sample(float64(m.Names.failed.Load()), "failed")
+			w.sample(float64(m.Names.refused.Load()), "refused")
+		},
+		"windrose_names_failing": func(MetricRow) { w.sample(float64(m.Names.Failing.Load())) },
 		"windrose_relayed_bytes_total": func(MetricRow) {
 			m.eachListenerOf(w, "in", func(l *Listener) uint64 { return l.RelayedIn.Sum() })
 			m.eachListenerOf(w, "out", func(l *Listener) uint64 { return l.RelayedOut.Sum() })

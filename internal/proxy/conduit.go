@@ -50,6 +50,7 @@ func newConduit(s *session, named bool) *conduit {
 // connect makes a connection to an endpoint. Nothing has been sent yet, so that
 // others are tried when one cannot be reached.
 func (c *conduit) connect(relay *exchange.Relay, cluster *exchange.Cluster) reason.Outcome {
+	cluster.Await(min(relay.Connect, awaitNames))
 	var tried []*exchange.Endpoint
 	outcome := reason.NoEndpoint
 	for range max(c.proxy.cfg.Limits.Attempts, 1) {
@@ -59,6 +60,9 @@ func (c *conduit) connect(relay *exchange.Relay, cluster *exchange.Cluster) reas
 		}
 		if e == nil {
 			c.detail = "service " + cluster.Service.ID + " has no endpoint"
+			if why := cluster.Lack(); why != "" {
+				c.detail += ": " + why
+			}
 			return outcome
 		}
 		c.endpoint, c.retries = *e, len(tried)

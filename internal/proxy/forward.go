@@ -11,6 +11,10 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
+// awaitNames bounds how long the first requests to a host name wait until its
+// addresses are known.
+const awaitNames = 2 * time.Second
+
 func durationOf(from, to int64) time.Duration { return time.Duration(to - from) }
 
 // forward sends the request to a backend and its answer to the client.
@@ -30,6 +34,7 @@ func (t *transfer) forward() (again bool) {
 		return t.answer()
 	}
 	t.chooseCopies()
+	t.cluster.Await(min(t.x.Route.Connect, awaitNames))
 	for t.attempts() {
 		again, repeat := t.relay()
 		t.leave()
@@ -101,7 +106,7 @@ func (t *transfer) attempts() bool {
 	for try := 1; ; try++ {
 		t.endpoint = t.x.PickEndpoint(t.tried)
 		if t.endpoint == nil {
-			t.x.Fail(reason.NoEndpoint, "")
+			t.x.Fail(reason.NoEndpoint, t.cluster.Lack())
 			return false
 		}
 		t.enter()
@@ -131,7 +136,7 @@ func (t *transfer) isFree(verdict attemptResult, try int) bool {
 	switch {
 	case verdict == attemptFinal || try >= t.proxy.cfg.Limits.Attempts:
 		return false
-	case verdict == attemptElsewhere && len(t.tried)+1 >= len(t.cluster.Endpoints):
+	case verdict == attemptElsewhere && len(t.tried)+1 >= len(t.cluster.Endpoints()):
 		return false
 	case verdict == attemptElsewhere:
 		t.tried = append(t.tried, t.endpoint)

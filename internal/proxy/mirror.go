@@ -121,6 +121,7 @@ func (c *mirrorCopy) run() {
 // deliver sends the copy and reads its answer. A kept connection that turns out
 // dead is replaced once.
 func (c *mirrorCopy) deliver() bool {
+	c.cluster.Await(min(c.connect, awaitNames))
 	e := c.cluster.Pick(nil)
 	if e == nil || c.cluster.Closed != "" {
 		return false

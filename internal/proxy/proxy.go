@@ -18,6 +18,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/resolve"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
@@ -50,6 +51,13 @@ type Config struct {
 	// DialUDP makes a socket that is connected to an endpoint; nil is
 	// sock.DialDatagrams.
 	DialUDP func(addr netip.AddrPort, get func() []byte, put func([]byte)) (*sock.Datagrams, error)
+	// Lookup finds the addresses of host names; nil does so as the system would.
+	Lookup func(ctx context.Context, host string) (resolve.Answer, error)
+	// LoopbackNames lets host names of Services lead to loopback addresses. Without
+	// it whoever writes a Service could reach what listens beside the proxy.
+	LoopbackNames bool
+	// Warn is told what goes wrong beside the exchanges; it may be nil.
+	Warn func(text string)
 	// SessionKey signs the tokens of sessions. Proxies that serve the same
 	// clients need the same; nil draws one.
 	SessionKey []byte
@@ -132,6 +140,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p.registry = upstream.NewRegistry(upstream.Config{
 		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: p.http2Configs(),
+		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Names: &cfg.Metrics.Names,
 	})
 	if cfg.SessionKey == nil {
 		cfg.SessionKey = make([]byte, 32)
@@ -248,8 +257,19 @@ func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 
 func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
 	endpoints, services, rules := gen.Names()
+	hosts := gen.HostNames()
+	p.registry.RetainNames(func(host string) bool { return hosts[host] })
 	p.registry.Retain(func(k upstream.Key) bool { return endpoints[k] }, func(id string) bool { return services[id] })
 	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return services[id] })
+}
+
+// namesChanged lets go of the endpoints that host names led to and lead to no
+// more.
+func (p *Proxy) namesChanged() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	endpoints, services, _ := p.live.Load().gen.Names()
+	p.registry.Retain(func(k upstream.Key) bool { return endpoints[k] }, func(id string) bool { return services[id] })
 }
 
 // listens tells whether a listener is open where it should be.

@@ -54,7 +54,7 @@ var (
 // Build makes the Snapshot for a Set.
 func Build(set *source.Set, opts Options) Result {
 	in, gw := ingress.Translate(set, opts.Ingress), gateway.Translate(set, opts.Gateway)
-	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports, gw.Reports, backend.Unserved(set)), made: map[source.Name]*tls.Certificate{}}
+	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports, gw.Reports), made: map[source.Name]*tls.Certificate{}}
 	refs := slices.Concat(in.Refs, gw.Refs)
 	maps.Copy(in.Origins, gw.Origins)
 	parts := model.Parts{Origins: printable(in.Origins)}

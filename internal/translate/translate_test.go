@@ -24,8 +24,8 @@ var update = flag.Bool("update", false, "write what the translation gives into t
 
 // TestCases translates the YAML of each case and holds the model's text form
 // and the Reports against what stands in it. A case's comment may give
-// options, a line each: class NAME, compress LIST, ignore-guards, every-class, and
-// own-ports, which gives each Gateway an address of its own.
+// options, a line each: class NAME, compress LIST, ignore-guards, every-class,
+// own-ports, which gives each Gateway an address of its own, and external-names.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -86,6 +86,8 @@ func optionsOf(comment string) Options {
 			opts.Ingress.IgnoreGuards = true
 		case len(words) == 1 && words[0] == "every-class":
 			opts.Gateway.EveryClass = true
+		case len(words) == 1 && words[0] == "external-names":
+			opts.Gateway.ExternalNames = true
 		case len(words) == 1 && words[0] == "own-ports":
 			opts.Gateway.Addresses = addresses
 		}

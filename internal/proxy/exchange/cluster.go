@@ -3,7 +3,7 @@ package exchange
 import (
 	"crypto/tls"
 	"fmt"
-	"sync"
+	"sync/atomic"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
@@ -14,9 +14,8 @@ import (
 // Cluster is a service with the endpoints that one Generation has for it, as
 // they are reached on behalf of some listeners.
 type Cluster struct {
-	Service   *upstream.Service
-	Stats     *observe.Service
-	Endpoints []Endpoint
+	Service *upstream.Service
+	Stats   *observe.Service
 	// Protocol is what is spoken to the endpoints, and Secure tells that it is
 	// over TLS.
 	Protocol model.BackendProtocol
@@ -30,18 +29,19 @@ type Cluster struct {
 	// others are the same service for listeners that show the endpoints another
 	// certificate.
 	others map[model.ListenerID]*Cluster
-	// load is made once: a method value made for each pick would be an
-	// allocation for each.
-	load func(i int) int64
-	// tokens finds endpoints by what sessions call them, once one asks.
-	tokens func() map[token]*Endpoint
+
+	compiler *Compiler
+	way      upstream.Way
+	fixed    []model.Endpoint
+	names    []named
+	set      atomic.Pointer[endpointSet] // not older than the last look at names
 }
 
 // Active is the number of requests under way at the endpoints.
 func (c *Cluster) Active() int64 {
-	sum := int64(0)
-	for i := range c.Endpoints {
-		sum += c.Endpoints[i].Active.Load()
+	sum, all := int64(0), c.Endpoints()
+	for i := range all {
+		sum += all[i].Active.Load()
 	}
 	return sum
 }
@@ -59,9 +59,10 @@ func (x *Exchange) PrepareTunnel() {
 	}
 	at := x.sticky.Addr
 	x.sticky = nil
-	for i := range c.Endpoints {
-		if c.Endpoints[i].Addr == at {
-			x.sticky = &c.Endpoints[i]
+	all := c.Endpoints()
+	for i := range all {
+		if all[i].Addr == at {
+			x.sticky = &all[i]
 		}
 	}
 }
@@ -99,7 +100,8 @@ type clusterer struct {
 	s         *model.Snapshot
 	bundles   upstream.Bundles
 	secrets   map[string]*model.Secret
-	endpoints map[string][]model.Endpoint // of services
+	endpoints map[string][]model.Endpoint      // of services
+	names     map[string][]model.NamedEndpoint // of services
 	reports   []reason.Report
 }
 
@@ -107,12 +109,16 @@ func (c *Compiler) clusters(s *model.Snapshot) ([]*Cluster, []reason.Report) {
 	m := &clusterer{
 		Compiler: c, s: s, bundles: upstream.BundlesOf(s),
 		secrets: make(map[string]*model.Secret, len(s.Secrets)), endpoints: make(map[string][]model.Endpoint, len(s.Endpoints)),
+		names: map[string][]model.NamedEndpoint{},
 	}
 	for i := range s.Secrets {
 		m.secrets[s.Secrets[i].Name] = &s.Secrets[i]
 	}
 	for _, e := range s.Endpoints {
 		m.endpoints[e.Service] = readyOrAll(e.Endpoints)
+		if len(e.Names) > 0 {
+			m.names[e.Service] = e.Names
+		}
 	}
 	out := make([]*Cluster, len(s.Config.Services))
 	for i := range s.Config.Services {
@@ -147,7 +153,8 @@ func (m *clusterer) secure(s *model.Service, certificate string) *Cluster {
 	if err != nil {
 		m.reports = append(m.reports, reason.New(reason.UpstreamClosed, reason.Origin{}, err.Error()))
 		c := m.cluster(s, nil)
-		c.Closed, c.Endpoints = err.Error(), nil
+		c.Closed, c.fixed, c.names = err.Error(), nil, nil
+		c.renew()
 		return c
 	}
 	c := m.cluster(s, secured)
@@ -185,14 +192,15 @@ func (m *clusterer) certificate(name string) (*tls.Certificate, string, error) {
 func (m *clusterer) cluster(s *model.Service, secured *upstream.TLS) *Cluster {
 	c := &Cluster{
 		Service: m.Registry.Service(*s), Stats: m.Metrics.Service(s.ID), Protocol: s.Protocol, Secure: secured != nil,
+		compiler: m.Compiler, way: upstream.Way{Protocol: s.Protocol, TLS: secured, SendProxy: s.SendProxy}, fixed: m.endpoints[s.ID],
 	}
-	usable, way := m.endpoints[s.ID], upstream.Way{Protocol: s.Protocol, TLS: secured, SendProxy: s.SendProxy}
-	c.Endpoints = make([]Endpoint, 0, len(usable))
-	for _, ep := range usable {
-		c.Endpoints = append(c.Endpoints, Endpoint{m.Registry.Endpoint(ep.Addr, way), ep.Pod})
+	for _, n := range m.names[s.ID] {
+		c.names = append(c.names, named{m.Registry.Name(n.Host), n.Port})
+		if why := m.Registry.Refused(n.Host); why != "" {
+			m.reports = append(m.reports, reason.New(reason.NameRefused, reason.Origin{}, fmt.Sprintf("service %s: %s is %s", s.ID, n.Host, why)))
+		}
 	}
-	c.load = func(i int) int64 { return c.Endpoints[i].Active.Load() }
-	c.tokens = sync.OnceValue(func() map[token]*Endpoint { return m.Compiler.tokens(c) })
+	c.renew()
 	return c
 }
 

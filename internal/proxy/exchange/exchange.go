@@ -484,17 +484,18 @@ func (x *Exchange) Mirrored() bool { return len(x.Route.mirrors)+len(x.backend.m
 // Pick chooses an endpoint, or returns nil when there is none. tried are those
 // that have just failed; they are taken again only when there is no other.
 func (c *Cluster) Pick(tried []*Endpoint) *Endpoint {
-	n := len(c.Endpoints)
+	set := c.current()
+	n := len(set.list)
 	if n == 0 {
 		return nil
 	}
-	first := c.Service.Picker.Pick(n, c.load)
+	first := c.Service.Picker.Pick(n, set.load)
 	for i := range n {
-		if e := &c.Endpoints[(first+i)%n]; !slices.Contains(tried, e) {
+		if e := &set.list[(first+i)%n]; !slices.Contains(tried, e) {
 			return e
 		}
 	}
-	return &c.Endpoints[first]
+	return &set.list[first]
 }
 
 // ForwardTarget is the target that goes to the backend: a filter's, or the

@@ -140,6 +140,8 @@ type ExplainedBackend struct {
 type ExplainedEndpoint struct {
 	Addr string `json:"addr"`
 	Pod  string `json:"pod,omitempty"`
+	// Name is the host that Addr was found for, if it was.
+	Name string `json:"name,omitempty"`
 	// Out is why it is not used; empty if it is.
 	Out string `json:"out,omitempty"`
 }
@@ -380,8 +382,29 @@ func (g *Generation) explainService(id string) (policy string, out []ExplainedEn
 			}
 			out = append(out, one)
 		}
+		out = append(out, g.explainNames(id)...)
 	}
 	return policy, out
+}
+
+// explainNames lists what the names among the endpoints of a service stand for
+// now, and those that stand for nothing.
+func (g *Generation) explainNames(service string) (out []ExplainedEndpoint) {
+	for _, c := range g.Clusters {
+		if c.Service.ID != service {
+			continue
+		}
+		for _, n := range c.names {
+			host := model.NamedEndpoint{Host: n.Host, Port: n.port}.String()
+			for _, addr := range *n.Addrs() {
+				out = append(out, ExplainedEndpoint{Addr: netip.AddrPortFrom(addr, n.port).String(), Name: host})
+			}
+			if len(*n.Addrs()) == 0 {
+				out = append(out, ExplainedEndpoint{Addr: host, Name: host, Out: n.lack()})
+			}
+		}
+	}
+	return out
 }
 
 // limitsOf writes the timeouts and retries that apply.

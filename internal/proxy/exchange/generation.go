@@ -321,8 +321,8 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules map[string]bool) {
 	endpoints, services, rules = map[upstream.Key]bool{}, map[string]bool{}, map[string]bool{}
 	g.eachCluster(func(c *Cluster) {
-		for i := range c.Endpoints {
-			endpoints[c.Endpoints[i].Key] = true
+		for _, e := range c.Endpoints() {
+			endpoints[e.Key] = true
 		}
 	})
 	for _, e := range g.Snapshot.Endpoints {
@@ -346,6 +346,17 @@ func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules m
 		rules[g.Snapshot.Config.Relays[i].ID] = true
 	}
 	return endpoints, services, rules
+}
+
+// HostNames tells which hosts a Generation needs the addresses of.
+func (g *Generation) HostNames() map[string]bool {
+	out := map[string]bool{}
+	for _, e := range g.Snapshot.Endpoints {
+		for _, n := range e.Names {
+			out[n.Host] = true
+		}
+	}
+	return out
 }
 
 // Closed tells whether such a request to that listener is now refused because

@@ -48,10 +48,10 @@ func sign(key []byte, what, name string, data []byte) (out token) {
 }
 
 // tokens names the endpoints of a cluster.
-func (c *Compiler) tokens(cluster *Cluster) map[token]*Endpoint {
-	out := make(map[token]*Endpoint, len(cluster.Endpoints))
-	for i := range cluster.Endpoints {
-		e := &cluster.Endpoints[i]
+func (c *Compiler) tokens(cluster *Cluster, all []Endpoint) map[token]*Endpoint {
+	out := make(map[token]*Endpoint, len(all))
+	for i := range all {
+		e := &all[i]
 		out[cluster.token(c.SessionKey, e)] = e
 	}
 	return out
@@ -73,7 +73,7 @@ func (x *Exchange) findSession(s *session, drawn int) int {
 		if b.respond != nil {
 			continue
 		}
-		if e := x.Gen.cluster(b.cluster, x.Peer.Listener).tokens()[at]; e != nil {
+		if e := x.Gen.cluster(b.cluster, x.Peer.Listener).current().tokens()[at]; e != nil {
 			x.sticky, x.issued, x.used = e, issued, used
 			return i
 		}

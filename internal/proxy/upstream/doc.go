@@ -8,6 +8,9 @@
 // those in use are closed when they come back. Nobody counts references: an
 // exchange that still holds a retired [Endpoint] can finish on it.
 //
+// A [Name] is a host whose addresses are endpoints: it is looked up again and
+// again while a Generation names it, and keeps what it knew while nobody can say.
+//
 // A [TLS] is how connections to the endpoints of one service are secured: whom
 // they must lead to, who vouches for that, and what we show. It refuses to be
 // made without all of it. Connections are shared by [Key] alone.

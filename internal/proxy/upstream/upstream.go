@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/balance"
 	"windrose.dev/windrose/internal/proxy/mux"
+	"windrose.dev/windrose/internal/proxy/resolve"
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
@@ -35,6 +37,17 @@ type Config struct {
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 	// HTTP2 is what connections of HTTP/2 need, for each shard.
 	HTTP2 []*mux.Config
+	// Lookup finds the addresses of a host; nil does so as the system would.
+	Lookup func(ctx context.Context, host string) (resolve.Answer, error)
+	// LoopbackNames lets names lead to loopback addresses.
+	LoopbackNames bool
+	// Changed is called when a name has other addresses; Warn when one cannot be
+	// looked up, or can be again. Both may be nil, and are called from any
+	// goroutine.
+	Changed func()
+	Warn    func(text string)
+	// Names counts lookups; it may be nil.
+	Names *observe.Names
 }
 
 // Registry keeps endpoints and services by key, over Generations.
@@ -43,6 +56,7 @@ type Registry struct {
 	mu        sync.Mutex
 	endpoints map[Key]*Endpoint
 	services  map[string]*Service
+	names     names
 }
 
 // NewRegistry makes an empty Registry.
@@ -56,7 +70,13 @@ func NewRegistry(cfg Config) *Registry {
 			return dialer.DialContext(ctx, "tcp", addr.String())
 		}
 	}
-	return &Registry{cfg: cfg, endpoints: map[Key]*Endpoint{}, services: map[string]*Service{}}
+	if cfg.Lookup == nil {
+		cfg.Lookup = (&resolve.Resolver{}).Lookup
+	}
+	return &Registry{
+		cfg: cfg, endpoints: map[Key]*Endpoint{}, services: map[string]*Service{},
+		names: names{all: map[string]*Name{}, fresh: make(chan struct{}, 1)},
+	}
 }
 
 // Way is how endpoints are spoken to.
@@ -128,8 +148,8 @@ func (r *Registry) Retain(endpoint func(Key) bool, service func(id string) bool)
 	}
 }
 
-// Run closes idle connections when their time has come, until ctx ends; then
-// it closes them all.
+// Run closes idle connections when their time has come, and looks names up,
+// until ctx ends; then it closes them all.
 func (r *Registry) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.Idle / 4)
 	defer tick.Stop()
@@ -138,7 +158,10 @@ func (r *Registry) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			none := func(Key) bool { return false }
 			r.Retain(none, func(string) bool { return false })
+			r.names.running.Wait()
 			return ctx.Err()
+		case <-r.names.fresh:
+			r.startNames(ctx)
 		case <-tick.C:
 			before := r.cfg.Clock.Now() - int64(r.cfg.Idle)
 			for _, e := range r.all() {

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -35,6 +34,10 @@ type Ref struct {
 	Way string
 	// SendProxy is the PROXY header that connections begin with.
 	SendProxy model.ProxyProtocol
+	// External is the host that an ExternalName stands for, and TargetPort its
+	// port; empty and 0 for other Services.
+	External   string
+	TargetPort uint16
 }
 
 // ID is the model's name for it: namespace/name:port, with /udp behind a port of
@@ -94,25 +97,28 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 	if service == nil {
 		return nil, &Problem{reason.ServiceNotFound, fmt.Sprintf("there is no Service %s/%s", namespace, name)}
 	}
-	if service.Value.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil, &Problem{reason.ServiceTypeNotServed, fmt.Sprintf("Service %s/%s is an ExternalName, which is not served yet: its routes answer 503", namespace, name)}
-	}
 	version, problem := sendProxy(service.Value)
 	if problem != nil {
 		return nil, problem
 	}
-	var known []string
-	for _, p := range service.Value.Spec.Ports {
-		if p.Protocol == port.protocol() && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number) {
-			ref := &Ref{Service: service.Name(), Port: p.Port, PortName: p.Name, UDP: port.UDP, AppProtocol: deref(p.AppProtocol, "")}
-			if !ref.UDP { // there are no connections to begin
-				ref.SendProxy = version
-			}
-			return ref, nil
-		}
-		known = append(known, strings.TrimSuffix(p.Name+" "+strconv.Itoa(int(p.Port)), " "))
+	find := findPort
+	if service.Value.Spec.Type == corev1.ServiceTypeExternalName {
+		find = findExternal
 	}
-	return nil, &Problem{reason.PortNotFound, fmt.Sprintf("Service %s/%s has no %s port %s; it has %s", namespace, name, port.protocol(), port, strings.Join(known, ", "))}
+	ref, problem := find(service, port)
+	if ref != nil && !ref.UDP { // over UDP there are no connections to begin
+		ref.SendProxy = version
+	}
+	return ref, problem
+}
+
+func findPort(service *source.Object[corev1.Service], port Port) (*Ref, *Problem) {
+	for _, p := range service.Value.Spec.Ports {
+		if port.names(&p) {
+			return &Ref{Service: service.Name(), Port: p.Port, PortName: p.Name, UDP: port.UDP, AppProtocol: deref(p.AppProtocol, "")}, nil
+		}
+	}
+	return nil, missingPort(service, port)
 }
 
 // Endpoints returns the endpoints of refs, each ref once.
@@ -128,7 +134,7 @@ func Endpoints(set *source.Set, refs []Ref) []model.Endpoints {
 	for _, ref := range refs {
 		if id := ref.ID(); !seen[id] {
 			seen[id] = true
-			out = append(out, model.Endpoints{Service: id, Endpoints: unique(ref.endpoints(set, slicesOf[ref.Service]))})
+			out = append(out, model.Endpoints{Service: id, Endpoints: unique(ref.endpoints(set, slicesOf[ref.Service])), Names: ref.names(slicesOf[ref.Service])})
 		}
 	}
 	return out
@@ -138,12 +144,15 @@ func Endpoints(set *source.Set, refs []Ref) []model.Endpoints {
 // the Endpoints object that older controllers write.
 func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []model.Endpoint {
 	var out []model.Endpoint
+	if r.External != "" {
+		return nil // what slices a Service of this type has say nothing
+	}
 	for _, slice := range all {
 		if slice.AddressType == discoveryv1.AddressTypeFQDN {
-			continue // reported: see Unserved
+			continue // see names
 		}
 		for _, port := range slice.Ports {
-			if port.Port != nil && deref(port.Name, "") == r.PortName && (deref(port.Protocol, corev1.ProtocolTCP) == corev1.ProtocolUDP) == r.UDP {
+			if r.has(&port) {
 				out = appendSlice(out, slice, uint16(*port.Port))
 			}
 		}
@@ -163,17 +172,9 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 	return out
 }
 
-// Unserved reports the EndpointSlices whose endpoints get no traffic, because
-// they are names and not addresses.
-func Unserved(set *source.Set) []reason.Report {
-	var out []reason.Report
-	for object := range set.EndpointSlices.All() {
-		if object.Value.AddressType == discoveryv1.AddressTypeFQDN {
-			r := reason.New(reason.NotHonoured, object.At("addressType"), "endpoints of type FQDN are not served: they get no traffic")
-			out = append(out, r.WithFix("write the IP addresses, in a slice of type IPv4 or IPv6"))
-		}
-	}
-	return out
+// has tells whether a slice's port is the one that is referred to.
+func (r Ref) has(port *discoveryv1.EndpointPort) bool {
+	return port.Port != nil && deref(port.Name, "") == r.PortName && (deref(port.Protocol, corev1.ProtocolTCP) == corev1.ProtocolUDP) == r.UDP
 }
 
 func deref[T any](p *T, otherwise T) T {

@@ -106,6 +106,10 @@ func (t *translation) referred(kind, home string, ref gatewayv1.BackendObjectRef
 	if problem != nil {
 		return nil, &lost{no(gatewayv1.RouteReasonBackendNotFound, problem.Message), problem.Code}
 	}
+	if found.External != "" && !t.opts.ExternalNames { // see BackendObjectReference.kind
+		what := fmt.Sprintf("Service %s/%s is an ExternalName, which routes of the Gateway API are not to forward to (CVE-2021-25740)", namespace, ref.Name)
+		return nil, &lost{no(gatewayv1.RouteReasonInvalidKind, what), reason.ServiceTypeNotServed}
+	}
 	return found, nil
 }
 

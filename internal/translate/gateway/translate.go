@@ -26,6 +26,10 @@ type Options struct {
 	// Compress is how answers are compressed where an HTTPRoute does not say; no
 	// encodings are not at all.
 	Compress model.Compress
+	// ExternalNames serves Services of type ExternalName, too, which the API leaves
+	// to implementations and advises against: whoever may write a route could reach
+	// what its namespace must not.
+	ExternalNames bool
 	// Addresses tells where a Gateway is reached: the addresses to announce for
 	// those that it asks for, which may be none. With nil all Gateways share the
 	// ports of one proxy.

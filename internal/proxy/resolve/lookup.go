@@ -1,0 +1,103 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Resolver looks names up. Its zero value does so by the files of the system.
+type Resolver struct {
+	// Config is the path of resolv.conf, and Hosts that of hosts; empty are those in
+	// /etc.
+	Config, Hosts string
+	// Port is that of the servers, which resolv.conf cannot say; empty is 53.
+	Port string
+}
+
+// Answer is what a name stands for.
+type Answer struct {
+	// Addrs are IPv4 and IPv6 addresses, in order, each once.
+	Addrs []netip.Addr
+	// TTL is how long they hold. Of what stands in a file it is not known, and 0.
+	TTL time.Duration
+}
+
+// Errors of Lookup, which wrap one of them each.
+var (
+	// ErrNone: the servers say that there is no such name, or no address of it.
+	ErrNone = errors.New("there is no such name, or it has no address")
+	// ErrFailed: nobody could say.
+	ErrFailed = errors.New("the name cannot be looked up now")
+)
+
+// MaxAddrs bounds the addresses of a name: more are left out.
+const MaxAddrs = 64
+
+// Lookup finds the addresses of a host. A name that ends with a dot is taken as
+// it is; search domains may be behind others.
+func (r *Resolver) Lookup(ctx context.Context, host string) (Answer, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return Answer{Addrs: []netip.Addr{addr.Unmap()}}, nil
+	}
+	if addrs := r.inHosts(host); len(addrs) > 0 {
+		return Answer{Addrs: ordered(addrs)}, nil
+	}
+	conf, err := r.config()
+	if err != nil {
+		return Answer{}, fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	for _, name := range conf.NameList(host) {
+		// A failure ends the search: the name behind the next domain may be another's.
+		answer, err := conf.find(ctx, name)
+		if err != nil || len(answer.Addrs) > 0 {
+			return answer, err
+		}
+	}
+	return Answer{}, ErrNone
+}
+
+// find asks for the addresses of one name, of both families at once. There may
+// be none.
+func (c *config) find(ctx context.Context, name string) (Answer, error) {
+	types := [...]uint16{dns.TypeA, dns.TypeAAAA}
+	var answers [len(types)]Answer
+	var errs [len(types)]error
+	done := make(chan struct{})
+	for i, kind := range types {
+		go func() {
+			answers[i], errs[i] = c.ask(ctx, name, kind)
+			done <- struct{}{}
+		}()
+	}
+	for range types {
+		<-done
+	}
+	var out Answer
+	for i := range types {
+		if len(answers[i].Addrs) == 0 {
+			continue
+		}
+		if out.Addrs == nil || answers[i].TTL < out.TTL {
+			out.TTL = answers[i].TTL
+		}
+		out.Addrs = append(out.Addrs, answers[i].Addrs...)
+	}
+	if out.Addrs == nil { // one family is enough: many servers fail for the other
+		return out, errors.Join(errs[:]...)
+	}
+	out.Addrs = ordered(out.Addrs)
+	return out, nil
+}
+
+// ordered sorts addresses, each once, and bounds them.
+func ordered(addrs []netip.Addr) []netip.Addr {
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	addrs = slices.Compact(addrs)
+	return addrs[:min(len(addrs), MaxAddrs)]
+}

@@ -1,0 +1,276 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/resolve"
+)
+
+// How long what was learned of a name holds: as long as its records say, within
+// bounds. After a failure it is asked for again soon, and then less often.
+const (
+	leastTTL    = 5 * time.Second
+	mostTTL     = 5 * time.Minute
+	firstRetry  = time.Second
+	lastRetry   = 30 * time.Second
+	lookupLimit = 30 * time.Second
+)
+
+// ErrRefusedAddress is wrapped by the errors of names whose addresses nobody but
+// this machine, or this network, should be asked at: a name that leads there is
+// a way around what guards it.
+var ErrRefusedAddress = errors.New("its addresses are refused")
+
+// Name is a host whose addresses are found in the background, for as long as a
+// Generation names it.
+type Name struct {
+	Host string
+
+	registry *Registry
+	addrs    atomic.Pointer[[]netip.Addr]
+	err      atomic.Pointer[error]
+	first    chan struct{}      // closed when there is a first answer, or none
+	cancel   context.CancelFunc // nil before it is looked up; guarded by names.mu
+
+	// What follows is its goroutine's.
+	good     time.Time // when an answer came last
+	failures int
+}
+
+// Addrs points to the addresses that are known now, in order. The pointer is
+// another one when they are others; what it points to does not change.
+func (n *Name) Addrs() *[]netip.Addr { return n.addrs.Load() }
+
+// Err is why there are no addresses, or why they may be old; nil if they are
+// not.
+func (n *Name) Err() error {
+	if err := n.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// First is closed once the name has been looked up for the first time.
+func (n *Name) First() <-chan struct{} { return n.first }
+
+// names are those of a Registry.
+type names struct {
+	mu      sync.Mutex
+	all     map[string]*Name
+	fresh   chan struct{} // there are some that are not looked up yet
+	running sync.WaitGroup
+}
+
+// Name returns the live name of a host, which Run looks up.
+func (r *Registry) Name(host string) *Name {
+	r.names.mu.Lock()
+	defer r.names.mu.Unlock()
+	n := r.names.all[host]
+	if n == nil {
+		n = &Name{Host: host, registry: r, first: make(chan struct{})}
+		n.addrs.Store(new([]netip.Addr))
+		r.names.all[host] = n
+		select {
+		case r.names.fresh <- struct{}{}:
+		default: // Run will see this one too
+		}
+	}
+	return n
+}
+
+// RetainNames retires the names that are not named.
+func (r *Registry) RetainNames(named func(host string) bool) {
+	r.names.mu.Lock()
+	defer r.names.mu.Unlock()
+	for host, n := range r.names.all {
+		if !named(host) {
+			delete(r.names.all, host)
+			if n.cancel != nil {
+				n.cancel()
+			}
+		}
+	}
+}
+
+// startNames looks up the names that are new, until ctx ends.
+func (r *Registry) startNames(ctx context.Context) {
+	r.names.mu.Lock()
+	defer r.names.mu.Unlock()
+	for _, n := range r.names.all {
+		if n.cancel == nil {
+			var own context.Context
+			own, n.cancel = context.WithCancel(ctx)
+			r.names.running.Go(func() { n.run(own) })
+		}
+	}
+}
+
+// run keeps a name's addresses until ctx ends.
+func (n *Name) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	defer n.forget()
+	for first := true; ; first = false {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		changed, wait := n.refresh(ctx)
+		if first {
+			close(n.first)
+		}
+		if changed && ctx.Err() == nil && n.registry.cfg.Changed != nil {
+			n.registry.cfg.Changed()
+		}
+		timer.Reset(wait - rand.N(wait/10+1)) // not all at once
+	}
+}
+
+// refresh looks the name up. It returns whether its addresses are others now,
+// and after what time it is to be done again.
+func (n *Name) refresh(ctx context.Context) (changed bool, wait time.Duration) {
+	limited, cancel := context.WithTimeout(ctx, lookupLimit)
+	defer cancel()
+	answer, err := n.registry.cfg.Lookup(limited, n.Host)
+	if ctx.Err() != nil {
+		return false, leastTTL
+	}
+	var addrs []netip.Addr
+	if err == nil {
+		addrs, err = n.permitted(answer.Addrs)
+		n.good, n.failures = time.Now(), 0
+		wait = min(max(answer.TTL, leastTTL), mostTTL)
+	} else {
+		addrs = n.lastGood(err)
+		wait = min(firstRetry<<min(n.failures, 10), lastRetry)
+		n.failures++
+	}
+	n.note(err)
+	if slices.Equal(addrs, *n.addrs.Load()) {
+		return false, wait
+	}
+	n.addrs.Store(&addrs)
+	return true, wait
+}
+
+// lastGood is what a name stands for while it cannot be looked up: what it stood
+// for before. Where the servers say that it stands for nothing, that is believed
+// when they have said so for long.
+func (n *Name) lastGood(err error) []netip.Addr {
+	if errors.Is(err, resolve.ErrNone) && time.Since(n.good) > mostTTL {
+		return nil
+	}
+	return *n.addrs.Load()
+}
+
+// permitted leaves out the addresses that are refused, and those of a family
+// that this machine has no way to, if there are others.
+func (n *Name) permitted(all []netip.Addr) ([]netip.Addr, error) {
+	var out []netip.Addr
+	var err error
+	for _, addr := range all {
+		if why := n.registry.refuses(addr); why != "" {
+			err = fmt.Errorf("%w: %s is %s", ErrRefusedAddress, addr, why)
+			continue
+		}
+		out = append(out, addr)
+	}
+	return reachable(out), err
+}
+
+// refuses says why nothing is to be sent to an address that a name leads to, or
+// nothing.
+func (r *Registry) refuses(addr netip.Addr) string {
+	switch addr = addr.Unmap(); {
+	case addr.IsLoopback() && !r.cfg.LoopbackNames:
+		return "a loopback address"
+	case addr.IsLinkLocalUnicast():
+		return "a link-local address"
+	case addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "an address of many"
+	case addr.IsUnspecified(), addr.Is4() && addr.As4()[0] == 0:
+		return "no address of a host"
+	}
+	return ""
+}
+
+// Refused says why nothing would be sent to a host whose addresses need no
+// lookup, or nothing.
+func (r *Registry) Refused(host string) string {
+	host = strings.TrimSuffix(host, ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 §6.3
+		return r.refuses(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return ""
+	}
+	return r.refuses(addr)
+}
+
+// reachable leaves out the addresses of a family that has no route.
+func reachable(all []netip.Addr) []netip.Addr {
+	four := func(a netip.Addr) bool { return a.Is4() }
+	i := slices.IndexFunc(all, four)
+	j := slices.IndexFunc(all, func(a netip.Addr) bool { return !four(a) })
+	if i < 0 || j < 0 {
+		return all
+	}
+	has4, has6 := hasRoute(all[i]), hasRoute(all[j])
+	if has4 == has6 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return four(a) != has4 })
+}
+
+// hasRoute asks the system for a route, without sending anything.
+func hasRoute(addr netip.Addr) bool {
+	conn, err := net.Dial("udp", netip.AddrPortFrom(addr, 9).String())
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
+}
+
+// note counts how a lookup ended, and says what is new about it.
+func (n *Name) note(err error) {
+	before, stats := n.Err(), n.registry.cfg.Names
+	if stats != nil {
+		stats.Count(err == nil, errors.Is(err, ErrRefusedAddress))
+		stats.Failing.Add(asNumber(err != nil) - asNumber(before != nil))
+	}
+	if n.err.Store(&err); n.registry.cfg.Warn == nil {
+		return
+	}
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		n.registry.cfg.Warn(fmt.Sprintf("%s: %v", n.Host, err))
+	case err == nil && before != nil:
+		n.registry.cfg.Warn(n.Host + " is found again")
+	}
+}
+
+// forget has a name count as failing no more.
+func (n *Name) forget() {
+	if stats := n.registry.cfg.Names; stats != nil {
+		stats.Failing.Add(-asNumber(n.Err() != nil))
+	}
+}
+
+func asNumber(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
