@@ -218,6 +218,9 @@ type webService struct {
 func (s *webService) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream testgrpc.TestService_StreamingOutputCallServer) error {
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	s.seen <- md
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
 	for n := range s.next {
 		if n < 0 {
 			break
@@ -255,19 +258,12 @@ func TestGRPCWebStreams(t *testing.T) {
 	r := newRig(t, nil)
 	r.apply(http2Rule("", address))
 	eachWeb(t, r, func(t *testing.T, c *webClient) {
-		var f *frames
-		answered := make(chan struct{})
-		go func() {
-			defer close(answered)
-			f = c.frames(c.call(service+"StreamingOutputCall", &testgrpc.StreamingOutputCallRequest{}))
-		}()
-		md := <-s.seen
-		if got := md.Get("content-type"); len(got) != 1 || got[0] != "application/grpc+proto" {
+		f := c.frames(c.call(service+"StreamingOutputCall", &testgrpc.StreamingOutputCallRequest{}))
+		if got := (<-s.seen).Get("content-type"); len(got) != 1 || got[0] != "application/grpc+proto" {
 			t.Errorf("the backend got %q", got)
 		}
 		for i := range 7 {
 			s.next <- i
-			<-answered
 			var message testgrpc.StreamingOutputCallResponse
 			if f.message(&message); len(message.GetPayload().GetBody()) != i {
 				t.Errorf("message %d has %d bytes", i, len(message.GetPayload().GetBody()))

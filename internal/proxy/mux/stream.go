@@ -17,8 +17,10 @@ import (
 // same or another, writes.
 type Stream struct {
 	conn *Conn
-	// home is conn for the timer, which may fire for a stream that has moved on.
+	// home is conn for the timer, which may fire for a stream that has moved on; nil
+	// between two connections. It leaves one with that one's mutex held.
 	home  atomic.Pointer[Conn]
+	armed atomic.Int64 // when the timer fires, on the clock
 	codec http2.Stream
 	sock.Hangup
 	self sock.Partner
@@ -29,7 +31,6 @@ type Stream struct {
 	queued        bool // among those that are blocked
 	reserved      bool // it has a place and no number yet
 	timer         *time.Timer
-	armed         int64 // when the timer fires, on the clock
 	interrupted   bool
 	started       bool // there is somebody who will release it
 	headed        bool // a final head has come
@@ -109,6 +110,7 @@ func (s *Stream) release(again bool) {
 
 // recycle makes the stream ready for another request. The mutex is held.
 func (s *Stream) recycle() {
+	s.home.Store(nil)
 	s.codec.Reset()
 	s.Renew()
 	s.reads.until, s.writes.until = math.MaxInt64, math.MaxInt64
@@ -178,10 +180,10 @@ func (s *Stream) block() {
 
 // arm has the timer fire at a time, or before.
 func (s *Stream) arm(now, at int64) {
-	if at == math.MaxInt64 || s.armed > now && s.armed <= at {
+	if armed := s.armed.Load(); at == math.MaxInt64 || armed > now && armed <= at {
 		return
 	}
-	s.armed = at
+	s.armed.Store(at)
 	if s.timer == nil {
 		s.timer = time.AfterFunc(time.Duration(at-now), s.expire)
 		return
@@ -192,14 +194,21 @@ func (s *Stream) arm(now, at int64) {
 // expire ends the waits whose time has come. The timer is not stopped when a
 // stream ends, and mostly fires for nobody.
 func (s *Stream) expire() {
-	c := s.home.Load()
+	for done := false; !done; {
+		s.armed.Store(0) // before it is known who to tell: the next may come just now
+		c := s.home.Load()
+		done = c == nil || s.expireAt(c)
+	}
+}
+
+// expireAt ends the waits of a stream that is at c, and tells whether it is.
+func (s *Stream) expireAt(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.home.Load() != c {
-		return // what it does now, if anything, has armed the timer anew
+		return false
 	}
 	now := c.clock.Now()
-	s.armed = 0
 	for _, g := range [...]*gate{&s.reads, &s.writes} {
 		switch {
 		case !g.waiting:
@@ -209,4 +218,5 @@ func (s *Stream) expire() {
 			s.arm(now, g.until)
 		}
 	}
+	return true
 }

@@ -32,8 +32,8 @@ type coding struct {
 // is: 32 KiB, which is gzip's own; 256 KiB; 128 KiB. What the bodies of the web
 // lose by that is below 1 %.
 var codings = [...]coding{
-	{"gzip", 800 << 10, func() (encoder, error) { return gzip.NewWriterLevel(nil, gzip.BestSpeed) }},
-	{"br", 2300 << 10, func() (encoder, error) {
+	{"gzip", 850 << 10, func() (encoder, error) { return gzip.NewWriterLevel(nil, gzip.BestSpeed) }},
+	{"br", 2500 << 10, func() (encoder, error) {
 		return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: 4, LGWin: 18}), nil
 	}},
 	{"zstd", 1000 << 10, func() (encoder, error) {

@@ -49,7 +49,7 @@ func TestEncoderCosts(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		taken := int64(after.TotalAlloc - before.TotalAlloc)
 		t.Logf("%s: %d kB of %d", coding.name, taken>>10, coding.cost>>10)
-		if taken > coding.cost*5/4 {
+		if taken > coding.cost {
 			t.Errorf("%s: %d bytes, its row says %d", coding.name, taken, coding.cost)
 		}
 	}
