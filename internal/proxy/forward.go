@@ -311,6 +311,8 @@ func (t *transfer) blame(outcome reason.Outcome, detail string) {
 		outcome, detail = reason.Outcome(stopped-1), t.pump.detail
 	case t.client.Gone():
 		outcome, detail = reason.ClientGone, ""
+	case outcome == reason.UpstreamReset && t.lateThere():
+		outcome, detail = reason.UpstreamTimeout, "the caller's deadline has passed at the backend"
 	}
 	t.x.Fail(outcome, detail)
 }

@@ -64,6 +64,16 @@ func (t *transfer) answerCall() {
 	t.x.FilterResponse()
 }
 
+// deadlineSlack is how much earlier than we a backend may find that a caller's
+// deadline has passed: it keeps the same one, and resets the stream.
+const deadlineSlack = 5 * time.Millisecond
+
+// lateThere tells whether a backend may have ended a call because of its
+// deadline.
+func (t *transfer) lateThere() bool {
+	return t.call && t.deadline != 0 && t.late(t.deadline-int64(deadlineSlack))
+}
+
 // grpcUnits are the units of a timeout.
 var grpcUnits = map[byte]time.Duration{
 	'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,

@@ -142,7 +142,7 @@ func TestGRPCDeadlineAndCancel(t *testing.T) {
 	r := newRig(t, nil)
 	r.apply(http2Rule("", l.Addr().String()))
 	client := testgrpc.NewTestServiceClient(grpcClient(t, r.addr(80), nil))
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // time to reach the backend
 	defer cancel()
 	if _, err := client.EmptyCall(ctx, &testgrpc.Empty{}); status.Code(err) != codes.DeadlineExceeded {
 		t.Error(err)
