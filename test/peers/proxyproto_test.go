@@ -25,7 +25,7 @@ func TestProxyProtocol(t *testing.T) {
 	}`, nginx), nginx)
 	cert := must[rig.Certificate](t)(r.NewCertificate("shop.example.com"))
 	for _, out := range []model.ProxyProtocol{model.ProxyV1, model.ProxyV2} {
-		parts := rig.ForwardAll(nginx, cert).Parts
+		parts := rig.ForwardAll(rig.Backends{HTTP1: nginx}, cert).Parts
 		for i := range parts.Config.Services {
 			parts.Config.Services[i].SendProxy = out
 		}
