@@ -5,6 +5,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/proxy/wire/http2"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // http2Client is a stream of a client's connection that speaks HTTP/2.
@@ -46,15 +47,29 @@ func (t *transfer) serveHTTP2(s *session, stream *mux.Stream) {
 		t.x.BodyLength = stream.BodyLength()
 		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h) || t.findWebCall(h)
 		http1.DropHopByHop(h)
-		if protocol := stream.Protocol(); protocol != "" {
-			t.upgrade, t.x.BodyLength, c.opens = []byte(protocol), 0, true
-			if protocol == "websocket" {
-				t.key = makeKey()
-			}
-		}
-		t.decide()
+		t.serveProtocol(c, stream.Protocol())
 	}
 	t.finish()
+}
+
+// errProtocol refuses tunnels whose bytes we know nothing of: h2c, say, would
+// carry requests that nobody looks at.
+var errProtocol = &msg.Error{Outcome: reason.NotImplemented, Text: "a protocol other than websocket is not offered here (RFC 8441 §4)"}
+
+// serveProtocol goes on with a request that may be an extended CONNECT.
+func (t *transfer) serveProtocol(c *http2Client, protocol string) {
+	switch protocol {
+	case "":
+	case "websocket":
+		t.upgrade, t.key = []byte(protocol), makeKey()
+		t.x.BodyLength, c.opens = 0, true
+	default:
+		t.x.Begin(t.proxy.Generation(), &t.session.peer)
+		t.x.FailWith(errProtocol)
+		t.answer()
+		return
+	}
+	t.decide()
 }
 
 func (c *http2Client) early() ([]byte, error) {

@@ -446,3 +446,22 @@ func TestHTTP2ManyStreams(t *testing.T) {
 	}
 	eventually(t, "nothing is open", func() bool { return r.proxy.Connections() == 0 })
 }
+
+// An extended CONNECT for anything but a WebSocket goes nowhere: it could carry
+// requests that no rule has seen.
+func TestHTTP2OtherProtocols(t *testing.T) {
+	asked := make(chan string, 4)
+	r := newRig(t, nil)
+	r.apply(rule("", httpBackend(t, func(_ http.ResponseWriter, req *http.Request) { asked <- req.Header.Get("Upgrade") })))
+	f := r.framer2()
+	for i, protocol := range []string{"h2c", "connect-udp"} {
+		f.ask(uint32(2*i+1), false, ":method", "CONNECT", ":protocol", protocol, ":scheme", "http", ":authority", "a", ":path", "/")
+		head, _ := f.until(func(frame xhttp2.Frame) bool { _, is := frame.(*xhttp2.MetaHeadersFrame); return is }).(*xhttp2.MetaHeadersFrame)
+		if head == nil || head.PseudoValue("status") != "501" {
+			t.Errorf("%s: %v", protocol, head)
+		}
+	}
+	if len(asked) > 0 {
+		t.Errorf("the backend was asked for %q", <-asked)
+	}
+}

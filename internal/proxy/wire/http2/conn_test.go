@@ -183,6 +183,8 @@ func TestMissingPseudoFields(t *testing.T) {
 		{":method", "G T", ":scheme", "https", ":path", "/"},
 		{":method", "GET", ":scheme", "https", ":path", "/a b"},
 		{":method", "GET", ":scheme", "https", ":path", "/", ":protocol", "websocket"},
+		{":method", "CONNECT", ":scheme", "https", ":path", "/", ":authority", "a", ":protocol", "websocket\r\nX: y"},
+		{":method", "GET", ":scheme", "ht tp", ":path", "/", ":authority", "a"},
 		{},
 	} {
 		s := newScript(true)

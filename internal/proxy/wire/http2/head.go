@@ -48,9 +48,9 @@ func (b *block) pseudoField(c *Conn, name, value string) {
 		s.Head.Method = s.write(value)
 		b.connect = value == "CONNECT"
 	case pseudoScheme:
-		s.Scheme = value
+		s.Scheme = b.word(value)
 	case pseudoProtocol:
-		s.Protocol = value
+		s.Protocol = b.word(value)
 	case pseudoAuthority:
 		if b.field("host", value); len(s.Head.Fields) > 0 {
 			b.authority = s.Head.Fields[0].Value
@@ -63,6 +63,14 @@ func (b *block) pseudoField(c *Conn, name, value string) {
 	case pseudoStatus:
 		b.status(value)
 	}
+}
+
+// word checks a value that goes on as it is, elsewhere.
+func (b *block) word(value string) string {
+	if !msg.IsToken([]byte(value)) {
+		b.malformed = "a scheme or protocol that is not a token (RFC 9113 §8.3.1)"
+	}
+	return value
 }
 
 func (s *Stream) write(value string) msg.Span {

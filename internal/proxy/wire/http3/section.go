@@ -94,7 +94,9 @@ func (s *section) pseudoField(name, value string) {
 	case pseudoMethod:
 		h.Method, s.connect = s.write(value), value == "CONNECT"
 	case pseudoScheme:
-		s.scheme = value
+		if s.scheme = value; !msg.IsToken([]byte(value)) {
+			s.malformed = "a scheme that is not a token (RFC 9114 §4.3.1)"
+		}
 	case pseudoPath:
 		if h.Target = s.write(value); len(value) > s.r.limits.TargetBytes {
 			s.fault = msg.ErrTargetTooLong
