@@ -46,7 +46,7 @@ func (b *http2Backend) open(r *http2.Request, h *msg.Head) (sent int, err error)
 	if err := b.Settled(); err != nil {
 		return 0, err
 	}
-	if !b.TakesConnect() {
+	if !b.TakesConnect() || !msg.EqualFold(b.t.upgrade, "websocket") {
 		return 0, errNoConnect
 	}
 	r.Protocol = b.t.upgrade
@@ -90,10 +90,18 @@ func (b *http2Backend) data() ([]byte, error) {
 	return data, nil
 }
 
-func (b *http2Backend) took()           { b.Took() }
-func (b *http2Backend) done() bool      { return b.all }
-func (b *http2Backend) ends() bool      { return false }
-func (b *http2Backend) trailer() []byte { return b.Trailer() }
-func (b *http2Backend) cut()            { b.Reset(http2.Cancel) }
-func (b *http2Backend) close()          { b.Close() }
-func (b *http2Backend) release()        { b.Done() }
+func (b *http2Backend) took()      { b.Took() }
+func (b *http2Backend) done() bool { return b.all }
+func (b *http2Backend) ends() bool { return false }
+
+// trailer is nothing before the body's end: until then it may be written.
+func (b *http2Backend) trailer() []byte {
+	if !b.all {
+		return nil
+	}
+	return b.Trailer()
+}
+
+func (b *http2Backend) cut()     { b.Reset(http2.Cancel) }
+func (b *http2Backend) close()   { b.Close() }
+func (b *http2Backend) release() { b.Done() }

@@ -93,9 +93,16 @@ func (c *http2Client) more() ([]byte, error) {
 	return data, nil
 }
 
-func (c *http2Client) took()           { c.Took() }
-func (c *http2Client) whole() bool     { return c.all }
-func (c *http2Client) trailer() []byte { return c.Trailer() }
+func (c *http2Client) took()       { c.Took() }
+func (c *http2Client) whole() bool { return c.all }
+
+// trailer is nothing before the body's end: until then it may be written.
+func (c *http2Client) trailer() []byte {
+	if !c.all {
+		return nil
+	}
+	return c.Trailer()
+}
 
 // skip leaves a body that nobody wants where it is: the stream is ended with
 // the answer.

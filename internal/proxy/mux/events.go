@@ -10,6 +10,9 @@ type events Conn
 
 func streamOf(s *http2.Stream) *Stream { return s.Owner.(*Stream) }
 
+// Full tells that no more memory may be taken.
+func (e *events) Full() bool { return e.cfg.Full() }
+
 // Open makes room for a request.
 func (e *events) Open() *http2.Stream { return &newStream((*Conn)(e)).codec }
 
@@ -19,10 +22,12 @@ func (e *events) Head(cs *http2.Stream) {
 	switch {
 	case !s.started:
 		s.started = true
+		s.charge(cs.Head.Size())
 		e.opened = append(e.opened, s)
 		return
 	case cs.Head.Status >= 200:
 		s.headed = true
+		s.charge(cs.Head.Size())
 	case len(s.interim) >= maxInterim:
 		e.codec.Cancel(cs, http2.EnhanceYourCalm)
 		e.Reset(cs, http2.EnhanceYourCalm, "too many interim answers")

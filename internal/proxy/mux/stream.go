@@ -38,6 +38,7 @@ type Stream struct {
 	interim       []msg.Head
 	body          body
 	grew          int64
+	charged       int // bytes of heads
 	err           error
 }
 
@@ -94,6 +95,7 @@ func (s *Stream) release(again bool) {
 		s.queued = false
 	}
 	s.body.release(c.pool)
+	s.charge(-s.charged)
 	if again {
 		s.recycle()
 	}
@@ -106,6 +108,12 @@ func (s *Stream) release(again bool) {
 		c.sock.Interrupt()
 	}
 	c.streams.Done()
+}
+
+// charge accounts for the memory of a head.
+func (s *Stream) charge(n int) {
+	s.charged += n
+	s.conn.pool.Charge(int64(n))
 }
 
 // recycle makes the stream ready for another request. The mutex is held.

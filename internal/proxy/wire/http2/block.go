@@ -127,7 +127,7 @@ func (c *Conn) openStream(b *block) error {
 	case c.leaving && b.id > c.lastSaid:
 		c.decoder.SetEmitEnabled(false) // RFC 9113 §6.8: as if it had not come
 		return c.idleFrame()
-	case c.active >= c.cfg.MaxStreams:
+	case c.active >= c.cfg.MaxStreams || c.handler.Full():
 		c.decoder.SetEmitEnabled(false)
 		c.recent.add(b.id, true)
 		c.sendReset(b.id, RefusedStream)

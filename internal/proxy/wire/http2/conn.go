@@ -29,6 +29,8 @@ type Config struct {
 // Handler takes what Read finds. Its methods are called from within Read, and
 // may call back into the Conn.
 type Handler interface {
+	// Full tells that there is no memory for another request, which is then refused.
+	Full() bool
 	// Open returns the Stream for a request that begins; server only. Its Owner
 	// is the caller's to set.
 	Open() *Stream

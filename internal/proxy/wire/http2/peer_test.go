@@ -28,6 +28,8 @@ type journal struct {
 
 func (j *journal) note(format string, args ...any) { fmt.Fprintf(j, format+"\n", args...) }
 
+func (j *journal) Full() bool { return false }
+
 func (j *journal) Open() *Stream {
 	s := &Stream{}
 	j.streams = append(j.streams, s)

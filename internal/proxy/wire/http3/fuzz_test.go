@@ -49,6 +49,8 @@ type handler struct {
 	refused bool
 }
 
+func (h *handler) Full() bool { return false }
+
 func (h *handler) Open() *http2.Stream                          { return &h.s }
 func (h *handler) Head(s *http2.Stream)                         { h.head = headText(&s.Head, s.Fault, s.Length) }
 func (h *handler) Data(*http2.Stream, []byte)                   {}
