@@ -263,16 +263,27 @@ func TestBrokenConnection(t *testing.T) {
 
 // Memory for bodies is bounded whatever the windows allow.
 func TestFull(t *testing.T) {
-	release := make(chan bool)
-	p := newPair(t, func(*Stream) { <-release })
-	p.full.Store(true)
+	began, release := make(chan bool, 1), make(chan bool)
+	p := newPair(t, func(*Stream) {
+		began <- true
+		<-release
+	})
+	defer close(release)
 	s := p.client.Open()
 	defer s.Close()
 	r, h := request("POST")
-	s.Ask(r, h, []byte("x"), false, nil)
+	s.Ask(r, h, nil, false, nil)
+	<-began
+	p.full.Store(true)
+	s.Write([]byte("x"), false, nil)
 	var reset *Error
 	if err := s.Wait(); !errors.As(err, &reset) || reset.Code != http2.EnhanceYourCalm {
 		t.Error(err)
 	}
-	close(release)
+	another := p.client.Open()
+	defer another.Close()
+	another.Ask(r, h, nil, true, nil)
+	if err := another.Wait(); !errors.As(err, &reset) || reset.Code != http2.RefusedStream {
+		t.Error(err)
+	}
 }
