@@ -92,11 +92,11 @@ func (t *transfer) switchProtocols() bool {
 	t.x.OnResponse()
 	t.x.Stick(t.endpoint)
 	h.Drop(msg.ContentLength)
-	up, fromUp := t.up.tunnel()
 	t.limitAnswer(t.proxy.clock.Now())
 	if !t.wrote(t.client.accept(h)) {
 		return false
 	}
+	up, fromUp := t.up.tunnel() // the head of the answer is no longer valid
 	client, fromClient := t.client.tunnel()
 	tun := t.newTunnel(client, up)
 	t.client.KeepOnHangup(t.up.Partner())
