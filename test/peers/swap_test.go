@@ -171,14 +171,10 @@ func (run *running) files(t *testing.T) int {
 	return must[int](t)(run.process.Files())
 }
 
-// ownFiles is how many files a process may open for itself at any time.
-const ownFiles = 2
-
-// restsWith waits until no more files are open than before the load, but for
-// few of the process's own: no connections, on either side, may be left over.
+// restsWith waits until no more files are open than before the load: no
+// connection, on either side, may be left over.
 func (run *running) restsWith(t *testing.T, files int) {
 	t.Helper()
-	files += ownFiles
 	for end := time.Now().Add(startTime); run.files(t) > files; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d files are open after the load, %d were before", run.files(t), files)
