@@ -56,10 +56,17 @@ func (p *Process) Children() []int {
 	return pids
 }
 
-// Files is the number of files that the program has open, sockets included.
-func (p *Process) Files() (int, error) {
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid))
-	return len(open), err
+// Files lists what the process has open, sockets among it.
+func (p *Process) Files() ([]string, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", p.Pid)
+	open, err := os.ReadDir(dir)
+	out := make([]string, 0, len(open))
+	for _, entry := range open {
+		if target, err := os.Readlink(filepath.Join(dir, entry.Name())); err == nil {
+			out = append(out, target)
+		}
+	}
+	return out, err
 }
 
 func usageOf(pid int) (Usage, error) {

@@ -166,18 +166,22 @@ func startRun(t *testing.T, r *rig.Rig, swap func(string, int) error) *running {
 	return run
 }
 
-func (run *running) files(t *testing.T) int {
+func (run *running) files(t *testing.T) []string {
 	t.Helper()
-	return must[int](t)(run.process.Files())
+	return must[[]string](t)(run.process.Files())
 }
 
 // restsWith waits until no more files are open than before the load: no
 // connection, on either side, may be left over.
-func (run *running) restsWith(t *testing.T, files int) {
+func (run *running) restsWith(t *testing.T, before []string) {
 	t.Helper()
-	for end := time.Now().Add(startTime); run.files(t) > files; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d files are open after the load, %d were before", run.files(t), files)
+	for end := time.Now().Add(startTime); ; time.Sleep(10 * time.Millisecond) {
+		now := run.files(t)
+		switch {
+		case len(now) <= len(before):
+			return
+		case time.Now().After(end):
+			t.Fatalf("%d files are open after the load, %d were before:\n%q\n%q", len(now), len(before), now, before)
 		}
 	}
 }
