@@ -23,7 +23,7 @@ type options struct {
 	quick        bool
 	allowMissing bool
 	output       string
-	only         string
+	only, loads  string
 }
 
 func main() {
@@ -47,6 +47,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.allowMissing, "allow-missing", false, "leave out what needs a program that is not installed")
 	f.StringVar(&o.output, "o", "table", "table or json")
 	f.StringVar(&o.only, "only", "", "run the sections whose names hold this word")
+	f.StringVar(&o.loads, "loads", "", "of side by side, put on the loads whose names hold this word")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -37,9 +37,9 @@ var (
 		{name: "TCP, 1 MB a request", relay: true, budget: 1 / 0.95},
 	}
 	twoCores = []load{
-		{name: "HTTP/1.1, two cores"},
-		{name: "HTTPS, HTTP/1.1, two cores", secure: true},
-		{name: "HTTPS, HTTP/2, two cores", secure: true, http2: true},
+		{name: "HTTP/1.1" + onTwoCores},
+		{name: "HTTPS, HTTP/1.1" + onTwoCores, secure: true},
+		{name: "HTTPS, HTTP/2" + onTwoCores, secure: true, http2: true},
 	}
 )
 
@@ -95,11 +95,16 @@ func (b *bench) sideBySide(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range two { // the first of one's are the same loads
-		b.scaling(one[i], two[i])
+	for _, row := range two {
+		same := func(other Row) bool { return other.Load+onTwoCores == row.Load && other.Proxy == row.Proxy }
+		b.scaling(one[slices.IndexFunc(one, same)], row)
 	}
 	return nil
 }
+
+// onTwoCores ends the names of loads on two cores, which are those of loads on one
+// otherwise.
+const onTwoCores = ", two cores"
 
 // scaling compares capacity, in requests per CPU-second, of two threads with
 // that of one: twice the CPU seconds, each worth the ratio of the costs.
@@ -124,6 +129,9 @@ func (b *bench) compare(ctx context.Context, loads []load, proxyCPUs, otherCPUs 
 	defer f.stop()
 	var rows []Row
 	for _, l := range loads {
+		if !strings.Contains(l.name, b.loads) {
+			continue
+		}
 		best := newRows(l, f)
 		for round := range b.rounds {
 			for i, c := range f.all {

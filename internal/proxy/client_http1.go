@@ -39,10 +39,8 @@ func (t *transfer) serveHTTP1(s *session) (again bool) {
 	case err == errQuiet:
 		return false
 	case err != nil:
-		t.x.Begin(t.proxy.Generation(), &s.peer)
-		t.x.FailWith(err)
 		c.closeAfter() // where the next request would begin is not known
-		again = t.answer()
+		again = t.refuse(err)
 	default:
 		again = t.decide()
 	}

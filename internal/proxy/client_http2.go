@@ -3,7 +3,6 @@ package proxy
 import (
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/mux"
-	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -18,38 +17,22 @@ type http2Client struct {
 	opens bool
 }
 
-// ServeStream serves one request. A panic ends this stream only.
+// ServeStream serves one request.
 func (s *session) ServeStream(stream *mux.Stream) {
-	t := s.shard.transfers.Get().(*transfer)
-	defer func() {
-		if broken := recover(); broken != nil {
-			reportDefect(broken)
-			t.abandon()
-		}
-		t.reset()
-		s.shard.transfers.Put(t)
-	}()
-	t.serveHTTP2(s, stream)
+	s.onStream(func(t *transfer) { t.serveHTTP2(stream) })
 }
 
 // serveHTTP2 runs the exchange of one stream.
-func (t *transfer) serveHTTP2(s *session, stream *mux.Stream) {
+func (t *transfer) serveHTTP2(stream *mux.Stream) {
 	c := &t.http2Client
 	*c = http2Client{Stream: stream, t: t}
-	t.client, t.session = c, s
-	t.start = t.proxy.clock.Now()
-	h := &t.x.Req
-	if fault := stream.Request(h); fault != nil {
-		t.x.Begin(t.proxy.Generation(), &s.peer)
-		t.x.FailWith(fault)
-		t.answer()
-	} else {
-		t.x.BodyLength = stream.BodyLength()
-		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h) || t.findWebCall(h)
-		http1.DropHopByHop(h)
-		t.serveProtocol(c, stream.Protocol())
+	t.client = c
+	if fault := stream.Request(&t.x.Req); fault != nil {
+		t.refuse(fault)
+		return
 	}
-	t.finish()
+	t.began(stream.BodyLength())
+	t.serveProtocol(c, stream.Protocol())
 }
 
 // errProtocol refuses tunnels whose bytes we know nothing of: h2c, say, would
@@ -64,9 +47,7 @@ func (t *transfer) serveProtocol(c *http2Client, protocol string) {
 		t.upgrade, t.key = []byte(protocol), makeKey()
 		t.x.BodyLength, c.opens = 0, true
 	default:
-		t.x.Begin(t.proxy.Generation(), &t.session.peer)
-		t.x.FailWith(errProtocol)
-		t.answer()
+		t.refuse(errProtocol)
 		return
 	}
 	t.decide()
@@ -120,14 +101,6 @@ func (c *http2Client) begin(h *msg.Head, data []byte, last bool) (sent int, err 
 func (c *http2Client) write(data []byte, last bool) (sent int, err error) {
 	err = c.Write(data, last, c.t.trailerBehind(last))
 	return len(data), err
-}
-
-// trailerBehind are the lines behind the answer's last part.
-func (t *transfer) trailerBehind(last bool) []byte {
-	if !last {
-		return nil
-	}
-	return t.answerTrailer()
 }
 
 // accept answers 200, which is what opens a tunnel here (RFC 8441 §5).

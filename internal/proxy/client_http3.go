@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"windrose.dev/windrose/internal/proxy/msg"
-	"windrose.dev/windrose/internal/proxy/wire/http1"
 )
 
 // http3Client is a stream of a client's connection that speaks HTTP/3.
@@ -14,45 +13,30 @@ type http3Client struct {
 	all bool // the whole body was taken
 }
 
-// ServeHTTP3 serves one request. A panic ends this stream only.
+// ServeHTTP3 serves one request.
 func (s *session) ServeHTTP3(stream HTTP3Stream) {
-	t := s.shard.transfers.Get().(*transfer)
-	defer func() {
-		if broken := recover(); broken != nil {
-			reportDefect(broken)
-			t.abandon()
-		}
-		t.reset()
-		s.shard.transfers.Put(t)
-	}()
-	t.serveHTTP3(s, stream)
+	s.onStream(func(t *transfer) { t.serveHTTP3(stream) })
 }
 
 // serveHTTP3 runs the exchange of one stream.
-func (t *transfer) serveHTTP3(s *session, stream HTTP3Stream) {
+func (t *transfer) serveHTTP3(stream HTTP3Stream) {
 	c := &t.http3Client
 	*c = http3Client{HTTP3Stream: stream, t: t}
-	t.client, t.session = c, s
-	t.start = t.proxy.clock.Now()
+	t.client = c
 	h := &t.x.Req
 	h.Major, h.Minor = 3, 1
 	fault, ok := errOverloaded, true
-	if !t.proxy.overloaded(s.shard) {
+	if !t.proxy.overloaded(t.session.shard) {
 		fault, ok = stream.Request(h)
 	}
 	switch {
 	case !ok:
 	case fault != nil:
-		t.x.Begin(t.proxy.Generation(), &s.peer)
-		t.x.FailWith(fault)
-		t.answer()
+		t.refuse(fault)
 	default:
-		t.x.BodyLength = stream.BodyLength()
-		t.te, t.call = msg.HasToken(h.Get(msg.TE), "trailers"), isGRPC(h)
-		http1.DropHopByHop(h)
+		t.began(stream.BodyLength())
 		t.decide()
 	}
-	t.finish()
 }
 
 func (c *http3Client) early() (data []byte, err error) {

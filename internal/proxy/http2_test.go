@@ -215,7 +215,7 @@ func TestHTTP2BadHeads(t *testing.T) {
 			t.Errorf("%v, want %s", head, tt.status)
 		}
 	}
-	r.log.wait(t, "a field that concerns a connection (RFC 9113 §8.2.2)")
+	r.log.wait(t, "a field that concerns a connection (RFC 9113 §8.2.2, RFC 9114 §4.2)")
 }
 
 // A broken connection says why, and leaves one line.

@@ -3,7 +3,7 @@ package http2
 import (
 	"golang.org/x/net/http2/hpack"
 
-	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
 // block is a header block that is being read: there is one at a time.
@@ -14,26 +14,8 @@ type block struct {
 	end    bool    // the stream ends behind it
 	frames int
 	bytes  int
-	kind   blockKind
-
-	fields    int
-	size      int // as SETTINGS_MAX_HEADER_LIST_SIZE counts
-	seen      pseudo
-	regular   bool // a field that is no pseudo-header was seen
-	cookies   int
-	authority msg.Span
-	connect   bool
-	fault     *msg.Error // a limit that is broken
-	malformed string     // a rule that is
+	section.Section
 }
-
-type blockKind uint8
-
-const (
-	requestBlock blockKind = iota
-	responseBlock
-	trailerBlock
-)
 
 func (c *Conn) readHeaders(f frame, p []byte) error {
 	if f.stream == 0 {
@@ -45,11 +27,11 @@ func (c *Conn) readHeaders(f frame, p []byte) error {
 	}
 	b := &c.block
 	*b = block{open: true, id: f.stream, end: f.has(flagEndStream)}
-	if selfish {
-		b.malformed = "a stream that depends on itself (RFC 7540 §5.3.1)"
-	}
 	if err := c.beginBlock(b); err != nil {
 		return err
+	}
+	if selfish {
+		b.Malformed = "a stream that depends on itself (RFC 7540 §5.3.1)"
 	}
 	return c.readFragment(f, p)
 }
@@ -84,11 +66,11 @@ func (c *Conn) beginBlock(b *block) error {
 		c.decoder.SetEmitEnabled(false)
 		return c.resetStream(s, StreamClosed, "HEADERS behind the end of the stream (RFC 9113 §5.1)")
 	case s != nil && s.final:
-		b.stream, b.kind = s, trailerBlock
+		c.beginSection(b, s, section.Trailer)
 		return nil
 	case s != nil:
-		b.stream, b.kind = s, responseBlock
 		s.clearHead()
+		c.beginSection(b, s, section.Response)
 		return nil
 	case !c.peerOpens(b.id):
 		return c.strayBlock(b)
@@ -133,9 +115,17 @@ func (c *Conn) openStream(b *block) error {
 		c.sendReset(b.id, RefusedStream)
 		return c.spendReset()
 	}
-	b.stream = c.handler.Open()
-	c.insert(b.stream, b.id)
+	s := c.handler.Open()
+	c.insert(s, b.id)
+	c.beginSection(b, s, section.Request)
 	return nil
+}
+
+func (c *Conn) beginSection(b *block, s *Stream, kind section.Kind) {
+	b.stream = s
+	b.Section = section.Section{
+		Kind: kind, Limits: &c.cfg.Limits, Head: &s.Head, Lines: s.Trailer, Length: s.Length, Protocols: true,
+	}
 }
 
 func (c *Conn) readContinuation(f frame, p []byte) error {
@@ -175,19 +165,18 @@ func (c *Conn) endBlock(b *block) error {
 	if s == nil || s.Dead {
 		return nil
 	}
-	b.check(s)
-	if b.malformed != "" {
+	if c.check(b, s); b.Malformed != "" {
 		return c.malformed(b, s)
 	}
 	switch {
-	case b.kind == trailerBlock:
+	case b.Kind == section.Trailer:
 		c.endOfStream(s)
 		return nil
-	case b.kind == responseBlock && s.Head.Status < 200:
+	case b.Kind == section.Response && s.Head.Status < 200:
 		c.handler.Head(s)
 		return nil
 	}
-	s.Fault, s.final, s.RecvEnded = b.fault, true, b.end
+	s.Fault, s.final, s.RecvEnded = b.Fault, true, b.end
 	c.handler.Head(s)
 	c.settle(s)
 	return nil
@@ -195,48 +184,21 @@ func (c *Conn) endBlock(b *block) error {
 
 // malformed ends a stream whose head breaks a rule (RFC 9113 §8.1.1).
 func (c *Conn) malformed(b *block, s *Stream) error {
-	if b.kind != requestBlock {
-		return c.resetStream(s, ProtocolError, b.malformed)
+	if b.Kind != section.Request {
+		return c.resetStream(s, ProtocolError, b.Malformed)
 	}
 	c.remove(s, true)
 	s.Dead = true
 	c.Release(s)
 	c.sendReset(s.ID, ProtocolError)
-	c.handler.Refused(s, b.malformed)
+	c.handler.Refused(s, b.Malformed)
 	return c.spendReset()
 }
 
-// emit takes one field from the decoder.
+// emit takes one field from the decoder. Once nothing more is of interest what
+// comes is read for the decoder's sake alone.
 func (c *Conn) emit(f hpack.HeaderField) {
-	b := &c.block
-	if b.stream == nil || b.malformed != "" || b.fault != nil {
-		return
+	if b := &c.block; b.stream == nil || !b.Add(f.Name, f.Value) {
+		c.decoder.SetEmitEnabled(false)
 	}
-	b.fields++
-	b.size += len(f.Name) + len(f.Value) + 32
-	switch {
-	case b.size > c.cfg.Limits.HeadBytes:
-		b.exceed(c, msg.ErrHeadTooLong)
-	case b.fields > c.cfg.Limits.Fields:
-		b.exceed(c, msg.ErrTooManyFields)
-	case len(f.Name) == 0:
-		b.malformed = "a field without a name (RFC 9113 §8.2.1)"
-	case f.Name[0] == ':':
-		b.pseudoField(c, f.Name, f.Value)
-	case b.kind == trailerBlock:
-		b.trailerField(f.Name, f.Value)
-	default:
-		b.regular = true
-		b.field(f.Name, f.Value)
-	}
-}
-
-// exceed notes that a limit is broken. What comes is then only read for the
-// decoder's sake.
-func (b *block) exceed(c *Conn, fault *msg.Error) {
-	if b.kind != requestBlock {
-		b.malformed = fault.Text
-	}
-	b.fault = fault
-	c.decoder.SetEmitEnabled(false)
 }

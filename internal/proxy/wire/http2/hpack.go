@@ -1,5 +1,7 @@
 package http2
 
+import "windrose.dev/windrose/internal/proxy/wire/section"
+
 // staticNames are the first indexes of the names of the static table (RFC 7541
 // appendix A), but for those of pseudo-header fields with several values.
 var staticNames = map[string]uint8{
@@ -35,24 +37,17 @@ func appendStatus(dst []byte, status int) []byte {
 	if index := staticStatus[status]; index != 0 {
 		return append(dst, 0x80|index)
 	}
-	digits := [3]byte{byte('0' + status/100%10), byte('0' + status/10%10), byte('0' + status%10)}
-	return appendString(append(dst, staticNames[":status"]), digits[:])
+	digits := section.Digits(status)
+	return section.AppendString(append(dst, staticNames[":status"]), digits[:])
 }
-
-// longestName bounds the names that are looked for in the static table.
-const longestName = 32
 
 // appendField writes a field as a literal that enters no table (RFC 7541
 // §6.2.2), or as an entry of the static table. The name is written in lower
 // case.
 func appendField(dst, name, value []byte) []byte {
-	var lower [longestName]byte
+	var lower [section.LongestName]byte
 	index := uint8(0)
-	if len(name) <= longestName {
-		short := lower[:len(name)]
-		for i, c := range name {
-			short[i] = toLower(c)
-		}
+	if short := section.Lower(&lower, name); short != nil {
 		if index = staticNames[string(short)]; index > 0 {
 			if pair := pairOf(short, value); pair != 0 {
 				return append(dst, 0x80|pair)
@@ -64,14 +59,11 @@ func appendField(dst, name, value []byte) []byte {
 		prefix = 0x10
 	}
 	if index > 0 {
-		dst = appendInteger(append(dst, prefix), 4, int(index))
-		return appendString(dst, value)
+		dst = section.AppendInteger(append(dst, prefix), 4, int(index))
+	} else {
+		dst = section.AppendLower(section.AppendInteger(append(dst, prefix, 0), 7, len(name)), name)
 	}
-	dst = appendInteger(append(dst, prefix, 0), 7, len(name))
-	for _, c := range name {
-		dst = append(dst, toLower(c))
-	}
-	return appendString(dst, value)
+	return section.AppendString(dst, value)
 }
 
 // pairOf finds name and value together in the static table.
@@ -79,38 +71,9 @@ func pairOf(name, value []byte) uint8 {
 	if name[0] != ':' && name[0] != 'a' || len(value) > 16 {
 		return 0
 	}
-	var pair [longestName + 17]byte
+	var pair [section.LongestName + 17]byte
 	n := copy(pair[:], name)
 	pair[n] = 0
 	n += 1 + copy(pair[n+1:], value)
 	return staticPairs[string(pair[:n])]
-}
-
-func toLower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
-// appendString writes a string literal as it is: Huffman coding would cost us
-// more than it saves.
-func appendString(dst, value []byte) []byte {
-	dst = appendInteger(append(dst, 0), 7, len(value))
-	return append(dst, value...)
-}
-
-// appendInteger writes n with a prefix of so many bits, into the last byte of
-// dst (RFC 7541 §5.1).
-func appendInteger(dst []byte, bits, n int) []byte {
-	last, most := len(dst)-1, 1<<bits-1
-	if n < most {
-		dst[last] |= byte(n)
-		return dst
-	}
-	dst[last] |= byte(most)
-	for n -= most; n >= 0x80; n >>= 7 {
-		dst = append(dst, byte(n)|0x80)
-	}
-	return append(dst, byte(n))
 }

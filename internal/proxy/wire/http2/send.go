@@ -1,9 +1,8 @@
 package http2
 
 import (
-	"bytes"
-
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
 // Request is what a request's head has beside its fields.
@@ -55,10 +54,9 @@ func (c *Conn) SendResponse(s *Stream, h *msg.Head, end bool) {
 func (c *Conn) SendTrailer(s *Stream, lines []byte) {
 	c.beginHead()
 	for len(lines) > 0 {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
-		if name, value, found := bytes.Cut(line, []byte(":")); found {
-			c.scratch = appendField(c.scratch, name, msg.TrimOWS(value))
+		var name, value []byte
+		if name, value, lines = section.CutLine(lines); len(name) > 0 {
+			c.scratch = appendField(c.scratch, name, value)
 		}
 	}
 	c.sendBlock(s, true)
@@ -99,18 +97,11 @@ func (c *Conn) sendBlock(s *Stream, end bool) {
 	}
 }
 
-// ownFields concern the connection and have no place in HTTP/2, or are
-// pseudo-header fields there.
-const ownFields = 1<<msg.Host | 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection |
-	1<<msg.TransferEncoding | 1<<msg.Upgrade | 1<<msg.HTTP2Settings
-
 func appendFields(dst []byte, h *msg.Head) []byte {
 	for i := range h.Fields {
-		f := &h.Fields[i]
-		if f.Dropped || ownFields&(1<<f.ID) != 0 {
-			continue
+		if f := &h.Fields[i]; section.Carried(f) {
+			dst = appendField(dst, h.Name(f), h.Value(f))
 		}
-		dst = appendField(dst, h.Name(f), h.Value(f))
 	}
 	return dst
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/quic-go/qpack"
 
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
 // Reader takes a request stream apart. It keeps its memory from one to the
@@ -75,7 +76,7 @@ func (r *Reader) ReadHead(p []byte) (used int, done bool, err error) {
 		default:
 			used += n
 			r.phase = headed
-			return used + int(length), true, r.readSection(p[used:used+int(length)], false)
+			return used + int(length), true, r.readSection(p[used:used+int(length)], section.Request)
 		}
 	}
 }
@@ -123,7 +124,7 @@ func (r *Reader) readTrailer(p []byte, length uint64, head int) (size int, err e
 		return 0, nil
 	}
 	r.phase = trailed
-	return head + int(length), r.readSection(p[:length], true)
+	return head + int(length), r.readSection(p[:length], section.Trailer)
 }
 
 // begin looks at the head of a frame that has no field section.
@@ -175,8 +176,8 @@ func (r *Reader) End(rest int) error {
 }
 
 // readSection reads a field section (RFC 9204 §4.5).
-func (r *Reader) readSection(p []byte, trailer bool) error {
-	s := section{r: r, trailer: trailer}
+func (r *Reader) readSection(p []byte, kind section.Kind) error {
+	s := section.Section{Kind: kind, Limits: &r.limits, Head: &r.Head, Lines: r.Trailer, Length: r.Length}
 	for next := r.decoder.Decode(p); ; {
 		f, err := next()
 		if errors.Is(err, io.EOF) {
@@ -185,7 +186,21 @@ func (r *Reader) readSection(p []byte, trailer bool) error {
 		if err != nil {
 			return broken(DecompressionFailed, "a field section that cannot be decoded (RFC 9204 §2.2)")
 		}
-		s.add(f.Name, f.Value)
+		if s.Fault == nil && s.Malformed == "" {
+			s.Add(f.Name, f.Value)
+		}
 	}
-	return s.end()
+	s.End()
+	r.Trailer, r.Length = s.Lines, s.Length
+	switch {
+	case s.Malformed != "":
+		return malformed(s.Malformed)
+	case s.Fault != nil && kind == section.Trailer:
+		return &StreamError{ExcessiveLoad, s.Fault.Text}
+	case s.Fault != nil:
+		r.Fault = s.Fault
+	case kind == section.Request && (s.Scheme == "https" || s.Scheme == "http") && len(r.Head.Get(msg.Host)) == 0:
+		return malformed("a request without an authority (RFC 9114 §4.3.1)")
+	}
+	return nil
 }

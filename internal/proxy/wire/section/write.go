@@ -1,0 +1,82 @@
+package section
+
+import (
+	"bytes"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+)
+
+// ownFields concern the connection and have no place here, or are pseudo-header
+// fields.
+const ownFields = 1<<msg.Host | 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection |
+	1<<msg.TransferEncoding | 1<<msg.Upgrade | 1<<msg.HTTP2Settings
+
+// Carried tells whether a field of a head goes on in a field section.
+func Carried(f *msg.Field) bool { return !f.Dropped && ownFields&(1<<f.ID) == 0 }
+
+// CutLine takes the first field off a trailer section's lines, which are as HTTP/1
+// has them. A line that is none gives no name.
+func CutLine(lines []byte) (name, value, rest []byte) {
+	line, rest, _ := bytes.Cut(lines, []byte("\r\n"))
+	name, value, found := bytes.Cut(line, []byte(":"))
+	if !found {
+		return nil, nil, rest
+	}
+	return name, msg.TrimOWS(value), rest
+}
+
+// LongestName bounds the names that are looked for in static tables.
+const LongestName = 32
+
+// Lower returns name in lower case in buf, or nil if it is longer than that.
+func Lower(buf *[LongestName]byte, name []byte) []byte {
+	if len(name) > LongestName {
+		return nil
+	}
+	short := buf[:len(name)]
+	for i, c := range name {
+		short[i] = toLower(c)
+	}
+	return short
+}
+
+// AppendLower writes a name in lower case.
+func AppendLower(dst, name []byte) []byte {
+	for _, c := range name {
+		dst = append(dst, toLower(c))
+	}
+	return dst
+}
+
+func toLower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// Digits are those of a status.
+func Digits(status int) [3]byte {
+	return [3]byte{byte('0' + status/100%10), byte('0' + status/10%10), byte('0' + status%10)}
+}
+
+// AppendString writes a string literal (RFC 7541 §5.2) as it is: Huffman coding
+// would cost us more than it saves.
+func AppendString(dst, value []byte) []byte {
+	return append(AppendInteger(append(dst, 0), 7, len(value)), value...)
+}
+
+// AppendInteger writes n with a prefix of so many bits, into the last byte of
+// dst (RFC 7541 §5.1).
+func AppendInteger(dst []byte, bits, n int) []byte {
+	last, most := len(dst)-1, 1<<bits-1
+	if n < most {
+		dst[last] |= byte(n)
+		return dst
+	}
+	dst[last] |= byte(most)
+	for n -= most; n >= 0x80; n >>= 7 {
+		dst = append(dst, byte(n)|0x80)
+	}
+	return append(dst, byte(n))
+}
