@@ -298,8 +298,9 @@ type Listener struct {
 	ID model.ListenerID
 	// Accepted and Closed count connections; the difference is open.
 	Accepted, Closed *Counter
-	// Refused counts connections that a limit turned away.
-	Refused *Counter
+	// Refused counts connections that a limit turned away, and StreamsRefused
+	// requests over HTTP/2 for which there was no room.
+	Refused, StreamsRefused *Counter
 	// RelayedIn and RelayedOut count bytes that were relayed, from clients and
 	// to them. Dropped counts datagrams that were not.
 	RelayedIn, RelayedOut, Dropped *Counter
@@ -314,7 +315,7 @@ type Listener struct {
 
 func newListener(id model.ListenerID, shards int) *Listener {
 	l := &Listener{ID: id}
-	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.RelayedIn, &l.RelayedOut, &l.Dropped, &l.Announced, &l.OwnAnnounced, &l.AnnounceErrors, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
+	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.StreamsRefused, &l.RelayedIn, &l.RelayedOut, &l.Dropped, &l.Announced, &l.OwnAnnounced, &l.AnnounceErrors, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
 		*c = NewCounter(shards)
 	}
 	return l

@@ -50,8 +50,10 @@ func (b *http2Backend) open(r *http2.Request, h *msg.Head) (sent int, err error)
 		return 0, errNoConnect
 	}
 	r.Protocol = b.t.upgrade
-	b.t.key = bytes.Clone(h.Lookup(keyName))
-	h.DropName([]byte(keyName))
+	if key := h.Lookup(keyName); key != nil { // an attempt before may have taken it
+		b.t.key = bytes.Clone(key)
+		h.DropName([]byte(keyName))
+	}
 	if sent, err = b.Ask(r, h, nil, false, nil); err == nil {
 		err = b.wait()
 	}

@@ -190,7 +190,7 @@ func (c *http1Client) begin(h *msg.Head, data []byte, last bool) (sent int, err 
 func (c *http1Client) frameAnswer(h *msg.Head) {
 	unknown, req := c.t.answerLength < 0, &c.t.x.Req
 	switch {
-	case h.Status == 204:
+	case h.Status == 204 || unknown && (h.Status == 304 || string(req.Bytes(req.Method)) == "HEAD"):
 	case unknown && req.Minor == 1:
 		c.chunk = true
 		h.Add(msg.TransferEncoding, "Transfer-Encoding", chunked)
@@ -261,6 +261,8 @@ func (c *http1Client) tunnel() (tunnelEnd, []byte) {
 	c.park()
 	return connEnd{c.Conn}, early
 }
+
+func (c *http1Client) fault() *msg.Error { return nil }
 
 func (c *http1Client) closeAfter() { c.keepAlive, c.session.linger = false, true }
 func (c *http1Client) abort()      { c.keepAlive, c.session.linger = false, false }

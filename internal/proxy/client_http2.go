@@ -46,6 +46,7 @@ func (t *transfer) serveProtocol(c *http2Client, protocol string) {
 	case "websocket":
 		t.upgrade, t.key = []byte(protocol), makeKey()
 		t.x.BodyLength, c.opens = 0, true
+		t.x.Req.Drop(msg.ContentLength) // what comes is no body
 	default:
 		t.refuse(errProtocol)
 		return
@@ -111,6 +112,8 @@ func (c *http2Client) accept(h *msg.Head) (sent int, err error) {
 }
 
 func (c *http2Client) tunnel() (tunnelEnd, []byte) { return streamEnd{c.Stream}, nil }
+
+func (c *http2Client) fault() *msg.Error { return c.Fault() }
 
 func (c *http2Client) closeAfter()  {}
 func (c *http2Client) abort()       { c.Reset(http2.InternalError) }

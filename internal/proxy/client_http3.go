@@ -76,6 +76,9 @@ var errNoTunnel = errors.New("HTTP/3 has no tunnels here")
 func (c *http3Client) accept(*msg.Head) (sent int, err error) { return 0, errNoTunnel }
 func (c *http3Client) tunnel() (tunnelEnd, []byte)            { panic(errNoTunnel) }
 
+// fault is nil: what is wrong comes with what is read.
+func (c *http3Client) fault() *msg.Error { return nil }
+
 func (c *http3Client) closeAfter()  {}
 func (c *http3Client) abort()       { c.Abort() }
 func (c *http3Client) goesOn() bool { return true }

@@ -25,6 +25,9 @@ type client interface {
 	Gone() bool
 	AbortOnHangup(partner *sock.Partner) bool
 	KeepOnHangup(partner *sock.Partner) bool
+	// fault is what was wrong with a request that was broken off for it; nil where
+	// the client has gone by itself.
+	fault() *msg.Error
 
 	// early takes what has come of the request's body, without waiting. It stays
 	// where it is until the exchange ends.

@@ -167,7 +167,7 @@ func (t *transfer) attempt(fresh bool) attemptResult {
 	t.limitWrites(t.sentAt)
 	t.limitReads(t.sentAt)
 	if !t.client.AbortOnHangup(t.up.Partner()) {
-		t.fail(reason.ClientGone, "")
+		t.fail(t.whyGone())
 		return attemptFinal
 	}
 	sent, err := t.send()
@@ -303,6 +303,14 @@ func (t *transfer) fail(outcome reason.Outcome, detail string) {
 	t.drop()
 }
 
+// whyGone is the outcome of an exchange whose client has gone, or was sent away.
+func (t *transfer) whyGone() (reason.Outcome, string) {
+	if fault := t.client.fault(); fault != nil {
+		return fault.Outcome, fault.Text
+	}
+	return reason.ClientGone, ""
+}
+
 // blame leaves a failure in t.x with an outcome, unless it was the client, or
 // the pump, that broke the exchange off: then with theirs.
 func (t *transfer) blame(outcome reason.Outcome, detail string) {
@@ -310,7 +318,7 @@ func (t *transfer) blame(outcome reason.Outcome, detail string) {
 	case stopped != 0:
 		outcome, detail = reason.Outcome(stopped-1), t.pump.detail
 	case t.client.Gone():
-		outcome, detail = reason.ClientGone, ""
+		outcome, detail = t.whyGone()
 	case outcome == reason.UpstreamReset && t.lateThere():
 		outcome, detail = reason.UpstreamTimeout, "the caller's deadline has passed at the backend"
 	}

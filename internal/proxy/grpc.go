@@ -79,6 +79,9 @@ var grpcUnits = map[byte]time.Duration{
 	'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
 }
 
+// longestCall stands for times that are beyond counting.
+const longestCall = 365 * 24 * time.Hour
+
 // grpcTimeout reads how long a caller waits: up to eight digits and a unit.
 func grpcTimeout(h *msg.Head) (time.Duration, bool) {
 	value := h.Lookup("grpc-timeout")
@@ -87,5 +90,8 @@ func grpcTimeout(h *msg.Head) (time.Duration, bool) {
 	}
 	unit, known := grpcUnits[value[len(value)-1]]
 	n, ok := msg.ParseLength(value[:len(value)-1])
+	if known && ok && n > int64(longestCall/unit) {
+		return longestCall, true
+	}
 	return time.Duration(n) * unit, known && ok
 }

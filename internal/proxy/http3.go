@@ -53,7 +53,7 @@ type HTTP3Conn interface {
 	TLS() tls.ConnectionState
 	// Run serves the connection to its end, and returns how it broke a rule, or
 	// nil. What it reads lies in buffers of the pool.
-	Run(HTTP3Server, *sock.Pool) error
+	Run(HTTP3Server, *sock.Pool) *msg.Error
 	// Leave has the connection end with its last stream. While final is false
 	// streams that are on their way are still taken.
 	Leave(final bool)

@@ -237,7 +237,7 @@ func (c *mirrorCopy) drain(up *upstream.Conn) (done, reusable bool) {
 // how the body ends, and whether the connection goes on behind it.
 func (c *mirrorCopy) skipHeads(up *upstream.Conn) (body http1.Body, alive, ok bool) {
 	l := c.proxy.cfg.Limits
-	limits := msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields}
+	limits := l.Head()
 	method := c.outgoing.head.Bytes(c.outgoing.head.Method)
 	for range maxInterim {
 		var parser http1.Parser

@@ -25,6 +25,8 @@ type pump struct {
 	told    atomic.Bool  // to end
 	taken   atomic.Bool  // the whole body was read
 	last    atomic.Int64 // when it ended, on the clock
+	// answered is when something was last written to the client.
+	answered atomic.Int64
 	// record is what was sent of the body, while it keeps it: for another attempt, or for
 	// mirrors. A deaf one goes on for that alone: the backend has broken off.
 	record []byte
@@ -167,6 +169,9 @@ func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 		return reason.UpstreamReset, "", false // the interrupt may just have been undone
 	}
 	data, err := t.client.more()
+	if errors.Is(err, os.ErrDeadlineExceeded) && t.isConversation() {
+		return 0, "", true
+	}
 	if err != nil {
 		outcome, detail = t.bodyFailure(err)
 		return outcome, detail, false
@@ -193,6 +198,14 @@ func (t *transfer) pumpOnce() (outcome reason.Outcome, detail string, ok bool) {
 	return t.given(err)
 }
 
+// isConversation tells whether a call goes on though its caller is silent: the
+// server is not. Watches live like that.
+func (t *transfer) isConversation() bool {
+	now := t.proxy.clock.Now()
+	return t.call && !t.pump.told.Load() && !t.late(t.deadline) &&
+		now-t.pump.answered.Load() < int64(t.proxy.cfg.Limits.BodyTimeout)
+}
+
 // bodyFailure says why a request's body did not come.
 func (t *transfer) bodyFailure(err error) (reason.Outcome, string) {
 	var broken *msg.Error
@@ -202,7 +215,7 @@ func (t *transfer) bodyFailure(err error) (reason.Outcome, string) {
 	case t.pump.told.Load():
 		return reason.UpstreamReset, ""
 	case !errors.Is(err, os.ErrDeadlineExceeded):
-		return reason.ClientGone, ""
+		return t.whyGone()
 	case t.late(t.deadline):
 		return reason.UpstreamTimeout, t.lateness("")
 	}

@@ -91,6 +91,7 @@ func (t *transfer) relayInterim() bool {
 	http1.DropHopByHop(h)
 	h.Drop(msg.ContentLength) // RFC 9110 §8.6
 	h.Drop(msg.Spoof)
+	t.headersSent = t.headersSent || t.x.Req.Minor > 0 // HTTP/1.0 has none
 	t.limitAnswer(t.proxy.clock.Now())
 	if !t.wrote(t.client.interim(h)) {
 		return false
@@ -169,7 +170,7 @@ func (t *transfer) truncated(err error) bool {
 	case errors.As(err, &broken):
 		detail = broken.Text
 	case t.client.Gone():
-		outcome, detail = reason.ClientGone, ""
+		outcome, detail = t.whyGone()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		outcome, detail = reason.UpstreamTimeout, t.lateness("its answer stopped coming")
 	}
@@ -204,14 +205,14 @@ func (t *transfer) writeAnswer(data []byte, last bool) bool {
 // wrote looks at how a write to the client ended. After a failure it records
 // the exchange.
 func (t *transfer) wrote(n int, err error) bool {
-	if n > 0 {
-		t.headersSent = true
-	}
 	if err == nil {
 		t.back += int64(n)
+		if t.call {
+			t.pump.answered.Store(t.proxy.clock.Now())
+		}
 		return true
 	}
-	t.x.Outcome, t.x.Detail = reason.ClientGone, ""
+	t.x.Outcome, t.x.Detail = t.whyGone()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.x.Outcome, t.x.Detail = reason.ClientTimeout, "it stopped reading the answer"
 		if !t.x.Answered && t.overdue() {

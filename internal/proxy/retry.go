@@ -147,7 +147,7 @@ func (t *transfer) rest() bool {
 	until := t.proxy.clock.Now() + int64(t.retry.pause)
 	for {
 		if t.client.Gone() {
-			t.x.Fail(reason.ClientGone, "")
+			t.x.Fail(t.whyGone())
 			return false
 		}
 		left := time.Duration(until - t.proxy.clock.Now())

@@ -2,10 +2,10 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"windrose.dev/windrose/internal/observe"
-	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 	"windrose.dev/windrose/internal/reason"
@@ -19,8 +19,7 @@ const pingTimeout = 15 * time.Second
 func (p *Proxy) http2Config(sh *shard) mux.Config {
 	l := p.cfg.Limits
 	return mux.Config{
-		Limits:     msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
-		MaxStreams: uint32(l.Streams), WriteTimeout: l.BodyTimeout, Idle: l.IdleTimeout, PingTimeout: pingTimeout,
+		Limits: l.Head(), MaxStreams: uint32(l.Streams), WriteTimeout: l.BodyTimeout, Header: l.HeaderTimeout, Idle: l.IdleTimeout, PingTimeout: pingTimeout,
 		Growth: &p.growth,
 		Full:   func() bool { return sh.pool.Out() > 2*p.maxOut },
 	}
@@ -67,10 +66,16 @@ func (s *session) serveHTTP2() {
 	if s.proxy.stopping.Load() {
 		conn.Leave(true) // the drain may have passed by before
 	}
-	start := s.proxy.clock.Now()
-	if broken, ok := conn.Run().(*http2.ConnError); ok {
-		s.logBroken(start, broken.Error())
-		s.linger = true // so that the client learns why
+	start, err := s.proxy.clock.Now(), conn.Run()
+	s.linger = true // so that the client gets what was written last, and learns why
+	var broken *http2.ConnError
+	switch {
+	case errors.As(err, &broken) && broken.Code == http2.EnhanceYourCalm:
+		s.logBroken(start, reason.ClientAbuse, broken.Error())
+	case errors.As(err, &broken):
+		s.logBroken(start, reason.BadRequest, broken.Error())
+	case errors.Is(err, mux.ErrSlow):
+		s.logBroken(start, reason.ClientTimeout, err.Error())
 	}
 }
 
@@ -86,15 +91,20 @@ func (s *session) prepareToStop() {
 }
 
 // Refused records a request that was malformed.
-func (s *session) Refused(text string) { s.logBroken(s.proxy.clock.Now(), text) }
+func (s *session) Refused(text string) {
+	s.logBroken(s.proxy.clock.Now(), reason.BadRequest, text)
+}
+
+// Denied counts a request that there was no room for.
+func (s *session) Denied() { s.listener.stats.StreamsRefused.Add(s.shard.index, 1) }
 
 // logBroken records what never became an exchange.
-func (s *session) logBroken(start int64, detail string) {
-	s.proxy.cfg.Metrics.Unrouted().Hit(s.shard.index, reason.BadRequest.Row().Status, reason.BadRequest)
+func (s *session) logBroken(start int64, outcome reason.Outcome, detail string) {
+	s.proxy.cfg.Metrics.Unrouted().Hit(s.shard.index, outcome.Row().Status, outcome)
 	s.proxy.cfg.Log.Record(s.shard.index, &observe.Flow{
 		Start: s.proxy.clock.Time(start), Duration: durationOf(start, s.proxy.clock.Now()),
-		Client: s.peer.Addr, TLS: s.peer.TLS, Outcome: reason.BadRequest, Detail: detail,
-		Status: reason.BadRequest.Row().Status, Major: s.version(),
+		Client: s.peer.Addr, TLS: s.peer.TLS, Outcome: outcome, Detail: detail,
+		Status: outcome.Row().Status, Major: s.version(),
 	})
 }
 

@@ -48,8 +48,8 @@ func (s *session) serveQUIC() {
 		s.quic.Leave(true) // the drain may have passed by before
 	}
 	start := s.proxy.clock.Now()
-	if err := s.quic.Run(s, &s.shard.pool); err != nil {
-		s.logBroken(start, err.Error())
+	if broken := s.quic.Run(s, &s.shard.pool); broken != nil {
+		s.logBroken(start, broken.Outcome, broken.Text)
 	}
 }
 

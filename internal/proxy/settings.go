@@ -1,6 +1,10 @@
 package proxy
 
-import "time"
+import (
+	"time"
+
+	"windrose.dev/windrose/internal/proxy/msg"
+)
 
 // Limits bounds what clients can make the proxy do.
 type Limits struct {
@@ -8,12 +12,14 @@ type Limits struct {
 	// HeaderFields the number of fields of a head.
 	HeaderBytes, TargetBytes, HeaderFields int
 	// HeaderTimeout bounds the time from the first byte of a request to the
-	// end of its head, and that of a TLS handshake.
+	// end of its head, that of a TLS handshake, and over HTTP/2 that of any frame but
+	// DATA.
 	HeaderTimeout time.Duration
 	// BodyTimeout bounds the time between two reads of a request's body, and
 	// between two writes of an answer.
 	BodyTimeout time.Duration
-	// IdleTimeout bounds the time between two requests of a connection.
+	// IdleTimeout bounds the time between two requests of a connection, whatever
+	// else comes over it meanwhile.
 	IdleTimeout time.Duration
 	// TunnelTimeout bounds the time for which a tunnel may be silent, where
 	// the route has no read timeout of its own.
@@ -44,6 +50,11 @@ type Limits struct {
 	RetryPercent, RetryLeast, RetryBytes int
 	// Mirrors bounds the copies of requests under way, and MirrorBytes each.
 	Mirrors, MirrorBytes int
+}
+
+// Head bounds heads, as codecs want it.
+func (l Limits) Head() msg.Limits {
+	return msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields}
 }
 
 // DefaultLimits returns the limits that stand unless they are changed.

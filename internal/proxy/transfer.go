@@ -44,7 +44,7 @@ type transfer struct {
 	tried    []*exchange.Endpoint // that did not answer, or not well
 	busy     *upstream.Endpoint   // where the request is counted
 
-	headersSent bool // the client has got a part of the final answer
+	headersSent bool // the client has got a part of an answer, interim ones among them
 
 	pump   pump
 	retry  retry
@@ -65,10 +65,9 @@ type transfer struct {
 const maxKeptOut = 64 << 10
 
 func newTransfer(p *Proxy) *transfer {
-	l := p.cfg.Limits
 	return &transfer{
 		proxy:  p,
-		limits: msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields},
+		limits: p.cfg.Limits.Head(),
 		pump:   pump{done: make(chan struct{}, 1)},
 	}
 }

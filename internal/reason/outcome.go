@@ -38,6 +38,7 @@ const (
 	IdleTimeout
 	Drained
 	BadProxyHeader
+	ClientAbuse
 )
 
 // OutcomeRow is what the table knows of an Outcome.
@@ -80,6 +81,7 @@ var outcomes = [...]OutcomeRow{
 	IdleTimeout:       {IdleTimeout, "idle_timeout", 0, "Neither side of a relayed connection said anything for too long, so it was closed.", "raise the tunnel timeout, or have one side send keep-alives"},
 	Drained:           {Drained, "drained", 0, "The proxy was stopping, or a UDP port was closed, and what was relayed had not ended.", "raise the drain wait if such connections end by themselves"},
 	BadProxyHeader:    {BadProxyHeader, "bad_proxy_header", 0, "A peer that must say by PROXY protocol whose connection it passes on did not, or not in time, or in a way that nobody understands. The connection was closed.", "turn the PROXY protocol on at the balancer that the log names as the client, or take its address out of --proxy-protocol-from"},
+	ClientAbuse:       {ClientAbuse, "client_abuse", 0, "A client of HTTP/2 or HTTP/3 had the proxy do work that nobody pays for: floods of streams that are reset, of settings, pings or empty frames, or header blocks without end. Its connection was closed.", "look at the client; well-behaved ones come nowhere near the bounds"},
 	InternalError:     {InternalError, "internal_error", 500, "A defect in the proxy. It is contained in this one connection.", "please report it with the log line"},
 	UpstreamTLSFailed: {UpstreamTLSFailed, "upstream_tls_failed", 502, "An endpoint is not who it should be, or agreed to no TLS. Nothing was sent to it.", "compare its certificate with the policy for its Service; the log's detail says what differs"},
 }

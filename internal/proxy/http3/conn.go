@@ -12,8 +12,11 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/wire/budget"
 	codec "windrose.dev/windrose/internal/proxy/wire/http3"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // goodbye is how long a connection that is to end waits for the client to close
@@ -38,12 +41,19 @@ type conn struct {
 	next    uint64 // the id of the next
 	used    int64  // when the last one ended, on the clock
 	timer   *time.Timer
-	broken  error // how the client broke a rule
+	broken  *msg.Error // how the client broke a rule
 	has     [4]bool
+	// Streams that ended by a reset, whoever's, and streams for the connection
+	// itself: floods of them have it closed.
+	resets, own budget.Budget
 }
 
 func newConn(l *listener, qc *quic.Conn) *conn {
-	return &conn{l: l, quic: qc, client: addrPort(qc.RemoteAddr()), said: math.MaxUint64, used: l.cfg.Clock.Now()}
+	now := l.cfg.Clock.Now()
+	return &conn{
+		l: l, quic: qc, client: addrPort(qc.RemoteAddr()), said: math.MaxUint64, used: now,
+		resets: budget.New(200, 50*time.Millisecond, now), own: budget.New(100, 100*time.Millisecond, now),
+	}
 }
 
 // Client is where the client was when it connected.
@@ -53,7 +63,7 @@ func (c *conn) Client() netip.AddrPort { return c.client }
 func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
 
 // Run serves the connection to its end.
-func (c *conn) Run(server proxy.HTTP3Server, pool *sock.Pool) error {
+func (c *conn) Run(server proxy.HTTP3Server, pool *sock.Pool) *msg.Error {
 	defer c.l.ended(c.quic)
 	c.server, c.pool = server, pool
 	if err := c.begin(); err != nil {
@@ -98,7 +108,7 @@ func (c *conn) say(p []byte) {
 }
 
 // end waits for nobody any more, and returns how the client broke a rule.
-func (c *conn) end() error {
+func (c *conn) end() *msg.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timer != nil {
@@ -106,7 +116,7 @@ func (c *conn) end() error {
 	}
 	var transport *quic.TransportError
 	if c.broken == nil && errors.As(context.Cause(c.quic.Context()), &transport) && !transport.Remote {
-		return transport
+		return &msg.Error{Outcome: reason.BadRequest, Text: transport.Error()}
 	}
 	return c.broken
 }
@@ -115,10 +125,20 @@ func (c *conn) end() error {
 func (c *conn) fail(err *codec.ConnError) {
 	c.mu.Lock()
 	if c.broken == nil {
-		c.broken = err
+		c.broken = &msg.Error{Outcome: outcomeOf(err.Code), Text: err.Error()}
 	}
 	c.mu.Unlock()
 	c.quic.CloseWithError(quic.ApplicationErrorCode(err.Code), err.Text)
+}
+
+func outcomeOf(code codec.ErrorCode) reason.Outcome {
+	switch code {
+	case codec.ExcessiveLoad:
+		return reason.ClientAbuse
+	case codec.InternalError:
+		return reason.InternalError
+	}
+	return reason.BadRequest
 }
 
 // Abort ends the connection at once.
@@ -187,6 +207,7 @@ func (c *conn) accept(qs *quic.Stream) {
 func (c *conn) serve(qs *quic.Stream) {
 	s := newStream(c, qs)
 	defer func() {
+		c.account(s)
 		s.Finish()
 		s.recycle()
 		qs.ReleaseStreamCredit()
@@ -197,4 +218,20 @@ func (c *conn) serve(qs *quic.Stream) {
 		c.mu.Unlock()
 	}()
 	c.server.ServeHTTP3(s)
+}
+
+// account closes the connections of clients whose streams mostly end in a reset.
+// One that ends well makes up for another.
+func (c *conn) account(s *stream) {
+	c.mu.Lock()
+	flood := false
+	if s.broken || s.Gone() {
+		flood = !c.resets.Spend(c.l.cfg.Clock.Now())
+	} else {
+		c.resets.Repay(1)
+	}
+	c.mu.Unlock()
+	if flood {
+		c.fail(&codec.ConnError{Code: codec.ExcessiveLoad, Text: "more streams that end in a reset than anyone needs"})
+	}
 }

@@ -17,8 +17,18 @@ func (c *conn) acceptOwn() {
 		if err != nil {
 			return
 		}
+		if !c.mayOpen() {
+			c.fail(&codec.ConnError{Code: codec.ExcessiveLoad, Text: "more streams for the connection itself than anyone needs"})
+			return
+		}
 		c.work.Go(func() { c.readOwn(qs) })
 	}
+}
+
+func (c *conn) mayOpen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.own.Spend(c.l.cfg.Clock.Now())
 }
 
 // readOwn reads one of them. A panic ends the connection.

@@ -32,6 +32,7 @@ type stream struct {
 	given  int    // bytes of in that More has dealt with
 	ended  bool   // nothing more comes
 	sent   bool   // nothing more is sent
+	broken bool   // what came broke a rule
 	code   codec.ErrorCode
 
 	unwatch     func() bool
@@ -48,8 +49,7 @@ var streams = sync.Pool{New: func() any { return new(stream) }}
 func newStream(c *conn, qs *quic.Stream) *stream {
 	s := streams.Get().(*stream)
 	s.conn, s.quic = c, qs
-	limits := &c.l.cfg.Limits
-	s.reader.Reset(msg.Limits{HeadBytes: limits.HeaderBytes, TargetBytes: limits.TargetBytes, Fields: limits.HeaderFields})
+	s.reader.Reset(c.l.cfg.Limits.Head())
 	s.unwatch = context.AfterFunc(qs.Context(), s.HungUp)
 	return s
 }
@@ -63,7 +63,7 @@ func (s *stream) recycle() {
 	s.Renew()
 	s.interrupted.Store(false)
 	s.conn, s.quic, s.unwatch = nil, nil, nil
-	s.given, s.ended, s.sent, s.code = 0, false, false, 0
+	s.given, s.ended, s.sent, s.broken, s.code = 0, false, false, false, 0
 	streams.Put(s)
 }
 
@@ -166,11 +166,13 @@ func (s *stream) refuse(err error) {
 	var broken *codec.ConnError
 	switch {
 	case errors.As(err, &malformed):
+		s.broken = true
 		s.reset(malformed.Code)
 		s.conn.server.Refused(malformed.Text)
 	case errors.As(err, &broken):
 		s.conn.fail(broken)
 	default:
+		s.broken = true
 		s.reset(codec.RequestCancelled) // the client has left
 	}
 }
@@ -214,7 +216,7 @@ func (s *stream) blame(err error) error {
 	var broken *codec.ConnError
 	switch {
 	case errors.As(err, &malformed):
-		s.code = malformed.Code
+		s.broken, s.code = true, malformed.Code
 		return &msg.Error{Outcome: reason.BadRequest, Text: malformed.Text}
 	case errors.As(err, &broken):
 		s.conn.fail(broken)

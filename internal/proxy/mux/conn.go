@@ -22,9 +22,12 @@ type Config struct {
 	MaxStreams uint32
 	// WriteTimeout bounds one write to the socket.
 	WriteTimeout time.Duration
-	// Idle bounds the time without a stream. On a connection with streams that is
-	// silent for so long the other side is asked for a sign of life, and has
-	// PingTimeout to give one.
+	// Header bounds the time that a frame other than DATA, or a whole head, takes to
+	// come, and the first settings.
+	Header time.Duration
+	// Idle bounds the time without a stream, whatever else comes meanwhile. On a
+	// connection with streams that is silent for so long the other side is asked for
+	// a sign of life, and has PingTimeout to give one.
 	Idle, PingTimeout time.Duration
 	// Growth is how many bytes the windows of all connections together may still
 	// grow by.
@@ -43,6 +46,8 @@ type Server interface {
 	ServeStream(*Stream)
 	// Refused is told of malformed requests, and why they were reset.
 	Refused(text string)
+	// Denied is told of requests that there was no room for.
+	Denied()
 }
 
 const (
@@ -75,12 +80,17 @@ type Conn struct {
 	blocked  []*Stream // that wait for room to write
 	opened   []*Stream // by the read under way
 	failed   error     // why the connection is over
-	pinged   bool      // a sign of life was asked for
 	leaving  bool      // it ends with its last stream
 	only     bool      // it ends with its first
 	onLeave  func()    // told once that no more streams can be opened
 	streams  sync.WaitGroup
 	flushes  sync.WaitGroup
+
+	// Times on the clock; the first two are 0 while there is nothing to tell.
+	partial int64 // since when a frame, a head or the settings are on their way
+	pinged  int64 // when a sign of life was asked for
+	heard   int64 // when something came
+	rested  int64 // when the last stream ended
 
 	flushLoop func() // made once: a method value would be an allocation each time
 }
@@ -98,16 +108,19 @@ func NewClient(cfg *Config, conn *sock.Conn, pool *sock.Pool, clock *sock.Clock,
 
 func newConn(c *Conn) *Conn {
 	c.flushLoop, c.lent = c.flush, true // what is said first is there already
+	now := c.clock.Now()
+	c.partial, c.heard, c.rested = now, now, now
 	c.codec = http2.NewConn(http2.Config{
 		Server: c.server != nil, Limits: c.cfg.Limits, MaxStreams: c.cfg.MaxStreams,
 		StreamWindow: firstWindow, MaxStreamWindow: maxStreamWindow, ConnWindow: connWindow, MaxOut: maxOut,
-	}, (*events)(c), c.clock.Now())
+	}, (*events)(c), now)
 	return c
 }
 
 // Run reads until the connection ends, and then waits until all its streams
 // have been released and what they wrote is written. The socket is left to the
-// caller to close.
+// caller to close. The error is io.EOF for a connection that ended as it should,
+// *http2.ConnError for one that broke a rule, ErrSlow, or another.
 func (c *Conn) Run() error {
 	c.lock()
 	c.unlock() // what is said first
@@ -120,11 +133,31 @@ func (c *Conn) Run() error {
 	return err
 }
 
+// ErrSlow ends a connection whose other side begins something and does not go on.
+var ErrSlow = errors.New("a frame, a head or the settings did not arrive in time")
+
 // errIdle ends a connection that nobody uses.
 var errIdle = errors.New("nothing was asked for")
 
 // errSilent ends a connection whose other side gives no sign of life.
 var errSilent = errors.New("the other side did not answer a PING")
+
+// expects says by when something must come, and what it means when it does not:
+// nil means that a sign of life is to be asked for.
+func (c *Conn) expects() (by int64, otherwise error) {
+	switch {
+	case c.partial > 0:
+		return c.partial + int64(c.cfg.Header), ErrSlow
+	case c.idle():
+		return c.rested + int64(c.cfg.Idle), errIdle
+	case c.pinged > 0:
+		return c.pinged + int64(c.cfg.PingTimeout), errSilent
+	}
+	return c.heard + int64(c.cfg.Idle), nil
+}
+
+// idle tells whether nobody has a stream, or is about to.
+func (c *Conn) idle() bool { return c.codec.Streams() == 0 && c.reserved == 0 }
 
 func (c *Conn) read() error {
 	if c.sock.In != nil { // whoever read the preface has read on
@@ -151,31 +184,32 @@ func (c *Conn) read() error {
 
 // limitRead bounds the next read, and the writes that TLS makes meanwhile.
 func (c *Conn) limitRead() {
-	now, limit := c.clock.Now(), c.cfg.Idle
+	now := c.clock.Now()
 	c.mu.Lock()
-	if c.pinged {
-		limit = c.cfg.PingTimeout
-	}
+	by, _ := c.expects()
 	if !c.flushing {
 		c.sock.LimitWrites(now, c.cfg.WriteTimeout)
 	}
 	c.mu.Unlock()
-	c.sock.LimitReads(now, limit)
+	c.sock.LimitReads(now, time.Duration(max(by-now, 0)))
 }
 
-// silent is called when nothing has come for long.
+// silent is called when nothing has come for long, or when the connection is to
+// end.
 func (c *Conn) silent() error {
 	c.lock()
 	defer c.unlock()
-	switch {
-	case c.leaving && c.codec.Streams() == 0:
+	if c.leaving && c.idle() {
 		return io.EOF
-	case c.codec.Streams() == 0:
-		return errIdle
-	case c.pinged:
-		return errSilent
 	}
-	c.pinged = true
+	now := c.clock.Now()
+	switch by, otherwise := c.expects(); {
+	case now < by:
+		return nil
+	case otherwise != nil:
+		return otherwise
+	}
+	c.pinged = now
 	c.codec.Ping()
 	return nil
 }
@@ -184,8 +218,14 @@ func (c *Conn) silent() error {
 func (c *Conn) take() error {
 	in := c.sock.In
 	c.lock()
-	c.pinged = false
-	used, err := c.codec.Read(in.Bytes(), c.clock.Now())
+	if c.failed != nil {
+		c.unlock()
+		return c.failed
+	}
+	now := c.clock.Now()
+	c.pinged, c.heard = 0, now
+	used, err := c.codec.Read(in.Bytes(), now)
+	c.came(used, in.Len()-used)
 	opened := c.opened
 	c.opened = c.opened[:0]
 	c.streams.Add(len(opened))
@@ -200,6 +240,17 @@ func (c *Conn) take() error {
 		in.MakeRoom(2 * sock.BufferSize) // a frame has 16 KiB and its head
 	}
 	return err
+}
+
+// came notes whether something has begun to come and has not ended. Frames that
+// came whole let the next begin anew; of a head they are parts.
+func (c *Conn) came(used, rest int) {
+	switch whole := c.codec.Settled() && !c.codec.InHead(); {
+	case whole && rest == 0:
+		c.partial = 0
+	case c.partial == 0 || whole && used > 0:
+		c.partial = c.heard
+	}
 }
 
 // end closes all streams. The caller holds the mutex.
@@ -297,7 +348,7 @@ func (c *Conn) flush() {
 }
 
 // over tells whether a connection that is to end with its last stream may end.
-func (c *Conn) over() bool { return c.leaving && c.codec.Streams() == 0 && c.codec.Pending() == 0 }
+func (c *Conn) over() bool { return c.leaving && c.idle() && c.codec.Pending() == 0 }
 
 // unblock has streams that wait for room try again.
 func (c *Conn) unblock() {
@@ -321,8 +372,12 @@ func (c *Conn) Leave(final bool) {
 	}
 }
 
+// leave says GOAWAY to clients. Backends would close at once where no stream is
+// open yet: they learn of it from the end of the connection.
 func (c *Conn) leave(final bool) {
-	c.codec.GoAway(http2.NoError, final)
+	if c.server != nil {
+		c.codec.GoAway(http2.NoError, final)
+	}
 	c.leaving = c.leaving || final
 	c.left()
 }
@@ -341,7 +396,7 @@ func (c *Conn) Streams() int {
 func (c *Conn) Open() *Stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil || !c.codec.Room(c.reserved) {
+	if c.failed != nil || c.leaving || !c.codec.Room(c.reserved) {
 		return nil
 	}
 	c.reserved++

@@ -3,6 +3,7 @@ package mux
 import (
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/wire/http2"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // events is Conn as the codec's Handler. The mutex is held.
@@ -43,8 +44,10 @@ func (e *events) Head(cs *http2.Stream) {
 func (e *events) Data(cs *http2.Stream, p []byte) {
 	s := streamOf(cs)
 	if e.cfg.Full() {
+		const text = "the limit on buffers is reached: --max-buffer-bytes"
+		cs.Fault = &msg.Error{Outcome: reason.Overloaded, Text: text}
 		e.codec.Cancel(cs, http2.EnhanceYourCalm)
-		e.Reset(cs, http2.EnhanceYourCalm, "the limit on buffers is reached: --max-buffer-bytes")
+		e.Reset(cs, http2.EnhanceYourCalm, text)
 		return
 	}
 	s.body.add(p, e.pool)
@@ -74,6 +77,9 @@ func (e *events) Refused(cs *http2.Stream, text string) {
 	e.server.Refused(text)
 }
 
+// Denied tells that there was no room for a request.
+func (e *events) Denied() { e.server.Denied() }
+
 // Window has those that wait for it write on.
 func (e *events) Window(cs *http2.Stream) {
 	if cs == nil {
@@ -85,9 +91,6 @@ func (e *events) Window(cs *http2.Stream) {
 
 // Settled has those go on that wait to know what the other side takes.
 func (e *events) Settled() { (*Conn)(e).unblock() }
-
-// Pong ends the last streams that were on their way when a drain began.
-func (e *events) Pong() {}
 
 // Leaving tells the owner that the other side takes no more streams.
 func (e *events) Leaving(uint32, http2.ErrorCode) {

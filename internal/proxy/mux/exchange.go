@@ -1,6 +1,8 @@
 package mux
 
 import (
+	"os"
+
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
@@ -16,14 +18,30 @@ func (s *Stream) Request(head *msg.Head) (fault *msg.Error) {
 func (s *Stream) Protocol() string { return s.codec.Protocol }
 
 // BodyLength is that of what the other side sends, as far as it is known: as it
-// says, or as it has come. Otherwise it is -1.
+// says, or as it has come. Otherwise it is -1, and where there are trailers, which
+// go behind a body of no given length only.
 func (s *Stream) BodyLength() int64 {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	if s.codec.Length < 0 && s.codec.RecvEnded {
+	switch {
+	case s.codec.Length >= 0:
+		return s.codec.Length
+	case s.codec.Bodiless():
+		return 0
+	case s.codec.RecvEnded && len(s.codec.Trailer) == 0:
 		return s.body.length()
 	}
-	return s.codec.Length
+	return -1
+}
+
+// Fault is what was wrong with a request that was reset for it, or nil.
+func (s *Stream) Fault() *msg.Error {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if s.codec.Dead {
+		return s.codec.Fault
+	}
+	return nil
 }
 
 // Trailer returns the lines behind the body that has come. It is valid once that
@@ -183,6 +201,12 @@ func (s *Stream) Settled() error {
 	s.conn.lock()
 	defer s.conn.unlock()
 	for !s.conn.codec.Settled() {
+		switch {
+		case s.conn.failed != nil:
+			return &Error{http2.RefusedStream, "the connection has ended"}
+		case s.interrupted:
+			return os.ErrDeadlineExceeded
+		}
 		s.block()
 		if err := s.wait(&s.writes); err != nil {
 			return err

@@ -30,15 +30,12 @@ type handler func(*Stream)
 
 func (h handler) ServeStream(s *Stream) { h(s) }
 func (h handler) Refused(string)        {}
+func (h handler) Denied()               {}
 
 func newPair(t *testing.T, serve handler) *pair {
 	t.Helper()
 	p := &pair{ended: [2]chan error{make(chan error, 1), make(chan error, 1)}}
-	cfg := &Config{
-		Limits: msg.Limits{HeadBytes: 8 << 10, TargetBytes: 1 << 10, Fields: 50}, MaxStreams: 10,
-		WriteTimeout: 5 * time.Second, Idle: time.Minute, PingTimeout: 10 * time.Second, Growth: &p.growth,
-		Full: p.full.Load,
-	}
+	cfg := testConfig(p)
 	near, far := net.Pipe()
 	p.far = far
 	clock, pool := sock.NewClock(), &sock.Pool{}
@@ -55,6 +52,14 @@ func newPair(t *testing.T, serve handler) *pair {
 		far.Close()
 	})
 	return p
+}
+
+func testConfig(p *pair) *Config {
+	return &Config{
+		Limits: msg.Limits{HeadBytes: 8 << 10, TargetBytes: 1 << 10, Fields: 50}, MaxStreams: 10,
+		WriteTimeout: 5 * time.Second, Header: 15 * time.Second, Idle: time.Minute, PingTimeout: 10 * time.Second,
+		Growth: &p.growth, Full: p.full.Load,
+	}
 }
 
 func request(method string) (*http2.Request, *msg.Head) {
@@ -189,7 +194,7 @@ func TestSilence(t *testing.T) {
 		growth := atomic.Int64{}
 		cfg := &Config{
 			Limits: msg.Limits{HeadBytes: 8 << 10, TargetBytes: 1 << 10, Fields: 50}, MaxStreams: 10,
-			WriteTimeout: time.Minute, Idle: time.Minute, PingTimeout: 10 * time.Second, Growth: &growth,
+			WriteTimeout: time.Minute, Header: 15 * time.Second, Idle: time.Minute, PingTimeout: 10 * time.Second, Growth: &growth,
 			Full: func() bool { return false },
 		}
 		clock, pool := sock.NewClock(), &sock.Pool{}
@@ -197,6 +202,7 @@ func TestSilence(t *testing.T) {
 		c := NewClient(cfg, sock.NewConn(near, clock, pool, nil), pool, clock, func() { left <- true })
 		ended := make(chan error, 1)
 		go func() { ended <- c.Run() }()
+		far.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) // SETTINGS
 		s := c.Open()
 		r, h := request("GET")
 		s.Ask(r, h, nil, true, nil)

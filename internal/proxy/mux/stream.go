@@ -99,6 +99,9 @@ func (s *Stream) release(again bool) {
 	if again {
 		s.recycle()
 	}
+	if c.idle() {
+		c.rested = c.clock.Now()
+	}
 	if c.only {
 		c.leave(true)
 	}
@@ -138,6 +141,7 @@ func (s *Stream) Interrupt() {
 	defer s.conn.mu.Unlock()
 	s.interrupted = true
 	s.reads.signal()
+	s.writes.signal() // whoever waits for settings is to read later
 }
 
 // LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer

@@ -92,11 +92,11 @@ func (c *Conn) strayBlock(b *block) error {
 // lateBlock is a header block on a stream that the peer has opened before. One
 // that we have reset may go on until the peer knows.
 func (c *Conn) lateBlock(b *block) error {
-	switch found, ours := c.recent.find(b.id); {
-	case ours:
+	switch {
+	case c.resetLately.has(b.id):
 		c.decoder.SetEmitEnabled(false)
 		return c.idleFrame()
-	case found:
+	case c.endedLately.has(b.id):
 		return broken(StreamClosed, "HEADERS on a stream that is over (RFC 9113 §5.1)")
 	}
 	return broken(ProtocolError, "a stream whose number is not above the last (RFC 9113 §5.1.1)")
@@ -108,11 +108,13 @@ func (c *Conn) openStream(b *block) error {
 	switch {
 	case c.leaving && b.id > c.lastSaid:
 		c.decoder.SetEmitEnabled(false) // RFC 9113 §6.8: as if it had not come
+		c.resetLately.add(b.id)
 		return c.idleFrame()
 	case c.active >= c.cfg.MaxStreams || c.handler.Full():
 		c.decoder.SetEmitEnabled(false)
-		c.recent.add(b.id, true)
+		c.resetLately.add(b.id)
 		c.sendReset(b.id, RefusedStream)
+		c.handler.Denied()
 		return c.spendReset()
 	}
 	s := c.handler.Open()

@@ -49,12 +49,12 @@ type Handler interface {
 	// Refused tells that a request was malformed: s was reset before it had become
 	// one, and is released. text says why.
 	Refused(s *Stream, text string)
+	// Denied tells that a request was refused because there is no room for it.
+	Denied()
 	// Window tells that more may be sent on s, or, for nil, on all streams.
 	Window(s *Stream)
 	// Settled tells that the peer's settings have come or changed.
 	Settled()
-	// Pong brings the answer to Ping.
-	Pong()
 	// Leaving tells that the peer takes no more streams. Those above last were
 	// not looked at: they have been reset with RefusedStream.
 	Leaving(last uint32, code ErrorCode)
@@ -74,7 +74,9 @@ type Conn struct {
 	active   uint32
 	lastPeer uint32 // highest id of a stream that the peer opened
 	nextOwn  uint32 // id of the next stream that we open
-	recent   recent
+	// What comes for streams that we have reset was mostly sent before the peer
+	// knew; what comes for others that have ended breaks a rule.
+	resetLately, endedLately lately
 
 	sendWindow, recvWindow int64
 	unsaid                 int64 // received, and not yet given back to the peer
@@ -110,9 +112,8 @@ func NewConn(cfg Config, handler Handler, now int64) *Conn {
 		cfg: cfg, handler: handler, peer: newPeerSettings(), now: now,
 		streams: map[uint32]*Stream{}, nextOwn: 1,
 		sendWindow: firstWindow, recvWindow: firstWindow,
-		prefaced: !cfg.Server, budgets: newBudgets(),
+		prefaced: !cfg.Server, budgets: newBudgets(now),
 	}
-	c.settings.since, c.pings.since, c.resets.since, c.idle.since = now, now, now, now
 	c.decoder = hpack.NewDecoder(4096, c.emit)
 	c.decoder.SetMaxStringLength(2 * c.maxBlock())
 	if !cfg.Server {
@@ -240,7 +241,7 @@ func (c *Conn) dispatch(f frame, p []byte) error {
 
 // idleFrame accounts for a frame that moves nothing.
 func (c *Conn) idleFrame() error {
-	if !c.idle.spend(c.now) {
+	if !c.idle.Spend(c.now) {
 		return broken(EnhanceYourCalm, "more frames without effect than anyone needs")
 	}
 	return nil
@@ -263,16 +264,15 @@ func (c *Conn) readPing(f frame, p []byte) error {
 	case len(p) != 8:
 		return broken(FrameSizeError, "PING of a length other than 8 (RFC 9113 §6.7)")
 	case f.has(flagAck):
-		c.handler.Pong()
 		return c.idleFrame()
-	case !c.pings.spend(c.now) || c.overControl():
+	case !c.pings.Spend(c.now) || c.overControl():
 		return broken(EnhanceYourCalm, "more PINGs than anyone needs")
 	}
 	c.control(frame{kind: pingFrame, flags: flagAck}, p)
 	return nil
 }
 
-// Ping asks for an answer, which Pong reports.
+// Ping asks for a sign of life.
 func (c *Conn) Ping() { c.control(frame{kind: pingFrame}, []byte("windrose")) }
 
 func (c *Conn) readPriority(f frame, p []byte) error {
@@ -280,11 +280,20 @@ func (c *Conn) readPriority(f frame, p []byte) error {
 	case f.stream == 0:
 		return broken(ProtocolError, "PRIORITY on no stream (RFC 9113 §6.3)")
 	case len(p) != 5:
-		c.resetID(f.stream, FrameSizeError, "PRIORITY of a length other than 5 (RFC 9113 §6.3)")
+		return c.wrongPriority(f.stream, FrameSizeError, "PRIORITY of a length other than 5 (RFC 9113 §6.3)")
 	case dependsOnItself(f.stream, p):
-		c.resetID(f.stream, ProtocolError, "a stream that depends on itself (RFC 7540 §5.3.1)")
+		return c.wrongPriority(f.stream, ProtocolError, "a stream that depends on itself (RFC 7540 §5.3.1)")
 	}
 	return c.idleFrame()
+}
+
+// wrongPriority resets a stream. One that is idle cannot be: then it is the
+// connection that ends (RFC 9113 §5.4.2).
+func (c *Conn) wrongPriority(id uint32, code ErrorCode, text string) error {
+	if !c.wasOpened(id) {
+		return broken(code, text)
+	}
+	return c.resetID(id, code, text)
 }
 
 func dependsOnItself(id uint32, priority []byte) bool {
@@ -339,9 +348,6 @@ func (c *Conn) End(code ErrorCode, text string) {
 	}
 }
 
-// Left tells whether the peer takes no more streams.
-func (c *Conn) Left() bool { return c.left || c.failed != nil }
-
 // Streams is the number of streams that have neither ended nor been reset.
 func (c *Conn) Streams() int { return len(c.streams) }
 
@@ -350,3 +356,9 @@ func (c *Conn) TakesConnect() bool { return c.peer.connect }
 
 // Settled tells whether the peer's settings have come.
 func (c *Conn) Settled() bool { return c.peer.received }
+
+// InHead tells whether a header block has begun and not ended.
+func (c *Conn) InHead() bool { return c.block.open }
+
+// InData tells whether a DATA frame has begun and not ended.
+func (c *Conn) InData() bool { return c.data.active }

@@ -93,7 +93,11 @@ func TestViolations(t *testing.T) {
 		{"6.2 HEADERS on no stream", func(s *script) { s.WriteRawFrame(xhttp2.FrameHeaders, flagEndHeaders, 0, s.head(getRoot...)) }, ack + "goaway 0 PROTOCOL_ERROR"},
 		{"6.2 too much padding", func(s *script) { s.WriteRawFrame(xhttp2.FrameHeaders, flagPadded|flagEndHeaders, 1, []byte{9, 'x'}) }, ack + "goaway 0 PROTOCOL_ERROR"},
 		{"6.3 PRIORITY on no stream", func(s *script) { s.WriteRawFrame(xhttp2.FramePriority, 0, 0, make([]byte, 5)) }, ack + "goaway 0 PROTOCOL_ERROR"},
-		{"6.3 PRIORITY length", func(s *script) { s.WriteRawFrame(xhttp2.FramePriority, 0, 1, make([]byte, 4)) }, ack + "1 reset FRAME_SIZE_ERROR"},
+		{"6.3 PRIORITY length", func(s *script) {
+			s.request(1, false)
+			s.WriteRawFrame(xhttp2.FramePriority, 0, 1, make([]byte, 4))
+		}, ack + "1 reset FRAME_SIZE_ERROR"},
+		{"6.4 PRIORITY length on an idle stream", func(s *script) { s.WriteRawFrame(xhttp2.FramePriority, 0, 1, make([]byte, 4)) }, ack + "goaway 0 FRAME_SIZE_ERROR"},
 		{"6.4 RST_STREAM on no stream", func(s *script) { s.WriteRawFrame(xhttp2.FrameRSTStream, 0, 0, make([]byte, 4)) }, ack + "goaway 0 PROTOCOL_ERROR"},
 		{"6.4 RST_STREAM length", func(s *script) {
 			s.request(1, false)

@@ -19,7 +19,7 @@ func (c *Conn) check(b *block, s *Stream) {
 	s.Trailer, s.Length = b.Lines, b.Length
 	switch b.Kind {
 	case section.Request:
-		s.Scheme, s.Protocol = b.Scheme, b.Protocol
+		s.Protocol = b.Protocol
 		s.Head.Minor, s.Head.Major = 1, 2
 		if b.Fault == nil && b.end && s.Length > 0 {
 			b.Malformed = wrongLength

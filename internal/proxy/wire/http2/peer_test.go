@@ -64,7 +64,7 @@ func (j *journal) Reset(s *Stream, code ErrorCode, _ string) {
 func (j *journal) Refused(s *Stream, text string) { j.note("%d refused: %s", s.ID, text) }
 func (j *journal) Window(*Stream)                 {}
 func (j *journal) Settled()                       {}
-func (j *journal) Pong()                          { j.note("pong") }
+func (j *journal) Denied()                        { j.note("denied") }
 func (j *journal) Leaving(last uint32, code ErrorCode) {
 	j.note("leaving %d %v", last, code)
 }

@@ -28,14 +28,12 @@ type peerSettings struct {
 	streams uint32
 	// window is what its streams begin with, for what we send.
 	window int64
-	// frame is the largest payload that it takes.
-	frame int
 	// connect tells that it takes extended CONNECT (RFC 8441).
 	connect bool
 }
 
 func newPeerSettings() peerSettings {
-	return peerSettings{streams: maxWindow, window: firstWindow, frame: maxFrame}
+	return peerSettings{streams: maxWindow, window: firstWindow}
 }
 
 func appendSetting(dst []byte, id settingID, value uint32) []byte {
@@ -67,10 +65,10 @@ func (c *Conn) readSettings(f frame, p []byte) error {
 	case f.has(flagAck) && len(p) > 0:
 		return broken(FrameSizeError, "an acknowledgement of SETTINGS with a payload (RFC 9113 §6.5)")
 	case f.has(flagAck):
-		return nil
+		return c.idleFrame()
 	case len(p)%settingLength != 0:
 		return broken(FrameSizeError, "SETTINGS of a broken length (RFC 9113 §6.5)")
-	case len(p) > maxSettings*settingLength || !c.settings.spend(c.now):
+	case len(p) > maxSettings*settingLength || !c.settings.Spend(c.now):
 		return broken(EnhanceYourCalm, "more SETTINGS than anyone needs")
 	}
 	for ; len(p) > 0; p = p[settingLength:] {
@@ -102,7 +100,6 @@ func (c *Conn) apply(id settingID, value uint32) error {
 		if value < maxFrame || value > 1<<24-1 {
 			return broken(ProtocolError, "a largest frame out of bounds (RFC 9113 §6.5.2)")
 		}
-		c.peer.frame = int(value)
 	case enableConnect:
 		if value > 1 || value == 0 && c.peer.connect {
 			return broken(ProtocolError, "a value of SETTINGS_ENABLE_CONNECT_PROTOCOL that is not allowed (RFC 8441 §3)")

@@ -2,8 +2,10 @@ package http2
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // Stream is one request and its answer. The owner of the Conn makes it, and
@@ -16,11 +18,12 @@ type Stream struct {
 	// Head is the request or the answer that came last. Its buffer belongs to
 	// the Stream.
 	Head msg.Head
-	// Fault is how a request breaks a limit; nil when it does not.
+	// Fault is how a request breaks a limit, or, where it was reset for that, a rule;
+	// nil when it does not.
 	Fault *msg.Error
-	// Scheme is that of a request, and Protocol that of an extended CONNECT
-	// (RFC 8441), whose method then reads GET.
-	Scheme, Protocol string
+	// Protocol is that of an extended CONNECT (RFC 8441), whose method then reads
+	// GET.
+	Protocol string
 	// Length is what Content-Length says, or -1.
 	Length int64
 	// Trailer has the trailer section's lines, each with its CRLF, checked.
@@ -40,6 +43,10 @@ type Stream struct {
 	consumed               int64 // and not yet given back
 	grown                  int64 // consumed since the window last grew
 }
+
+// Bodiless tells that the answer has no body, whatever its length says: it is to
+// HEAD, or its status has none (RFC 9110 §6.4.1).
+func (s *Stream) Bodiless() bool { return s.noBody }
 
 // Reset empties s for another stream and keeps its memory.
 func (s *Stream) Reset() {
@@ -73,8 +80,8 @@ func (c *Conn) insert(s *Stream, id uint32) {
 	c.active++
 }
 
-// NewStream opens a stream for a request of ours. It returns false when the
-// peer takes no more, for now or for good (see Left).
+// NewStream opens a stream for a request of ours. It returns false when the peer
+// takes no more, for now or for good.
 func (c *Conn) NewStream(s *Stream) bool {
 	if !c.Room(0) {
 		return false
@@ -86,8 +93,7 @@ func (c *Conn) NewStream(s *Stream) bool {
 
 // Room tells whether NewStream would succeed after so many others.
 func (c *Conn) Room(others int) bool {
-	return c.failed == nil && !c.left && !c.leaving && uint32(len(c.streams)+others) < min(c.peer.streams, c.cfg.MaxStreams) &&
-		c.nextOwn < maxWindow
+	return c.failed == nil && !c.left && uint32(len(c.streams)+others) < min(c.peer.streams, c.cfg.MaxStreams) && c.nextOwn < maxWindow
 }
 
 // Release tells that the owner is done with s. One that is still open is
@@ -108,15 +114,26 @@ func (c *Conn) settle(s *Stream) {
 		return
 	}
 	c.remove(s, false)
-	c.resets.repay(1)
-	c.idle.repay(lateFrames)
+	c.resets.Repay(1)
+	c.idle.Repay(lateFrames)
 }
 
-// remove takes a stream out of the table. ours tells that we have reset it.
+// remove takes a stream out of the table. ours tells that we have reset it. What
+// is still coming for it is for nobody: its owner may use s for another stream.
 func (c *Conn) remove(s *Stream, ours bool) {
 	s.open = false
 	delete(c.streams, s.ID)
-	c.recent.add(s.ID, ours)
+	if c.data.stream == s {
+		c.data.stream = nil
+	}
+	if c.block.stream == s {
+		c.block.stream = nil
+	}
+	if ours {
+		c.resetLately.add(s.ID)
+	} else {
+		c.endedLately.add(s.ID)
+	}
 }
 
 // drop ends a stream for its owner.
@@ -142,6 +159,7 @@ func (c *Conn) sendReset(id uint32, code ErrorCode) {
 
 // resetStream resets a stream because the peer broke a rule.
 func (c *Conn) resetStream(s *Stream, code ErrorCode, text string) error {
+	s.Fault = &msg.Error{Outcome: reason.BadRequest, Text: text}
 	c.sendReset(s.ID, code)
 	c.drop(s, true, code, text)
 	return c.spendReset()
@@ -156,8 +174,10 @@ func (c *Conn) resetID(id uint32, code ErrorCode, text string) error {
 	return c.spendReset()
 }
 
+// spendReset accounts for a stream that ended in a reset. A backend may reset
+// what it is sent: that is no flood, since we open the streams.
 func (c *Conn) spendReset() error {
-	if !c.resets.spend(c.now) || c.overControl() {
+	if c.cfg.Server && !c.resets.Spend(c.now) || c.overControl() {
 		return broken(EnhanceYourCalm, "more streams that end in a reset than anyone needs")
 	}
 	return nil
@@ -180,28 +200,24 @@ func (c *Conn) readReset(f frame, p []byte) error {
 	return c.spendReset()
 }
 
-// recent remembers streams that have ended lately. What comes for those that we
-// have reset was mostly sent before the peer knew.
-type recent struct {
-	all  [64]ended
+// lately remembers the streams that were the last to end.
+type lately struct {
+	ids  []uint32
 	next int
 }
 
-type ended struct {
-	id   uint32
-	ours bool // we have reset it
-}
-
-func (r *recent) add(id uint32, ours bool) {
-	r.all[r.next%len(r.all)] = ended{id, ours}
-	r.next++
-}
-
-func (r *recent) find(id uint32) (found, ours bool) {
-	for _, e := range r.all {
-		if e.id == id {
-			return true, e.ours
-		}
+// add takes the place of the oldest once there are as many as are kept.
+func (l *lately) add(id uint32) {
+	if len(l.ids) < keptLately {
+		l.ids = append(l.ids, id)
+		return
 	}
-	return false, false
+	l.ids[l.next%keptLately] = id
+	l.next++
 }
+
+func (l *lately) has(id uint32) bool { return slices.Contains(l.ids, id) }
+
+// keptLately is how many streams are remembered: twice as many as a client may
+// have open by default.
+const keptLately = 256

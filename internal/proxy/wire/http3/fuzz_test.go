@@ -57,6 +57,7 @@ func (h *handler) Data(*http2.Stream, []byte)                   {}
 func (h *handler) End(*http2.Stream)                            {}
 func (h *handler) Reset(*http2.Stream, http2.ErrorCode, string) {}
 func (h *handler) Refused(*http2.Stream, string)                { h.refused = true }
+func (h *handler) Denied()                                      {}
 func (h *handler) Window(*http2.Stream)                         {}
 func (h *handler) Settled()                                     {}
 func (h *handler) Pong()                                        {}
