@@ -65,51 +65,44 @@ func clientsRefused(l model.Listener, why error) reason.Report {
 // leaveStep is how often the connections that are to leave are looked at.
 const leaveStep = 20 * time.Millisecond
 
-// readmit has the clients of a listener leave that now asks them for something
-// else: who was let in under one policy shakes hands anew under the next. Idle
-// connections are closed at once, the others when their exchange has ended, or
-// when DrainWait has passed.
-func (p *Proxy) readmit(old, next map[model.ListenerID]*tlsListener) {
-	changed := map[model.ListenerID]bool{}
-	for id, before := range old {
-		if after := next[id]; after != nil && after.clients != "" && after.clients != before.clients {
-			changed[id] = true
-		}
-	}
-	if len(changed) == 0 {
-		return
-	}
+// readmit has the clients leave that were let in on other terms than next has: who
+// was let in under one policy shakes hands anew under the next, and who came in
+// plain text comes over TLS. Idle connections are closed at once, the others when
+// their exchange has ended, or when DrainWait has passed.
+func (p *Proxy) readmit(next map[model.ListenerID]*tlsListener) {
 	leaving := map[*session]bool{}
 	p.eachSession(func(s *session) {
-		if changed[s.listener.id] {
+		if terms := s.terms.Load(); terms != nil && terms.outdated(next[s.listener.id]) {
 			leaving[s] = true
 			if s.quic != nil {
 				s.quic.Leave(true)
 			}
 		}
 	})
-	if p.dismiss(leaving, false) {
-		return
+	if len(leaving) > 0 && !p.dismiss(leaving, false) {
+		p.serving.Go(func() { p.seeOff(leaving) })
 	}
-	p.serving.Go(func() {
-		tick := time.NewTicker(leaveStep)
-		defer tick.Stop()
-		late := time.NewTimer(p.cfg.DrainWait)
-		defer late.Stop()
-		for {
-			select {
-			case <-tick.C:
-				if p.dismiss(leaving, false) {
-					return
-				}
-			case <-late.C:
-				p.dismiss(leaving, true)
-				return
-			case <-p.stopped: // the drain of the proxy ends them
+}
+
+// seeOff waits until sessions have left, and closes them when they take too long.
+func (p *Proxy) seeOff(leaving map[*session]bool) {
+	tick := time.NewTicker(leaveStep)
+	defer tick.Stop()
+	late := time.NewTimer(p.cfg.DrainWait)
+	defer late.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if p.dismiss(leaving, false) {
 				return
 			}
+		case <-late.C:
+			p.dismiss(leaving, true)
+			return
+		case <-p.stopped: // the drain of the proxy ends them
+			return
 		}
-	})
+	}
 }
 
 // dismiss closes those of the sessions that wait for a request, or all, and

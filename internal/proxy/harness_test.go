@@ -100,9 +100,12 @@ func (r *rig) addr(port uint16) string {
 }
 
 // dial connects a raw client to port 80.
-func (r *rig) dial() *peer {
+func (r *rig) dial() *peer { return r.dialTo(80) }
+
+// dialTo connects a raw client to a port.
+func (r *rig) dialTo(port uint16) *peer {
 	r.t.Helper()
-	nc, err := net.Dial("tcp", r.addr(80))
+	nc, err := net.Dial("tcp", r.addr(port))
 	if err != nil {
 		r.t.Fatal(err)
 	}

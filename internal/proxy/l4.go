@@ -122,9 +122,9 @@ func (c *conduit) terminate() bool {
 		c.session.conn.Reset() // the listener has just become another
 		return false
 	}
-	own := &tlsListener{config: t.config.Clone(), byName: t.byName}
-	own.config.NextProtos = nil
-	return c.session.handshake(own)
+	config := t.config.Clone() // with the ticket keys of now
+	config.NextProtos = nil
+	return c.session.handshake(t, config)
 }
 
 // refuse ends a connection that goes nowhere, so that the client sees an error.

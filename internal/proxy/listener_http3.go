@@ -120,17 +120,18 @@ func (p *Proxy) hasRoom() bool {
 var errNoTLS = errors.New("the listener does not speak TLS")
 
 // http3TLS is the listener's TLS as it is now, as QUIC needs it.
-func (l *listener) http3TLS(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+func (l *listener) http3TLS(hello *tls.ClientHelloInfo) (*tls.Config, HTTP3Terms, error) {
 	t := l.proxy.live.Load().tls[l.id]
 	if t == nil {
-		return nil, errNoTLS
+		return nil, HTTP3Terms{}, errNoTLS
 	}
 	if refused := t.config.GetConfigForClient; refused != nil {
-		return refused(hello)
+		config, err := refused(hello)
+		return config, HTTP3Terms{}, err
 	}
 	config := t.config.Clone() // with the ticket keys of now
 	config.NextProtos, config.MinVersion = []string{"h3"}, tls.VersionTLS13
-	return config, nil
+	return config, HTTP3Terms{t}, nil
 }
 
 // http3HandshakeFailed counts a failed handshake, and says why it did.

@@ -236,7 +236,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	p.tunnels.reconsider(gen)
 	p.conduits.each(func(c *conduit) { c.reconsider(gen) })
 	p.swapUDP(gen, openedUDP, doneUDP)
-	p.readmit(old.tls, next.tls)
+	p.readmit(next.tls)
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)

@@ -30,8 +30,11 @@ type session struct {
 	tcp      net.Conn // below TLS
 	// quic is the connection if it speaks HTTP/3, which then has neither conn nor
 	// tcp.
-	quic     HTTP3Conn
-	peer     exchange.Peer
+	quic HTTP3Conn
+	peer exchange.Peer
+	// terms are those on which the client was let in; nil while that is not settled,
+	// and for connections that are carried as they are.
+	terms    atomic.Pointer[tlsListener]
 	phase    atomic.Int32 // a sessionPhase
 	transfer *transfer    // of the exchange under way
 	// mux is the connection once it speaks HTTP/2.
@@ -84,7 +87,11 @@ func (s *session) serve() {
 	if s.announces && !s.announced() || s.relayed() {
 		return
 	}
-	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil && !s.handshake(t) {
+	if t := s.proxy.live.Load().tls[s.listener.id]; t != nil {
+		if !s.handshake(t, t.config) {
+			return
+		}
+	} else if !s.settle(plainText) {
 		return
 	}
 	if !s.peer.TLS {
@@ -137,11 +144,13 @@ func reportDefect(broken any) {
 	fmt.Fprintf(os.Stderr, "windrose: a defect ended one connection: %v\n%s", broken, debug.Stack())
 }
 
-func (s *session) handshake(t *tlsListener) bool {
+// handshake lets the client in on terms, with the configuration that stands for
+// them here.
+func (s *session) handshake(terms *tlsListener, config *tls.Config) bool {
 	start := s.proxy.clock.Now()
 	s.conn.ReadBy(start + int64(s.proxy.cfg.Limits.HeaderTimeout))
 	s.conn.LimitWrites(start, s.proxy.cfg.Limits.HeaderTimeout)
-	conn := s.conn.WrapTLS(t.config)
+	conn := s.conn.WrapTLS(config)
 	if err := conn.Handshake(); err != nil {
 		s.listener.stats.HandshakeErrors.Add(s.shard.index, 1)
 		s.logHandshake(start, err)
@@ -154,8 +163,16 @@ func (s *session) handshake(t *tlsListener) bool {
 	}
 	s.conn.EndHandshake()
 	s.http2 = state.NegotiatedProtocol == "h2"
-	s.identify(t, state)
-	return true
+	s.identify(terms, state)
+	return s.settle(terms)
+}
+
+// settle notes on what terms the client was let in. It returns false when those of
+// the listener have changed meanwhile: whoever changes them looks at what is
+// settled, and here is looked at what was changed before.
+func (s *session) settle(terms *tlsListener) bool {
+	s.terms.Store(terms)
+	return !terms.outdated(s.proxy.live.Load().tls[s.listener.id])
 }
 
 // identify says who the client has shown to be in its handshake, and for whom it

@@ -5,8 +5,8 @@ import "windrose.dev/windrose/internal/proxy/exchange"
 // admitHTTP3 serves a connection, unless a limit turns it away.
 func (l *listener) admitHTTP3(conn HTTP3Conn) bool {
 	p, addr := l.proxy, conn.Client()
-	t := p.live.Load().tls[l.id]
-	if t == nil {
+	terms := conn.Terms().tls
+	if p.live.Load().tls[l.id] == nil {
 		return false // it has just stopped speaking TLS
 	}
 	sh, trusted := p.nextShard(), p.trusts(addr.Addr())
@@ -27,9 +27,13 @@ func (l *listener) admitHTTP3(conn HTTP3Conn) bool {
 			PublicPorts: l.siblings, Trusts: p.trusts,
 		},
 	}
-	s.identify(t, state)
+	s.identify(terms, state)
 	s.peer.Prepare()
 	sh.add(s)
+	if !s.settle(terms) {
+		s.forget()
+		return false
+	}
 	p.serving.Go(s.serveQUIC)
 	return true
 }

@@ -25,6 +25,21 @@ type tlsListener struct {
 	clients string
 }
 
+// plainText stands for listeners without TLS.
+var plainText = &tlsListener{}
+
+// outdated tells whether clients that were let in on these terms have to leave,
+// where now are those of the listener, nil for none.
+func (t *tlsListener) outdated(now *tlsListener) bool {
+	switch {
+	case now == nil:
+		return t.clients != ""
+	case t == plainText:
+		return true
+	}
+	return t.clients != now.clients
+}
+
 // compileTLS makes the TLS side of every listener of HTTPS, or of TLS. A certificate that
 // cannot be used is reported, and handshakes for its names are refused.
 func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener, []reason.Report) {

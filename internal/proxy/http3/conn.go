@@ -29,6 +29,7 @@ type conn struct {
 	l      *listener
 	quic   *quic.Conn
 	client netip.AddrPort
+	terms  proxy.HTTP3Terms
 	server proxy.HTTP3Server
 	pool   *sock.Pool
 	work   sync.WaitGroup // the goroutines of the connection
@@ -61,6 +62,9 @@ func (c *conn) Client() netip.AddrPort { return c.client }
 
 // TLS is what came of the handshake.
 func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
+
+// Terms are those of the handshake.
+func (c *conn) Terms() proxy.HTTP3Terms { return c.terms }
 
 // Run serves the connection to its end.
 func (c *conn) Run(server proxy.HTTP3Server, pool *sock.Pool) *msg.Error {

@@ -104,12 +104,21 @@ func (l *listener) listen() *quic.Listener {
 	if l.closed {
 		return nil
 	}
-	ql, err := l.transport.Listen(&tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h3"}, GetConfigForClient: l.cfg.TLS}, l.config())
+	ql, err := l.transport.Listen(&tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h3"}, GetConfigForClient: l.configFor}, l.config())
 	if err != nil {
 		return nil
 	}
 	l.quic = ql
 	return ql
+}
+
+// configFor gives the TLS of a handshake, and notes on what terms that is.
+func (l *listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	config, terms, err := l.cfg.TLS(hello)
+	if h, ok := hello.Context().Value(handshakeKey{}).(*handshake); ok {
+		h.terms = terms
+	}
+	return config, err
 }
 
 // Close has no more connections accepted.
@@ -128,6 +137,7 @@ type handshake struct {
 	l      *listener
 	start  int64
 	client netip.AddrPort
+	terms  proxy.HTTP3Terms
 	ended  atomic.Bool
 	unmind func() bool
 }
@@ -181,11 +191,12 @@ func (h *handshake) failed(err error) {
 
 // accepted has a connection served, whose handshake is done.
 func (l *listener) accepted(qc *quic.Conn) {
+	c := newConn(l, qc)
 	if h, ok := qc.Context().Value(handshakeKey{}).(*handshake); ok {
 		h.unmind()
 		h.end()
+		c.terms = h.terms
 	}
-	c := newConn(l, qc)
 	l.conns.Add(1)
 	if !l.cfg.Admit(c) {
 		qc.CloseWithError(quic.ApplicationErrorCode(codec.ExcessiveLoad), "")
