@@ -258,3 +258,25 @@ func TestSwapsUnderRelays(t *testing.T) {
 	close(stop)
 	talking.Wait()
 }
+
+// A request for a host that is passed through does not go to a rule that takes any
+// host: browsers send it on connections whose certificate covers it.
+func TestHostsOfRelaysAreMisdirected(t *testing.T) {
+	raw, plain, web := tlsBackend(t, "the backend's"), newBackend(t, repeat), newBackend(t, echo)
+	s := mixedSnapshot(t, raw, plain, web)
+	s.Config.Hosts[0].Name = "*"
+	r := newRig(t, nil)
+	r.applySnapshot(model.Freeze(s.Parts))
+	for host, want := range map[string]int{
+		"web.example": 200, "other.example": 200, "raw.example": 421, "a.raw.example": 421, "plain.example:443": 421,
+	} {
+		c, _, err := r.shake(&tls.Config{ServerName: "web.example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.send("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+		if got := statusOf(c.answer("GET")); got != want {
+			t.Errorf("%s: %d, want %d", host, got, want)
+		}
+	}
+}

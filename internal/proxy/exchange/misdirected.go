@@ -19,11 +19,20 @@ func namesOf(s *model.Snapshot) map[model.ListenerID]map[string]bool {
 
 // misdirects tells whether a host belongs to another listener than the server
 // name of the connection, of those that share the port (Gateway API,
-// Listener.hostname). A host of none of them is not misdirected: it has no route
+// Listener.hostname), or to a relay: clients come here for it when a certificate of
+// ours covers it, too. A host of none of them is not misdirected: it has no route
 // either.
 func (g *Generation) misdirects(p *Peer, host []byte) bool {
+	if string(host) == p.ServerName {
+		return false
+	}
+	if relays := g.relays[p.Listener]; relays != nil {
+		if relay, _ := relays.Match(string(host)); relay != nil {
+			return true
+		}
+	}
 	names := g.names[p.Listener]
-	if names == nil || string(host) == p.ServerName {
+	if names == nil {
 		return false
 	}
 	wanted := mostSpecific(names, string(host))
