@@ -375,6 +375,7 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	defer p.mirrors.stop()
 	p.stopping.Store(true)
 	p.eachSession((*session).stop)
+	p.tunnels.each((*tunnel).leave)
 	close(p.stopped)
 	done := make(chan struct{})
 	go func() { p.serving.Wait(); close(done) }()
@@ -385,6 +386,7 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	}
 	cut = p.cutUDP()
 	p.conduits.each(func(c *conduit) { c.end(reason.Drained) })
+	p.tunnels.each(func(t *tunnel) { t.close(reason.Drained) })
 	p.eachSession(func(s *session) {
 		cut++
 		s.abort()

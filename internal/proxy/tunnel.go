@@ -29,7 +29,8 @@ type tunnel struct {
 	listener model.ListenerID
 	request  *route.Request
 	last     atomic.Int64 // the time of the last bytes, either way
-	cut      atomic.Bool  // closed by a new configuration
+	cut      atomic.Int32 // why it was ended, as an Outcome + 1; 0 while it was not
+	socket   *webSocket   // what goes to its client; nil for other protocols
 }
 
 // tunnelEnd is one side of a tunnel: a connection, or a stream of one.
@@ -106,8 +107,8 @@ func (t *transfer) switchProtocols() bool {
 		t.in, t.back = tun.run()
 	}
 	t.in, t.back = t.in+int64(len(fromClient)), t.back+int64(len(fromUp))
-	if tun.cut.Load() {
-		t.x.Outcome = reason.Closed
+	if cut := tun.cut.Load(); cut != 0 {
+		t.x.Outcome = reason.Outcome(cut - 1)
 	}
 	t.drop()
 	t.client.abort()
@@ -118,14 +119,33 @@ func (t *transfer) switchProtocols() bool {
 // sendEarly passes on what has come before the tunnel was there.
 func (t *tunnel) sendEarly(fromClient, fromUp []byte) error {
 	if len(fromUp) > 0 {
-		if err := t.client.send(fromUp); err != nil {
+		if err := t.send(t.client, fromUp); err != nil {
 			return err
 		}
 	}
 	if len(fromClient) > 0 {
-		return t.up.send(fromClient)
+		return t.send(t.up, fromClient)
 	}
 	return nil
+}
+
+// send writes to one end. What goes to the client of a WebSocket may end with a
+// goodbye of ours.
+func (t *tunnel) send(to tunnelEnd, data []byte) error {
+	if to == t.client && t.socket != nil {
+		return t.socket.send(t, data)
+	}
+	to.LimitWrites(t.last.Load(), t.idle)
+	return to.send(data)
+}
+
+func (t *tunnel) endWrites(to tunnelEnd) error {
+	if to == t.client && t.socket != nil {
+		t.socket.mu.Lock()
+		defer t.socket.mu.Unlock()
+	}
+	to.LimitWrites(t.last.Load(), t.idle)
+	return to.endWrites()
 }
 
 func (t *transfer) newTunnel(client, up tunnelEnd) *tunnel {
@@ -133,21 +153,28 @@ func (t *transfer) newTunnel(client, up tunnelEnd) *tunnel {
 	if read := t.x.Route.Rule.Forward.ReadTimeout; read > 0 {
 		idle = read
 	}
-	return &tunnel{
+	tun := &tunnel{
 		client: client, up: up, idle: idle, proxy: t.proxy,
 		listener: t.session.peer.Listener, request: t.x.View(),
 	}
+	tun.last.Store(t.proxy.clock.Now())
+	if msg.EqualFold(t.upgrade, "websocket") {
+		tun.socket = &webSocket{}
+	}
+	return tun
 }
 
 // run moves bytes until both sides have ended, one has failed, or both are
 // silent for too long. It returns how many went to the backend, and to the
 // client.
 func (t *tunnel) run() (up, down int64) {
-	t.last.Store(t.proxy.clock.Now())
 	t.proxy.tunnels.add(t)
 	defer t.proxy.tunnels.remove(t)
 	if t.proxy.live.Load().gen.Closed(t.listener, t.request) {
-		t.close() // the configuration changed in between
+		t.close(reason.Closed) // the configuration changed in between
+	}
+	if t.proxy.stopping.Load() {
+		t.leave() // the drain may have passed by before
 	}
 	done := make(chan int64, 1)
 	t.proxy.serving.Go(func() {
@@ -173,20 +200,18 @@ func (t *tunnel) pipe(from, to tunnelEnd) (n int64) {
 		now := t.proxy.clock.Now()
 		switch {
 		case errors.Is(err, io.EOF):
-			to.LimitWrites(now, t.idle)
-			if to.endWrites() != nil {
+			if t.endWrites(to) != nil {
 				t.interrupt()
 			}
 			return n
-		case errors.Is(err, os.ErrDeadlineExceeded) && !t.cut.Load() && now-t.last.Load() < int64(t.idle):
+		case errors.Is(err, os.ErrDeadlineExceeded) && t.cut.Load() == 0 && now-t.last.Load() < int64(t.idle):
 			continue // the other way is busy
 		case err != nil:
 			t.interrupt()
 			return n
 		}
 		t.last.Store(now)
-		to.LimitWrites(now, t.idle)
-		if err := to.send(data); err != nil {
+		if err := t.send(to, data); err != nil {
 			t.interrupt()
 			return n
 		}
@@ -202,10 +227,17 @@ func (t *tunnel) interrupt() {
 	t.up.Abort()
 }
 
-// close ends the tunnel because of a new configuration.
-func (t *tunnel) close() {
-	t.cut.Store(true)
+// close ends the tunnel at once. The first reason is the one that counts.
+func (t *tunnel) close(why reason.Outcome) {
+	t.cut.CompareAndSwap(0, int32(why)+1)
 	t.interrupt()
+}
+
+// leave has the client of a WebSocket told that the server goes away.
+func (t *tunnel) leave() {
+	if t.socket != nil {
+		t.proxy.serving.Go(func() { t.socket.leave(t) })
+	}
 }
 
 // tunnels are all that are open.
@@ -229,13 +261,20 @@ func (ts *tunnels) remove(t *tunnel) {
 	delete(ts.all, t)
 }
 
-// reconsider closes the tunnels that gen would not open.
-func (ts *tunnels) reconsider(gen *exchange.Generation) {
+// each calls do for all that are open now.
+func (ts *tunnels) each(do func(*tunnel)) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for t := range ts.all {
-		if gen.Closed(t.listener, t.request) {
-			t.close()
-		}
+		do(t)
 	}
+}
+
+// reconsider closes the tunnels that gen would not open.
+func (ts *tunnels) reconsider(gen *exchange.Generation) {
+	ts.each(func(t *tunnel) {
+		if gen.Closed(t.listener, t.request) {
+			t.close(reason.Closed)
+		}
+	})
 }

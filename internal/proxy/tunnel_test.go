@@ -150,7 +150,9 @@ func TestTunnelIsCutByADrain(t *testing.T) {
 	if cut := r.stop(); cut != 1 {
 		t.Errorf("%d were cut", cut)
 	}
+	c.expect("\x88\x02\x03\xe9") // it was asked to close, and did not
 	c.closed()
+	r.log.wait(t, " 101 drained ")
 }
 
 // TestWorkIsCutByADrain checks that a backend that does not answer cannot hold

@@ -2,6 +2,8 @@ package proxy_test
 
 import (
 	"crypto/tls"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -157,4 +159,98 @@ func TestWebSocketToABackendWithoutTunnels(t *testing.T) {
 	if err == nil || resp.StatusCode != http.StatusBadGateway {
 		t.Errorf("%v %v", resp, err)
 	}
+}
+
+// closingServer echoes messages and tells with which codes its sockets were closed.
+func closingServer(t *testing.T) (addr string, codes chan int) {
+	t.Helper()
+	codes = make(chan int, 4)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		for {
+			kind, message, err := c.ReadMessage()
+			var closed *websocket.CloseError
+			if errors.As(err, &closed) {
+				codes <- closed.Code
+			}
+			if err != nil || c.WriteMessage(kind, message) != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String(), codes
+}
+
+// A drain tells the clients of WebSockets that the server goes away, and their
+// answers the backends: nothing has to be cut.
+func TestWebSocketDrain(t *testing.T) {
+	for _, name := range []string{"HTTP/1.1", "by way of HTTP/2"} {
+		t.Run(name, func(t *testing.T) {
+			backend, codes := closingServer(t)
+			r := newRig(t, nil)
+			r.apply(rule("", backend))
+			if name != "HTTP/1.1" {
+				r = chain(t, backend)
+			}
+			c, _, err := dialSocket(t, "ws://"+r.addr(80)+"/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.WriteMessage(websocket.TextMessage, []byte("hello"))
+			if _, got, err := c.ReadMessage(); err != nil || string(got) != "hello" {
+				t.Fatalf("%q %v", got, err)
+			}
+			cut := make(chan int)
+			go func() { cut <- r.stop() }()
+			if _, _, err := c.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseGoingAway) {
+				t.Errorf("the client got %v", err)
+			}
+			if code := <-codes; code != websocket.CloseGoingAway {
+				t.Errorf("the backend got %d", code)
+			}
+			c.Close()
+			if n := <-cut; n != 0 {
+				t.Errorf("%d connections were cut", n)
+			}
+			r.log.wait(t, " 101 upgraded ")
+		})
+	}
+}
+
+// The goodbye does not come within a frame, and nothing comes behind it.
+func TestWebSocketDrainWithinAFrame(t *testing.T) {
+	goOn := newSignal()
+	r, _ := serve(t, "", upgraded(func(p *peer) {
+		p.send("\x82\x05he")
+		goOn.wait(t, "the drain has begun")
+		p.send("llo\x82\x04late")
+		p.rest()
+	}))
+	c := r.upgrade()
+	c.expect("\x82\x05he")
+	cut := make(chan int)
+	go func() { cut <- r.stop() }()
+	for !r.refuses() {
+		time.Sleep(time.Millisecond)
+	}
+	goOn.fire()
+	c.expect("llo\x88\x02\x03\xe9")
+	c.nc.Close()
+	if n := <-cut; n != 0 {
+		t.Errorf("%d connections were cut", n)
+	}
+}
+
+// refuses tells whether the proxy takes no more connections.
+func (r *rig) refuses() bool {
+	nc, err := net.Dial("tcp", r.addr(80))
+	if err == nil {
+		nc.Close()
+	}
+	return err != nil
 }

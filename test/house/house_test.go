@@ -50,6 +50,7 @@ var rules = []rule{
 	{"internal/proxy/wire/sniff", nil},
 	{"internal/proxy/wire/proxyproto", nil},
 	{"internal/proxy/wire/budget", nil},
+	{"internal/proxy/wire/websocket", nil},
 	{"internal/proxy/wire/section", []string{"internal/reason", "internal/proxy/msg"}},
 	{"internal/proxy/wire/http2", []string{"internal/reason", "internal/proxy/msg", "internal/proxy/wire/budget", "internal/proxy/wire/section"}},
 	{"internal/proxy/wire/grpcweb", []string{"internal/reason", "internal/proxy/msg"}},
