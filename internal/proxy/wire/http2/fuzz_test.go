@@ -72,3 +72,91 @@ func FuzzHead(f *testing.F) {
 		}
 	})
 }
+
+// owner is a Handler that answers and gives up streams in all sorts of ways, as
+// what comes says, and that notices when it is told of one that it has given up.
+type owner struct {
+	journal
+	t     *testing.T
+	c     *Conn
+	ways  []byte
+	leave []*Stream // to be given up after the Read
+	freed map[*Stream]bool
+}
+
+func (o *owner) check(s *Stream) {
+	if o.freed[s] {
+		o.t.Fatal("something came for a stream that was given up")
+	}
+}
+
+func (o *owner) way() byte {
+	if len(o.ways) == 0 {
+		return 0
+	}
+	way := o.ways[0]
+	o.ways = o.ways[1:]
+	return way % 4
+}
+
+// act does something with a stream: nothing, an answer, or giving it up with or
+// without one.
+func (o *owner) act(s *Stream) {
+	way := o.way()
+	if way == 1 || way == 2 {
+		h := headOf()
+		h.Status = 200
+		o.c.SendResponse(s, h, true)
+	}
+	if way >= 2 {
+		o.leave = append(o.leave, s)
+	}
+}
+
+// giveUp makes streams ready for whoever wants them next.
+func (o *owner) giveUp() {
+	for _, s := range o.leave {
+		o.c.Release(s)
+		s.Reset()
+		o.freed[s] = true
+	}
+	o.leave = o.leave[:0]
+}
+
+func (o *owner) Head(s *Stream)                         { o.check(s); o.act(s) }
+func (o *owner) Data(s *Stream, _ []byte)               { o.check(s); o.act(s) }
+func (o *owner) End(s *Stream)                          { o.check(s); o.act(s) }
+func (o *owner) Reset(s *Stream, _ ErrorCode, _ string) { o.check(s) }
+func (o *owner) Window(s *Stream) {
+	if s != nil {
+		o.check(s)
+	}
+}
+
+// FuzzOwner has streams given up at any moment: whatever comes for them then is
+// for nobody.
+func FuzzOwner(f *testing.F) {
+	s := newScript(true)
+	s.request(1, false)
+	s.WriteData(1, false, make([]byte, 100))
+	s.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: s.head("t", "1"), EndStream: true})
+	s.WriteContinuation(1, true, s.head("u", "2"))
+	s.request(3, false)
+	s.WriteWindowUpdate(1, 10)
+	s.WriteRSTStream(3, 0)
+	f.Add(s.Bytes(), []byte{0, 2}, 11)
+	f.Add(s.Bytes(), []byte{3}, 30)
+	f.Fuzz(func(t *testing.T, input, ways []byte, piece int) {
+		o := &owner{t: t, ways: ways, freed: map[*Stream]bool{}}
+		o.c = NewConn(testConfig(true), o, 0)
+		var held []byte
+		for n := min(max(piece, 1), 1<<16); len(input) > 0; input = input[min(n, len(input)):] {
+			held = append(held, input[:min(n, len(input))]...)
+			used, err := o.c.Read(held, 0)
+			if held = held[used:]; err != nil {
+				return
+			}
+			o.giveUp()
+		}
+	})
+}
