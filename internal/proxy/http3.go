@@ -51,8 +51,10 @@ type HTTP3Listener interface {
 // HTTP3Conn is a client's connection. Its methods may be called from any
 // goroutine.
 type HTTP3Conn interface {
-	// Client is where the client is, and TLS what came of the handshake.
+	// Client is where the client is, Dialled the address of ours that it has sent
+	// to, as far as is known, and TLS what came of the handshake.
 	Client() netip.AddrPort
+	Dialled() netip.AddrPort
 	TLS() tls.ConnectionState
 	// Terms are those of the handshake.
 	Terms() HTTP3Terms

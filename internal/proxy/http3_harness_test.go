@@ -127,7 +127,12 @@ type raw struct {
 
 func (r *rig) raw() *raw {
 	r.t.Helper()
-	conn, err := quic.DialAddr(patientContext(r.t), r.addr(443), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil)
+	return r.rawAt(r.addr(443))
+}
+
+func (r *rig) rawAt(addr string) *raw {
+	r.t.Helper()
+	conn, err := quic.DialAddr(patientContext(r.t), addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -10,13 +10,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/wire/proxyproto"
+	"windrose.dev/windrose/test/port"
 )
 
 // withProxy is a Snapshot's text whose service s:80 or s:1 asks for PROXY headers.
@@ -104,6 +107,63 @@ func TestAnnouncedClientIsSentOn(t *testing.T) {
 			t.Errorf("%q does not begin with %q", got, want)
 		}
 	}
+}
+
+// TestSendProxyOfStreams: clients of HTTP/2 and HTTP/3 are announced, too, and
+// over HTTP/3 the address that they have dialled is known also of a socket for
+// all addresses.
+func TestSendProxyOfStreams(t *testing.T) {
+	b := newBackend(t, announcedEcho)
+	pair := newKeyPair(t, "x")
+	for _, at := range []string{"127.0.0.1:", ":"} {
+		secure := port.Free(t)
+		r := newRig3(t, func(cfg *proxy.Config) {
+			others := cfg.Address
+			cfg.Address = func(l model.Listener) string {
+				if l.ID.Port == 443 {
+					return at + secure
+				}
+				return others(l)
+			}
+		})
+		for version, asked := range map[string]model.ProxyProtocol{"v1": model.ProxyV1, "v2": model.ProxyV2} {
+			parts := tlsRule(t, b.addr, map[string]keyPair{"*": pair}).Parts
+			parts.Config.Services[0].SendProxy = asked
+			r.applySnapshot(freeze(parts))
+			quic := r.rawAt("127.0.0.1:" + secure)
+			answer, err := io.ReadAll(quic.ask(true, getFields()))
+			own := quic.LocalAddr().(*net.UDPAddr).Port
+			want := fmt.Sprintf("%s 127.0.0.1:%d > 127.0.0.1:%s\n", version, own, secure)
+			if err != nil || !strings.Contains(string(answer), want) {
+				t.Errorf("HTTP/3 at %q: %q, %v, and not %q", at, answer, err, want)
+			}
+			want = fmt.Sprintf("%s %%s > %s\n", version, r.addr(80))
+			if got, client := r.echoed2(); !strings.HasPrefix(got, fmt.Sprintf(want, client)) {
+				t.Errorf("HTTP/2: %q, and not %q", got, want)
+			}
+		}
+	}
+}
+
+// echoed2 asks over HTTP/2 and returns the answer and the client's address.
+func (r *rig) echoed2() (answer, client string) {
+	r.t.Helper()
+	trace := httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { client = info.Conn.LocalAddr().String() }}
+	ctx := httptrace.WithClientTrace(patientContext(r.t), &trace)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url("/"), nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	got, err := r.client2().Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer got.Body.Close()
+	body, err := io.ReadAll(got.Body)
+	if err != nil || got.ProtoMajor != 2 {
+		r.t.Fatal(got.Proto, err)
+	}
+	return string(body), client
 }
 
 func TestSendProxyOverRelays(t *testing.T) {

@@ -21,7 +21,7 @@ func (l *listener) admitHTTP3(conn HTTP3Conn) bool {
 		l.stats.Resumed.Add(sh.index, 1)
 	}
 	s := &session{
-		proxy: p, shard: sh, listener: l, quic: conn, counted: !trusted,
+		proxy: p, shard: sh, listener: l, quic: conn, counted: !trusted, dialled: conn.Dialled(),
 		peer: exchange.Peer{
 			Addr: addr, Listener: l.id, PublicPort: l.public, Trusted: trusted,
 			PublicPorts: l.siblings, Trusts: p.trusts,

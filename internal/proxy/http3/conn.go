@@ -60,6 +60,10 @@ func newConn(l *listener, qc *quic.Conn) *conn {
 // Client is where the client was when it connected.
 func (c *conn) Client() netip.AddrPort { return c.client }
 
+// Dialled is the address that the client has sent to. Where the system does not
+// tell it of a socket for all addresses, that is unspecified.
+func (c *conn) Dialled() netip.AddrPort { return addrPort(c.quic.LocalAddr()) }
+
 // TLS is what came of the handshake.
 func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
 

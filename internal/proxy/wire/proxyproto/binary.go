@@ -102,8 +102,8 @@ func checksum(header []byte, at int) uint32 {
 	return crc32.Update(sum, castagnoli, header[at+4:])
 }
 
-// AppendBinary appends a header of version 2 for a stream. Where the ends of the
-// connection are not both known it says LOCAL.
+// AppendBinary appends a header of version 2 for a stream. Where the source is
+// not known it says LOCAL.
 func AppendBinary(dst []byte, source, destination netip.AddrPort) []byte {
 	dst = append(dst, signature...)
 	source, destination, known := sameFamily(source, destination)

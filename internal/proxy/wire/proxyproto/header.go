@@ -89,16 +89,28 @@ func begins(data []byte, start string) bool {
 }
 
 // sameFamily returns two addresses in one family: of two families both are IPv6.
-// ok is false where they are not both known.
-func sameFamily(a, b netip.AddrPort) (x, y netip.AddrPort, ok bool) {
-	if !a.IsValid() || !b.IsValid() {
-		return a, b, false
+// ok is false where the source is not known. A destination that is not is the
+// unspecified address: who the client is counts for more.
+func sameFamily(source, destination netip.AddrPort) (x, y netip.AddrPort, ok bool) {
+	if !source.IsValid() {
+		return source, destination, false
 	}
-	x, y = plain(a), plain(b)
-	if x.Addr().Is4() != y.Addr().Is4() {
+	x, y = plain(source), plain(destination)
+	switch {
+	case !y.IsValid() || y.Addr().IsUnspecified():
+		y = netip.AddrPortFrom(unspecified(x.Addr()), y.Port())
+	case x.Addr().Is4() != y.Addr().Is4():
 		x, y = as6(x), as6(y)
 	}
 	return x, y, true
+}
+
+// unspecified is the address that stands for none, in the family of another.
+func unspecified(like netip.Addr) netip.Addr {
+	if like.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
 }
 
 // plain is an address without a zone, and as IPv4 where it is one.

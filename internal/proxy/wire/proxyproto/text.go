@@ -65,8 +65,8 @@ func parseEnd(family, address, port string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), nil
 }
 
-// AppendText appends a header of version 1. Where the ends of the connection
-// are not both known it says UNKNOWN.
+// AppendText appends a header of version 1. Where the source is not known it
+// says UNKNOWN.
 func AppendText(dst []byte, source, destination netip.AddrPort) []byte {
 	source, destination, known := sameFamily(source, destination)
 	if !known {
