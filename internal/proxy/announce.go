@@ -48,17 +48,21 @@ func (s *session) announcedBy(start int64) bool {
 
 // speaksFor has the connection be that of the client that a header names.
 // Whether the client is believed is decided by its own address: what it says in
-// its requests passes the balancer unseen.
+// its requests passes the balancer unseen. So one whose address is not said is
+// not believed, but the balancer is, when it connects on its own behalf.
 func (s *session) speaksFor(h *proxyproto.Header) bool {
 	counter := s.listener.stats.OwnAnnounced
-	if h.Source.IsValid() {
+	switch {
+	case h.Source.IsValid():
 		counter = s.listener.stats.Announced
 		s.peer.Addr, s.dialled = h.Source, h.Destination
 		s.peer.Trusted = s.proxy.trusts(h.Source.Addr())
 		s.dialledAhead(h)
+	case !h.Local:
+		s.peer.Trusted = false
 	}
 	counter.Add(s.shard.index, 1)
-	if s.peer.Trusted {
+	if s.proxy.trusts(s.peer.Addr.Addr()) {
 		return true
 	}
 	s.counted = s.proxy.clients.add(s.peer.Addr.Addr(), s.proxy.cfg.Limits.ConnectionsPerClient)

@@ -162,6 +162,31 @@ func TestTrustOfAnnouncedClients(t *testing.T) {
 	}
 }
 
+// TestTrustOfUnknownClients: a balancer that is trusted, and that does not say
+// whose a connection is, lends the client nothing of that; on its own behalf it
+// is believed.
+func TestTrustOfUnknownClients(t *testing.T) {
+	const forged = "GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Client-Cert: Hash=00\r\n\r\n"
+	b := newBackend(t, echo)
+	r := behindBalancer(t, func(cfg *proxy.Config) {
+		cfg.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		cfg.Limits.ConnectionsPerClient = 1 // the balancer is not one client
+	})
+	r.apply(rule("", b.addr))
+	r.dial().send("PROXY UNKNOWN\r\n")
+	for header, want := range map[string][2]string{
+		"PROXY UNKNOWN\r\n":                                                 {"127.0.0.1", ""},
+		"\r\n\r\n\x00\r\nQUIT\n\x21\x00\x00\x00":                            {"127.0.0.1", ""},                 // UNSPEC
+		"\r\n\r\n\x00\r\nQUIT\n\x21\x31\x00\xd8" + strings.Repeat("x", 216): {"127.0.0.1", ""},                 // Unix sockets
+		"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00":                            {"6.6.6.6, 127.0.0.1", "Hash=00"}, // LOCAL
+	} {
+		got := bodyOf(r.ask(header + forged))
+		if chain, cert := fieldOf(got, "X-Forwarded-For"), fieldOf(got, "X-Forwarded-Client-Cert"); chain != want[0] || cert != want[1] {
+			t.Errorf("%.20q: %q and %q, want %q", header, chain, cert, want)
+		}
+	}
+}
+
 // TestAnnouncedClientsAreCounted: the bound is on the connections of a client,
 // and not on those of the balancer before it.
 func TestAnnouncedClientsAreCounted(t *testing.T) {
