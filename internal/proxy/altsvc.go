@@ -19,9 +19,11 @@ func (t *transfer) dropAltSvc() {
 }
 
 // addAltSvc says that HTTP/3 is spoken here to clients that do not speak it, if
-// the rule says nothing of its own.
+// the rule says nothing of its own. A client that a balancer announces has
+// connected to that, whose port of UDP is not ours.
 func (t *transfer) addAltSvc() {
-	if value := t.session.altSvc(); value != nil && t.session.quic == nil && t.x.Resp.Lookup("Alt-Svc") == nil {
+	s := t.session
+	if value := s.altSvc(); value != nil && s.quic == nil && !s.announces && t.x.Resp.Lookup("Alt-Svc") == nil {
 		t.x.Resp.Add(msg.OtherField, "Alt-Svc", value)
 	}
 }

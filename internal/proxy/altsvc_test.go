@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -17,9 +18,18 @@ import (
 // altSvc asks over TLS, by HTTP/1.1 or HTTP/2, and returns Alt-Svc.
 func (r *rig) altSvc(path string, http2 bool) string {
 	r.t.Helper()
+	return r.altSvcBehind("", path, http2)
+}
+
+// altSvcBehind is altSvc through a balancer that sends a header first.
+func (r *rig) altSvcBehind(header, path string, http2 bool) string {
+	r.t.Helper()
 	transport := &http.Transport{
 		ForceAttemptHTTP2: http2, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", r.addr(443)) },
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			conn, err := net.Dial("tcp", r.addr(443))
+			return &announcing{conn, []byte(header)}, err
+		},
 	}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(patientContext(r.t), "GET", "https://a.example"+path, nil)
@@ -71,6 +81,23 @@ func TestAltSvc(t *testing.T) {
 	c := with.client3(nil)
 	if _, _, answer := c.do(c.request("GET", "/", nil)); answer.Header.Get("Alt-Svc") != "" {
 		t.Errorf("over HTTP/3: %q", answer.Header.Get("Alt-Svc"))
+	}
+}
+
+// TestAltSvcBehindABalancer: clients of a balancer are not sent to our port of
+// UDP, which they cannot reach, and neither to the backend's.
+func TestAltSvcBehindABalancer(t *testing.T) {
+	b := newBackend(t, always("HTTP/1.1 200 OK\r\nAlt-Svc: h3=\":9\"\r\nContent-Length: 2\r\n\r\nok"))
+	r := newRig3(t, func(cfg *proxy.Config) {
+		cfg.ProxyProtocolFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	r.applySnapshot(tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}))
+	for _, header := range []string{announcement, "PROXY UNKNOWN\r\n"} {
+		for _, http2 := range []bool{false, true} {
+			if got := r.altSvcBehind(header, "/", http2); got != "" {
+				t.Errorf("%q, HTTP/2 %v: %q", header, http2, got)
+			}
+		}
 	}
 }
 
