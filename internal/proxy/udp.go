@@ -169,13 +169,27 @@ func (l *udpListener) begin(peers udpPeers) *udpFlow {
 		relay.Stats.Relay(0, reason.ConnectFailed)
 		return nil
 	}
-	l.mu.Lock()
-	l.flows[peers] = f
-	l.open[f] = struct{}{}
-	l.mu.Unlock()
+	if !l.add(f) {
+		f.up.Close()
+		l.givePlace(peers.client)
+		return nil
+	}
 	l.stats.Accepted.Add(f.shard, 1)
 	l.proxy.serving.Go(f.run)
 	return f
+}
+
+// add has a flow be one of the listener's, unless that has begun to leave in the
+// meantime: what ends its flows has passed by then.
+func (l *udpListener) add(f *udpFlow) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaving {
+		return false
+	}
+	l.flows[f.peers] = f
+	l.open[f] = struct{}{}
+	return true
 }
 
 func (l *udpListener) takePlace(client netip.AddrPort) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/sock"
 )
 
 // datagrams is a Snapshot with one relay of UDP at port 53.
@@ -310,6 +312,35 @@ func TestUDPListenerGoes(t *testing.T) {
 	r.log.wait(t, " drained udp://")
 	r.apply(datagrams("forward=s:1", b.addr))
 	r.udp().expect("hello", "b:hello")
+}
+
+// TestUDPFlowsOfALeavingListener: a flow that was on its way when its listener
+// was closed does not begin, for nothing would end it.
+func TestUDPFlowsOfALeavingListener(t *testing.T) {
+	b := newUDPBackend(t, "b:")
+	dialled, closed := newSignal(), newSignal()
+	socket := make(chan *sock.Datagrams, 1)
+	r := newUDPRig(t, func(cfg *proxy.Config) {
+		cfg.DialUDP = func(addr netip.AddrPort, get func() []byte, put func([]byte)) (*sock.Datagrams, error) {
+			dialled.fire()
+			closed.wait(t, "the listener's end")
+			d, err := sock.DialDatagrams(addr, get, put)
+			socket <- d
+			return d, err
+		}
+	})
+	r.apply(datagrams("forward=s:1", b.addr))
+	if _, err := r.udp().Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	dialled.wait(t, "a datagram")
+	r.apply("listener 53 tcp\n")
+	closed.fire()
+	d := <-socket
+	defer d.Close()
+	eventually(t, "the socket of the flow is closed", func() bool { return errors.Is(d.SetReadDeadline(time.Time{}), net.ErrClosed) })
+	r.counted(`windrose_datagrams_dropped_total{port="53/udp"} 1`)
+	r.counted(`windrose_connections_total{port="53/udp"} 0`)
 }
 
 func TestUDPPortIsTaken(t *testing.T) {
