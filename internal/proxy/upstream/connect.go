@@ -94,7 +94,7 @@ func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration, cl
 			return Link{}, d.err
 		}
 		if !e.http2.Load() {
-			return e.connect(shard, pool, timeout, client) // it has chosen HTTP/1
+			return e.connect(shard, pool, timeout, client) // it has chosen HTTP/1 last
 		}
 	}
 }
@@ -117,33 +117,35 @@ func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration, cl
 		conn.Close()
 		return Link{}, err
 	}
+	http2 := e.Key.Protocol == model.HTTP2
 	if e.tls != nil {
-		if err := e.handshake(ctx, conn); err != nil {
+		if http2, err = e.handshake(ctx, conn); err != nil {
 			conn.Close()
 			return Link{}, err
 		}
 	}
-	if !e.http2.Load() {
+	if !http2 {
 		return Link{Conn: &Conn{Conn: conn}}, nil
 	}
 	return e.share(shard, conn, pool)
 }
 
-// handshake secures a connection, and learns which protocol the endpoint
-// chooses.
-func (e *Endpoint) handshake(ctx context.Context, conn *sock.Conn) error {
+// handshake secures a connection, and returns whether the endpoint has chosen
+// HTTP/2 for it. For others it may choose differently.
+func (e *Endpoint) handshake(ctx context.Context, conn *sock.Conn) (http2 bool, err error) {
 	session := conn.WrapTLSClient(e.tls.Config)
-	err := session.HandshakeContext(ctx)
+	err = session.HandshakeContext(ctx)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return ErrTimeout
+		return false, ErrTimeout
 	default:
-		return fmt.Errorf("%w: %w", ErrHandshake, err)
+		return false, fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
 	conn.EndHandshake()
-	e.http2.Store(session.ConnectionState().NegotiatedProtocol == "h2")
-	return nil
+	http2 = session.ConnectionState().NegotiatedProtocol == "h2"
+	e.http2.Store(http2)
+	return http2, nil
 }
 
 // share serves streams over a new connection, and opens the first. That is the

@@ -217,7 +217,9 @@ type Endpoint struct {
 	// Active is the number of requests under way.
 	Active atomic.Int64
 
-	tls      *TLS // nil for plain text
+	tls *TLS // nil for plain text
+	// http2: the endpoint has chosen it last. That is a hint where to look for
+	// connections: for the next one it may choose again.
 	http2    atomic.Bool
 	registry *Registry
 	retired  atomic.Bool

@@ -2,14 +2,20 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/http/httptest"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
@@ -132,5 +138,70 @@ func TestServiceKeepsItsTurn(t *testing.T) {
 	}
 	if r.Service(model.Service{ID: "a/b:80", Balance: model.LeastRequest}) == s {
 		t.Error("another policy needs another picker")
+	}
+}
+
+// TestEachConnectionHasItsProtocol: what an endpoint chooses for one connection
+// says nothing of another that is made at the same time.
+func TestEachConnectionHasItsProtocol(t *testing.T) {
+	var turn, chosen atomic.Int64 // chosen: how often HTTP/2
+	server := httptest.NewUnstartedServer(nil)
+	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		config := server.TLS.Clone()
+		config.GetConfigForClient, config.NextProtos = nil, []string{"http/1.1"}
+		if turn.Add(1)%2 == 0 {
+			config.NextProtos = []string{"h2"}
+			chosen.Add(1)
+		}
+		return config, nil
+	}}
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), HTTP2: []*mux.Config{{
+		Limits: msg.Limits{HeadBytes: 1 << 16, Fields: 100}, MaxStreams: 10, WriteTimeout: time.Minute, Idle: time.Minute, PingTimeout: time.Minute,
+		Growth: new(atomic.Int64), Full: func() bool { return false },
+	}}})
+	e := r.Endpoint(netip.MustParseAddrPort(server.Listener.Addr().String()), Way{
+		Protocol: model.Negotiated,
+		TLS:      &TLS{protocol: model.Negotiated, Config: &tls.Config{NextProtos: alpn[model.Negotiated], InsecureSkipVerify: true}},
+	})
+	stop := make(chan struct{})
+	var others, dialling sync.WaitGroup
+	others.Go(func() { // dials that end all the time, each with another choice
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				e.http2.Store(!e.http2.Load())
+			}
+		}
+	})
+	var streams atomic.Int64
+	for range 4 {
+		dialling.Go(func() {
+			for range 10 {
+				link, err := e.connect(0, &sock.Pool{}, time.Minute, Client{})
+				switch {
+				case err != nil:
+					t.Error(err)
+				case link.Stream != nil:
+					streams.Add(1)
+				default:
+					if got := link.Conn.Net().(*tls.Conn).ConnectionState().NegotiatedProtocol; got != "http/1.1" {
+						t.Errorf("%q is used as HTTP/1", got)
+					}
+					link.Conn.Close()
+				}
+			}
+		})
+	}
+	dialling.Wait()
+	close(stop)
+	others.Wait()
+	r.Retain(func(Key) bool { return false }, func(string) bool { return false })
+	if streams.Load() != chosen.Load() || chosen.Load() != 20 {
+		t.Errorf("%d streams, where HTTP/2 was chosen %d times", streams.Load(), chosen.Load())
 	}
 }
