@@ -48,7 +48,7 @@ func (c *config) exchange(ctx context.Context, server, name string, kind uint16)
 		reply, err := converse(ctx, &client, question, address)
 		switch {
 		case err != nil && (reply == nil || !reply.Truncated):
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", address, cause(err))
 		case !answers(reply, question):
 			return nil, fmt.Errorf("%s answers another question", address)
 		case reply.Truncated && network == "udp":
@@ -59,6 +59,16 @@ func (c *config) exchange(ctx context.Context, server, name string, kind uint16)
 		return reply, nil
 	}
 	return nil, fmt.Errorf("%s cuts its answer", address)
+}
+
+// cause leaves our own port out of an error of the network, which is another each
+// time: one failure is to read the same.
+func cause(err error) error {
+	var broken *net.OpError
+	if errors.As(err, &broken) {
+		return broken.Err
+	}
+	return err
 }
 
 // converse sends a question over a connection of its own. It ends with ctx.

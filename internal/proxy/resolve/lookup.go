@@ -36,11 +36,42 @@ var (
 	ErrFailed = errors.New("the name cannot be looked up now")
 )
 
+// HalfError says that the addresses of one family could not be looked up, while
+// for the other there is an answer: addresses, or that there are none. It wraps
+// ErrFailed.
+type HalfError struct {
+	// IPv6 is the family that failed; otherwise it is IPv4.
+	IPv6 bool
+	Err  error
+}
+
+func (e *HalfError) Error() string {
+	if e.IPv6 {
+		return "IPv6: " + e.Err.Error()
+	}
+	return "IPv4: " + e.Err.Error()
+}
+
+func (e *HalfError) Unwrap() error { return e.Err }
+
+// Complete adds the addresses of the family that failed, as they were before, to
+// those that were found.
+func (e *HalfError) Complete(found, before []netip.Addr) []netip.Addr {
+	found = slices.Clone(found)
+	for _, addr := range before {
+		if addr.Is6() == e.IPv6 {
+			found = append(found, addr)
+		}
+	}
+	return ordered(found)
+}
+
 // MaxAddrs bounds the addresses of a name: more are left out.
 const MaxAddrs = 64
 
 // Lookup finds the addresses of a host. A name that ends with a dot is taken as
-// it is; search domains may be behind others.
+// it is; search domains may be behind others. With a HalfError there is an Answer,
+// too.
 func (r *Resolver) Lookup(ctx context.Context, host string) (Answer, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return Answer{Addrs: []netip.Addr{addr.Unmap()}}, nil
@@ -63,7 +94,7 @@ func (r *Resolver) Lookup(ctx context.Context, host string) (Answer, error) {
 }
 
 // find asks for the addresses of one name, of both families at once. There may
-// be none.
+// be none. One family is an answer, but says nothing of the other.
 func (c *config) find(ctx context.Context, name string) (Answer, error) {
 	types := [...]uint16{dns.TypeA, dns.TypeAAAA}
 	var answers [len(types)]Answer
@@ -88,10 +119,15 @@ func (c *config) find(ctx context.Context, name string) (Answer, error) {
 		}
 		out.Addrs = append(out.Addrs, answers[i].Addrs...)
 	}
-	if out.Addrs == nil { // one family is enough: many servers fail for the other
-		return out, errors.Join(errs[:]...)
-	}
 	out.Addrs = ordered(out.Addrs)
+	switch four, six := errs[0], errs[1]; {
+	case four != nil && six != nil:
+		return out, errors.Join(four, six)
+	case four != nil:
+		return out, &HalfError{Err: four}
+	case six != nil:
+		return out, &HalfError{IPv6: true, Err: six}
+	}
 	return out, nil
 }
 

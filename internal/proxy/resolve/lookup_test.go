@@ -180,18 +180,59 @@ func TestLookupThatFails(t *testing.T) {
 	}
 }
 
-// TestLookupOfHalf: a server that fails for one family has answered by the other.
+// TestLookupOfHalf: a server that fails for one family has answered by the other
+// alone, and what fails is said. That there is no address is an answer.
 func TestLookupOfHalf(t *testing.T) {
-	all := zone("a.example. 60 IN A 192.0.2.1")
-	port := newServer(t, func(w dns.ResponseWriter, question *dns.Msg) {
-		if question.Question[0].Qtype == dns.TypeAAAA {
-			w.WriteMsg(new(dns.Msg).SetRcode(question, dns.RcodeRefused))
-			return
+	all := zone("a.example. 60 IN A 192.0.2.1", "a.example. 60 IN AAAA 2001:db8::1", "text.example. 60 IN TXT hello", "four.example. 60 IN A 192.0.2.1")
+	for kind, found := range map[uint16]netip.Addr{dns.TypeA: netip.MustParseAddr("2001:db8::1"), dns.TypeAAAA: netip.MustParseAddr("192.0.2.1")} {
+		port := newServer(t, func(w dns.ResponseWriter, question *dns.Msg) {
+			if question.Question[0].Qtype == kind {
+				w.WriteMsg(new(dns.Msg).SetRcode(question, dns.RcodeRefused))
+				return
+			}
+			all(w, question)
+		})
+		r := newResolver(t, port, "search other.example\noptions attempts:1\n", "")
+		for name, want := range map[string][]netip.Addr{"a.example": {found}, "text.example": nil, "none.example": nil} {
+			got, err := r.Lookup(t.Context(), name)
+			var half *HalfError
+			if !errors.As(err, &half) || half.IPv6 != (kind == dns.TypeAAAA) || !errors.Is(err, ErrFailed) || !slices.Equal(got.Addrs, want) {
+				t.Errorf("%s without type %d: %v, %v", name, kind, got, err)
+			}
 		}
-		all(w, question)
-	})
-	if got, err := newResolver(t, port, "options attempts:1\n", "").Lookup(t.Context(), "a.example"); err != nil || len(got.Addrs) != 1 {
+	}
+	got, err := newResolver(t, newServer(t, all), "", "").Lookup(t.Context(), "four.example")
+	if err != nil || len(got.Addrs) != 1 {
 		t.Error(got, err)
+	}
+}
+
+func TestComplete(t *testing.T) {
+	before := addrs("192.0.2.1", "192.0.2.2", "2001:db8::1")
+	for _, test := range []struct {
+		failed      HalfError
+		found, want []netip.Addr
+	}{
+		{HalfError{IPv6: true}, addrs("192.0.2.3"), addrs("192.0.2.3", "2001:db8::1")},
+		{HalfError{IPv6: true}, nil, addrs("2001:db8::1")},
+		{HalfError{}, addrs("2001:db8::2"), addrs("192.0.2.1", "192.0.2.2", "2001:db8::2")},
+		{HalfError{}, nil, addrs("192.0.2.1", "192.0.2.2")},
+	} {
+		if got := test.failed.Complete(test.found, before); !slices.Equal(got, test.want) {
+			t.Errorf("IPv6 %v with %v: %v", test.failed.IPv6, test.found, got)
+		}
+	}
+}
+
+// TestFailuresReadTheSame: what is said of a server that does not answer is the
+// same each time, so that it is said once.
+func TestFailuresReadTheSame(t *testing.T) {
+	port := newServer(t, func(dns.ResponseWriter, *dns.Msg) {})
+	r := newResolver(t, port, "options attempts:1 timeout:1\n", "")
+	_, first := r.Lookup(t.Context(), "a.example")
+	_, second := r.Lookup(t.Context(), "a.example")
+	if first == nil || second == nil || first.Error() != second.Error() {
+		t.Errorf("%v, and then %v", first, second)
 	}
 }
 

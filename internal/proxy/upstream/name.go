@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,22 +147,45 @@ func (n *Name) refresh(ctx context.Context) (changed bool, wait time.Duration) {
 	if ctx.Err() != nil {
 		return false, leastTTL
 	}
-	var addrs []netip.Addr
-	if err == nil {
-		addrs, err = n.permitted(answer.Addrs)
-		n.good, n.failures = time.Now(), 0
-		wait = min(max(answer.TTL, leastTTL), mostTTL)
-	} else {
-		addrs = n.lastGood(err)
-		wait = min(firstRetry<<min(n.failures, 10), lastRetry)
-		n.failures++
-	}
+	wait = n.next(answer, err)
+	addrs, err := n.learn(answer, err)
 	n.note(err)
 	if slices.Equal(addrs, *n.addrs.Load()) {
 		return false, wait
 	}
 	n.addrs.Store(&addrs)
 	return true, wait
+}
+
+// next is after what time the name is to be looked up again.
+func (n *Name) next(answer resolve.Answer, err error) time.Duration {
+	holds := min(max(answer.TTL, leastTTL), mostTTL)
+	if err == nil {
+		n.failures = 0
+		return holds
+	}
+	retry := min(firstRetry<<min(n.failures, 10), lastRetry)
+	n.failures++
+	if len(answer.Addrs) > 0 { // of one family, whose time to live counts, too
+		return min(retry, holds)
+	}
+	return retry
+}
+
+// learn returns what the name stands for after a lookup, and what is wrong with
+// that.
+func (n *Name) learn(answer resolve.Answer, err error) ([]netip.Addr, error) {
+	found := answer.Addrs
+	var half *resolve.HalfError
+	if errors.As(err, &half) {
+		found = half.Complete(found, *n.addrs.Load())
+	}
+	if err != nil && len(found) == 0 {
+		return n.lastGood(err), err
+	}
+	n.good = time.Now()
+	addrs, refused := n.permitted(found)
+	return addrs, cmp.Or(refused, err)
 }
 
 // lastGood is what a name stands for while it cannot be looked up: what it stood

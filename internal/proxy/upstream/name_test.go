@@ -154,6 +154,59 @@ func TestNamesThatFail(t *testing.T) {
 	}
 }
 
+// TestNamesThatFailByHalf: while one family cannot be looked up its addresses are
+// kept, those of the other follow its answers, and it is asked again soon.
+func TestNamesThatFailByHalf(t *testing.T) {
+	failed := fmt.Errorf("%w: SERVFAIL", resolve.ErrFailed)
+	both := answerOf(mostTTL, "127.0.0.1", "::1")
+	for _, test := range []struct {
+		ipv6  bool
+		found []string
+		want  string
+	}{
+		{true, []string{"127.0.0.2"}, "[127.0.0.2 ::1]"},
+		{true, nil, "[::1]"},
+		{false, []string{"::1"}, "[127.0.0.1 ::1]"},
+		{false, nil, "[127.0.0.1]"},
+	} {
+		var warnings []string
+		warn := func(cfg *Config) {
+			cfg.LoopbackNames, cfg.Warn = true, func(text string) { warnings = append(warnings, text) }
+		}
+		naming(t, warn, both, func(l *lookups, _ *Registry, n *Name) {
+			<-n.First()
+			l.say(answerOf(mostTTL, test.found...), &resolve.HalfError{IPv6: test.ipv6, Err: failed})
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if addrsOf(n) != test.want || !errors.Is(n.Err(), resolve.ErrFailed) || n.registry.cfg.Names.Failing.Load() != 1 {
+				t.Errorf("IPv6 failed %v: %s, %v", test.ipv6, addrsOf(n), n.Err())
+			}
+			if asked := l.times(); asked[2]-asked[1] > firstRetry || asked[len(asked)-1]-asked[len(asked)-2] > lastRetry {
+				t.Errorf("asked at %s", asked)
+			}
+			l.say(both, nil)
+			time.Sleep(lastRetry)
+			synctest.Wait()
+			if addrsOf(n) != "[127.0.0.1 ::1]" || n.Err() != nil {
+				t.Errorf("%s, %v", addrsOf(n), n.Err())
+			}
+		})
+		if len(warnings) != 2 {
+			t.Errorf("%q", warnings)
+		}
+	}
+	// Nothing is dropped for half an answer that leaves nothing.
+	naming(t, nil, answerOf(leastTTL, "192.0.2.1"), func(l *lookups, _ *Registry, n *Name) {
+		<-n.First()
+		l.say(resolve.Answer{}, &resolve.HalfError{IPv6: true, Err: failed})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if addrsOf(n) != "[192.0.2.1]" {
+			t.Error(addrsOf(n))
+		}
+	})
+}
+
 // TestRefusedAddresses: a name is no way to what listens beside the proxy, or to
 // what only its own network has.
 func TestRefusedAddresses(t *testing.T) {
