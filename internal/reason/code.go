@@ -121,7 +121,7 @@ var codes = []CodeRow{
 	{UpstreamClosed, "UpstreamClosed", Error, "What connections to a service are secured with is missing or not valid. Nothing is sent to it: its requests answer 503.", "see the message"},
 	{RelayConflict, "RelayConflict", Warning, "Two routes of layer 4 claim the same server name of a port, or all of it. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
 	{HTTP3Unavailable, "HTTP3Unavailable", Warning, "The UDP port beside an HTTPS port could not be opened, so HTTP/3 is not served there. HTTP/1.1 and HTTP/2 are.", "free the UDP port, or turn HTTP/3 off: --http3=false"},
-	{NameRefused, "NameRefused", Error, "A Service has a host name that leads to the proxy's own machine, or to link-local or multicast addresses. Nothing is sent there.", "name a host elsewhere, or, for loopback addresses, run the proxy with --loopback-names"},
+	{NameRefused, "NameRefused", Error, "A Service has a host name that leads to the proxy's own machine, or to link-local or multicast addresses, or to those of a cloud's metadata. Nothing is sent there.", "name a host elsewhere, or, for loopback addresses, run the proxy with --loopback-names"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.

@@ -102,7 +102,7 @@ func (p *Prefixes) Type() string { return "CIDR,…" }
 const AnnouncingDoc = "CIDRs of balancers whose TCP connections must begin with a PROXY header, v1 or v2, that says who the client is; without one they are closed. Whether that client's X-Forwarded-For is believed is for --trusted-proxies to say (default none are)"
 
 // LoopbackDoc says what --loopback-names does.
-const LoopbackDoc = "let host names of Services, such as ExternalName, lead to loopback addresses; link-local ones are always refused"
+const LoopbackDoc = "let host names of Services, such as ExternalName, lead to loopback addresses; link-local ones, and those of clouds' metadata, are always refused"
 
 // Flags returns the flags of a data plane, for its page in docs/.
 func Flags(name string) *flag.FlagSet {

@@ -213,6 +213,13 @@ func (n *Name) permitted(all []netip.Addr) ([]netip.Addr, error) {
 	return reachable(out), err
 }
 
+// metadata are the addresses at which clouds hand credentials to their machines,
+// and which are not link-local: Alibaba's, and that of AWS over IPv6.
+var metadata = [...]netip.Addr{
+	netip.AddrFrom4([4]byte{100, 100, 100, 200}),
+	netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}),
+}
+
 // refuses says why nothing is to be sent to an address that a name leads to, or
 // nothing.
 func (r *Registry) refuses(addr netip.Addr) string {
@@ -221,6 +228,8 @@ func (r *Registry) refuses(addr netip.Addr) string {
 		return "a loopback address"
 	case addr.IsLinkLocalUnicast():
 		return "a link-local address"
+	case slices.Contains(metadata[:], addr):
+		return "an address of a cloud's metadata"
 	case addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "an address of many"
 	case addr.IsUnspecified(), addr.Is4() && addr.As4()[0] == 0:
