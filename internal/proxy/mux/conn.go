@@ -121,16 +121,17 @@ func newConn(c *Conn) *Conn {
 // have been released and what they wrote is written. The socket is left to the
 // caller to close. The error is io.EOF for a connection that ended as it should,
 // *http2.ConnError for one that broke a rule, ErrSlow, or another.
-func (c *Conn) Run() error {
+func (c *Conn) Run() (err error) {
+	defer func() { // behind a panic, too, which goes on
+		c.lock()
+		c.end(err)
+		c.unlock()
+		c.streams.Wait()
+		c.flushes.Wait()
+	}()
 	c.lock()
 	c.unlock() // what is said first
-	err := c.read()
-	c.lock()
-	c.end(err)
-	c.unlock()
-	c.streams.Wait()
-	c.flushes.Wait()
-	return err
+	return c.read()
 }
 
 // ErrSlow ends a connection whose other side begins something and does not go on.
@@ -217,15 +218,25 @@ func (c *Conn) silent() error {
 // take hands what came to the codec, and starts what it brings.
 func (c *Conn) take() error {
 	in := c.sock.In
+	used, err := c.decode(in.Bytes())
+	if in.Advance(used); in.Len() == 0 {
+		c.sock.ReleaseIn()
+	} else {
+		in.MakeRoom(2 * sock.BufferSize) // a frame has 16 KiB and its head
+	}
+	return err
+}
+
+func (c *Conn) decode(p []byte) (used int, err error) {
 	c.lock()
+	defer c.unlock()
 	if c.failed != nil {
-		c.unlock()
-		return c.failed
+		return 0, c.failed
 	}
 	now := c.clock.Now()
 	c.pinged, c.heard = 0, now
-	used, err := c.codec.Read(in.Bytes(), now)
-	c.came(used, in.Len()-used)
+	used, err = c.codec.Read(p, now)
+	c.came(used, len(p)-used)
 	opened := c.opened
 	c.opened = c.opened[:0]
 	c.streams.Add(len(opened))
@@ -233,13 +244,7 @@ func (c *Conn) take() error {
 		go s.run()
 		opened[i] = nil
 	}
-	c.unlock()
-	if in.Advance(used); in.Len() == 0 {
-		c.sock.ReleaseIn()
-	} else {
-		in.MakeRoom(2 * sock.BufferSize) // a frame has 16 KiB and its head
-	}
-	return err
+	return used, err
 }
 
 // came notes whether something has begun to come and has not ended. Frames that

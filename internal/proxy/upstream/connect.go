@@ -74,27 +74,30 @@ func (e *Endpoint) Reuse(shard int, now int64) (l Link, ok bool) {
 }
 
 // Connect makes a connection for a client, or waits for one that is being made
-// and can be shared. The error is ErrTimeout or ErrRefused, or wraps ErrHandshake.
+// and can be shared: as long as its own timeout, not that of whoever makes it. The
+// error is ErrTimeout or ErrRefused, or wraps ErrHandshake.
 func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration, client Client) (Link, error) {
 	if e.announced() || !e.http2.Load() {
 		return e.connect(shard, pool, timeout, client)
 	}
-	list := &e.shared[shard]
+	list, until := &e.shared[shard], time.Now().Add(timeout)
 	for {
 		l, d, mine := list.join()
 		switch {
 		case l.Stream != nil:
 			return l, nil
 		case mine:
-			l, err := e.connect(shard, pool, timeout, client)
+			l, err := e.connect(shard, pool, time.Until(until), client)
 			list.ended(d, err)
 			return l, err
 		}
-		if <-d.done; d.err != nil {
-			return Link{}, d.err
-		}
-		if !e.http2.Load() {
-			return e.connect(shard, pool, timeout, client) // it has chosen HTTP/1 last
+		switch err := d.wait(time.Until(until)); {
+		case err == ErrTimeout && time.Until(until) > 0:
+			continue // it was in a greater hurry
+		case err != nil:
+			return Link{}, err
+		case !e.http2.Load():
+			return e.connect(shard, pool, time.Until(until), client) // it has chosen HTTP/1 last
 		}
 	}
 }
@@ -161,9 +164,14 @@ func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) (Link, err
 		list.add(shared)
 	}
 	go func() {
+		defer conn.Close()
+		defer list.remove(shared)
+		defer func() {
+			if broken := recover(); broken != nil {
+				e.registry.cfg.Defect(broken)
+			}
+		}()
 		shared.Run()
-		list.remove(shared)
-		conn.Close()
 	}()
 	stream := open()
 	if e.retired.Load() {
@@ -186,6 +194,18 @@ type sharedList struct {
 type dial struct {
 	done chan struct{}
 	err  error
+}
+
+// wait waits for a dial, and returns how it has ended. ErrTimeout may be our own.
+func (d *dial) wait(limit time.Duration) error {
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-d.done:
+		return d.err
+	case <-late.C:
+		return ErrTimeout
+	}
 }
 
 // open opens a stream on the first connection that has room.

@@ -37,6 +37,8 @@ type Config struct {
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 	// HTTP2 is what connections of HTTP/2 need, for each shard.
 	HTTP2 []*mux.Config
+	// Defect is told of panics that were contained; nil lets them go on.
+	Defect func(broken any)
 	// Lookup finds the addresses of a host; nil does so as the system would.
 	Lookup func(ctx context.Context, host string) (resolve.Answer, error)
 	// LoopbackNames lets names lead to loopback addresses.
@@ -63,6 +65,9 @@ type Registry struct {
 func NewRegistry(cfg Config) *Registry {
 	if cfg.Idle <= 0 {
 		cfg.Idle = DefaultIdle
+	}
+	if cfg.Defect == nil {
+		cfg.Defect = func(broken any) { panic(broken) }
 	}
 	if cfg.Dial == nil {
 		dialer := &net.Dialer{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http/httptest"
 	"net/netip"
@@ -158,10 +159,7 @@ func TestEachConnectionHasItsProtocol(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
-	r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), HTTP2: []*mux.Config{{
-		Limits: msg.Limits{HeadBytes: 1 << 16, Fields: 100}, MaxStreams: 10, WriteTimeout: time.Minute, Idle: time.Minute, PingTimeout: time.Minute,
-		Growth: new(atomic.Int64), Full: func() bool { return false },
-	}}})
+	r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), HTTP2: []*mux.Config{http2Config()}})
 	e := r.Endpoint(netip.MustParseAddrPort(server.Listener.Addr().String()), Way{
 		Protocol: model.Negotiated,
 		TLS:      &TLS{protocol: model.Negotiated, Config: &tls.Config{NextProtos: alpn[model.Negotiated], InsecureSkipVerify: true}},
@@ -204,4 +202,110 @@ func TestEachConnectionHasItsProtocol(t *testing.T) {
 	if streams.Load() != chosen.Load() || chosen.Load() != 20 {
 		t.Errorf("%d streams, where HTTP/2 was chosen %d times", streams.Load(), chosen.Load())
 	}
+}
+
+func http2Config() *mux.Config {
+	return &mux.Config{
+		Limits: msg.Limits{HeadBytes: 1 << 16, Fields: 100}, MaxStreams: 10, WriteTimeout: time.Minute,
+		Header: time.Minute, Idle: time.Minute, PingTimeout: time.Minute,
+		Growth: new(atomic.Int64), Full: func() bool { return false },
+	}
+}
+
+// settings is what a server says first.
+var settings = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
+
+// Whoever waits for a connection that another makes waits as long as it wants to
+// itself, neither shorter nor longer.
+func TestDialsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dials atomic.Int64
+		r := NewRegistry(Config{
+			Shards: 1, Clock: sock.NewClock(), HTTP2: []*mux.Config{http2Config()},
+			Dial: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+				if dials.Add(1) == 1 {
+					<-ctx.Done() // the endpoint does not answer at first
+					return nil, ctx.Err()
+				}
+				near, far := net.Pipe()
+				go io.Copy(io.Discard, far)
+				go far.Write(settings)
+				return near, nil
+			},
+		})
+		e := r.Endpoint(addr, Way{Protocol: model.HTTP2})
+		dial := func(limit time.Duration) (link Link, err error, took time.Duration) {
+			start := time.Now()
+			link, err = e.Connect(0, &sock.Pool{}, limit, Client{})
+			return link, err, time.Since(start)
+		}
+		var dialling sync.WaitGroup
+		dialling.Go(func() {
+			if _, err, took := dial(time.Second); err != ErrTimeout || took != time.Second {
+				t.Errorf("who dials: %v after %v", err, took)
+			}
+		})
+		synctest.Wait()
+		dialling.Go(func() {
+			if _, err, took := dial(100 * time.Millisecond); err != ErrTimeout || took != 100*time.Millisecond {
+				t.Errorf("who is in a hurry: %v after %v", err, took)
+			}
+		})
+		dialling.Go(func() {
+			link, err, _ := dial(5 * time.Second)
+			if err != nil {
+				t.Errorf("who has time: %v", err)
+				return
+			}
+			link.Stream.Close()
+		})
+		dialling.Wait()
+		r.Retain(func(Key) bool { return false }, func(string) bool { return false })
+		time.Sleep(2 * time.Minute) // what was retired ends
+	})
+}
+
+// A connection has as many streams as the endpoint takes; for more there is another.
+func TestStreamsBeyondALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dials atomic.Int64
+		config := http2Config()
+		config.MaxStreams = 2
+		r := NewRegistry(Config{
+			Shards: 1, Clock: sock.NewClock(), HTTP2: []*mux.Config{config},
+			Dial: func(context.Context, netip.AddrPort) (net.Conn, error) {
+				dials.Add(1)
+				near, far := net.Pipe()
+				go io.Copy(io.Discard, far)
+				go far.Write(settings)
+				return near, nil
+			},
+		})
+		e := r.Endpoint(addr, Way{Protocol: model.HTTP2})
+		var open []*mux.Stream
+		for i := range 5 {
+			link, ok := e.Reuse(0, 0)
+			if !ok {
+				var err error
+				if link, err = e.Connect(0, &sock.Pool{}, time.Second, Client{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			open = append(open, link.Stream)
+			if want := int64(i/2 + 1); dials.Load() != want {
+				t.Errorf("%d streams take %d connections, want %d", i+1, dials.Load(), want)
+			}
+		}
+		open[0].Close()
+		if link, ok := e.Reuse(0, 0); !ok || dials.Load() != 3 {
+			t.Error("the place of a stream that has ended is not used")
+		} else {
+			open[0] = link.Stream
+		}
+		for _, s := range open {
+			s.Close()
+		}
+		r.Retain(func(Key) bool { return false }, func(string) bool { return false })
+		time.Sleep(2 * time.Minute)
+	})
 }
