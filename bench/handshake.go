@@ -39,6 +39,9 @@ func (b *bench) handshakes(ctx context.Context) error {
 		}
 		for i, c := range f.all {
 			b.handshakeFigure(c.name, best[i], resume)
+			if c.name == ours {
+				b.handshakeRatio(best[0]/best[i], resume)
+			}
 		}
 	}
 	return nil
@@ -53,6 +56,16 @@ func (b *bench) handshakeFigure(name string, micros float64, resumed bool) {
 		Section: "handshakes", Name: kind + ", " + name, Value: micros, Unit: "µs",
 		Note: "CPU a connection: TCP, TLS 1.3 with ECDSA P-256, one request",
 	})
+}
+
+// handshakeRatio compares with nginx, the first of the field, in handshakes per CPU
+// second.
+func (b *bench) handshakeRatio(ratio float64, resumed bool) {
+	f := Figure{Section: "handshakes", Name: "full, windrose to nginx", Value: ratio, Unit: "×", Budget: 0.95, AtLeast: true, Note: "connections per CPU second"}
+	if resumed {
+		f.Name, f.Budget = "resumed, windrose to nginx", 0.5
+	}
+	b.figure(f)
 }
 
 func clientTLS(cert rig.Certificate, resume bool) *tls.Config {

@@ -21,12 +21,13 @@ const (
 // idleConnections measures what a keep-alive connection costs in memory
 // between two requests.
 func (b *bench) idleConnections(ctx context.Context) error {
-	for _, c := range []struct {
-		name   string
-		secure bool
-		budget float64
-	}{{"plain", false, 12}, {"TLS", true, 28}} {
-		perConnection, err := b.idleCost(ctx, c.secure)
+	for _, c := range []idleKind{
+		{"HTTP/1.1, plain", false, false, 12},
+		{"HTTP/1.1, TLS", true, false, 28},
+		{"HTTP/2, plain", false, true, 12},
+		{"HTTP/2, TLS", true, true, 28},
+	} {
+		perConnection, err := b.idleCost(ctx, c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -38,7 +39,14 @@ func (b *bench) idleConnections(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) idleCost(ctx context.Context, secure bool) (float64, error) {
+// idleKind is a kind of connection, and what one may cost, in kB.
+type idleKind struct {
+	name          string
+	secure, http2 bool
+	budget        float64
+}
+
+func (b *bench) idleCost(ctx context.Context, kind idleKind) (float64, error) {
 	f := &field{}
 	var err error
 	if f.cert, err = b.rig.NewCertificate("bench.example.com"); err != nil {
@@ -55,7 +63,7 @@ func (b *bench) idleCost(ctx context.Context, secure bool) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	open, err := openMany(ctx, f, secure)
+	open, err := openMany(ctx, idleCount, func() (net.Conn, error) { return openOne(f, kind) })
 	defer closeAll(open)
 	if err != nil {
 		return 0, err
@@ -65,8 +73,8 @@ func (b *bench) idleCost(ctx context.Context, secure bool) (float64, error) {
 	return float64(after.RSS-before.RSS) / 1024 / idleCount, err
 }
 
-// openMany makes the connections, with one request each.
-func openMany(ctx context.Context, f *field, secure bool) ([]net.Conn, error) {
+// openMany makes connections, several at a time.
+func openMany(ctx context.Context, count int, one func() (net.Conn, error)) ([]net.Conn, error) {
 	var (
 		mu      sync.Mutex
 		open    []net.Conn
@@ -75,8 +83,8 @@ func openMany(ctx context.Context, f *field, secure bool) ([]net.Conn, error) {
 	)
 	for range openers {
 		workers.Go(func() {
-			for range idleCount / openers {
-				conn, err := openOne(f, secure)
+			for range count / openers {
+				conn, err := one()
 				mu.Lock()
 				failure = errors.Join(failure, err, ctx.Err())
 				if conn != nil {
@@ -96,9 +104,9 @@ func openMany(ctx context.Context, f *field, secure bool) ([]net.Conn, error) {
 
 // openOne makes a connection and sends one request. It keeps nothing but the
 // connection: ten thousand readers would cost more than what is measured.
-func openOne(f *field, secure bool) (net.Conn, error) {
+func openOne(f *field, kind idleKind) (net.Conn, error) {
 	address := f.all[0].plain
-	if secure {
+	if kind.secure {
 		address = f.all[0].secure
 	}
 	conn, err := net.Dial("tcp", address)
@@ -106,8 +114,15 @@ func openOne(f *field, secure bool) (net.Conn, error) {
 		return nil, err
 	}
 	conn.(*net.TCPConn).SetLinger(0) // so that closing leaves no port waiting
-	if secure {
-		conn = tls.Client(conn, clientTLS(f.cert, false))
+	if kind.secure {
+		config := clientTLS(f.cert, false)
+		if kind.http2 {
+			config.NextProtos = []string{"h2"}
+		}
+		conn = tls.Client(conn, config)
+	}
+	if kind.http2 {
+		return conn, rig.NewRawHTTP2(conn).Get("bench.example.com", 1)
 	}
 	answer, err := rig.NewRaw(conn, "bench.example.com").Get("/")
 	if err == nil && answer.Status != 200 {

@@ -86,6 +86,7 @@ var sections = []section{
 	{"handshakes", []string{"nginx", "taskset"}, false, (*bench).handshakes},
 	{"footprint", []string{"nginx", "wrk"}, true, (*bench).footprint},
 	{"idle connections", []string{"nginx"}, false, (*bench).idleConnections},
+	{"streams", nil, false, (*bench).concurrentStreams},
 	{"save to live", nil, true, (*bench).saveToLive},
 	{"build", nil, true, (*bench).build},
 	{"match", nil, true, (*bench).match},
