@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
+
+	"windrose.dev/windrose/internal/proxy"
 )
 
 // grpcBackend is a server of grpc-go's own interoperability tests.
@@ -200,6 +203,56 @@ func TestGRPCStreamsLiveOn(t *testing.T) {
 	for range 3 {
 		if got, err := slow.Recv(); err != nil || len(got.GetPayload().GetBody()) != 4<<20 {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A call goes on while only the server has something to say, for longer than a
+// client may otherwise be silent in the middle of a body.
+func TestGRPCWatch(t *testing.T) {
+	r := newRig(t, func(cfg *proxy.Config) { cfg.Limits.BodyTimeout = 300 * time.Millisecond })
+	r.apply(http2Rule("", grpcBackend(t)))
+	client := testgrpc.NewTestServiceClient(grpcClient(t, r.addr(80), nil))
+	stream, err := client.FullDuplexCall(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const messages = 12
+	ask := &testgrpc.StreamingOutputCallRequest{}
+	for range messages {
+		ask.ResponseParameters = append(ask.ResponseParameters, &testgrpc.ResponseParameters{Size: 1, IntervalUs: 100_000})
+	}
+	if err := stream.Send(ask); err != nil {
+		t.Fatal(err)
+	}
+	for i := range messages {
+		if _, err := stream.Recv(); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	if _, err := stream.Recv(); status.Code(err) == codes.OK || err == nil {
+		t.Error("a call with both sides silent does not end")
+	}
+}
+
+// Times that no clock can count are no bound.
+func TestGRPCLongestTimeouts(t *testing.T) {
+	r := newRig(t, nil)
+	r.apply(http2Rule("", http2Server(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })))
+	for _, value := range []string{"99999999H", "99999999M", "99999999S", "1H"} {
+		req, err := http.NewRequest("POST", r.url("/"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/grpc")
+		req.Header.Set("Grpc-Timeout", value)
+		resp, err := r.client2().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Grpc-Status"); got != "" {
+			t.Errorf("%s: status %s", value, got)
 		}
 	}
 }

@@ -33,19 +33,35 @@ const service = "/grpc.testing.TestService/"
 type webClient struct {
 	t         *testing.T
 	base      string
-	transport *http.Transport
+	transport http.RoundTripper
 	text      bool
 }
 
 func newWebClient(t *testing.T, r *rig, version int, text bool) *webClient {
 	t.Helper()
-	c := &webClient{t: t, base: "http://" + r.addr(80), transport: &http.Transport{}, text: text}
+	transport := &http.Transport{}
 	if version == 2 {
-		c.transport.Protocols = new(http.Protocols)
-		c.transport.Protocols.SetUnencryptedHTTP2(true)
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetUnencryptedHTTP2(true)
 	}
-	t.Cleanup(c.transport.CloseIdleConnections)
-	return c
+	t.Cleanup(transport.CloseIdleConnections)
+	return &webClient{t: t, base: "http://" + r.addr(80), transport: transport, text: text}
+}
+
+// Alt-Svc sends browsers to HTTP/3, where calls are calls, too.
+func TestGRPCWebOverHTTP3(t *testing.T) {
+	parts := tlsRule(t, grpcBackend(t), map[string]keyPair{"*": newKeyPair(t, "x")}).Parts
+	parts.Config.Services[0].Protocol = model.HTTP2
+	r := newRig3(t, nil)
+	r.applySnapshot(model.Freeze(parts))
+	for _, text := range []bool{false, true} {
+		c := &webClient{t: t, base: "https://a.example", transport: r.client3(nil), text: text}
+		frames := c.frames(c.call(service+"EmptyCall", &testgrpc.Empty{}))
+		frames.message(&testgrpc.Empty{})
+		if got := frames.trailers(); !strings.Contains(got, "grpc-status: 0\r\n") {
+			t.Errorf("trailers %q", got)
+		}
+	}
 }
 
 // eachWeb runs a test for both versions of HTTP and both variants.

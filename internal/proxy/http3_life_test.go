@@ -414,3 +414,77 @@ func TestHTTP3Overload(t *testing.T) {
 		t.Errorf("%q %v", answer, err)
 	}
 }
+
+// Nothing is taken before a handshake is done: what is sent that way can be replayed
+// (RFC 8470), and a ticket does not offer it.
+func TestHTTP3TakesNoEarlyData(t *testing.T) {
+	r, _ := serve3(t, always(ok2))
+	cfg := &tls.Config{
+		InsecureSkipVerify: true, ServerName: "a.example", NextProtos: []string{"h3"},
+		ClientSessionCache: tls.NewLRUClientSessionCache(4),
+	}
+	for _, resumed := range []bool{false, true} {
+		conn, err := quic.DialAddrEarly(patientContext(t), r.addr(443), cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-conn.HandshakeComplete()
+		if state := conn.ConnectionState(); state.Used0RTT || state.TLS.DidResume != resumed {
+			t.Errorf("0-RTT %v, resumed %v, want %v", state.Used0RTT, state.TLS.DidResume, resumed)
+		}
+		client := (&quichttp3.Transport{}).NewClientConn(conn) // with an answer come the tickets
+		req, _ := http.NewRequest("GET", "https://a.example/", nil)
+		if _, err := client.RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+		conn.CloseWithError(0x100, "")
+	}
+}
+
+// Floods of what costs us more than the client end its connection, and are counted
+// as what they are.
+func TestHTTP3Floods(t *testing.T) {
+	const excessiveLoad = 0x107
+	for name, once := range map[string]func(c *raw) bool{
+		"rapid reset": func(c *raw) bool {
+			s, err := c.OpenStreamSync(c.Context())
+			if err != nil {
+				return false
+			}
+			s.Write(getFields())
+			s.CancelWrite(0x10c)
+			s.CancelRead(0x10c)
+			return true
+		},
+		"malformed requests": func(c *raw) bool {
+			s, err := c.OpenStreamSync(c.Context())
+			if err != nil {
+				return false
+			}
+			s.Write(fields(":method", "GET"))
+			s.Close()
+			return true
+		},
+		"streams of no kind": func(c *raw) bool {
+			s, err := c.OpenUniStreamSync(c.Context())
+			if err != nil {
+				return false
+			}
+			s.Write([]byte{0x21})
+			s.Close()
+			return true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := serve3(t, func(p *peer) { p.rest() })
+			c := r.raw()
+			for i := 0; i < 3000 && once(c); i++ {
+				continue
+			}
+			if got := c.connCode(); got != excessiveLoad {
+				t.Errorf("%#x", got)
+			}
+			r.log.wait(t, " client_abuse ")
+		})
+	}
+}
