@@ -247,9 +247,23 @@ func TestRelayAndSwaps(t *testing.T) {
 		c.send(fmt.Sprint(i))
 		c.expect(fmt.Sprint(i))
 	}
-	r.apply(relay("respond=503:closed", b.addr))
+	half := "listener 80 tcp\nrelay r 80 forward\nbackend s:1 1\nbackend none 1 respond=503:closed\n"
+	r.apply(relays(half, b.addr))
+	c.send("half")
+	c.expect("half")
+	for _, closed := range []string{
+		relays("listener 80 tcp\nrelay r 80 forward\nbackend none 1 respond=503:closed\n", b.addr),
+		relay("respond=503:closed", b.addr),
+	} {
+		r.apply(relay("forward=s:1", b.addr))
+		c := r.dial()
+		c.send("hello")
+		c.expect("hello")
+		r.apply(closed)
+		c.broken()
+		r.log.wait(t, " 0 closed tcp://")
+	}
 	c.broken()
-	r.log.wait(t, " 0 closed tcp://")
 	eventually(t, "the connection is gone", func() bool { return r.proxy.Connections() == 0 })
 }
 

@@ -1,12 +1,19 @@
 package translate
 
-import "windrose.dev/windrose/internal/translate/ingress"
+import (
+	"slices"
+
+	"windrose.dev/windrose/internal/translate/ingress"
+)
+
+// guards are the kinds that guard whatever they say. Without a BackendTLSPolicy
+// requests would go in plain text; without a route a less specific one would take
+// its requests past its filters, or its connections to a backend of others.
+var guards = []string{"BackendTLSPolicy", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
 
 // Guards tells whether a resource of a kind, with these annotations, guards
 // something, so that it must not be passed over when it is broken (see
-// source.Config). A BackendTLSPolicy does whatever it says: without it, requests
-// would go in plain text. So does an HTTPRoute or GRPCRoute, whose filters may:
-// without it, a less specific route would take its requests past them.
+// source.Config).
 func Guards(kind string, annotations map[string]string) bool {
-	return kind == "BackendTLSPolicy" || kind == "HTTPRoute" || kind == "GRPCRoute" || ingress.Guards(kind, annotations)
+	return slices.Contains(guards, kind) || ingress.Guards(kind, annotations)
 }

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,16 @@ func (r *Relays) Closed(name string) bool {
 		return false
 	}
 	relay, _ := r.Match(name)
-	return relay != nil && relay.Rule.Respond != nil && relay.Rule.Respond.Outcome == reason.Closed
+	return relay != nil && relay.closed()
+}
+
+// closed tells whether the rule is closed as a whole, or all its backends are.
+func (r *Relay) closed() bool {
+	if respond := r.Rule.Respond; respond != nil {
+		return respond.Outcome == reason.Closed
+	}
+	open := func(b relayBackend) bool { return b.respond == nil || b.respond.Outcome != reason.Closed }
+	return len(r.backends) > 0 && !slices.ContainsFunc(r.backends, open)
 }
 
 // relays compiles the relays of a snapshot, by listener.

@@ -33,6 +33,8 @@ type relayRoute struct {
 	backends []gatewayv1.BackendRef
 	gateways []source.Name // that take the route
 	at       func(field string) reason.Origin
+	// broken tells that the route is a tombstone: what it has is closed.
+	broken bool
 
 	resolved verdict
 }
@@ -69,7 +71,7 @@ func (t *translation) relays() {
 func newRelayRoute[T any](t *translation, o *source.Object[T], kind gatewayv1.Kind, generation int64, spec *gatewayv1.CommonRouteSpec) *relayRoute {
 	return &relayRoute{
 		translation: t, kind: kind, name: o.Name(), generation: generation, spec: spec, at: o.At,
-		resolved: yes(gatewayv1.RouteReasonResolvedRefs),
+		broken: o.State == source.Tombstone, resolved: yes(gatewayv1.RouteReasonResolvedRefs),
 	}
 }
 
@@ -86,12 +88,18 @@ func (r *relayRoute) translate(statuses map[source.Name][]gatewayv1.RouteParentS
 		return
 	}
 	r.gateways = gatewaysOf(parents)
-	backends := r.findAll()
+	var backends []found
+	if !r.broken {
+		backends = r.findAll()
+	}
 	for _, p := range parents {
 		for _, a := range p.takes {
 			if a.programmed() {
 				r.place(a, backends)
 			}
+		}
+		if r.broken {
+			continue // an API server would not have it
 		}
 		c := conditions{generation: r.generation}
 		set(&c, gatewayv1.RouteConditionAccepted, p.accepted)
@@ -146,8 +154,12 @@ func (r *relayRoute) conflict(at relayPlace, first *model.Relay) {
 // relay is the model's rule for one place.
 func (r *relayRoute) relay(at relayPlace, a attachment, backends []found) model.Relay {
 	out := model.Relay{ID: r.id(), Listener: at.listener, Name: at.name, Terminate: a.protocol() == model.TLS && a.terminates()}
-	if a.guard != "" {
+	switch {
+	case a.guard != "":
 		out.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: a.guard + " is not in force"}
+		return out
+	case r.broken:
+		out.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: "the route is broken"}
 		return out
 	}
 	if !slices.ContainsFunc(backends, func(b found) bool { return b.weight > 0 }) {
