@@ -65,12 +65,17 @@ func checkList(l list) bool { return l.isSorted() }
 func eachList(parts *Parts, do func(list) bool) bool {
 	c := &parts.Config
 	for _, l := range c.Listeners {
+		for _, own := range l.Certificates {
+			if !do(own.Policy.suiteList()) {
+				return false
+			}
+		}
 		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) || !do(texts(l.Names)) || l.ClientAuth != nil && !do(texts(l.ClientAuth.Bundles)) {
 			return false
 		}
 	}
 	for _, s := range c.Services {
-		if t := s.TLS; t != nil && !(do(texts(t.Names)) && do(texts(t.URIs)) && do(texts(t.Bundles))) {
+		if t := s.TLS; t != nil && !(do(texts(t.Names)) && do(texts(t.URIs)) && do(texts(t.Bundles)) && do(t.Policy.suiteList())) {
 			return false
 		}
 	}
@@ -102,7 +107,7 @@ func eachList(parts *Parts, do func(list) bool) bool {
 func texts(all []string) list { return ordered[string]{all, cmp.Compare[string]} }
 
 func compareCertificates(a, b Certificate) int {
-	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Secret, b.Secret))
+	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Secret, b.Secret), a.Policy.compare(b.Policy))
 }
 
 func compareHosts(a, b Host) int {

@@ -25,7 +25,11 @@ func sample() Parts {
 				{ID: ListenerID{Port: 53, UDP: true}, Protocol: UDP},
 				{ID: ListenerID{Port: 53}, Protocol: TCP},
 				{ID: ListenerID{Gateway: "shop/edge", Port: 6443}, Protocol: TLS},
-				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Names: []string{"shop.example.com", "**.example.com"}, Certificates: []Certificate{{"*.example.com", "shop/wild"}, {"shop.example.com", "shop/tls"}}},
+				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Names: []string{"shop.example.com", "**.example.com"}, Certificates: []Certificate{
+					{"*.example.com", "shop/wild", nil},
+					{"shop.example.com", "shop/tls", &TLSPolicy{TLS12, []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"}}},
+					{"pay.example.com", "shop/tls", &TLSPolicy{MinVersion: TLS13}},
+				}},
 				{
 					ID: ListenerID{Gateway: "shop/edge", Port: 8443}, Protocol: HTTPS, BackendCertificate: "shop/tls",
 					ClientAuth: &ClientAuth{[]string{"configmap/shop/ca", "secret/shop/ca"}, RequestCertificate},
@@ -79,7 +83,7 @@ func sampleTLS() []Service {
 		{ID: "shop/cart:80~http2", Protocol: HTTP2},
 		{ID: "shop/cart:80~proxy-v1", SendProxy: ProxyV1},
 		{ID: "shop/pay:443~any~proxy-v2", SendProxy: ProxyV2, TLS: &UpstreamTLS{Unverified: true}},
-		{ID: "shop/pay:443~any", TLS: &UpstreamTLS{Unverified: true, Certificate: "shop/tls"}},
+		{ID: "shop/pay:443~any", TLS: &UpstreamTLS{Unverified: true, Certificate: "shop/tls", Policy: &TLSPolicy{Suites: []string{"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}}}},
 		{ID: "shop/pay:443~tls:pay", Protocol: Negotiated, TLS: &UpstreamTLS{
 			ServerName: "pay.example.com", Names: []string{"pay.example.com", "*.pay.example.com"},
 			URIs:    []string{"spiffe://example.com/ns/shop/sa/pay", "spiffe://example.com/ns/shop/sa/bank"},
@@ -146,7 +150,8 @@ listener 53/udp udp
 listener 80 http
 listener 443 https name=**.example.com name=shop.example.com
 certificate 443 *.example.com shop/wild
-certificate 443 shop.example.com shop/tls
+certificate 443 pay.example.com shop/tls tls-min=1.3
+certificate 443 shop.example.com shop/tls tls-min=1.2 tls-suites=TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
 listener shop/edge:6443 tls
 listener shop/edge:8080 http address=127.0.1.1:8080
 listener shop/edge:8443 https backend-certificate=shop/tls client-auth=request client-ca=configmap/shop/ca client-ca=secret/shop/ca
@@ -178,7 +183,7 @@ service shop/cart:80 round-robin
 service shop/cart:80~http2 round-robin protocol=http2
 service shop/cart:80~proxy-v1 round-robin send-proxy=v1
 service shop/front:http least-request
-service shop/pay:443~any round-robin tls unverified certificate=shop/tls
+service shop/pay:443~any round-robin tls unverified certificate=shop/tls tls-suites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
 service shop/pay:443~any~proxy-v2 round-robin send-proxy=v2 tls unverified
 service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay.example.com name=*.pay.example.com name=pay.example.com uri=spiffe://example.com/ns/shop/sa/bank uri=spiffe://example.com/ns/shop/sa/pay ca=configmap/shop/ca ca=secret/shop/ca system-roots max-chain=3
 endpoint shop/cart:80 dns:api.example.com.:81

@@ -150,9 +150,15 @@ func (p *textParser) certificate(w []string) error {
 	if err != nil {
 		return err
 	}
+	c := Certificate{Host: w[1], Secret: w[2]}
+	for _, word := range w[3:] {
+		if err := c.option(word); err != nil {
+			return err
+		}
+	}
 	for i := range p.parts.Config.Listeners {
 		if l := &p.parts.Config.Listeners[i]; l.ID == id {
-			l.Certificates = append(l.Certificates, Certificate{Host: w[1], Secret: w[2]})
+			l.Certificates = append(l.Certificates, c)
 			return nil
 		}
 	}

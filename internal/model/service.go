@@ -83,6 +83,8 @@ type UpstreamTLS struct {
 	// Certificate is the name of the Secret that the proxy identifies itself by;
 	// empty is that of the listener, if it has one.
 	Certificate string `cbor:"8,keyasint,omitempty" json:"certificate,omitempty"`
+	// Policy is the TLS that is spoken; nil is 1.2 and the suites of crypto/tls.
+	Policy *TLSPolicy `cbor:"9,keyasint,omitempty" json:"policy,omitempty"`
 }
 
 // Equal tells whether two Services say the same.
@@ -132,7 +134,8 @@ func (t *UpstreamTLS) words() []string {
 			words = append(words, list.key+"="+value)
 		}
 	}
-	return append(words, flag(t.SystemRoots, "system-roots"), option("max-chain", number(int64(t.MaxChain))), option("certificate", t.Certificate))
+	words = append(words, flag(t.SystemRoots, "system-roots"), option("max-chain", number(int64(t.MaxChain))), option("certificate", t.Certificate))
+	return append(words, t.Policy.words()...)
 }
 
 // upstreamOptions read the options that stand after tls.
@@ -145,6 +148,8 @@ var upstreamOptions = map[string]func(*UpstreamTLS, string) error{
 	"system-roots": func(t *UpstreamTLS, _ string) error { t.SystemRoots = true; return nil },
 	"max-chain":    func(t *UpstreamTLS, v string) (err error) { t.MaxChain, err = strconv.Atoi(v); return err },
 	"certificate":  func(t *UpstreamTLS, v string) error { t.Certificate = v; return nil },
+	"tls-min":      func(t *UpstreamTLS, v string) error { return setMin(&t.Policy, v) },
+	"tls-suites":   func(t *UpstreamTLS, v string) error { return setSuites(&t.Policy, v) },
 }
 
 func (p *textParser) service(w []string) error {
@@ -210,6 +215,7 @@ func (v *validator) upstreamTLS(id string, t *UpstreamTLS) {
 		v.check(len(t.Names)+len(t.URIs) > 0, "service %s: TLS without a name to verify", id)
 		v.check(len(t.Bundles) > 0 || t.SystemRoots, "service %s: TLS without an authority to verify by", id)
 	}
+	v.tlsPolicy("service "+id, t.Policy)
 	v.check(t.MaxChain == 0 || t.MaxChain >= 2, "service %s: a chain of %d certificates", id, t.MaxChain)
 	if err := t.ValidateNames(); err != nil {
 		v.check(false, "service %s: %v", id, err)

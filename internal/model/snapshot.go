@@ -118,6 +118,9 @@ type Certificate struct {
 	Host string `cbor:"1,keyasint" json:"host"`
 	// Secret is the name of a Secret of this Snapshot.
 	Secret string `cbor:"2,keyasint" json:"secret"`
+	// Policy is the TLS that is spoken for Host; nil leaves it to the proxy, whose
+	// own minimum it cannot go below.
+	Policy *TLSPolicy `cbor:"3,keyasint,omitempty" json:"policy,omitempty"`
 }
 
 // Host is a virtual host: what one host name means on some listeners.

@@ -17,7 +17,7 @@ import (
 // quoted as in Go where it holds a space, a quote or a control character.
 //
 //	listener 443 https
-//	certificate 443 shop.example.com shop/shop-tls
+//	certificate 443 shop.example.com shop/shop-tls tls-min=1.3
 //	host shop.example.com 80,443
 //	block ingress by-specificity merge-slashes
 //	rule ingress/shop/web/0/0 prefix:/cart forward=shop/cart:80 tls-redirect=308:443 max-body=1048576
@@ -167,7 +167,7 @@ func (w *textWriter) listener(l Listener) {
 	}
 	w.line(append(words, l.ClientAuth.words()...)...)
 	for _, c := range l.Certificates {
-		w.line("certificate", l.ID.String(), c.Host, c.Secret)
+		w.line(append([]string{"certificate", l.ID.String(), c.Host, c.Secret}, c.Policy.words()...)...)
 	}
 }
 

@@ -119,6 +119,7 @@ func (v *validator) listener(l Listener) {
 	for _, c := range l.Certificates {
 		v.name("certificate", c.Host)
 		v.check(v.secrets[c.Secret], "listener %s: no secret %s", l.ID, c.Secret)
+		v.tlsPolicy("certificate "+c.Host, c.Policy)
 	}
 }
 
