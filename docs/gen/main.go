@@ -180,6 +180,8 @@ func valueOf(v any) string {
 		return fmt.Sprint(*v)
 	case *time.Duration:
 		return v.String()
+	case flag.Value:
+		return v.String()
 	}
 	return ""
 }

@@ -128,6 +128,13 @@ func ParseTLSVersion(text string) (TLSVersion, error) {
 	return TLS12 + above, nil
 }
 
+// String is the policy as it stands in the text form.
+func (p *TLSPolicy) String() string {
+	w := &textWriter{}
+	w.line(p.words()...)
+	return strings.TrimSuffix(w.b.String(), "\n")
+}
+
 // words are the options of a policy, for the text form.
 func (p *TLSPolicy) words() []string {
 	if p == nil {

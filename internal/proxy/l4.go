@@ -114,17 +114,14 @@ func (c *conduit) serve(gen *exchange.Generation, relay *exchange.Relay) {
 	c.run()
 }
 
-// terminate takes TLS off. No protocol is agreed upon, since nobody knows what
-// the backend speaks.
+// terminate takes TLS off.
 func (c *conduit) terminate() bool {
 	t := c.proxy.live.Load().tls[c.session.listener.id]
 	if t == nil {
 		c.session.conn.Reset() // the listener has just become another
 		return false
 	}
-	config := t.config.Clone() // with the ticket keys of now
-	config.NextProtos = nil
-	return c.session.handshake(t, config)
+	return c.session.handshake(t, t.opaque)
 }
 
 // refuse ends a connection that goes nowhere, so that the client sees an error.

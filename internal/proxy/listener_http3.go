@@ -125,9 +125,8 @@ func (l *listener) http3TLS(hello *tls.ClientHelloInfo) (*tls.Config, HTTP3Terms
 	if t == nil {
 		return nil, HTTP3Terms{}, errNoTLS
 	}
-	if refused := t.config.GetConfigForClient; refused != nil {
-		config, err := refused(hello)
-		return config, HTTP3Terms{}, err
+	if t.refused != nil {
+		return nil, HTTP3Terms{}, t.refused
 	}
 	config := t.config.Clone() // with the ticket keys of now
 	config.NextProtos, config.MinVersion = []string{"h3"}, tls.VersionTLS13

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
@@ -33,6 +34,10 @@ type Limits struct {
 	// bytes.
 	Streams     int
 	WindowBytes int64
+	// TLS is the least that listeners speak: the version that none goes below, and
+	// the suites where a server name has none of its own; none are those that may
+	// be used for HTTP/2.
+	TLS model.TLSPolicy
 	// HTTP3 has HTTPS listeners serve HTTP/3 too, where the program can.
 	HTTP3 bool
 	// Connections bounds the client connections of the whole proxy, and
@@ -65,6 +70,7 @@ func DefaultLimits() Limits {
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
 		UDPTimeout: time.Minute, UDPFlows: 16_384,
 		Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
+		TLS:         model.TLSPolicy{MinVersion: model.TLS12, Suites: aeadSuites()},
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
 		Mirrors: 256, MirrorBytes: 64 << 10,
@@ -75,7 +81,7 @@ func DefaultLimits() Limits {
 // and a row of docs/settings.md. Value points into the Limits.
 type Setting struct {
 	Flag  string
-	Value any // *int, *int64, *bool or *time.Duration
+	Value any // *int, *int64, *bool, *time.Duration or flag.Value
 	Doc   string
 }
 
@@ -93,6 +99,8 @@ func (l *Limits) Settings() []Setting {
 		{"max-udp-flows", &l.UDPFlows, "Most UDP flows at a time, one for each client address and port; each has a socket of its own. 0 is unbounded. Datagrams of more are dropped."},
 		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2 or HTTP/3. More are refused, and may be sent again."},
 		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams and HTTP/3 connections together grow beyond what they begin with."},
+		{"tls-min-version", (*versionValue)(&l.TLS.MinVersion), "Lowest version of TLS that clients may speak, 1.2 or 1.3. No resource can go below it."},
+		{"tls-cipher-suites", (*suitesValue)(&l.TLS.Suites), "Cipher suites for clients of TLS 1.2, by IANA's or OpenSSL's names, separated by commas, where nothing says otherwise of the server name. Those of TLS 1.3 are always on. With a suite of CBC a client speaks HTTP/1.1, since HTTP/2 prohibits those."},
 		{"http3", &l.HTTP3, "Serve HTTP/3 on the UDP port of each HTTPS listener, in programs that can (windrose-proxy cannot), and advertise it there in Alt-Svc."},
 		{"max-connections", &l.Connections, "Most client connections at a time; 0 is unbounded. More are closed at once."},
 		{"max-connections-per-client", &l.ConnectionsPerClient, "Most connections at a time, and most UDP flows, of one client address (one /64 for IPv6) that is not trusted; 0 is unbounded."},

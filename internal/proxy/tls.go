@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,12 @@ import (
 // tlsListener is the TLS side of one listener in one Generation.
 type tlsListener struct {
 	config *tls.Config
+	// opaque is for relays, which agree on no protocol since nobody knows what the
+	// backend speaks.
+	opaque *tls.Config
 	byName map[string]*tls.Certificate
+	// refused is why all handshakes are; nil does not refuse them.
+	refused error
 	// clients is what is asked of clients, as text; empty is nothing.
 	clients string
 }
@@ -76,16 +82,17 @@ func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener
 			fmt.Fprintf(&names, "%s %s\n", c.Host, secret.Digest)
 		}
 		t.config = &tls.Config{
-			MinVersion:                  tls.VersionTLS12,
 			NextProtos:                  []string{"h2", "http/1.1"},
 			GetCertificate:              t.certificate,
 			DynamicRecordSizingDisabled: true,
 		}
-		var refused error
-		if t.clients, refused = askClients(t.config, l.ClientAuth, bundles); refused != nil {
-			reports = append(reports, clientsRefused(l, refused))
+		if t.clients, t.refused = askClients(t.config, l.ClientAuth, bundles); t.refused != nil {
+			reports = append(reports, clientsRefused(l, t.refused))
 		}
-		p.tickets.serve(l.ID, t.config, names.String()+t.clients)
+		t.opaque = t.config.Clone()
+		t.opaque.NextProtos = nil
+		sessions, standard := names.String()+t.clients, p.cfg.Limits.TLS
+		p.tickets.serve(l.ID, slices.Concat(t.agree(t.config, standard, l.Certificates, sessions), t.agree(t.opaque, standard, l.Certificates, sessions)))
 		out[l.ID] = t
 	}
 	p.certs.retain(used)
@@ -98,30 +105,10 @@ func secretOrigin(name string) reason.Origin {
 	return reason.Origin{Kind: "Secret", Namespace: namespace, Name: name}
 }
 
-// certificate chooses by server name (RFC 6066 §3): the name itself, the
-// wildcard of its parent, the longest wildcard for several labels, any. Without one crypto/tls refuses the handshake
-// with unrecognized_name.
+// certificate chooses by server name. Without one crypto/tls refuses the
+// handshake with unrecognized_name.
 func (t *tlsListener) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if cert := t.byName[name]; cert != nil {
-		return cert, nil
-	}
-	if _, parent, found := strings.Cut(name, "."); found {
-		if cert := t.byName["*."+parent]; cert != nil {
-			return cert, nil
-		}
-	}
-	for suffix := name; ; {
-		_, parent, found := strings.Cut(suffix, ".")
-		if !found {
-			break
-		}
-		if cert := t.byName["**."+parent]; cert != nil {
-			return cert, nil
-		}
-		suffix = parent
-	}
-	return t.byName["*"], nil
+	return forName(t.byName, hello.ServerName), nil
 }
 
 // certificateCache keeps parsed certificates by digest, over Generations.
@@ -162,12 +149,12 @@ const (
 )
 
 // ticketKeys derives the keys of TLS session tickets from rotating masters and
-// from the names and certificates of a listener: a session does not outlive
-// the certificates that it was made with.
+// from the names and certificates of a listener, and the TLS policy of a name: a
+// session does not outlive what it was made with.
 type ticketKeys struct {
 	mu      sync.Mutex
 	masters [][]byte // newest first
-	serving map[model.ListenerID]ticketUser
+	serving map[model.ListenerID][]ticketUser
 }
 
 type ticketUser struct {
@@ -176,38 +163,44 @@ type ticketUser struct {
 }
 
 func newTicketKeys() *ticketKeys {
-	k := &ticketKeys{serving: map[model.ListenerID]ticketUser{}}
+	k := &ticketKeys{serving: map[model.ListenerID][]ticketUser{}}
 	k.rotate()
 	return k
 }
 
-// serve sets the keys of a config now and at each rotation. It replaces the
-// config that the listener had before.
-func (k *ticketKeys) serve(id model.ListenerID, config *tls.Config, policy string) {
+// serve sets the keys of configs now and at each rotation. They replace those
+// that the listener had before.
+func (k *ticketKeys) serve(id model.ListenerID, users []ticketUser) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	user := ticketUser{config, policy}
-	k.serving[id] = user
-	k.set(user)
+	k.serving[id] = users
+	k.set(users)
 }
 
 // retain forgets the listeners that are not named.
 func (k *ticketKeys) retain(named func(model.ListenerID) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	maps.DeleteFunc(k.serving, func(id model.ListenerID, _ ticketUser) bool { return !named(id) })
+	maps.DeleteFunc(k.serving, func(id model.ListenerID, _ []ticketUser) bool { return !named(id) })
 }
 
-func (k *ticketKeys) set(user ticketUser) {
+func (k *ticketKeys) set(users []ticketUser) {
+	for _, user := range users {
+		user.config.SetSessionTicketKeys(k.of(user.policy))
+	}
+}
+
+// of derives the keys of one policy.
+func (k *ticketKeys) of(policy string) [][32]byte {
 	keys := make([][32]byte, len(k.masters))
 	for i, master := range k.masters {
-		key, err := hkdf.Key(sha256.New, master, nil, "windrose session tickets\n"+user.policy, 32)
+		key, err := hkdf.Key(sha256.New, master, nil, "windrose session tickets\n"+policy, 32)
 		if err != nil {
 			panic(err) // the lengths are constants
 		}
 		keys[i] = [32]byte(key)
 	}
-	user.config.SetSessionTicketKeys(keys)
+	return keys
 }
 
 func (k *ticketKeys) rotate() {
@@ -216,8 +209,8 @@ func (k *ticketKeys) rotate() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.masters = append([][]byte{master}, k.masters[:min(len(k.masters), ticketMasters-1)]...)
-	for _, user := range k.serving {
-		k.set(user)
+	for _, users := range k.serving {
+		k.set(users)
 	}
 }
 

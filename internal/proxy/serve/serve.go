@@ -155,6 +155,8 @@ func AddLimits(f *flag.FlagSet, limits *proxy.Limits) {
 			f.BoolVar(v, s.Flag, *v, s.Doc)
 		case *time.Duration:
 			f.DurationVar(v, s.Flag, *v, s.Doc)
+		case flag.Value:
+			f.Var(v, s.Flag, s.Doc)
 		}
 	}
 }

@@ -19,7 +19,8 @@ import (
 
 // Key tells apart what connections to endpoints must not be shared over: two
 // connections with one Key lead to the same place, were verified in the same
-// way by the same authorities, and show the same certificate of ours.
+// way by the same authorities, show the same certificate of ours, and speak TLS
+// under one policy.
 type Key struct {
 	Addr     netip.AddrPort
 	Protocol model.BackendProtocol
@@ -36,6 +37,8 @@ type Identity struct {
 	Trust string
 	// Client is the digest of the certificate that we show; empty is none.
 	Client string
+	// Policy is which TLS is spoken, as text; empty is the default.
+	Policy string
 }
 
 // TLSConfig is what a TLS is made of.
@@ -94,7 +97,7 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", cfg.Service.ID, err)
 	}
-	out := &TLS{protocol: cfg.Service.Protocol, Identity: Identity{Verified: verified(spec), Trust: trust, Client: cfg.ClientDigest}}
+	out := &TLS{protocol: cfg.Service.Protocol, Identity: Identity{Verified: verified(spec), Trust: trust, Client: cfg.ClientDigest, Policy: spec.Policy.String()}}
 	out.Config = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		ServerName: spec.ServerName,
@@ -105,6 +108,7 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 		InsecureSkipVerify: true,
 		VerifyConnection:   v.connection,
 	}
+	setPolicy(out.Config, spec.Policy)
 	if cfg.Client != nil {
 		out.Config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cfg.Client, nil }
 	}
@@ -112,6 +116,19 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 		out.Config.ClientSessionCache = cfg.Sessions.of(Key{Protocol: out.protocol, Identity: out.Identity})
 	}
 	return out, nil
+}
+
+// setPolicy has connections speak as a policy says, and leaves what it does not.
+func setPolicy(config *tls.Config, policy *model.TLSPolicy) {
+	if policy == nil {
+		return
+	}
+	if policy.MinVersion == model.TLS13 {
+		config.MinVersion = tls.VersionTLS13
+	}
+	if len(policy.Suites) > 0 {
+		config.CipherSuites = model.SuiteIDs(policy.Suites)
+	}
 }
 
 // Key is what connections to an endpoint are shared by. A nil TLS is plain text.

@@ -269,6 +269,35 @@ func TestProtocolsAreNegotiated(t *testing.T) {
 	}
 }
 
+// TestPoliciesOfServices: an endpoint that has nothing in common with what the
+// service asks for is not spoken to.
+func TestPoliciesOfServices(t *testing.T) {
+	const gcm, cbc = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"
+	cert := *newAuthority(t, nil).issue(x509.ExtKeyUsageServerAuth, "a")
+	for _, test := range []struct {
+		policy *model.TLSPolicy
+		most   uint16 // the endpoint's highest version
+		suite  string // the endpoint's only one of TLS 1.2
+		taken  bool
+	}{
+		{nil, tls.VersionTLS12, gcm, true},
+		{nil, tls.VersionTLS13, gcm, true},
+		{&model.TLSPolicy{MinVersion: model.TLS12}, tls.VersionTLS12, gcm, true},
+		{&model.TLSPolicy{MinVersion: model.TLS13}, tls.VersionTLS12, gcm, false},
+		{&model.TLSPolicy{MinVersion: model.TLS13}, tls.VersionTLS13, gcm, true},
+		{&model.TLSPolicy{Suites: []string{gcm}}, tls.VersionTLS12, gcm, true},
+		{&model.TLSPolicy{Suites: []string{gcm}}, tls.VersionTLS12, cbc, false},
+		{&model.TLSPolicy{Suites: []string{cbc}}, tls.VersionTLS12, cbc, true},
+		{&model.TLSPolicy{Suites: []string{gcm}}, tls.VersionTLS13, cbc, true},
+	} {
+		addr := endpoint(t, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: test.most, CipherSuites: model.SuiteIDs([]string{test.suite})})
+		secure := newTLS(t, upstream.TLSConfig{Service: service(model.HTTP1, model.UpstreamTLS{Unverified: true, Policy: test.policy})})
+		if _, err := shake(t, addr, secure.Config); (err == nil) != test.taken {
+			t.Errorf("%q with %s up to %x: %v", test.policy, test.suite, test.most, err)
+		}
+	}
+}
+
 func TestOurCertificateIsShown(t *testing.T) {
 	ca := newAuthority(t, nil)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -373,6 +402,10 @@ func TestKeysTellApart(t *testing.T) {
 		},
 		"our certificate": func(cfg *upstream.TLSConfig) { cfg.ClientDigest = "0c" },
 		"unverified":      func(cfg *upstream.TLSConfig) { cfg.Service.TLS = &model.UpstreamTLS{Unverified: true} },
+		"the version":     func(cfg *upstream.TLSConfig) { cfg.Service.TLS.Policy = &model.TLSPolicy{MinVersion: model.TLS13} },
+		"the suites": func(cfg *upstream.TLSConfig) {
+			cfg.Service.TLS.Policy = &model.TLSPolicy{Suites: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}}
+		},
 	} {
 		k := key(change)
 		if same, found := seen[k]; found {
@@ -380,7 +413,7 @@ func TestKeysTellApart(t *testing.T) {
 		}
 		seen[k] = name
 	}
-	if len(seen) != 12 {
+	if len(seen) != 14 {
 		t.Errorf("%d keys", len(seen))
 	}
 }
