@@ -20,6 +20,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/translate/annotation"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/gateway"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
@@ -107,16 +108,21 @@ func annotations() string {
 		"One that is not honoured is reported on its Ingress. If it guards something, the routes of that Ingress answer 503 "+
 		"until it is honoured, unless `--ignore-guards` opens them; the same holds for unknown names that look like guards. "+
 		"Risk is what ingress-nginx calls the risk of letting tenants set it. Windrose's own stand below.", ingress.Prefix, len(rows), honoured)
-	var own, ours [][]string
+	var own, ours, options [][]string
 	for _, a := range annotation.All() {
 		own = append(own, []string{"`" + a.Name + "`", a.Kinds, a.Doc})
+	}
+	for _, o := range gateway.TLSOptions() {
+		options = append(options, []string{"`" + o.Name + "`", o.Values, o.Doc})
 	}
 	for _, a := range backend.Annotations() {
 		ours = append(ours, []string{"`" + a.Name + "`", a.Values, a.Doc})
 	}
 	return table("Annotations", intro, []string{"Annotation", "Group", "Risk", "Here", "Notes"}, rows) +
 		"\n## Windrose's own\n\n" + rowsOf([]string{"Annotation", "Of", "What it does"}, own) +
-		"\n## On Services\n\n" + rowsOf([]string{"Annotation", "Values", "What it does"}, ours)
+		"\n## On Services\n\n" + rowsOf([]string{"Annotation", "Values", "What it does"}, ours) +
+		"\n## TLS options\n\nKeys of `tls.options` of the Gateway API's listeners, and of `spec.options` of BackendTLSPolicies. A listener or policy with a value " +
+		"that cannot be understood is not accepted. Keys of others are reported.\n\n" + rowsOf([]string{"Option", "Values", "What it does"}, options)
 }
 
 func reports() string {

@@ -58,6 +58,7 @@ const (
 	RelayConflict
 	HTTP3Unavailable
 	NameRefused
+	TLSDiffers
 )
 
 // CodeRow is what the table knows of a Code.
@@ -122,6 +123,7 @@ var codes = []CodeRow{
 	{RelayConflict, "RelayConflict", Warning, "Two routes of layer 4 claim the same server name of a port, or all of it. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
 	{HTTP3Unavailable, "HTTP3Unavailable", Warning, "The UDP port beside an HTTPS port could not be opened, so HTTP/3 is not served there. HTTP/1.1 and HTTP/2 are.", "free the UDP port, or turn HTTP/3 off: --http3=false"},
 	{NameRefused, "NameRefused", Error, "A Service has a host name that leads to the proxy's own machine, or to link-local or multicast addresses, or to those of a cloud's metadata. Nothing is sent there.", "name a host elsewhere, or, for loopback addresses, run the proxy with --loopback-names"},
+	{TLSDiffers, "TLSDiffers", Info, "A resource asks for something of TLS that is not spoken, such as an old version or a suite of DHE. The rest of what it asks for holds.", "nothing to do, unless a client or backend needs it"},
 }
 
 // Codes returns the table, one row a Code, in a stable order.

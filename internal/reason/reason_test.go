@@ -11,8 +11,8 @@ func TestCodeTableIsComplete(t *testing.T) {
 			t.Errorf("code %d: name, doc and fix must not be empty: %+v", row.Code, row)
 		}
 	}
-	if int(NameRefused) != len(Codes()) {
-		t.Errorf("the last constant is %d, the table has %d rows", NameRefused, len(Codes()))
+	if int(TLSDiffers) != len(Codes()) {
+		t.Errorf("the last constant is %d, the table has %d rows", TLSDiffers, len(Codes()))
 	}
 }
 

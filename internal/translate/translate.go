@@ -273,6 +273,7 @@ func (b *builder) sharing(h gateway.Host, block model.Block, origins map[string]
 type certificate struct {
 	host   string
 	secret source.Name
+	policy *model.TLSPolicy
 	origin reason.Origin
 }
 
@@ -301,10 +302,13 @@ func (b *builder) listeners(in ingress.Result, gw gateway.Result) []model.Listen
 		byID[httpsID] = &model.Listener{ID: httpsID, Protocol: model.TLS}
 	}
 	for _, c := range gw.Certificates {
-		b.certify(byID[c.Listener], certificate{c.Host, c.Secret, c.Origin})
+		b.certify(byID[c.Listener], certificate{c.Host, c.Secret, c.Policy, c.Origin})
 	}
 	for _, c := range in.Certificates {
-		b.certify(byID[httpsID], certificate{c.Host, c.Secret, c.Origin})
+		b.certify(byID[httpsID], certificate{c.Host, c.Secret, nil, c.Origin})
+	}
+	if https := byID[httpsID]; https != nil {
+		b.policies(https, in, gw)
 	}
 	out := make([]model.Listener, 0, len(byID))
 	for _, l := range byID {
@@ -333,7 +337,7 @@ func (b *builder) share(port *model.Listener, l model.Listener, gw gateway.Resul
 // identify makes the model's secret for what a listener identifies itself by.
 func (b *builder) identify(c gateway.BackendCertificate) {
 	if c.Secret.Name != "" {
-		b.material(certificate{"*", c.Secret, c.Origin})
+		b.material(certificate{host: "*", secret: c.Secret, origin: c.Origin})
 	} else if !slices.ContainsFunc(b.secrets, func(s model.Secret) bool { return s.Name == c.Name }) {
 		b.secrets = append(b.secrets, model.Secret{Name: c.Name})
 	}
@@ -351,7 +355,7 @@ func (b *builder) certify(l *model.Listener, c certificate) {
 		return
 	}
 	b.material(c)
-	l.Certificates = append(l.Certificates, model.Certificate{Host: c.host, Secret: escaped(c.secret.String())})
+	l.Certificates = append(l.Certificates, model.Certificate{Host: c.host, Secret: escaped(c.secret.String()), Policy: c.policy})
 }
 
 // material makes the model's secret for a certificate. One that is missing or

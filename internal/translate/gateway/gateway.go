@@ -207,7 +207,7 @@ func (t *translation) openListeners() {
 				}
 			}
 			if l.secret != nil {
-				t.out.Certificates = append(t.out.Certificates, Certificate{id, modelHost(l.host()), *l.secret, l.origin("tls")})
+				t.out.Certificates = append(t.out.Certificates, Certificate{id, modelHost(l.host()), *l.secret, l.policy, l.origin("tls")})
 			}
 		})
 	}

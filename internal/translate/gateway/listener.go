@@ -32,6 +32,8 @@ type listener struct {
 	// overlaps tells that the hostname overlaps another's over TLS.
 	overlaps   bool
 	clientAuth *model.ClientAuth
+	// policy is the TLS that is spoken; nil leaves it to the proxy.
+	policy *model.TLSPolicy
 	// guard is what guards the listener and is not in force.
 	guard string
 	// claims are the hosts of the routes that are attached, by their kind.
@@ -213,6 +215,7 @@ func (t *translation) checkListener(l *listener) {
 		l.accepted = yes(gatewayv1.ListenerReasonAccepted)
 	}
 	t.readKinds(l, kinds)
+	t.speaks(l)
 	if l.terminates() {
 		t.readCertificates(l)
 		t.validates(l)
@@ -255,9 +258,6 @@ func (t *translation) readCertificates(l *listener) {
 	if l.spec.TLS == nil || len(l.spec.TLS.CertificateRefs) == 0 {
 		l.resolved = no(gatewayv1.ListenerReasonInvalidCertificateRef, "the listener names no certificate")
 		return
-	}
-	if len(l.spec.TLS.Options) > 0 {
-		t.report(reason.NotHonoured, l.origin("tls.options"), "no TLS option is known")
 	}
 	kind := "Gateway"
 	if l.set != nil {

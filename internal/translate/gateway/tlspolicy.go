@@ -96,10 +96,11 @@ func (t *translation) target(p *tlsPolicy) {
 func (t *translation) readPolicy(p *tlsPolicy) {
 	v := &p.object.Value.Spec.Validation
 	p.accepted, p.resolved = yes(gatewayv1.PolicyReasonAccepted), yes(gatewayv1.BackendTLSPolicyReasonResolvedRefs)
-	if len(p.object.Value.Spec.Options) > 0 {
-		t.report(reason.NotHonoured, p.object.At("spec.options"), "no TLS option is known")
-	}
 	tls := &model.UpstreamTLS{ServerName: string(v.Hostname)}
+	policy, why := t.readOptions(p.object.Value.Spec.Options, p.object.At, "spec.options", reason.InvalidValue)
+	if tls.Policy = policy; why != "" {
+		p.accepted = no(gatewayv1.PolicyReasonInvalid, why)
+	}
 	for _, san := range v.SubjectAltNames {
 		if san.Type == gatewayv1.URISubjectAltNameType {
 			tls.URIs = append(tls.URIs, string(san.URI))

@@ -79,6 +79,8 @@ type Certificate struct {
 	// Host is as the model has it.
 	Host   string
 	Secret source.Name
+	// Policy is the TLS that is spoken for Host; nil leaves it to the proxy.
+	Policy *model.TLSPolicy
 	Origin reason.Origin
 }
 

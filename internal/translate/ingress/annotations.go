@@ -138,8 +138,6 @@ var unguarded = []annotationRow{
 	{"proxy-redirect-from", "Proxy", "Medium"},
 	{"proxy-redirect-to", "Proxy", "Medium"},
 	{"proxy-request-buffering", "Proxy", "Low"},
-	{"proxy-ssl-ciphers", "ProxySSL", "Medium"},
-	{"proxy-ssl-protocols", "ProxySSL", "Low"},
 	{"from-to-www-redirect", "Redirect", "Low"},
 	{"permanent-redirect", "Redirect", "Medium"},
 	{"permanent-redirect-code", "Redirect", "Low"},
@@ -148,8 +146,6 @@ var unguarded = []annotationRow{
 	{"temporal-redirect-code", "Redirect", "Low"},
 	{"app-root", "Rewrite", "Medium"},
 	{"preserve-trailing-slash", "Rewrite", "Medium"},
-	{"ssl-ciphers", "SSLCipher", "Low"},
-	{"ssl-prefer-server-ciphers", "SSLCipher", "Low"},
 	{"service-upstream", "ServiceUpstream", "Low"},
 	{"affinity", "SessionAffinity", "Low"},
 	{"affinity-canary-behavior", "SessionAffinity", "Low"},
@@ -174,7 +170,7 @@ var unguarded = []annotationRow{
 
 // Annotations returns the table, by group and name.
 func Annotations() []Annotation {
-	all := slices.Concat(honoured, upstreamAnnotations)
+	all := slices.Concat(honoured, upstreamAnnotations, sslAnnotations)
 	for _, row := range guards {
 		row.Guard = true
 		all = append(all, row)
@@ -304,6 +300,11 @@ func read(object *source.Object[networkingv1.Ingress], opts Options) (settings, 
 			report.Origin = at
 			reports = append(reports, *report)
 		}
+		for _, note := range s.notes {
+			note.Origin = at
+			reports = append(reports, note)
+		}
+		s.notes = nil
 	}
 	var err error
 	if s.compress, err = annotation.Compress(object.Value.Annotations, opts.Compress); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // settings are what the annotations of one Ingress say.
@@ -29,6 +30,9 @@ type settings struct {
 	passthrough bool
 	compress    *model.Compress // nil for not at all
 	upstream    upstream
+	suites      []string // of TLS 1.2, for the hosts; none leaves them to the proxy
+	// notes are Reports about the annotation that was read last, without origin.
+	notes []reason.Report
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string
 	// closesHosts: it closes all that the hosts of the Ingress serve.

@@ -43,6 +43,7 @@ func (t *translation) collectRules(in *ingress) {
 		named[r.Host] = true
 		h := t.host(r.Host)
 		h.namedBy(in, i)
+		t.ciphersOf(cmp.Or(r.Host, "*"), in)
 		if in.closesHosts {
 			h.close(in)
 		}

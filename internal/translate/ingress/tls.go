@@ -62,16 +62,21 @@ func ownersOf(served []*ingress) ownership {
 // namespace has a rule for the host, or nobody else has one for it, or for a
 // name that the wildcard stands for.
 func (t *translation) mayClaim(in *ingress, host string, at reason.Origin) bool {
-	own := func(namespaces map[string]bool) bool {
-		return len(namespaces) == 0 || namespaces[in.object.Origin.Namespace]
-	}
-	parent, wildcard := strings.CutPrefix(host, "*.")
-	if host == "*" || own(t.owners.hosts[host]) && (!wildcard || own(t.owners.below[parent])) {
+	if t.owns(in, host) {
 		return true
 	}
 	t.report(reason.CertificateConflict, at, "host %s is served by rules of another namespace alone, so this certificate is not used", host)
 	t.out.Reports[len(t.out.Reports)-1].Fix = "name the hosts of this namespace's own rules"
 	return false
+}
+
+// owns tells whether the namespace of an Ingress has a say over a host's TLS.
+func (t *translation) owns(in *ingress, host string) bool {
+	own := func(namespaces map[string]bool) bool {
+		return len(namespaces) == 0 || namespaces[in.object.Origin.Namespace]
+	}
+	parent, wildcard := strings.CutPrefix(host, "*.")
+	return host == "*" || own(t.owners.hosts[host]) && (!wildcard || own(t.owners.below[parent]))
 }
 
 func hostsOf(entry networkingv1.IngressTLS, rules []networkingv1.IngressRule) []string {

@@ -37,6 +37,9 @@ type Result struct {
 	Relays []model.Relay
 	// Certificates are those that hosts ask for, in order of host.
 	Certificates []Certificate
+	// Policies are the TLS that hosts are spoken to with; one of which nothing is
+	// said has none.
+	Policies map[string]Policy
 	// Refs are the Service ports that the blocks forward to, with repeats.
 	Refs []backend.Ref
 	// Bundles and BackendSecrets are the authorities and the certificates that TLS
@@ -60,7 +63,7 @@ func Translate(set *source.Set, opts Options) Result {
 	t := &translation{
 		set: set, opts: opts, hosts: map[string]*host{}, tls: map[string]Certificate{},
 		closedNamespaces: map[string]reason.Origin{},
-		out:              Result{Blocks: map[string]model.Block{}, Origins: map[string]reason.Origin{}},
+		out:              Result{Blocks: map[string]model.Block{}, Policies: map[string]Policy{}, Origins: map[string]reason.Origin{}},
 	}
 	served := t.served()
 	t.owners = ownersOf(served)

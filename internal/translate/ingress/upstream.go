@@ -26,7 +26,14 @@ type upstream struct {
 	depth      int
 	name       string
 	serverName bool
+	// policy is the TLS that is spoken; nil leaves it to the proxy.
+	policy *model.TLSPolicy
+	// unspeakable: nothing is left that could be spoken.
+	unspeakable unspeakable
 }
+
+// unspeakable is an annotation by which no TLS is left, and why.
+type unspeakable struct{ annotation, why string }
 
 // defaultUpstream is ingress-nginx's own.
 var defaultUpstream = upstream{protocol: "HTTP", depth: 1}
@@ -63,6 +70,16 @@ var upstreamAnnotations = []Annotation{
 		Name: "proxy-ssl-server-name", Group: "ProxySSL", Risk: "Low",
 		Apply: func(s *settings, v string) error { return setSwitch(&s.upstream.serverName, v) },
 		Doc:   "Default off: no server name (SNI) is sent to backends. on sends proxy-ssl-name, if it is set.",
+	},
+	{
+		Name: "proxy-ssl-ciphers", Group: "ProxySSL", Risk: "Medium", Guard: true,
+		Apply: (*settings).setUpstreamCiphers,
+		Doc:   "The cipher suites of TLS 1.2 that backends are offered, as an OpenSSL cipher list (see ssl-ciphers); those of TLS 1.3 are always offered. Where nothing is left the routes over TLS are closed. ingress-nginx ignores it without proxy-ssl-secret.",
+	},
+	{
+		Name: "proxy-ssl-protocols", Group: "ProxySSL", Risk: "Low", Guard: true,
+		Apply: (*settings).setUpstreamProtocols,
+		Doc:   "The lowest that it names is the lowest version of TLS that is spoken to backends; higher ones are always offered. Default TLSv1.2. Versions before that are not spoken (RFC 8996): they are left out and reported, and where it names no other the routes over TLS are closed. ingress-nginx ignores it without proxy-ssl-secret.",
 	},
 }
 
@@ -141,12 +158,14 @@ func (t *translation) speak(one *rule) (problem string) {
 // Only a verification that is off, as it is by default, leaves it out.
 func (t *translation) secure(in *ingress) *secured {
 	up := &in.upstream
-	out := &secured{tls: &model.UpstreamTLS{Unverified: !up.verify}, way: "unverified"}
+	out := &secured{tls: &model.UpstreamTLS{Unverified: !up.verify, Policy: up.policy}, way: "unverified"}
 	if up.serverName {
 		out.tls.ServerName = up.name
 	}
 	annotation, why := "proxy-ssl-secret", ""
 	switch {
+	case up.unspeakable.why != "":
+		annotation, why = up.unspeakable.annotation, up.unspeakable.why
 	case up.secret != "":
 		why = t.useSecret(in, out.tls)
 	case up.verify:
