@@ -9,7 +9,6 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
-	"windrose.dev/windrose/internal/reason"
 )
 
 // http1Client is a client's connection that speaks HTTP/1, for one exchange.
@@ -51,9 +50,6 @@ func (t *transfer) serveHTTP1(s *session) (again bool) {
 // errQuiet ends a connection without an answer: there is nobody to answer.
 var errQuiet = errors.New("the client left")
 
-// errHeadTimeout is a head that did not come in time.
-var errHeadTimeout = &msg.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
-
 // readHead reads the request's head and finds how its body ends.
 func (c *http1Client) readHead() error {
 	t := c.t
@@ -79,7 +75,7 @@ func (c *http1Client) readHead() error {
 		c.In.MakeRoom(2 * t.limits.HeadBytes)
 		if _, err := c.Fill(); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && parser.Started(c.In.Bytes()) {
-				return errHeadTimeout
+				return msg.ErrHeadTimeout
 			}
 			return errQuiet
 		}

@@ -10,8 +10,7 @@ import (
 // http2Client is a stream of a client's connection that speaks HTTP/2.
 type http2Client struct {
 	*mux.Stream
-	t   *transfer
-	all bool // the whole body was taken
+	streamClient
 	// opens tells that what comes is no body, but a tunnel's bytes once that is
 	// open.
 	opens bool
@@ -25,7 +24,7 @@ func (s *session) ServeStream(stream *mux.Stream) {
 // serveHTTP2 runs the exchange of one stream.
 func (t *transfer) serveHTTP2(stream *mux.Stream) {
 	c := &t.http2Client
-	*c = http2Client{Stream: stream, t: t}
+	*c = http2Client{Stream: stream, streamClient: streamClient{t: t}}
 	t.client = c
 	if fault := stream.Request(&t.x.Req); fault != nil {
 		t.refuse(fault)
@@ -64,8 +63,6 @@ func (c *http2Client) early() ([]byte, error) {
 	return data, nil
 }
 
-func (c *http2Client) park() {}
-
 func (c *http2Client) more() ([]byte, error) {
 	if err := c.Wait(); err != nil {
 		return nil, err
@@ -75,8 +72,7 @@ func (c *http2Client) more() ([]byte, error) {
 	return data, nil
 }
 
-func (c *http2Client) took()       { c.Took() }
-func (c *http2Client) whole() bool { return c.all }
+func (c *http2Client) took() { c.Took() }
 
 // trailer is nothing before the body's end: until then it may be written.
 func (c *http2Client) trailer() []byte {
@@ -85,10 +81,6 @@ func (c *http2Client) trailer() []byte {
 	}
 	return c.Trailer()
 }
-
-// skip leaves a body that nobody wants where it is: the stream is ended with
-// the answer.
-func (c *http2Client) skip() bool { return true }
 
 func (c *http2Client) interim(h *msg.Head) (sent int, err error) {
 	return 0, c.Answer(h, nil, false, nil)
@@ -115,9 +107,7 @@ func (c *http2Client) tunnel() (tunnelEnd, []byte) { return streamEnd{c.Stream},
 
 func (c *http2Client) fault() *msg.Error { return c.Fault() }
 
-func (c *http2Client) closeAfter()  {}
-func (c *http2Client) abort()       { c.Reset(http2.InternalError) }
-func (c *http2Client) goesOn() bool { return true }
+func (c *http2Client) abort() { c.Reset(http2.InternalError) }
 
 // finish ends the stream. A client that is still sending is told that nobody
 // wants the rest (RFC 9113 §8.1).

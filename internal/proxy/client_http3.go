@@ -9,8 +9,7 @@ import (
 // http3Client is a stream of a client's connection that speaks HTTP/3.
 type http3Client struct {
 	HTTP3Stream
-	t   *transfer
-	all bool // the whole body was taken
+	streamClient
 }
 
 // ServeHTTP3 serves one request.
@@ -21,7 +20,7 @@ func (s *session) ServeHTTP3(stream HTTP3Stream) {
 // serveHTTP3 runs the exchange of one stream.
 func (t *transfer) serveHTTP3(stream HTTP3Stream) {
 	c := &t.http3Client
-	*c = http3Client{HTTP3Stream: stream, t: t}
+	*c = http3Client{HTTP3Stream: stream, streamClient: streamClient{t: t}}
 	t.client = c
 	h := &t.x.Req
 	h.Major, h.Minor = 3, 1
@@ -44,20 +43,13 @@ func (c *http3Client) early() (data []byte, err error) {
 	return data, err
 }
 
-func (c *http3Client) park() {}
-
 func (c *http3Client) more() (data []byte, err error) {
 	data, c.all, err = c.More()
 	return data, err
 }
 
 func (c *http3Client) took()           {}
-func (c *http3Client) whole() bool     { return c.all }
 func (c *http3Client) trailer() []byte { return c.Trailer() }
-
-// skip leaves a body that nobody wants where it is: the stream is ended with
-// the answer.
-func (c *http3Client) skip() bool { return true }
 
 func (c *http3Client) interim(h *msg.Head) (sent int, err error) { return c.Interim(h) }
 
@@ -79,9 +71,7 @@ func (c *http3Client) tunnel() (tunnelEnd, []byte)            { panic(errNoTunne
 // fault is nil: what is wrong comes with what is read.
 func (c *http3Client) fault() *msg.Error { return nil }
 
-func (c *http3Client) closeAfter()  {}
-func (c *http3Client) abort()       { c.Abort() }
-func (c *http3Client) goesOn() bool { return true }
+func (c *http3Client) abort() { c.Abort() }
 
 // finish ends the stream. A client that is still sending is told that nobody
 // wants the rest (RFC 9114 §4.1).

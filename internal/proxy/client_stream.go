@@ -38,6 +38,20 @@ func (t *transfer) refuse(why error) (again bool) {
 	return t.answer()
 }
 
+// streamClient is what streams of HTTP/2 and HTTP/3 have in common as the end of an
+// exchange: their heads stay where they are, and what is left of a request ends with
+// its stream and is in nobody's way.
+type streamClient struct {
+	t   *transfer
+	all bool // the whole body was taken
+}
+
+func (c *streamClient) park()        {}
+func (c *streamClient) whole() bool  { return c.all }
+func (c *streamClient) skip() bool   { return true }
+func (c *streamClient) closeAfter()  {}
+func (c *streamClient) goesOn() bool { return true }
+
 // trailerBehind are the lines behind the answer's last part.
 func (t *transfer) trailerBehind(last bool) []byte {
 	if !last {

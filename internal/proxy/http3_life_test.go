@@ -488,3 +488,31 @@ func TestHTTP3Floods(t *testing.T) {
 		})
 	}
 }
+
+// What QUIC may hold of bodies counts as memory: requests with bodies are refused
+// when that is full, and those without go on.
+func TestHTTP3BodiesCount(t *testing.T) {
+	b := newBackend(t, func(p *peer) {
+		for head := p.head(); head != ""; head = p.head() {
+			if strings.HasPrefix(head, "GET") {
+				p.send(ok2)
+			}
+		}
+	})
+	r := newRig3(t, func(cfg *proxy.Config) { cfg.Limits.BufferBytes = 4 << 20 })
+	r.applySnapshot(tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}))
+	c := r.raw()
+	overloaded := func() bool { return strings.Contains(r.log.all(), " overloaded ") }
+	for i := 0; i < 100 && !overloaded(); i++ {
+		c.ask(false, fields(":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/"))
+		time.Sleep(time.Millisecond)
+	}
+	if !overloaded() {
+		t.Error("a hundred bodies, and no end")
+	}
+	c.CloseWithError(0x100, "")
+	eventually(t, "the memory is given back", func() bool {
+		_, err := r.client3(nil).RoundTrip(r.client3(nil).request("GET", "/", nil))
+		return err == nil
+	})
+}

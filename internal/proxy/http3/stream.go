@@ -33,6 +33,8 @@ type stream struct {
 	ended  bool   // nothing more comes
 	sent   bool   // nothing more is sent
 	broken bool   // what came broke a rule
+	// charged is what quic-go may hold of the body before it is read, in bytes.
+	charged int64
 	code   codec.ErrorCode
 
 	unwatch     func() bool
@@ -90,9 +92,6 @@ func (s *stream) ReadBy(at int64) {
 // WriteBy has writes fail from a time on the clock on.
 func (s *stream) WriteBy(at int64) { s.quic.SetWriteDeadline(s.conn.l.cfg.Clock.Time(at)) }
 
-// errHeadTimeout is a head that did not come in time.
-var errHeadTimeout = &msg.Error{Outcome: reason.ClientTimeout, Text: "the request's head did not arrive in time"}
-
 // Request waits for the request.
 func (s *stream) Request(head *msg.Head) (fault *msg.Error, ok bool) {
 	cfg := &s.conn.l.cfg
@@ -104,12 +103,16 @@ func (s *stream) Request(head *msg.Head) (fault *msg.Error, ok bool) {
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errHeadTimeout, true
+		return msg.ErrHeadTimeout, true
 	case err != nil:
 		s.refuse(err)
 		return nil, false
 	}
 	head.View(&s.reader.Head)
+	if !s.ended && fault == nil {
+		s.charged = firstStreamWindow // what the window grows by is accounted for beside
+		s.conn.pool.Charge(s.charged)
+	}
 	return fault, true
 }
 
@@ -353,4 +356,6 @@ func (s *stream) Finish() {
 		s.conn.pool.Put(s.in)
 		s.in = nil
 	}
+	s.conn.pool.Charge(-s.charged)
+	s.charged = 0
 }

@@ -17,6 +17,7 @@ var (
 	ErrTargetTooLong = &Error{reason.URITooLong, "the request target is longer than the limit"}
 	ErrHeadTooLong   = &Error{reason.HeadersTooLarge, "the header section is longer than the limit"}
 	ErrTooManyFields = &Error{reason.HeadersTooLarge, "more fields than the limit"}
+	ErrHeadTimeout   = &Error{reason.ClientTimeout, "the request's head did not arrive in time"}
 )
 
 // Limits bounds a head. The zero value allows nothing.

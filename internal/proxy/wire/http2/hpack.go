@@ -26,13 +26,6 @@ var staticPairs = map[string]uint8{
 
 var staticStatus = map[int]uint8{200: 8, 204: 9, 206: 10, 304: 11, 400: 12, 404: 13, 500: 14}
 
-// secretFields are never to enter a table of anybody on the way (RFC 7541
-// §7.1.3).
-var secretFields = map[uint8]bool{
-	staticNames["authorization"]: true, staticNames["proxy-authorization"]: true,
-	staticNames["cookie"]: true, staticNames["set-cookie"]: true,
-}
-
 func appendStatus(dst []byte, status int) []byte {
 	if index := staticStatus[status]; index != 0 {
 		return append(dst, 0x80|index)
@@ -46,17 +39,16 @@ func appendStatus(dst []byte, status int) []byte {
 // case.
 func appendField(dst, name, value []byte) []byte {
 	var lower [section.LongestName]byte
-	index := uint8(0)
+	index, prefix := uint8(0), byte(0)
 	if short := section.Lower(&lower, name); short != nil {
 		if index = staticNames[string(short)]; index > 0 {
 			if pair := pairOf(short, value); pair != 0 {
 				return append(dst, 0x80|pair)
 			}
+			if section.Secret(short) {
+				prefix = 0x10
+			}
 		}
-	}
-	prefix := byte(0)
-	if secretFields[index] {
-		prefix = 0x10
 	}
 	if index > 0 {
 		dst = section.AppendInteger(append(dst, prefix), 4, int(index))

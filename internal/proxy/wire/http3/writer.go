@@ -54,16 +54,6 @@ func appendStatus(dst []byte, status int) []byte {
 	return appendField(dst, []byte(":status"), digits[:])
 }
 
-// secret tells whether a field is never to enter a table of anybody on the way
-// (RFC 9204 §7.1.3).
-func secret(name []byte) bool {
-	switch string(name) {
-	case "authorization", "proxy-authorization", "cookie", "set-cookie":
-		return true
-	}
-	return false
-}
-
 // appendField writes a field as an entry of the static table, or as a literal
 // (RFC 9204 §4.5). The name is written in lower case.
 func appendField(dst, name, value []byte) []byte {
@@ -80,7 +70,7 @@ func appendField(dst, name, value []byte) []byte {
 		}
 	}
 	prefix := byte(0x50)
-	if secret(short) {
+	if section.Secret(short) {
 		prefix |= 0x20
 	}
 	return section.AppendString(section.AppendInteger(append(dst, prefix), 4, int(first)), value)

@@ -14,6 +14,16 @@ const ownFields = 1<<msg.Host | 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.Pr
 // Carried tells whether a field of a head goes on in a field section.
 func Carried(f *msg.Field) bool { return !f.Dropped && ownFields&(1<<f.ID) == 0 }
 
+// Secret tells whether a field, whose name is in lower case, is never to enter a
+// table of anybody on the way (RFC 7541 §7.1.3, RFC 9204 §7.1.3).
+func Secret(name []byte) bool {
+	switch string(name) {
+	case "authorization", "proxy-authorization", "cookie", "set-cookie":
+		return true
+	}
+	return false
+}
+
 // CutLine takes the first field off a trailer section's lines, which are as HTTP/1
 // has them. A line that is none gives no name.
 func CutLine(lines []byte) (name, value, rest []byte) {
