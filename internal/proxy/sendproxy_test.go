@@ -29,21 +29,22 @@ func withProxy(text, version string) string {
 }
 
 // readAnnouncement reads a header of either version, as the codec understands it.
-func (p *peer) readAnnouncement() proxyproto.Header {
+func (p *peer) readAnnouncement() (h proxyproto.Header, version string) {
 	p.patient()
 	for n := 1; ; n++ {
 		data, err := p.r.Peek(n)
 		if err != nil {
-			return proxyproto.Header{}
+			return h, ""
 		}
 		h, used, err := proxyproto.Parse(data)
 		if err == nil {
+			version = map[byte]string{'P': "v1", '\r': "v2"}[data[0]]
 			p.r.Discard(used)
-			return h
+			return h, version
 		}
 		if !errors.Is(err, proxyproto.ErrIncomplete) {
 			p.t.Errorf("%q: %v", data, err)
-			return h
+			return h, ""
 		}
 	}
 }
@@ -51,13 +52,13 @@ func (p *peer) readAnnouncement() proxyproto.Header {
 // announcedEcho answers each request with the header that its connection began
 // with, and then its own text.
 func announcedEcho(p *peer) {
-	h := p.readAnnouncement()
+	h, version := p.readAnnouncement()
 	for {
 		m := p.message()
 		if !strings.Contains(m, "\r\n\r\n") {
 			return
 		}
-		p.send(text(fmt.Sprintf("v%d %s > %s\n", h.Version, h.Source, h.Destination) + m))
+		p.send(text(fmt.Sprintf("%s %s > %s\n", version, h.Source, h.Destination) + m))
 	}
 }
 
@@ -168,7 +169,7 @@ func (r *rig) echoed2() (answer, client string) {
 
 func TestSendProxyOverRelays(t *testing.T) {
 	b := newBackend(t, func(p *peer) {
-		h := p.readAnnouncement()
+		h, _ := p.readAnnouncement()
 		p.send(h.Source.String() + "\n" + p.rest())
 	})
 	r := newRig(t, nil)
@@ -188,7 +189,7 @@ func TestSendProxyBeforePassthrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBackend(t, func(p *peer) {
-		h := p.readAnnouncement()
+		h, _ := p.readAnnouncement()
 		conn := tls.Server(buffered{p.nc, p.r}, &tls.Config{Certificates: []tls.Certificate{cert}})
 		io.WriteString(conn, h.Source.String())
 		conn.Close()
@@ -297,7 +298,7 @@ func TestSendProxyOverHTTP2(t *testing.T) {
 func TestSendProxyToMirrors(t *testing.T) {
 	got := make(chan string, 1)
 	b, mirror := newBackend(t, echo), newBackend(t, func(p *peer) {
-		h := p.readAnnouncement()
+		h, _ := p.readAnnouncement()
 		p.message()
 		got <- h.Source.String()
 		p.send(text(""))

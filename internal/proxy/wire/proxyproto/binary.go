@@ -42,7 +42,7 @@ func parseBinary(data []byte) (Header, int, error) {
 	case len(data) < n:
 		return Header{}, 0, ErrIncomplete
 	}
-	h := Header{Version: 2}
+	var h Header
 	switch data[12] & 0x0f {
 	case local: // whatever it says of addresses is to be discarded
 		h.Local = true
@@ -70,7 +70,6 @@ func (h *Header) readBinary(data []byte) error {
 	if len(body) < size {
 		return malformed("%d bytes for addresses of %d", len(body), size)
 	}
-	h.Datagram = transport == transportDatagram
 	h.Source, h.Destination = ends(family, body)
 	return h.readFields(data, headSize+size)
 }

@@ -5,20 +5,12 @@ import "encoding/binary"
 // The types of fields that are read (§2.2.1 to §2.2.8). Others are passed over,
 // as the specification asks.
 const (
-	typeALPN      = 0x01
-	typeAuthority = 0x02
-	typeChecksum  = 0x03
-	typeUniqueID  = 0x05
-	typeTLS       = 0x20
-
-	typeTLSVersion    = 0x21
-	typeTLSCommonName = 0x22
+	typeChecksum = 0x03
+	typeUniqueID = 0x05
+	typeTLS      = 0x20
 
 	maxUniqueID = 128
-
-	clientTLS     = 0x01
-	clientConn    = 0x02
-	clientSession = 0x04
+	clientTLS   = 0x01
 )
 
 // eachField calls do for the fields in data, with the offset of each value.
@@ -44,10 +36,6 @@ func eachField(data []byte, do func(kind byte, value []byte, at int) error) erro
 func (h *Header) readFields(header []byte, start int) error {
 	return eachField(header[start:], func(kind byte, value []byte, at int) error {
 		switch kind {
-		case typeALPN:
-			h.ALPN = string(value)
-		case typeAuthority:
-			h.Authority = string(value)
 		case typeChecksum:
 			if len(value) != 4 || checksum(header, start+at) != binary.BigEndian.Uint32(value) {
 				return malformed("its checksum is not right")
@@ -56,7 +44,6 @@ func (h *Header) readFields(header []byte, start int) error {
 			if len(value) > maxUniqueID {
 				return malformed("a unique ID of %d bytes", len(value))
 			}
-			h.UniqueID = append([]byte(nil), value...)
 		case typeTLS:
 			return h.readTLS(value)
 		}
@@ -64,21 +51,12 @@ func (h *Header) readFields(header []byte, start int) error {
 	})
 }
 
+// readTLS reads what is said of TLS. Of the fields in it only the lengths matter.
 func (h *Header) readTLS(data []byte) error {
-	const size = 1 + 4
+	const size = 1 + 4 // what the client has done, and how its certificate was verified
 	if len(data) < size {
 		return malformed("%d bytes about TLS", len(data))
 	}
-	client, verify := data[0], binary.BigEndian.Uint32(data[1:])
-	h.TLS = &TLS{Client: client&clientTLS != 0, Certificate: client&(clientConn|clientSession) != 0}
-	h.TLS.Verified = h.TLS.Certificate && verify == 0
-	return eachField(data[size:], func(kind byte, value []byte, _ int) error {
-		switch kind {
-		case typeTLSVersion:
-			h.TLS.Version = string(value)
-		case typeTLSCommonName:
-			h.TLS.CommonName = string(value)
-		}
-		return nil
-	})
+	h.TLS = &TLS{Client: data[0]&clientTLS != 0}
+	return eachField(data[size:], func(byte, []byte, int) error { return nil })
 }

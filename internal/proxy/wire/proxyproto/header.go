@@ -15,10 +15,8 @@ const (
 	MaxHeader = 4 << 10
 )
 
-// Header is what is said of a connection.
+// Header is what is said of a connection, as far as anybody asks.
 type Header struct {
-	// Version is 1 or 2.
-	Version int
 	// Source and Destination are the ends of the client's connection. Both are
 	// invalid where the connection is the sender's own (LOCAL), or nothing is
 	// said of them (UNKNOWN, UNSPEC, Unix sockets): then the addresses of the
@@ -26,18 +24,7 @@ type Header struct {
 	Source, Destination netip.AddrPort
 	// Local: the sender connects on its own behalf, as for a health check.
 	Local bool
-	// Datagram: the client sends datagrams, and not a stream.
-	Datagram bool
-
-	// What follows is of version 2 alone, and empty where it was not said.
-
-	// ALPN is the protocol that client and sender agreed upon (RFC 7301).
-	ALPN string
-	// Authority is the host that the client asked for, such as its server name.
-	Authority string
-	// UniqueID is what the sender calls the connection.
-	UniqueID []byte
-	// TLS is nil where nothing is said of TLS.
+	// TLS is nil where nothing is said of TLS, as in version 1.
 	TLS *TLS
 }
 
@@ -45,13 +32,6 @@ type Header struct {
 type TLS struct {
 	// Client: the client is connected over TLS.
 	Client bool
-	// Version is as OpenSSL calls it, such as TLSv1.3.
-	Version string
-	// Certificate: the client has shown a certificate, on this connection or in
-	// the session that it resumed; Verified: it is valid.
-	Certificate, Verified bool
-	// CommonName is that of the certificate's subject.
-	CommonName string
 }
 
 // The errors of Parse. All but ErrIncomplete are final.

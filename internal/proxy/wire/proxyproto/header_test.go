@@ -40,31 +40,30 @@ func valid() map[string]Header {
 	tls := "\x03\x00\x00\x00\x00" + string(field(0x21, "TLSv1.3")) + string(field(0x22, "alice")) + string(field(0x23, "TLS_AES_128_GCM_SHA256"))
 	return map[string]Header{
 		// §2.1, with the longest lines that it has.
-		"PROXY TCP4 255.255.255.255 192.0.2.1 65535 443\r\n":                    {Version: 1, Source: client4, Destination: server4},
-		"PROXY TCP6 ffff:f:1:22:333:4444:5555:6666 2001:db8::1 65535 80\r\n":    {Version: 1, Source: client6, Destination: server6},
-		"PROXY TCP6 FFFF:000f:1:22:333:4444:5555:6666 2001:DB8::1 65535 80\r\n": {Version: 1, Source: client6, Destination: server6},
-		"PROXY TCP6 ::ffff:c000:201 ::ffff:192.0.2.1 0 443\r\n":                 {Version: 1, Source: netip.MustParseAddrPort("192.0.2.1:0"), Destination: server4},
-		"PROXY UNKNOWN\r\n": {Version: 1},
-		"PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n": {Version: 1},
-		"PROXY UNKNOWN whatever  stands here\r\n": {Version: 1},
+		"PROXY TCP4 255.255.255.255 192.0.2.1 65535 443\r\n":                    {Source: client4, Destination: server4},
+		"PROXY TCP6 ffff:f:1:22:333:4444:5555:6666 2001:db8::1 65535 80\r\n":    {Source: client6, Destination: server6},
+		"PROXY TCP6 FFFF:000f:1:22:333:4444:5555:6666 2001:DB8::1 65535 80\r\n": {Source: client6, Destination: server6},
+		"PROXY TCP6 ::ffff:c000:201 ::ffff:192.0.2.1 0 443\r\n":                 {Source: netip.MustParseAddrPort("192.0.2.1:0"), Destination: server4},
+		"PROXY UNKNOWN\r\n": {},
+		"PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n": {},
+		"PROXY UNKNOWN whatever  stands here\r\n": {},
 		// §2.2
-		binaryHeader(0x21, 0x11, body4): {Version: 2, Source: client4, Destination: server4},
-		binaryHeader(0x21, 0x12, body4): {Version: 2, Source: client4, Destination: server4, Datagram: true},
-		binaryHeader(0x21, 0x21, body6): {Version: 2, Source: client6, Destination: server6},
-		binaryHeader(0x21, 0x31, unix):  {Version: 2},
-		binaryHeader(0x21, 0x00):        {Version: 2},
-		binaryHeader(0x21, 0x00, body4): {Version: 2},
+		binaryHeader(0x21, 0x11, body4): {Source: client4, Destination: server4},
+		binaryHeader(0x21, 0x12, body4): {Source: client4, Destination: server4},
+		binaryHeader(0x21, 0x21, body6): {Source: client6, Destination: server6},
+		binaryHeader(0x21, 0x31, unix):  {},
+		binaryHeader(0x21, 0x00):        {},
+		binaryHeader(0x21, 0x00, body4): {},
 		// Of LOCAL all is discarded, the family among it.
-		binaryHeader(0x20, 0x00):                 {Version: 2, Local: true},
-		binaryHeader(0x20, 0xff, []byte("junk")): {Version: 2, Local: true},
+		binaryHeader(0x20, 0x00):                 {Local: true},
+		binaryHeader(0x20, 0xff, []byte("junk")): {Local: true},
 		// Fields, known and unknown.
 		binaryHeader(0x21, 0x11, body4, field(0x01, "h2"), field(0x02, "shop.example.com"), field(0x04, "\x00\x00"), field(0x05, "id-1"), field(0x20, tls), field(0xea, "vpce")): {
-			Version: 2, Source: client4, Destination: server4, ALPN: "h2", Authority: "shop.example.com", UniqueID: []byte("id-1"),
-			TLS: &TLS{Client: true, Version: "TLSv1.3", Certificate: true, Verified: true, CommonName: "alice"},
+			Source: client4, Destination: server4, TLS: &TLS{Client: true},
 		},
-		binaryHeader(0x21, 0x11, body4, field(0x20, "\x01\x00\x00\x00\x00")):                       {Version: 2, Source: client4, Destination: server4, TLS: &TLS{Client: true}},
-		binaryHeader(0x21, 0x11, body4, field(0x20, "\x07\x00\x00\x00\x12")):                       {Version: 2, Source: client4, Destination: server4, TLS: &TLS{Client: true, Certificate: true}},
-		summed(binaryHeader(0x21, 0x11, body4, field(0x03, "\x00\x00\x00\x00"), field(0x02, "a"))): {Version: 2, Source: client4, Destination: server4, Authority: "a"},
+		binaryHeader(0x21, 0x11, body4, field(0x20, "\x01\x00\x00\x00\x00")):                       {Source: client4, Destination: server4, TLS: &TLS{Client: true}},
+		binaryHeader(0x21, 0x11, body4, field(0x20, "\x07\x00\x00\x00\x12")):                       {Source: client4, Destination: server4, TLS: &TLS{Client: true}},
+		summed(binaryHeader(0x21, 0x11, body4, field(0x03, "\x00\x00\x00\x00"), field(0x02, "a"))): {Source: client4, Destination: server4},
 	}
 }
 

@@ -33,7 +33,7 @@ func parseText(data []byte) (Header, int, error) {
 
 // parseLine reads what stands behind PROXY. Of UNKNOWN the rest is ignored.
 func parseLine(line string) (Header, error) {
-	h := Header{Version: 1}
+	var h Header
 	family, rest, _ := strings.Cut(line, " ")
 	switch family {
 	case unknown:

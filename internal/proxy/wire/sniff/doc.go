@@ -1,5 +1,5 @@
-// Package sniff reads what a TLS client says in the clear: the server name and
-// the protocols of its ClientHello (RFC 8446 §4.1.2, RFC 6066 §3, RFC 7301).
+// Package sniff reads what a TLS client says in the clear: the server name of its
+// ClientHello (RFC 8446 §4.1.2, RFC 6066 §3).
 // Bytes come in, a [Hello] or an error goes out: it does no I/O, keeps nothing,
 // and changes nothing, so that the bytes can go on to whoever holds the key.
 //

@@ -15,8 +15,6 @@ const MaxHello = 16 << 10
 type Hello struct {
 	// ServerName is in lower case; empty if the client gave none.
 	ServerName string
-	// Protocols are those of ALPN, in the client's order.
-	Protocols []string
 }
 
 // The errors of Parse. All but ErrIncomplete are final.
@@ -143,7 +141,7 @@ func parse(body []byte) (hello Hello, err error) {
 		case extensionName:
 			hello.ServerName, err = serverName(content)
 		case extensionALPN:
-			hello.Protocols, err = protocols(content)
+			err = checkProtocols(content)
 		}
 		if err != nil && !extensions.failed {
 			return Hello{}, err
@@ -191,20 +189,19 @@ func isHostName(text []byte) bool {
 	return text[len(text)-1] != '.'
 }
 
-// protocols reads a ProtocolNameList.
-func protocols(list reader) (out []string, err error) {
+// checkProtocols refuses a ProtocolNameList that no server would accept. What
+// stands in it nobody asks.
+func checkProtocols(list reader) error {
 	names := reader{rest: list.vector(2), failed: list.failed || len(list.rest) > 0}
 	if names.failed || len(names.rest) == 0 {
-		return nil, malformed("the list of protocols")
+		return malformed("the list of protocols")
 	}
 	for len(names.rest) > 0 {
-		name := names.vector(1)
-		if names.failed || len(name) == 0 {
-			return nil, malformed("the list of protocols")
+		if name := names.vector(1); names.failed || len(name) == 0 {
+			return malformed("the list of protocols")
 		}
-		out = append(out, string(name))
 	}
-	return out, nil
+	return nil
 }
 
 // reader takes values off the front of rest. Once something is missing it has
