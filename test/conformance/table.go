@@ -32,11 +32,6 @@ var reasons = []struct {
 	why     string
 }{
 	{features.SupportMesh, "its requests are commands run inside pods (exec); and there is no mesh yet"},
-	{features.SupportGRPCRoute, "HTTP/2 is not spoken yet"},
-	{features.SupportBackendTLSPolicy, "TLS is not spoken to backends yet"},
-	{features.SupportGatewayBackendClientCertificate, "no client certificates are shown to backends yet"},
-	{features.SupportGatewayHTTPSListenerDetectMisdirectedRequests, "misdirected requests (421) are not told apart yet"},
-	{features.SupportHTTPRouteBackendProtocolH2C, "backends that speak h2c are not served yet"},
 	{features.SupportGatewayInfrastructure, "nothing is deployed for a Gateway that could carry its labels"},
 }
 
