@@ -69,8 +69,8 @@ type Conn struct {
 	now     int64
 
 	streams map[uint32]*Stream
-	// active counts the streams that were opened and not released: reset ones
-	// cost until their owner is done with them.
+	// active counts the streams that have neither ended well nor been released: reset
+	// ones cost until their owner is done with them.
 	active   uint32
 	lastPeer uint32 // highest id of a stream that the peer opened
 	nextOwn  uint32 // id of the next stream that we open

@@ -59,6 +59,35 @@ func TestPatience(t *testing.T) {
 	})
 }
 
+// A stream that both sides have ended makes room for another at once, whatever its
+// owner still does; one that was reset does when its owner is done.
+func TestRoomForStreams(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		s := newScript(true)
+		j := &journal{}
+		cfg := testConfig(true)
+		c := NewConn(cfg, j, 0)
+		last := uint32(2*cfg.MaxStreams + 1) // one more than may be open
+		j.answer = func(stream *Stream) {
+			if !reset {
+				c.SendResponse(stream, headOf(), true)
+			}
+		}
+		for id := uint32(1); id <= last; id += 2 {
+			s.get(id)
+			if reset {
+				s.WriteRSTStream(id, xhttp2.ErrCodeCancel)
+			}
+		}
+		if _, err := c.Read(s.Bytes(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if refused := uint32(len(j.streams)) == cfg.MaxStreams; refused != reset {
+			t.Errorf("reset %v: %d streams were taken, of %d that may be open", reset, len(j.streams), cfg.MaxStreams)
+		}
+	}
+}
+
 // Late frames for a stream that we have reset are let pass, also when many others
 // have ended since.
 func TestLateFrames(t *testing.T) {

@@ -102,6 +102,11 @@ func (c *Conn) Release(s *Stream) {
 	if s.open {
 		c.Cancel(s, Cancel)
 	}
+	c.discount(s)
+}
+
+// discount has a stream count no more among those that there may be at a time.
+func (c *Conn) discount(s *Stream) {
 	if s.counted {
 		s.counted = false
 		c.active--
@@ -114,6 +119,7 @@ func (c *Conn) settle(s *Stream) {
 		return
 	}
 	c.remove(s, false)
+	c.discount(s) // the peer may open another at once (RFC 9113 §5.1.2), before our owner knows
 	c.resets.Repay(1)
 	c.idle.Repay(lateFrames)
 }
