@@ -14,6 +14,7 @@ var packages = map[string]string{
 	"h2load":  "nghttp2-client",
 	"haproxy": "haproxy",
 	"hey":     "hey",
+	"nghttp":  "nghttp2-client",
 	"nginx":   "nginx",
 	"openssl": "openssl",
 	"taskset": "util-linux",

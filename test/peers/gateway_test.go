@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"windrose.dev/windrose/bench/rig"
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/standalone"
 )
 
@@ -31,14 +32,22 @@ type gateway struct {
 // startGateway starts a gateway, with an access log in JSON.
 func startGateway(t *testing.T, r *rig.Rig, backend string, flags ...string) *gateway {
 	t.Helper()
+	return startGatewayTo(t, r, model.HTTP1, backend, flags...)
+}
+
+// startGatewayTo is startGateway with a backend that speaks another protocol.
+func startGatewayTo(t *testing.T, r *rig.Rig, protocol model.BackendProtocol, backend string, flags ...string) *gateway {
+	t.Helper()
 	free := ports(t, 3)
 	g := &gateway{plain: free[0], secure: free[1], admin: free[2]}
 	g.cert = must[rig.Certificate](t)(r.NewCertificate("shop.example.com"))
 	log := must[*os.File](t)(os.CreateTemp(r.Dir, "access-*.log"))
 	defer log.Close()
 	g.log = log.Name()
+	parts := rig.ForwardAll(rig.Backends{HTTP1: backend}, g.cert).Parts
+	parts.Config.Services[0].Protocol = protocol
 	g.process = must[*rig.Process](t)(r.StartDataPlane(soon(t), rig.DataPlane{
-		Command: "windrose-gateway", Snapshot: rig.ForwardAll(rig.Backends{HTTP1: backend}, g.cert),
+		Command: "windrose-gateway", Snapshot: model.Freeze(parts),
 		Plain: g.plain, Secure: g.secure, Admin: g.admin, Log: "json", Flags: flags, Stdout: log,
 	}))
 	t.Cleanup(func() {

@@ -149,21 +149,27 @@ func startRun(t *testing.T, r *rig.Rig, swap func(string, int) error) *running {
 		must[string](t)(r.File("resources/"+pod+".yaml", fmt.Appendf(nil, swapPods, pod)))
 	}
 	ok(t, swap(run.dir, 0))
-	run.process = must[*rig.Process](t)(r.Start(rig.Spec{
-		Name: r.Bin("windrose"),
-		Args: []string{
-			"run", run.dir, "--log", "off", "--admin", run.admin,
-			"--publish", "80=" + run.plain, "--publish", "443=" + free[1],
-		},
-	}))
+	run.process = startDirectory(t, r, run.dir, run.admin, map[int]string{80: run.plain, 443: free[1]})
 	ok(t, run.process.Accepting(soon(t), run.plain))
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("its standard error:\n%s", run.process.Stderr())
-		}
-	})
 	run.await(t, 0)
 	return run
+}
+
+// startDirectory starts `windrose run` on a directory, with ports published at
+// addresses.
+func startDirectory(t *testing.T, r *rig.Rig, dir, admin string, publish map[int]string) *rig.Process {
+	t.Helper()
+	args := []string{"run", dir, "--log", "off", "--admin", admin}
+	for port, address := range publish {
+		args = append(args, "--publish", fmt.Sprintf("%d=%s", port, address))
+	}
+	p := must[*rig.Process](t)(r.Start(rig.Spec{Name: r.Bin("windrose"), Args: args}))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("its standard error:\n%s", p.Stderr())
+		}
+	})
+	return p
 }
 
 func (run *running) files(t *testing.T) []string {
