@@ -35,7 +35,7 @@ type stream struct {
 	broken bool   // what came broke a rule
 	// charged is what quic-go may hold of the body before it is read, in bytes.
 	charged int64
-	code   codec.ErrorCode
+	code    codec.ErrorCode
 
 	unwatch     func() bool
 	late        bool // the watch has seen the client go, and may still be at it
