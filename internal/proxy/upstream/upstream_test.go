@@ -234,25 +234,25 @@ func TestDialsOfOthers(t *testing.T) {
 			},
 		})
 		e := r.Endpoint(addr, Way{Protocol: model.HTTP2})
-		dial := func(limit time.Duration) (link Link, err error, took time.Duration) {
+		dial := func(limit time.Duration) (link Link, took time.Duration, err error) {
 			start := time.Now()
 			link, err = e.Connect(0, &sock.Pool{}, limit, Client{})
-			return link, err, time.Since(start)
+			return link, time.Since(start), err
 		}
 		var dialling sync.WaitGroup
 		dialling.Go(func() {
-			if _, err, took := dial(time.Second); err != ErrTimeout || took != time.Second {
+			if _, took, err := dial(time.Second); err != ErrTimeout || took != time.Second {
 				t.Errorf("who dials: %v after %v", err, took)
 			}
 		})
 		synctest.Wait()
 		dialling.Go(func() {
-			if _, err, took := dial(100 * time.Millisecond); err != ErrTimeout || took != 100*time.Millisecond {
+			if _, took, err := dial(100 * time.Millisecond); err != ErrTimeout || took != 100*time.Millisecond {
 				t.Errorf("who is in a hurry: %v after %v", err, took)
 			}
 		})
 		dialling.Go(func() {
-			link, err, _ := dial(5 * time.Second)
+			link, _, err := dial(5 * time.Second)
 			if err != nil {
 				t.Errorf("who has time: %v", err)
 				return
