@@ -3,7 +3,6 @@ package rig
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"time"
@@ -22,25 +21,14 @@ type H2load struct {
 
 // Run runs h2load with one thread.
 func (l H2load) Run(ctx context.Context) (Load, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.Duration+wrkSlack)
-	defer cancel()
-	path, err := Tool("h2load")
+	out, err := generate(ctx, generator{Tool: "h2load", CPUs: l.CPUs, Duration: l.Duration}, func(seconds int) []string {
+		args := []string{"-t1", "-c" + strconv.Itoa(l.Connections), "-m" + strconv.Itoa(l.Streams), fmt.Sprintf("-D%d", seconds)}
+		return append(append(args, l.Args...), l.URL)
+	})
 	if err != nil {
 		return Load{}, err
 	}
-	seconds := int(max(l.Duration, time.Second).Round(time.Second).Seconds())
-	args := []string{
-		path, "-t1", "-c" + strconv.Itoa(l.Connections), "-m" + strconv.Itoa(l.Streams), fmt.Sprintf("-D%d", seconds),
-	}
-	args = append(append(args, l.Args...), l.URL)
-	if l.CPUs != "" {
-		args = append([]string{"taskset", "-c", l.CPUs}, args...)
-	}
-	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		return Load{}, fmt.Errorf("h2load %s: %w: %s", l.URL, err, out)
-	}
-	return parseH2load(string(out))
+	return parseH2load(out)
 }
 
 var (

@@ -27,7 +27,7 @@ func (r *Rig) BuildH3load(ctx context.Context) (string, error) {
 
 // Run runs h3load in one process of one thread.
 func (l H3load) Run(ctx context.Context) (Load, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.Duration+wrkSlack)
+	ctx, cancel := context.WithTimeout(ctx, l.Duration+slack)
 	defer cancel()
 	args := []string{l.Bin, "-c", strconv.Itoa(l.Connections), "-m", strconv.Itoa(l.Streams), "-d", l.Duration.String(), l.URL}
 	if l.CPUs != "" {
