@@ -115,7 +115,7 @@ func openOne(f *field, kind idleKind) (net.Conn, error) {
 	}
 	conn.(*net.TCPConn).SetLinger(0) // so that closing leaves no port waiting
 	if kind.secure {
-		config := clientTLS(f.cert, false)
+		config := clientTLS(f.cert)
 		if kind.http2 {
 			config.NextProtos = []string{"h2"}
 		}
