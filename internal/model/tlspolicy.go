@@ -64,6 +64,18 @@ func CipherSuites() []CipherSuite { return slices.Clone(cipherSuites) }
 // Always tells whether a cipher suite is one of TLS 1.3, which are not chosen.
 func Always(suite string) bool { return slices.Contains(suitesOf13, suite) }
 
+// AEADSuites are the names of those that may be used for HTTP/2 (RFC 9113 §9.2.2),
+// which are also what ingress-nginx has by default.
+func AEADSuites() []string {
+	var names []string
+	for _, s := range CipherSuites() {
+		if s.AEAD {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // SuiteNamed finds a suite by either of its names, or nil.
 func SuiteNamed(name string) *CipherSuite {
 	for i := range cipherSuites {

@@ -70,7 +70,7 @@ func DefaultLimits() Limits {
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
 		UDPTimeout: time.Minute, UDPFlows: 16_384,
 		Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
-		TLS:         model.TLSPolicy{MinVersion: model.TLS12, Suites: aeadSuites()},
+		TLS:         model.TLSPolicy{MinVersion: model.TLS12, Suites: model.AEADSuites()},
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,
 		Mirrors: 256, MirrorBytes: 64 << 10,

@@ -13,18 +13,6 @@ var tlsVersions = map[model.TLSVersion]uint16{
 	model.TLSUnset: tls.VersionTLS12, model.TLS12: tls.VersionTLS12, model.TLS13: tls.VersionTLS13,
 }
 
-// aeadSuites are the default: all that may be used for HTTP/2 (RFC 9113 §9.2.2),
-// and what ingress-nginx has, too.
-func aeadSuites() []string {
-	var names []string
-	for _, s := range model.CipherSuites() {
-		if s.AEAD {
-			names = append(names, s.Name)
-		}
-	}
-	return names
-}
-
 // agreed is what a policy comes to: the proxy's own fills in what it leaves
 // open, and is the least that it can ask for.
 func agreed(standard model.TLSPolicy, own *model.TLSPolicy) model.TLSPolicy {
@@ -39,7 +27,7 @@ func agreed(standard model.TLSPolicy, own *model.TLSPolicy) model.TLSPolicy {
 	case out.MinVersion == model.TLS13:
 		out.Suites = nil // they are those of TLS 1.2
 	case len(out.Suites) == 0:
-		out.Suites = aeadSuites()
+		out.Suites = model.AEADSuites()
 	}
 	return out
 }

@@ -108,7 +108,7 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 		InsecureSkipVerify: true,
 		VerifyConnection:   v.connection,
 	}
-	setPolicy(out.Config, spec.Policy)
+	setPolicy(out.Config, cfg.Service)
 	if cfg.Client != nil {
 		out.Config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cfg.Client, nil }
 	}
@@ -118,16 +118,19 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 	return out, nil
 }
 
-// setPolicy has connections speak as a policy says, and leaves what it does not.
-func setPolicy(config *tls.Config, policy *model.TLSPolicy) {
-	if policy == nil {
-		return
-	}
-	if policy.MinVersion == model.TLS13 {
-		config.MinVersion = tls.VersionTLS13
-	}
-	if len(policy.Suites) > 0 {
+// setPolicy has connections speak as the service's policy says, and leaves what it
+// does not; but where HTTP/2 is all that is spoken, no suite that is none for it (RFC
+// 9113 §9.2.2).
+func setPolicy(config *tls.Config, s *model.Service) {
+	policy := s.TLS.Policy
+	switch {
+	case policy != nil && len(policy.Suites) > 0:
 		config.CipherSuites = model.SuiteIDs(policy.Suites)
+	case s.Protocol == model.HTTP2:
+		config.CipherSuites = model.SuiteIDs(model.AEADSuites())
+	}
+	if policy != nil && policy.MinVersion == model.TLS13 {
+		config.MinVersion = tls.VersionTLS13
 	}
 }
 
