@@ -105,7 +105,7 @@ func (c *http2Client) accept(h *msg.Head) (sent int, err error) {
 
 func (c *http2Client) tunnel() (tunnelEnd, []byte) { return streamEnd{c.Stream}, nil }
 
-func (c *http2Client) fault() *msg.Error { return c.Fault() }
+func (c *http2Client) fault() *msg.Error { return c.Broken() }
 
 func (c *http2Client) abort() { c.Reset(http2.InternalError) }
 

@@ -45,7 +45,7 @@ func (e *events) Data(cs *http2.Stream, p []byte) {
 	s := streamOf(cs)
 	if e.cfg.Full() {
 		const text = "the limit on buffers is reached: --max-buffer-bytes"
-		cs.Fault = &msg.Error{Outcome: reason.Overloaded, Text: text}
+		cs.Broken = &msg.Error{Outcome: reason.Overloaded, Text: text}
 		e.codec.Cancel(cs, http2.EnhanceYourCalm)
 		e.Reset(cs, http2.EnhanceYourCalm, text)
 		return

@@ -34,14 +34,11 @@ func (s *Stream) BodyLength() int64 {
 	return -1
 }
 
-// Fault is what was wrong with a request that was reset for it, or nil.
-func (s *Stream) Fault() *msg.Error {
+// Broken is why we have reset the stream, or nil.
+func (s *Stream) Broken() *msg.Error {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	if s.codec.Dead {
-		return s.codec.Fault
-	}
-	return nil
+	return s.codec.Broken
 }
 
 // Trailer returns the lines behind the body that has come. It is valid once that

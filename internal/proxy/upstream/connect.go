@@ -130,7 +130,7 @@ func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration, cl
 	if !http2 {
 		return Link{Conn: &Conn{Conn: conn}}, nil
 	}
-	return e.share(shard, conn, pool)
+	return e.share(shard, conn, pool), nil
 }
 
 // handshake secures a connection, and returns whether the endpoint has chosen
@@ -151,16 +151,18 @@ func (e *Endpoint) handshake(ctx context.Context, conn *sock.Conn) (http2 bool, 
 	return http2, nil
 }
 
-// share serves streams over a new connection, and opens the first. That is the
-// only one where the connection is one client's.
-func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) (Link, error) {
+// share serves streams over a new connection, and opens the first: before others
+// find it, and before it is left because the endpoint is retired meanwhile. That is
+// the only one where the connection is one client's.
+func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) Link {
 	list := &e.shared[shard]
 	var shared *mux.Conn
 	shared = mux.NewClient(e.registry.cfg.HTTP2[shard], conn, pool, e.registry.cfg.Clock, func() { list.remove(shared) })
-	open := shared.Open
+	link := Link{}
 	if e.announced() {
-		open = shared.OpenOnly
+		link.Stream = shared.OpenOnly()
 	} else {
+		link.Stream = shared.Open()
 		list.add(shared)
 	}
 	go func() {
@@ -173,14 +175,10 @@ func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) (Link, err
 		}()
 		shared.Run()
 	}()
-	stream := open()
 	if e.retired.Load() {
 		shared.Leave(true)
 	}
-	if stream == nil {
-		return Link{}, ErrRefused
-	}
-	return Link{Stream: stream}, nil
+	return link
 }
 
 // sharedList are the connections of HTTP/2 to one endpoint that serve one shard.

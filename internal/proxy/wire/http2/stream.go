@@ -18,9 +18,9 @@ type Stream struct {
 	// Head is the request or the answer that came last. Its buffer belongs to
 	// the Stream.
 	Head msg.Head
-	// Fault is how a request breaks a limit, or, where it was reset for that, a rule;
-	// nil when it does not.
-	Fault *msg.Error
+	// Fault is how a request's head breaks a limit; nil when it does not. Broken is
+	// the rule for which a stream was reset, after its head had come.
+	Fault, Broken *msg.Error
 	// Protocol is that of an extended CONNECT (RFC 8441), whose method then reads
 	// GET.
 	Protocol string
@@ -165,7 +165,7 @@ func (c *Conn) sendReset(id uint32, code ErrorCode) {
 
 // resetStream resets a stream because the peer broke a rule.
 func (c *Conn) resetStream(s *Stream, code ErrorCode, text string) error {
-	s.Fault = &msg.Error{Outcome: reason.BadRequest, Text: text}
+	s.Broken = &msg.Error{Outcome: reason.BadRequest, Text: text}
 	c.sendReset(s.ID, code)
 	c.drop(s, true, code, text)
 	return c.spendReset()
