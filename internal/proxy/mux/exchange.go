@@ -119,6 +119,9 @@ func (s *Stream) Ask(r *http2.Request, head *msg.Head, body []byte, whole bool, 
 	c := s.conn
 	c.lock()
 	defer c.unlock()
+	if err := s.room(); err != nil {
+		return 0, err
+	}
 	if err := s.begin(); err != nil {
 		return 0, err
 	}
@@ -135,8 +138,8 @@ func (s *Stream) Answer(head *msg.Head, body []byte, last bool, trailer []byte) 
 	c := s.conn
 	c.lock()
 	defer c.unlock()
-	if s.err != nil {
-		return s.err
+	if err := s.room(); err != nil {
+		return err
 	}
 	end := last && len(body)+len(trailer) == 0
 	c.codec.SendResponse(&s.codec, head, end)
@@ -172,9 +175,29 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 		}
 	}
 	if last && !end {
+		if err := s.room(); err != nil {
+			return err
+		}
 		c.codec.SendTrailer(&s.codec, trailer)
 	}
 	return nil
+}
+
+// room waits until the output has room for a head. No window bounds those: whoever
+// asked and asked, and read nothing, would have us keep any number of them. The
+// mutex is held.
+func (s *Stream) room() error {
+	c := s.conn
+	for s.err == nil && c.failed == nil && c.codec.Pending() >= maxOut {
+		if s.reserved && s.interrupted { // nothing was sent, and nothing will be
+			return os.ErrDeadlineExceeded
+		}
+		s.block()
+		if err := s.wait(&s.writes); err != nil {
+			return err
+		}
+	}
+	return s.err
 }
 
 // Reset ends the stream with an error code, if it has not ended. Reads and writes

@@ -232,3 +232,36 @@ func TestSettledEnds(t *testing.T) {
 		})
 	}
 }
+
+// Who asks and asks, and reads nothing, has heads kept up to what is written at a
+// time, not one for each request.
+func TestUnreadHeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		cfg, clock, pool := testConfig(&pair{}), sock.NewClock(), &sock.Pool{}
+		long := strings.Repeat("x", 4<<10)
+		server := NewServer(cfg, handler(func(s *Stream) {
+			h := &msg.Head{Status: 204}
+			h.SetName("x-long", []byte(long))
+			s.Answer(h, nil, true, nil)
+		}), sock.NewConn(far, clock, pool, nil), pool, clock)
+		ended := make(chan error)
+		go func() { ended <- server.Run() }()
+		io.WriteString(near, http2.Preface)
+		c := &rawClient{Framer: xhttp2.NewFramer(near, near), Conn: near}
+		c.WriteSettings()
+		for id := uint32(1); id < 200; id += 2 {
+			c.open(id, "0")
+			synctest.Wait()
+		}
+		server.mu.Lock()
+		pending := server.codec.Pending()
+		server.mu.Unlock()
+		if pending > maxOut+len(long)+8<<10 {
+			t.Errorf("%d bytes wait to be read", pending)
+		}
+		far.Close()
+		<-ended
+	})
+}
