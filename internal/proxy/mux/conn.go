@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,7 @@ type Conn struct {
 	lent     bool // the codec has a buffer to write into
 	flushing bool
 	reserved int       // streams that are to be opened
-	blocked  []*Stream // that wait for room to write
+	blocked  []*Stream // whose writes wait
 	opened   []*Stream // by the read under way
 	failed   error     // why the connection is over
 	leaving  bool      // it ends with its last stream
@@ -269,7 +270,8 @@ func (c *Conn) end(err error) {
 	c.failed = err
 	c.codec.GoAway(http2.NoError, true)
 	c.codec.End(http2.Cancel, "the connection has ended: "+err.Error())
-	c.unblock()
+	c.unblock(forRoom)
+	c.unblock(forPeer)
 	c.left()
 }
 
@@ -330,7 +332,7 @@ func (c *Conn) flush() {
 	c.mu.Lock()
 	for c.codec.Pending() > 0 {
 		out := c.codec.Take(spare)
-		c.unblock()
+		c.unblock(forRoom)
 		c.mu.Unlock()
 		c.sock.LimitWrites(c.clock.Now(), c.cfg.WriteTimeout)
 		_, err := c.sock.Write(out)
@@ -355,14 +357,39 @@ func (c *Conn) flush() {
 // over tells whether a connection that is to end with its last stream may end.
 func (c *Conn) over() bool { return c.leaving && c.idle() && c.codec.Pending() == 0 }
 
-// unblock has streams that wait for room try again.
-func (c *Conn) unblock() {
-	for i, s := range c.blocked {
-		s.queued = false
+// full tells whether the output holds as much as is written at a time.
+func (c *Conn) full() bool { return c.codec.Pending() >= maxOut }
+
+// unblock has all streams whose writes wait for something try again.
+func (c *Conn) unblock(what cause) {
+	rest := c.blocked[:0]
+	for _, s := range c.blocked {
+		if s.blocked != what {
+			rest = append(rest, s)
+			continue
+		}
+		s.blocked = nothing
 		s.writes.signal()
-		c.blocked[i] = nil
 	}
-	c.blocked = c.blocked[:0]
+	clear(c.blocked[len(rest):])
+	c.blocked = rest
+}
+
+// passOn has one stream try again that waits for the connection's window, if that
+// is open. Each that has tried calls it: all at once would be a hundred goroutines
+// for a window that a client opens by the byte.
+func (c *Conn) passOn() {
+	if len(c.blocked) == 0 || c.codec.Window() <= 0 {
+		return
+	}
+	for i, s := range c.blocked {
+		if s.blocked == forWindow && s.writes.waiting {
+			s.blocked = nothing
+			c.blocked = slices.Delete(c.blocked, i, i+1)
+			s.writes.signal()
+			return
+		}
+	}
 }
 
 // Leave has the connection end with its last stream. While final is false

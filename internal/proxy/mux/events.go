@@ -83,14 +83,14 @@ func (e *events) Denied() { e.server.Denied() }
 // Window has those that wait for it write on.
 func (e *events) Window(cs *http2.Stream) {
 	if cs == nil {
-		(*Conn)(e).unblock()
+		(*Conn)(e).passOn()
 		return
 	}
 	streamOf(cs).writes.signal()
 }
 
 // Settled has those go on that wait to know what the other side takes.
-func (e *events) Settled() { (*Conn)(e).unblock() }
+func (e *events) Settled() { (*Conn)(e).unblock(forPeer) }
 
 // Leaving tells the owner that the other side takes no more streams.
 func (e *events) Leaving(uint32, http2.ErrorCode) {

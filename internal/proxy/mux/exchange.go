@@ -161,6 +161,7 @@ func (s *Stream) Write(body []byte, last bool, trailer []byte) error {
 func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 	c := s.conn
 	end := last && len(trailer) == 0
+	defer c.passOn()
 	for {
 		if s.err != nil {
 			return s.err
@@ -169,7 +170,8 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 		if len(body) == 0 && (!end || s.codec.SentEnded) {
 			break
 		}
-		s.block()
+		c.passOn()
+		s.block(s.lacks())
 		if err := s.wait(&s.writes); err != nil {
 			return err
 		}
@@ -188,11 +190,11 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 // mutex is held.
 func (s *Stream) room() error {
 	c := s.conn
-	for s.err == nil && c.failed == nil && c.codec.Pending() >= maxOut {
+	for s.err == nil && c.failed == nil && c.full() {
 		if s.reserved && s.interrupted { // nothing was sent, and nothing will be
 			return os.ErrDeadlineExceeded
 		}
-		s.block()
+		s.block(forRoom)
 		if err := s.wait(&s.writes); err != nil {
 			return err
 		}
@@ -227,7 +229,7 @@ func (s *Stream) Settled() error {
 		case s.interrupted:
 			return os.ErrDeadlineExceeded
 		}
-		s.block()
+		s.block(forPeer)
 		if err := s.wait(&s.writes); err != nil {
 			return err
 		}

@@ -265,3 +265,66 @@ func TestUnreadHeads(t *testing.T) {
 		<-ended
 	})
 }
+
+// Whatever room a window gives is used at once by a stream that waits for it, also
+// where others wait for more than that.
+func TestNoWindowStaysOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		cfg, clock, pool := testConfig(&pair{}), sock.NewClock(), &sock.Pool{}
+		body := strings.Repeat("x", 50_000)
+		server := NewServer(cfg, handler(func(s *Stream) { answer(s, 200, body, true) }),
+			sock.NewConn(far, clock, pool, nil), pool, clock)
+		ended := make(chan error)
+		go func() { ended <- server.Run() }()
+		io.WriteString(near, http2.Preface)
+		c := &rawClient{Framer: xhttp2.NewFramer(near, near), Conn: near}
+		got := 0
+		go func() {
+			for {
+				f, err := c.ReadFrame()
+				if err != nil {
+					return
+				}
+				if data, is := f.(*xhttp2.DataFrame); is {
+					got += len(data.Data())
+				}
+			}
+		}()
+		room := 0
+		came := func(what string, want int) {
+			t.Helper()
+			if synctest.Wait(); got != want {
+				t.Fatalf("%s: %d bytes came of %d", what, got, want)
+			}
+		}
+		c.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 100})
+		for id := uint32(1); id < 20; id += 2 {
+			c.open(id, "0")
+			room += 100
+		}
+		came("little windows", room)
+		c.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 40_000})
+		room = firstWindow
+		came("larger windows", room)
+		for range 50 {
+			c.WriteWindowUpdate(0, 1)
+			room++
+			came("a byte", room)
+		}
+		for room < 400_000 {
+			c.WriteWindowUpdate(0, 10_000)
+			room = min(room+10_000, 400_000)
+			came("the connection's", room)
+		}
+		c.WriteWindowUpdate(0, 1<<20)
+		for id := uint32(1); id < 20; id += 2 {
+			c.WriteWindowUpdate(id, 10_000)
+			room += 10_000
+			came("the streams'", room)
+		}
+		far.Close()
+		<-ended
+	})
+}

@@ -28,8 +28,8 @@ type Stream struct {
 
 	// What follows is guarded by the connection's mutex.
 	reads, writes gate
-	queued        bool // among those that are blocked
-	reserved      bool // it has a place and no number yet
+	blocked       cause // of which writes wait; such streams are among Conn.blocked
+	reserved      bool  // it has a place and no number yet
 	timer         *time.Timer
 	interrupted   bool
 	started       bool // there is somebody who will release it
@@ -90,9 +90,9 @@ func (s *Stream) release(again bool) {
 	}
 	c.codec.Release(&s.codec)
 	c.cfg.Growth.Add(s.grew)
-	if s.queued {
+	if s.blocked != nothing {
 		c.blocked = slices.DeleteFunc(c.blocked, func(other *Stream) bool { return other == s })
-		s.queued = false
+		s.blocked = nothing
 	}
 	s.body.release(c.pool)
 	s.charge(-s.charged)
@@ -182,12 +182,33 @@ func (s *Stream) wait(g *gate) error {
 	return nil
 }
 
-// block has the next wait at writes end when there may be room.
-func (s *Stream) block() {
-	if !s.queued {
-		s.queued = true
+// cause is what writes wait for.
+type cause uint8
+
+const (
+	nothing   cause = iota
+	forRoom         // in the output
+	forWindow       // the connection's
+	forPeer         // the stream's window, or the other side's settings
+)
+
+// block has the next wait at writes end when what it waits for may have come.
+func (s *Stream) block(why cause) {
+	if s.blocked == nothing {
 		s.conn.blocked = append(s.conn.blocked, s)
 	}
+	s.blocked = why
+}
+
+// lacks is why less than everything could be sent.
+func (s *Stream) lacks() cause {
+	switch {
+	case s.conn.full():
+		return forRoom
+	case s.conn.codec.Window() <= 0 && s.codec.Window() > 0:
+		return forWindow
+	}
+	return forPeer
 }
 
 // arm has the timer fire at a time, or before.

@@ -197,6 +197,9 @@ func (c *Conn) Consumed(s *Stream, n, mayGrow int64) (grew int64) {
 	return grew
 }
 
+// Window is how much DATA the other side has room for, on all streams together.
+func (c *Conn) Window() int64 { return c.sendWindow }
+
 // SendData queues as much of a body as the windows and the output have room
 // for, and returns how much that is. With end it is the last part: once all of
 // p is queued the stream is ended.

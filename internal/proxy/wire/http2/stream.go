@@ -61,6 +61,9 @@ func (s *Stream) clearHead() {
 	s.Head.Buf = buf
 }
 
+// Window is how much DATA the other side has room for.
+func (s *Stream) Window() int64 { return s.sendWindow }
+
 // peerOpens tells whether streams with that id are the peer's to open.
 func (c *Conn) peerOpens(id uint32) bool { return (id%2 == 1) == c.cfg.Server }
 
