@@ -178,14 +178,22 @@ func (c *Conn) fillBuffered() int {
 }
 
 // Quiet tells whether nothing has come, not even the end of the stream. It is
-// for connections that nobody reads from; of those that are not plain TCP it
-// knows nothing and returns true.
+// for connections that nobody reads from; of those that are not TCP it knows
+// nothing and returns true. Over TLS anything counts, also what would say nothing.
 func (c *Conn) Quiet() bool {
-	if !c.plain {
+	switch {
+	case c.raw == nil:
 		return true
+	case c.Left():
+		return false
 	}
 	c.err = nil
 	return c.raw.Control(c.peekRaw) == nil && c.err == syscall.EAGAIN
+}
+
+// Left tells whether more has been read from the socket than was asked for.
+func (c *Conn) Left() bool {
+	return c.In != nil || c.records != nil && c.records.raw.Len()+c.records.input.Len() > 0
 }
 
 // Write writes all of p. It returns how much the system took.

@@ -296,7 +296,7 @@ func (e *Endpoint) take(shard int, now int64) *Conn {
 // Release gives a connection back that is ready for the next request. now is
 // the clock's time.
 func (e *Endpoint) Release(c *Conn, shard int, now int64) {
-	if c.In != nil || e.announced() {
+	if c.Left() || e.announced() {
 		// Bytes that nobody asked for: the next answer cannot be trusted. Or the next
 		// request is not this client's.
 		c.Close()
