@@ -141,8 +141,7 @@ func (t *tunnel) send(to tunnelEnd, data []byte) error {
 
 func (t *tunnel) endWrites(to tunnelEnd) error {
 	if to == t.client && t.socket != nil {
-		t.socket.mu.Lock()
-		defer t.socket.mu.Unlock()
+		t.socket.end()
 	}
 	to.LimitWrites(t.last.Load(), t.idle)
 	return to.endWrites()
@@ -170,6 +169,9 @@ func (t *transfer) newTunnel(client, up tunnelEnd) *tunnel {
 func (t *tunnel) run() (up, down int64) {
 	t.proxy.tunnels.add(t)
 	defer t.proxy.tunnels.remove(t)
+	if t.socket != nil {
+		defer t.socket.end() // a drain may be about to say goodbye
+	}
 	if t.proxy.live.Load().gen.Closed(t.listener, t.request) {
 		t.close(reason.Closed) // the configuration changed in between
 	}

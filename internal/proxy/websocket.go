@@ -46,7 +46,14 @@ type webSocket struct {
 	mu      sync.Mutex // guards what is written, too
 	frames  websocket.Frames
 	leaving bool // the goodbye is to be said
-	said    bool
+	said    bool // or it never will be: nothing more is written
+}
+
+// end has nothing more written: the client's end is closed, or another's soon.
+func (w *webSocket) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = true
 }
 
 func (w *webSocket) send(t *tunnel, data []byte) error {
