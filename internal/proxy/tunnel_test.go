@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,8 +102,10 @@ func TestLargeTunnelBothWays(t *testing.T) {
 	const size = 20 << 20
 	r, _ := serve(t, "", upgraded(func(p *peer) {
 		p.nc.SetDeadline(time.Now().Add(patience))
-		go io.Copy(p.nc, io.LimitReader(&filler{}, size))
+		var writing sync.WaitGroup
+		writing.Go(func() { io.Copy(p.nc, io.LimitReader(&filler{}, size)) })
 		io.CopyN(io.Discard, p.r, size)
+		writing.Wait()
 		p.send("done")
 	}))
 	c := r.upgrade()
