@@ -278,6 +278,7 @@ func (t *transfer) sendFailed(sent int, err error) attemptResult {
 	case !pumped && (untouched(err) || t.up.reused() && (sent == 0 || t.x.MayRepeat())):
 		if t.client.KeepOnHangup(t.up.Partner()) {
 			t.up.close()
+			t.up = nil
 			t.x.Fail(outcome, detail)
 			return attemptAgain
 		}
