@@ -385,12 +385,10 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	case <-time.After(p.cfg.DrainWait):
 	}
 	cut = p.cutUDP()
+	p.eachSession(func(*session) { cut++ }) // before the first is gone
 	p.conduits.each(func(c *conduit) { c.end(reason.Drained) })
 	p.tunnels.each(func(t *tunnel) { t.close(reason.Drained) })
-	p.eachSession(func(s *session) {
-		cut++
-		s.abort()
-	})
+	p.eachSession((*session).abort)
 	<-done
 	return cut
 }

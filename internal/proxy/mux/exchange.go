@@ -11,6 +11,8 @@ import (
 // the stream is released, and how it breaks a limit.
 func (s *Stream) Request(head *msg.Head) (fault *msg.Error) {
 	head.View(&s.codec.Head)
+	s.conn.mu.Lock() // what came behind the head may be at fault, too
+	defer s.conn.mu.Unlock()
 	return s.codec.Fault
 }
 
