@@ -389,9 +389,15 @@ func (p *Proxy) drain(succeeded bool) (cut int) {
 	p.conduits.each(func(c *conduit) { c.end(reason.Drained) })
 	p.tunnels.each(func(t *tunnel) { t.close(reason.Drained) })
 	p.eachSession((*session).abort)
-	<-done
+	select {
+	case <-done:
+	case <-time.After(cutWait): // whatever hangs must not keep the process
+	}
 	return cut
 }
+
+// cutWait is how long what was cut may take to end.
+const cutWait = 5 * time.Second
 
 func (p *Proxy) eachSession(do func(*session)) {
 	for _, sh := range p.shards {

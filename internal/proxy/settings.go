@@ -26,9 +26,11 @@ type Limits struct {
 	// the route has no read timeout of its own.
 	TunnelTimeout time.Duration
 	// UDPTimeout bounds the time for which a UDP flow may be silent, where its
-	// rule has no bound of its own, and UDPFlows the flows of the whole proxy.
-	UDPTimeout time.Duration
-	UDPFlows   int
+	// rule has no bound of its own, UDPFlows the flows of the whole proxy, and
+	// UDPFlowsPerClient those of one address, as ConnectionsPerClient has it: source
+	// ports cost a client nothing.
+	UDPTimeout                  time.Duration
+	UDPFlows, UDPFlowsPerClient int
 	// Streams bounds the requests under way on one connection of HTTP/2, and
 	// WindowBytes what the flow-control windows of all together may grow by, in
 	// bytes.
@@ -41,8 +43,8 @@ type Limits struct {
 	// HTTP3 has HTTPS listeners serve HTTP/3 too, where the program can.
 	HTTP3 bool
 	// Connections bounds the client connections of the whole proxy, and
-	// ConnectionsPerClient those of one address (one /64 for IPv6), and its UDP
-	// flows. Trusted peers are not counted by address. 0 is unbounded.
+	// ConnectionsPerClient those of one address (one /64 for IPv6). Trusted peers are
+	// not counted by address. 0 is unbounded.
 	Connections, ConnectionsPerClient int
 	// BufferBytes bounds the memory that exchanges under way may hold in
 	// buffers. 0 is half of the process's memory limit, if there is one.
@@ -68,7 +70,7 @@ func DefaultLimits() Limits {
 		HeaderBytes: 32 << 10, TargetBytes: 8 << 10, HeaderFields: 100,
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
-		UDPTimeout: time.Minute, UDPFlows: 16_384,
+		UDPTimeout: time.Minute, UDPFlows: 16_384, UDPFlowsPerClient: 1024,
 		Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
 		TLS:         model.TLSPolicy{MinVersion: model.TLS12, Suites: model.AEADSuites()},
 		Connections: 50_000, ConnectionsPerClient: 16_384,
@@ -91,12 +93,13 @@ func (l *Limits) Settings() []Setting {
 		{"max-header-bytes", &l.HeaderBytes, "Largest head of a request or response, in bytes. More answers 431."},
 		{"max-uri-bytes", &l.TargetBytes, "Longest request target, in bytes. More answers 414."},
 		{"max-header-fields", &l.HeaderFields, "Most header fields in a message. More answers 431."},
-		{"header-timeout", &l.HeaderTimeout, "Longest time for a request's head, or a TLS handshake, to arrive. More answers 408."},
+		{"header-timeout", &l.HeaderTimeout, "Longest time for a request's head, a TLS handshake, or over HTTP/2 any frame but DATA, to arrive. More answers 408, or closes."},
 		{"body-timeout", &l.BodyTimeout, "Longest pause while a client sends a body or takes an answer. More answers 408, or closes."},
-		{"idle-timeout", &l.IdleTimeout, "Longest pause between two requests of a connection."},
+		{"idle-timeout", &l.IdleTimeout, "Longest pause between two requests of a connection, whatever else comes over it."},
 		{"tunnel-timeout", &l.TunnelTimeout, "Longest silence of a WebSocket or other tunnel, where proxy-read-timeout is not set, and of a relayed TCP connection."},
 		{"udp-timeout", &l.UDPTimeout, "Longest silence of a UDP flow, which then ends: the client's next datagram may go to another endpoint."},
 		{"max-udp-flows", &l.UDPFlows, "Most UDP flows at a time, one for each client address and port; each has a socket of its own. 0 is unbounded. Datagrams of more are dropped."},
+		{"max-udp-flows-per-client", &l.UDPFlowsPerClient, "Most UDP flows of one client address, or of one /64 of IPv6; trusted proxies are not counted. 0 is unbounded."},
 		{"max-streams", &l.Streams, "Most requests at a time on one connection of HTTP/2 or HTTP/3. More are refused, and may be sent again."},
 		{"max-window-bytes", &l.WindowBytes, "Most bytes by which the flow-control windows of all HTTP/2 streams and HTTP/3 connections together grow beyond what they begin with."},
 		{"tls-min-version", (*versionValue)(&l.TLS.MinVersion), "Lowest version of TLS that clients may speak, 1.2 or 1.3. No resource can go below it."},

@@ -199,7 +199,7 @@ func (l *udpListener) takePlace(client netip.AddrPort) bool {
 		return false
 	}
 	addr := client.Addr().Unmap()
-	if !p.trusts(addr) && !p.udp.clients.add(addr, p.cfg.Limits.ConnectionsPerClient) {
+	if !p.trusts(addr) && !p.udp.clients.add(addr, p.cfg.Limits.UDPFlowsPerClient) {
 		p.udp.flows.Add(-1)
 		return false
 	}

@@ -180,7 +180,7 @@ func TestUDPOnAllAddresses(t *testing.T) {
 func TestUDPTableIsBounded(t *testing.T) {
 	for _, limit := range []func(*proxy.Limits){
 		func(l *proxy.Limits) { l.UDPFlows = 1 },
-		func(l *proxy.Limits) { l.ConnectionsPerClient = 1 },
+		func(l *proxy.Limits) { l.UDPFlowsPerClient = 1 },
 	} {
 		b := newUDPBackend(t, "b:")
 		r := newUDPRig(t, func(cfg *proxy.Config) { limit(&cfg.Limits) })

@@ -158,6 +158,9 @@ func (s *Stream) Write(body []byte, last bool, trailer []byte) error {
 	return s.send(body, last, trailer)
 }
 
+// errSentEnded is what comes of writes behind the end.
+var errSentEnded = &Error{http2.StreamClosed, "its end was sent already"}
+
 // send queues a body, as the windows and the output have room for it. The mutex
 // is held.
 func (s *Stream) send(body []byte, last bool, trailer []byte) error {
@@ -165,8 +168,11 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 	end := last && len(trailer) == 0
 	defer c.passOn()
 	for {
-		if s.err != nil {
+		switch {
+		case s.err != nil:
 			return s.err
+		case s.codec.SentEnded:
+			return errSentEnded
 		}
 		body = body[c.codec.SendData(&s.codec, body, end):]
 		if len(body) == 0 && (!end || s.codec.SentEnded) {
