@@ -54,7 +54,7 @@ var (
 // Build makes the Snapshot for a Set.
 func Build(set *source.Set, opts Options) Result {
 	in, gw := ingress.Translate(set, opts.Ingress), gateway.Translate(set, opts.Gateway)
-	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports, gw.Reports), made: map[source.Name]*tls.Certificate{}}
+	b := builder{set: set, reports: slices.Concat(set.Reports, in.Reports, gw.Reports), made: map[source.Name]names{}, certified: map[model.ListenerID]map[string]string{}}
 	refs := slices.Concat(in.Refs, gw.Refs)
 	maps.Copy(in.Origins, gw.Origins)
 	parts := model.Parts{Origins: printable(in.Origins)}
@@ -106,7 +106,9 @@ type builder struct {
 	set     *source.Set
 	reports []reason.Report
 	secrets []model.Secret
-	made    map[source.Name]*tls.Certificate // of the secrets in secrets
+	made    map[source.Name]names // of the secrets in secrets
+	// certified are the Secrets by which the hosts of each listener are known.
+	certified map[model.ListenerID]map[string]string
 }
 
 // ingressPorts are the listeners of the Ingresses' hosts.
@@ -129,6 +131,10 @@ func (b *builder) hosts(in ingress.Result, gw gateway.Result) []model.Host {
 	}
 	ports := ingressPorts(in)
 	shared := map[place]bool{}
+	passed := map[string]bool{} // hosts that pass TLS through
+	for _, r := range in.Relays {
+		passed[r.Name] = true
+	}
 	out := make([]model.Host, 0, len(in.Blocks)+len(gw.Hosts))
 	for _, h := range gw.Hosts {
 		host := model.Host{Name: h.Name, Listeners: []model.ListenerID{h.Listener}, Fallback: h.Fallback}
@@ -147,18 +153,13 @@ func (b *builder) hosts(in ingress.Result, gw gateway.Result) []model.Host {
 	}
 	for name, block := range in.Blocks {
 		alone := slices.DeleteFunc(slices.Clone(ports), func(id model.ListenerID) bool {
-			return shared[place{id, name}] || id == httpsID && passes(in.Relays, name)
+			return shared[place{id, name}] || id == httpsID && passed[name]
 		})
 		if len(alone) > 0 {
 			out = append(out, model.Host{Name: name, Listeners: alone, Blocks: []model.Block{block}})
 		}
 	}
 	return out
-}
-
-// passes tells whether a host passes TLS through.
-func passes(relays []model.Relay, host string) bool {
-	return slices.ContainsFunc(relays, func(r model.Relay) bool { return r.Name == host })
 }
 
 // relays merges the relays of the dialects. What a Gateway has at a name, be it
@@ -345,33 +346,62 @@ func (b *builder) identify(c gateway.BackendCertificate) {
 
 // certify gives a listener a certificate, unless it has one for the host.
 func (b *builder) certify(l *model.Listener, c certificate) {
-	for _, has := range l.Certificates {
-		if has.Host != c.host {
-			continue
-		}
-		if has.Secret != escaped(c.secret.String()) {
-			b.report(reason.CertificateConflict, c.origin, "host %s has its certificate from secret %s of a Gateway", c.host, has.Secret)
-		}
-		return
+	secret := escaped(c.secret.String())
+	has, taken := b.certified[l.ID][c.host]
+	switch {
+	case !taken:
+		b.material(c)
+		b.shows(l, model.Certificate{Host: c.host, Secret: secret, Policy: c.policy})
+	case has != secret:
+		b.report(reason.CertificateConflict, c.origin, "host %s has its certificate from secret %s of a Gateway", c.host, has)
 	}
-	b.material(c)
-	l.Certificates = append(l.Certificates, model.Certificate{Host: c.host, Secret: escaped(c.secret.String()), Policy: c.policy})
+}
+
+// shows has a listener show a certificate for a host that it has none for.
+func (b *builder) shows(l *model.Listener, c model.Certificate) {
+	if b.certified[l.ID] == nil {
+		b.certified[l.ID] = map[string]string{}
+	}
+	b.certified[l.ID][c.Host] = c.Secret
+	l.Certificates = append(l.Certificates, c)
 }
 
 // material makes the model's secret for a certificate. One that is missing or
 // broken stays without material, so that handshakes for its hosts are refused
 // and nothing else.
 func (b *builder) material(c certificate) {
-	cert, seen := b.made[c.secret]
+	covered, seen := b.made[c.secret]
 	if !seen {
 		secret := model.Secret{Name: escaped(c.secret.String())}
-		cert = b.read(c, &secret)
-		b.made[c.secret] = cert
+		covered = namesOf(b.read(c, &secret))
+		b.made[c.secret] = covered
 		b.secrets = append(b.secrets, secret)
 	}
-	if cert != nil && c.host != "*" && cert.Leaf.VerifyHostname(wildcardSample(c.host)) != nil {
+	if covered != nil && c.host != "*" && !covered.cover(wildcardSample(c.host)) {
 		b.report(reason.CertificateMismatch, c.origin, "the certificate in secret %s does not cover %s", c.secret, c.host)
 	}
+}
+
+// names are those of a certificate: thousands of hosts may have one with
+// thousands of names, and [x509.Certificate.VerifyHostname] tries them all.
+type names map[string]bool
+
+func namesOf(cert *tls.Certificate) names {
+	if cert == nil {
+		return nil
+	}
+	out := names{}
+	for _, name := range cert.Leaf.DNSNames {
+		out[strings.ToLower(name)] = true
+	}
+	return out
+}
+
+// cover tells whether a host has one of the names, of which a wildcard stands for
+// one label (RFC 9525 §6.3).
+func (n names) cover(host string) bool {
+	_, parent, _ := strings.Cut(host, ".")
+	return n[host] || n["*."+parent]
 }
 
 // wildcardSample is a name that a host stands for.

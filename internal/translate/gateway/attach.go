@@ -159,10 +159,38 @@ func (t *translation) takesNamespace(l *listener, namespace string) bool {
 // another of these serves it (Gateway API, "listener isolation").
 func (t *translation) owner(l *listener, host string) *listener {
 	best := l
-	for _, other := range t.ports[l.id()] {
-		if other.gateway == l.gateway && other.usable() && covers(other.host(), host) && moreSpecific(other.host(), best.host()) {
-			best = other
+	consider := func(pattern string) {
+		for _, other := range t.atHost[hostPlace{l.id(), pattern}] {
+			if other.gateway == l.gateway && other.usable() && moreSpecific(pattern, best.host()) {
+				best = other
+			}
 		}
 	}
+	consider(host)
+	for _, wider := range widerHosts(host) {
+		consider(wider)
+	}
 	return best
+}
+
+// coveredBy tells whether a listener of the same port that is programmed and
+// suits has a less specific hostname that covers that of l.
+func (t *translation) coveredBy(l *listener, suits func(other *listener) bool) bool {
+	return slices.ContainsFunc(widerHosts(l.host()), func(wider string) bool {
+		return slices.ContainsFunc(t.atHost[hostPlace{l.id(), wider}], func(other *listener) bool {
+			return suits(other) && other.programmed()
+		})
+	})
+}
+
+// coveredByOthers tells whether another Gateway that shares the port has a less
+// specific listener for the same host: a miss is then its to answer.
+func (t *translation) coveredByOthers(l *listener) bool {
+	return t.coveredBy(l, func(other *listener) bool { return other.gateway != l.gateway })
+}
+
+// coveredBySibling tells whether a less specific listener of the same Gateway
+// covers a listener's host.
+func (t *translation) coveredBySibling(l *listener) bool {
+	return t.coveredBy(l, func(other *listener) bool { return other.gateway == l.gateway })
 }

@@ -92,17 +92,6 @@ func (b *block) add(e entry) {
 	b.rules = append(b.rules, e)
 }
 
-// coveredByOthers tells whether another Gateway that shares the port has a less
-// specific listener for the same host: a miss is then its to answer.
-func (t *translation) coveredByOthers(l *listener) bool {
-	for _, other := range t.ports[l.id()] {
-		if other.gateway != l.gateway && other.programmed() && other.host() != l.host() && covers(other.host(), l.host()) {
-			return true
-		}
-	}
-	return false
-}
-
 // sharing reports a host for which the routes of two Gateways have rules.
 func (t *translation) sharing(b *block, g *gateway, host string, at reason.Origin) {
 	if b.gateway == nil {

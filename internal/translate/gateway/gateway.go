@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -188,6 +187,7 @@ func (g *gateway) each(do func(*listener)) {
 // openListeners makes the model's listeners of those that are programmed.
 func (t *translation) openListeners() {
 	at := map[model.ListenerID]int{}
+	named := map[hostPlace]bool{}
 	for _, g := range t.order {
 		g.each(func(l *listener) {
 			if !l.programmed() {
@@ -200,11 +200,10 @@ func (t *translation) openListeners() {
 				at[id] = len(t.out.Listeners)
 				t.out.Listeners = append(t.out.Listeners, model.Listener{ID: id, Protocol: l.protocol(), Address: l.address(), ClientAuth: t.clientAuth[id]})
 			}
-			if l.protocol() == model.HTTPS {
+			if place := (hostPlace{id, l.host()}); l.protocol() == model.HTTPS && !named[place] {
+				named[place] = true
 				names := &t.out.Listeners[at[id]].Names
-				if name := modelHost(l.host()); !slices.Contains(*names, name) {
-					*names = append(*names, name)
-				}
+				*names = append(*names, modelHost(l.host()))
 			}
 			if l.secret != nil {
 				t.out.Certificates = append(t.out.Certificates, Certificate{id, modelHost(l.host()), *l.secret, l.policy, l.origin("tls")})

@@ -108,6 +108,12 @@ var family = map[gatewayv1.ProtocolType]string{
 	gatewayv1.TCPProtocolType: "tcp", gatewayv1.UDPProtocolType: "udp",
 }
 
+// hostPlace is a hostname of a port.
+type hostPlace struct {
+	id   model.ListenerID
+	host string
+}
+
 // checkListeners decides for every listener whether it is accepted, and what of
 // it is to be had.
 func (t *translation) checkListeners() {
@@ -119,7 +125,8 @@ func (t *translation) checkListeners() {
 				return
 			}
 			t.checkConflicts(l)
-			t.ports[l.id()] = append(t.ports[l.id()], l)
+			place := hostPlace{l.id(), l.host()}
+			t.atHost[place] = append(t.atHost[place], l)
 		})
 	}
 }

@@ -295,14 +295,3 @@ func (l *listener) parentName() string {
 	}
 	return l.gateway.object.Name().Name
 }
-
-// coveredBySibling tells whether a less specific listener of the same Gateway
-// covers a listener's host.
-func (t *translation) coveredBySibling(l *listener) bool {
-	for _, other := range t.ports[l.id()] {
-		if other.gateway == l.gateway && other.programmed() && other.host() != l.host() && covers(other.host(), l.host()) {
-			return true
-		}
-	}
-	return false
-}

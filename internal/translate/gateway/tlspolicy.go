@@ -42,13 +42,23 @@ type tlsPolicies struct {
 	astray map[source.Name][]*tlsPolicy
 	// namespaces are closed by policies that do not say what they are for.
 	namespaces map[string]*tlsPolicy
+	// reached are the targets whose policies know of a Gateway.
+	reached map[reach]bool
+}
+
+// reach is a Gateway with a route to a target, or to a Service with policies that
+// are astray.
+type reach struct {
+	target  policyTarget
+	astray  bool
+	gateway source.Name
 }
 
 // readPolicies reads the BackendTLSPolicies, the oldest first, but the broken
 // ones before all: an API server would not have them, and what they guard is
 // closed.
 func (t *translation) readPolicies() {
-	t.policies = tlsPolicies{at: map[policyTarget][]*tlsPolicy{}, astray: map[source.Name][]*tlsPolicy{}, namespaces: map[string]*tlsPolicy{}}
+	t.policies = tlsPolicies{at: map[policyTarget][]*tlsPolicy{}, astray: map[source.Name][]*tlsPolicy{}, namespaces: map[string]*tlsPolicy{}, reached: map[reach]bool{}}
 	all := byAge(t.set.BackendTLSPolicies)
 	slices.SortStableFunc(all, func(a, b *source.Object[gatewayv1.BackendTLSPolicy]) int {
 		return compareBool(b.State == source.Tombstone, a.State == source.Tombstone)
@@ -179,27 +189,33 @@ func (t *translation) policyFor(ref *backend.Ref, gateways []source.Name) *tlsPo
 		targets = []policyTarget{{ref.Service, ref.PortName}, {ref.Service, ""}}
 	}
 	for _, target := range targets {
-		for i, p := range all.at[target] {
-			var before *tlsPolicy
-			if i > 0 {
-				before = all.at[target][0]
-			}
-			p.reach(gateways, before)
-			winner = cmp.Or(winner, p)
+		if at := all.at[target]; len(at) > 0 {
+			winner = cmp.Or(winner, at[0])
+			all.reach(reach{target: target}, at, gateways)
 		}
 	}
-	for _, p := range all.astray[ref.Service] {
-		p.reach(gateways, nil)
-		winner = cmp.Or(winner, p)
+	if astray := all.astray[ref.Service]; len(astray) > 0 {
+		winner = cmp.Or(winner, astray[0])
+		all.reach(reach{target: policyTarget{service: ref.Service}, astray: true}, astray, gateways)
 	}
 	return cmp.Or(all.namespaces[ref.Service.Namespace], winner)
 }
 
-// reach notes the Gateways that have routes to a target of the policy, which
-// another policy has before it if there is one.
-func (p *tlsPolicy) reach(gateways []source.Name, before *tlsPolicy) {
-	for _, name := range gateways {
-		p.ancestors[name] = cmp.Or(p.ancestors[name], before)
+// reach notes the Gateways that have routes to what these policies are for, of
+// which the first has a target before the others.
+func (all *tlsPolicies) reach(what reach, policies []*tlsPolicy, gateways []source.Name) {
+	for _, what.gateway = range gateways {
+		if all.reached[what] {
+			continue
+		}
+		all.reached[what] = true
+		for i, p := range policies {
+			var before *tlsPolicy
+			if i > 0 && !what.astray {
+				before = policies[0]
+			}
+			p.ancestors[what.gateway] = cmp.Or(p.ancestors[what.gateway], before)
+		}
 	}
 }
 

@@ -89,7 +89,7 @@ func Translate(set *source.Set, opts Options) Result {
 	t := &translation{
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
-		ports: map[model.ListenerID][]*listener{}, claims: map[claim]*listener{},
+		atHost: map[hostPlace][]*listener{}, claims: map[claim]*listener{},
 		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
@@ -121,8 +121,9 @@ type translation struct {
 	served   map[string]bool
 	gateways map[source.Name]*gateway
 	sets     map[source.Name]*listenerSet
-	// ports are the listeners that share each port, in the order of precedence.
-	ports map[model.ListenerID][]*listener
+	// atHost are the listeners of each port by their hostname, in the order of
+	// precedence.
+	atHost map[hostPlace][]*listener
 	// claims are the listeners that have a port, or a host of it.
 	claims map[claim]*listener
 	// order is that of precedence: the oldest Gateway first.
