@@ -23,24 +23,45 @@ func (b *builder) policies(l *model.Listener, in ingress.Result, gw gateway.Resu
 		}
 	}
 	for _, host := range slices.Sorted(maps.Keys(in.Policies)) {
-		over, taken := forHost(wider, host), false
-		if _, taken = wider[host]; taken || over != nil && len(over.Suites) > 0 {
+		over := forHost(wider, host)
+		if _, taken := wider[host]; taken || over != nil && len(over.Suites) > 0 {
 			b.report(reason.PolicyConflict, in.Policies[host].Origin, "host %s has its cipher suites from a Gateway", host)
 		}
-		if taken || len(in.Certificates) == 0 {
-			continue // a Gateway's alone, or not served here
-		}
-		own := slices.ContainsFunc(l.Certificates, func(c model.Certificate) bool { return c.Host == host })
-		if secret := secretFor(l.Certificates, host); !own && secret != "" {
-			l.Certificates = append(l.Certificates, model.Certificate{Host: host, Secret: secret})
-		}
 	}
+	spoken := map[string]*model.TLSPolicy{}
 	for i := range l.Certificates {
 		c := &l.Certificates[i]
 		if _, theirs := wider[c.Host]; !theirs {
 			c.Policy = stricter(policyFor(in, c.Host), forHost(wider, c.Host))
 		}
+		spoken[c.Host] = c.Policy
 	}
+	if len(in.Certificates) > 0 {
+		b.apart(l, in, wider, spoken)
+	}
+}
+
+// apart shows the certificate of a wider name under the names of Ingresses that
+// are spoken to in another way than that one, which may be of another tenant.
+func (b *builder) apart(l *model.Listener, in ingress.Result, wider, spoken map[string]*model.TLSPolicy) {
+	shown := b.certified[l.ID]
+	for _, host := range slices.Sorted(maps.Keys(in.Blocks)) { // wildcards come first
+		if _, own := shown[host]; own {
+			continue
+		}
+		secret, policy := forHost(shown, host), stricter(in.Policies[host].TLS, forHost(wider, host))
+		if secret != "" && !samePolicy(policy, forHost(spoken, host)) {
+			spoken[host] = policy
+			b.shows(l, model.Certificate{Host: host, Secret: secret, Policy: policy})
+		}
+	}
+}
+
+func samePolicy(a, b *model.TLSPolicy) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.MinVersion == b.MinVersion && slices.Equal(a.Suites, b.Suites)
 }
 
 // policyFor is what the Ingresses say of the TLS of a name: those that name it,
@@ -52,15 +73,6 @@ func policyFor(in ingress.Result, name string) *model.TLSPolicy {
 		}
 	}
 	return nil
-}
-
-// secretFor names the Secret of the certificate that a name gets, or none.
-func secretFor(all []model.Certificate, name string) string {
-	bySecret := map[string]string{}
-	for _, c := range all {
-		bySecret[c.Host] = c.Secret
-	}
-	return forHost(bySecret, name)
 }
 
 // forHost finds what is most specific for a name.

@@ -24,19 +24,28 @@ func (t *translation) collectTLS(in *ingress) {
 		secret := source.Name{Namespace: in.object.Origin.Namespace, Name: entry.SecretName}
 		for j, host := range hostsOf(entry, in.object.Value.Spec.Rules) {
 			at := in.object.At(fmt.Sprintf("%s.hosts[%d]", field, j))
-			if isHost(host) && t.mayClaim(in, host, at) {
-				t.claim(Certificate{host, secret, at})
+			if !isHost(host) {
+				continue
+			}
+			for _, one := range t.claimable(in, host, at) {
+				t.claim(Certificate{one, secret, at})
 			}
 		}
 	}
 }
 
 // ownership lists the namespaces that have rules for each host, and for names
-// with each parent.
-type ownership struct{ hosts, below map[string]map[string]bool }
+// with each parent, and these names.
+type ownership struct {
+	hosts, below map[string]map[string]bool
+	names        map[under]map[string]bool
+}
+
+// under is what a namespace has below a parent.
+type under struct{ namespace, parent string }
 
 func ownersOf(served []*ingress) ownership {
-	o := ownership{map[string]map[string]bool{}, map[string]map[string]bool{}}
+	o := ownership{map[string]map[string]bool{}, map[string]map[string]bool{}, map[under]map[string]bool{}}
 	add := func(to map[string]map[string]bool, key, namespace string) {
 		if to[key] == nil {
 			to[key] = map[string]bool{}
@@ -52,22 +61,42 @@ func ownersOf(served []*ingress) ownership {
 			add(o.hosts, host, in.object.Origin.Namespace)
 			if _, parent, found := strings.Cut(host, "."); found {
 				add(o.below, parent, in.object.Origin.Namespace)
+				o.name(under{in.object.Origin.Namespace, parent}, host)
 			}
 		}
 	}
 	return o
 }
 
-// mayClaim tells whether an Ingress may give a host a certificate: if its
-// namespace has a rule for the host, or nobody else has one for it, or for a
-// name that the wildcard stands for.
-func (t *translation) mayClaim(in *ingress, host string, at reason.Origin) bool {
-	if t.owns(in, host) {
-		return true
+func (o *ownership) name(at under, host string) {
+	if o.names[at] == nil {
+		o.names[at] = map[string]bool{}
 	}
-	t.report(reason.CertificateConflict, at, "host %s is served by rules of another namespace alone, so this certificate is not used", host)
-	t.out.Reports[len(t.out.Reports)-1].Fix = "name the hosts of this namespace's own rules"
-	return false
+	o.names[at][host] = true
+}
+
+// claimable are the hosts that an Ingress may give a certificate where it names
+// one: that one, if its namespace has a rule for it, or nobody else has one for
+// it, or for a name that the wildcard stands for. Of a wildcard that is not its
+// own a namespace keeps its own names: the rule of another takes nothing from it.
+func (t *translation) claimable(in *ingress, host string, at reason.Origin) []string {
+	if t.owns(in, host) {
+		return []string{host}
+	}
+	parent, _ := strings.CutPrefix(host, "*.")
+	below := under{in.object.Origin.Namespace, parent}
+	own := sortedKeys(t.owners.names[below])
+	delete(t.owners.names, below) // another claim of the namespace would find them taken
+	if own = slices.DeleteFunc(own, func(name string) bool { return name == host }); host == parent || len(own) == 0 {
+		t.report(reason.CertificateConflict, at, "host %s is served by rules of another namespace alone, so this certificate is not used", host)
+	} else {
+		t.report(reason.CertificateConflict, at, "host %s is served by rules of another namespace, so this certificate is for the names below it that this one has rules for", host)
+	}
+	t.fix("name the hosts of this namespace's own rules")
+	if host == parent {
+		return nil
+	}
+	return own
 }
 
 // owns tells whether the namespace of an Ingress has a say over a host's TLS.
