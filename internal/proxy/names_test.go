@@ -22,6 +22,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/filter"
 	"windrose.dev/windrose/internal/proxy/resolve"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // nameServer is a DNS server on loopback that knows the A records of one name, or
@@ -324,4 +325,35 @@ func TestNameIsExplained(t *testing.T) {
 		}
 		c.nc.Close()
 	})
+}
+
+// Nothing is sent to link-local addresses and to those of clouds' metadata, also
+// where they stand among endpoints as they are: whoever may write EndpointSlices
+// is not to reach them through us.
+func TestRefusedEndpoints(t *testing.T) {
+	b := newBackend(t, always(ok2))
+	r := newRig(t, nil)
+	for _, address := range []string{"169.254.169.254:80", "100.100.100.200:80", "[fd00:ec2::254]:80", "[64:ff9b::a9fe:a9fe]:80", "0.0.0.0:80", "[ff02::1]:80"} {
+		s, err := model.Parse(rule("", address, b.addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports, err := r.proxy.Apply(s)
+		if err != nil || len(reports) != 1 || reports[0].Code != reason.NameRefused {
+			t.Errorf("%s: %v, %v", address, err, reports)
+		}
+		for range 4 {
+			if got := r.ask(get("/")); got != ok2 {
+				t.Errorf("%s: %q", address, got)
+			}
+		}
+	}
+	s, err := model.Parse(rule("", "169.254.169.254:80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.proxy.Apply(s)
+	if got := r.ask(get("/")); statusOf(got) != 503 {
+		t.Errorf("%q", got)
+	}
 }

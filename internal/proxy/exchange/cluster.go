@@ -3,6 +3,7 @@ package exchange
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"windrose.dev/windrose/internal/model"
@@ -115,7 +116,7 @@ func (c *Compiler) clusters(s *model.Snapshot) ([]*Cluster, []reason.Report) {
 		m.secrets[s.Secrets[i].Name] = &s.Secrets[i]
 	}
 	for _, e := range s.Endpoints {
-		m.endpoints[e.Service] = readyOrAll(e.Endpoints)
+		m.endpoints[e.Service] = readyOrAll(m.permitted(e))
 		if len(e.Names) > 0 {
 			m.names[e.Service] = e.Names
 		}
@@ -127,6 +128,25 @@ func (c *Compiler) clusters(s *model.Snapshot) ([]*Cluster, []reason.Report) {
 	return out, m.reports
 }
 
+// permitted are the endpoints of a service but for those to which nothing is sent,
+// whoever writes them.
+func (m *clusterer) permitted(e model.Endpoints) []model.Endpoint {
+	for _, ep := range e.Endpoints {
+		if why := upstream.RefusedAddress(ep.Addr.Addr()); why != "" {
+			m.reports = append(m.reports, reason.New(reason.NameRefused, reason.Origin{},
+				fmt.Sprintf("service %s: %s is %s", e.Service, ep.Addr.Addr(), why)))
+			return withoutRefused(e.Endpoints)
+		}
+	}
+	return e.Endpoints
+}
+
+func withoutRefused(all []model.Endpoint) []model.Endpoint {
+	return slices.DeleteFunc(slices.Clone(all), func(ep model.Endpoint) bool {
+		return upstream.RefusedAddress(ep.Addr.Addr()) != ""
+	})
+}
+
 // service makes a cluster, and others for the listeners that show its endpoints
 // a certificate.
 func (m *clusterer) service(s *model.Service) *Cluster {
@@ -134,14 +154,20 @@ func (m *clusterer) service(s *model.Service) *Cluster {
 		return m.cluster(s, nil)
 	}
 	own := m.secure(s, s.TLS.Certificate)
+	shown := map[string]*Cluster{} // by certificate, of which many listeners have one
 	for i := range m.s.Config.Listeners {
 		l := &m.s.Config.Listeners[i]
-		if name := upstream.CertificateFor(s, l); name != s.TLS.Certificate {
-			if own.others == nil {
-				own.others = map[model.ListenerID]*Cluster{}
-			}
-			own.others[l.ID] = m.secure(s, name)
+		name := upstream.CertificateFor(s, l)
+		if name == s.TLS.Certificate {
+			continue
 		}
+		if own.others == nil {
+			own.others = map[model.ListenerID]*Cluster{}
+		}
+		if shown[name] == nil {
+			shown[name] = m.secure(s, name)
+		}
+		own.others[l.ID] = shown[name]
 	}
 	return own
 }

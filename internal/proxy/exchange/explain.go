@@ -14,6 +14,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/route"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -374,10 +375,12 @@ func (g *Generation) explainService(id string) (policy string, out []ExplainedEn
 		if e.Service != id {
 			continue
 		}
-		used := readyOrAll(e.Endpoints)
+		used := readyOrAll(withoutRefused(e.Endpoints))
 		for _, ep := range e.Endpoints {
 			one := ExplainedEndpoint{Addr: ep.Addr.String(), Pod: ep.Pod}
-			if !slices.Contains(used, ep) {
+			if why := upstream.RefusedAddress(ep.Addr.Addr()); why != "" {
+				one.Out = "it is " + why
+			} else if !slices.Contains(used, ep) {
 				one.Out = "it is terminating, and others are ready"
 			}
 			out = append(out, one)

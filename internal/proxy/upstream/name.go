@@ -220,12 +220,29 @@ var metadata = [...]netip.Addr{
 	netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}),
 }
 
+// nat64 is the prefix behind which networks of IPv6 alone have all addresses of
+// IPv4 (RFC 6052 §2.1).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
 // refuses says why nothing is to be sent to an address that a name leads to, or
 // nothing.
 func (r *Registry) refuses(addr netip.Addr) string {
-	switch addr = addr.Unmap(); {
-	case addr.IsLoopback() && !r.cfg.LoopbackNames:
+	if addr.Unmap().IsLoopback() && !r.cfg.LoopbackNames {
 		return "a loopback address"
+	}
+	return RefusedAddress(addr)
+}
+
+// RefusedAddress says why nothing is ever to be sent to an address, whoever gives
+// it, or nothing. Loopback addresses are for others to judge: endpoints of `run`
+// have them.
+func RefusedAddress(addr netip.Addr) string {
+	addr = addr.Unmap()
+	if nat64.Contains(addr) {
+		bytes := addr.As16()
+		addr = netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	switch {
 	case addr.IsLinkLocalUnicast():
 		return "a link-local address"
 	case slices.Contains(metadata[:], addr):

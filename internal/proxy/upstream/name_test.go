@@ -235,6 +235,9 @@ func TestRefusedAddresses(t *testing.T) {
 		{"224.0.0.1", true, "an address of many"},
 		{"ff02::1", true, "an address of many"},
 		{"255.255.255.255", true, "an address of many"},
+		{"64:ff9b::a9fe:a9fe", true, "a link-local address"},
+		{"64:ff9b::6464:64c8", true, "an address of a cloud's metadata"},
+		{"64:ff9b::a00:1", true, ""},
 		{"10.0.0.1", false, ""},
 		{"fd00::1", false, ""},
 	} {
