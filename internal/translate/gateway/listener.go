@@ -218,8 +218,17 @@ func (t *translation) checkListener(l *listener) {
 	case t.opts.Addresses == nil && unlikeIngress(l):
 		l.accepted = no(gatewayv1.ListenerReasonPortUnavailable, "ports 80 and 443 are shared with Ingress, which has HTTP on the one and HTTPS on the other")
 		t.report(reason.ListenerInvalid, l.origin("port"), "%s", l.accepted.message)
+	case slices.Contains(ownPorts[:], l.spec.Port):
+		l.accepted = no(gatewayv1.ListenerReasonPortUnavailable, "ports 15000 and 15020 are those of the proxies' own APIs")
+		t.report(reason.ListenerInvalid, l.origin("port"), "%s", l.accepted.message)
+	case t.takesHTTP3(l):
+		l.accepted = no(gatewayv1.ListenerReasonPortUnavailable, "HTTP/3 of other namespaces' HTTPS is served on this port of UDP")
+		t.report(reason.ListenerInvalid, l.origin("port"), "%s", l.accepted.message)
 	default:
 		l.accepted = yes(gatewayv1.ListenerReasonAccepted)
+	}
+	if id := l.id(); l.protocol() == model.HTTPS && !l.accepted.no && t.https[id] == nil {
+		t.https[id] = l
 	}
 	t.readKinds(l, kinds)
 	t.speaks(l)
@@ -238,6 +247,23 @@ func unlikeIngress(l *listener) bool {
 		return family[l.spec.Protocol] != "tls"
 	}
 	return false
+}
+
+// ownPorts are those of the admin and telemetry APIs. A proxy that found them taken
+// would not start.
+var ownPorts = [...]gatewayv1.PortNumber{15000, 15020}
+
+// takesHTTP3 tells whether a listener of UDP, which is a ListenerSet's, stands
+// beside HTTPS of another namespace, or of Ingresses. Their clients go on to speak
+// HTTP/3 to that port, which proxies give to whoever asks for it as such.
+func (t *translation) takesHTTP3(l *listener) bool {
+	if l.set == nil || l.protocol() != model.UDP {
+		return false
+	}
+	id := l.id()
+	id.UDP = false
+	other := t.https[id]
+	return other != nil && other.namespace != l.namespace || id == model.ListenerID{Port: 443}
 }
 
 // readKinds reads allowedRoutes.kinds.

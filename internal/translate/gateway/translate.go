@@ -89,7 +89,7 @@ func Translate(set *source.Set, opts Options) Result {
 	t := &translation{
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
-		atHost: map[hostPlace][]*listener{}, claims: map[claim]*listener{},
+		atHost: map[hostPlace][]*listener{}, https: map[model.ListenerID]*listener{}, claims: map[claim]*listener{},
 		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
 	}
@@ -124,6 +124,8 @@ type translation struct {
 	// atHost are the listeners of each port by their hostname, in the order of
 	// precedence.
 	atHost map[hostPlace][]*listener
+	// https are the first listeners of HTTPS of each port.
+	https map[model.ListenerID]*listener
 	// claims are the listeners that have a port, or a host of it.
 	claims map[claim]*listener
 	// order is that of precedence: the oldest Gateway first.
