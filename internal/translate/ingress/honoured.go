@@ -135,7 +135,7 @@ var honoured = []Annotation{
 	{
 		Name: "ssl-passthrough", Group: "SSLPassthrough", Risk: "Low", Guard: true, HostWide: true, Inert: []string{"false"},
 		Apply: func(s *settings, v string) error { return setGuard(&s.passthrough, v) },
-		Doc:   "On port 443 the backend of the host's root path gets the client's own TLS, by server name, whatever the paths; proxy-connect-timeout counts, and nothing else. Port 80 stays as it is. The oldest Ingress that names the host decides; another that asks for it is closed.",
+		Doc:   "On port 443 the backend of the host's root path gets the client's own TLS, by server name, whatever the paths; where none is the root, that of its first rule does, while ingress-nginx hands on to the default backend. proxy-connect-timeout counts, and nothing else. Port 80 stays as it is. The oldest Ingress that names the host decides; another that asks for it is closed.",
 	},
 	{
 		Name: "canary", Group: "Canary", Risk: "Low",
