@@ -58,7 +58,9 @@ func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Back
 	switch {
 	case problem != nil:
 		r.lose(problem.verdict, problem.code, field)
-		b.Respond = r.failure(problem.message)
+		if b.Respond = r.failure(problem.message); problem.code == reason.GuardClosed {
+			b.Respond.Status, b.Respond.Outcome = 503, reason.Closed
+		}
 		return b, actions{}
 	case does.broken != "":
 		b.Respond = r.failure(does.broken)
