@@ -140,6 +140,9 @@ func (c *Cluster) read() *source.Set {
 
 // built writes back what a build came to, once it is live.
 func (c *Cluster) built(result control.Result) {
+	if errors.Is(result.Err, proxy.ErrClosed) {
+		return // it was under way when the Cluster stopped
+	}
 	if result.Err != nil {
 		c.cfg.Failed(fmt.Errorf("the build is not live: %w", result.Err))
 		return
