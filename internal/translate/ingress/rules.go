@@ -12,6 +12,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
 )
 
@@ -167,8 +168,27 @@ func (t *translation) newRule(in *ingress, index, field string, b networkingv1.I
 	one.ref, one.lost = backend.Find(t.set, name.Namespace, b.Service.Name, port)
 	if one.lost != nil {
 		t.report(one.lost.Code, in.object.At(backendField(field)+".service"), "%s", one.lost.Message)
+		return one
+	}
+	if policy := t.policies[one.ref.Service]; policy != "" && !strings.HasSuffix(in.upstream.protocol, "S") {
+		t.report(reason.NotHonoured, in.object.At(backendField(field)+".service"),
+			"%s is for Service %s, and holds for routes of the Gateway API alone: this Ingress reaches it in plain text", policy, one.ref.Service)
+		t.out.Reports[len(t.out.Reports)-1].Fix = "write backend-protocol: HTTPS, proxy-ssl-secret, proxy-ssl-name and proxy-ssl-verify, or use a route"
 	}
 	return one
+}
+
+// policiesOf names the BackendTLSPolicy of each Service that has one.
+func policiesOf(set *source.Set) map[source.Name]string {
+	out := map[source.Name]string{}
+	for object := range set.BackendTLSPolicies.All() {
+		for _, ref := range object.Value.Spec.TargetRefs {
+			if ref.Kind == "Service" && ref.Group == "" {
+				out[source.Name{Namespace: object.Origin.Namespace, Name: string(ref.Name)}] = object.Origin.Object()
+			}
+		}
+	}
+	return out
 }
 
 // backendField is where the backend of a path, or the default one, is written.

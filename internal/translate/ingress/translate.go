@@ -62,8 +62,8 @@ type Certificate struct {
 func Translate(set *source.Set, opts Options) Result {
 	t := &translation{
 		set: set, opts: opts, hosts: map[string]*host{}, tls: map[string]Certificate{},
-		closedNamespaces: map[string]reason.Origin{},
-		out:              Result{Blocks: map[string]model.Block{}, Policies: map[string]Policy{}, Origins: map[string]reason.Origin{}},
+		closedNamespaces: map[string]reason.Origin{}, policies: policiesOf(set),
+		out: Result{Blocks: map[string]model.Block{}, Policies: map[string]Policy{}, Origins: map[string]reason.Origin{}},
 	}
 	served := t.served()
 	t.owners = ownersOf(served)
@@ -94,6 +94,8 @@ type translation struct {
 	hosts  map[string]*host
 	tls    map[string]Certificate
 	owners ownership
+	// policies are the BackendTLSPolicies by Service, which Ingresses do not follow.
+	policies map[source.Name]string
 	// closedNamespaces are those in which a tombstone cannot say what it
 	// guarded.
 	closedNamespaces map[string]reason.Origin
