@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -280,9 +281,11 @@ func (d *plane) ready() {
 }
 
 // reload reads the Snapshot again at each SIGHUP, and applies the one that is
-// live again when a port is free that was taken.
+// live again when a port is free that was taken. The memory that reading and
+// compiling took goes back to the system.
 func (d *plane) reload(ctx context.Context, hup <-chan os.Signal) {
 	for {
+		debug.FreeOSMemory()
 		select {
 		case <-ctx.Done():
 			return

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"windrose.dev/windrose/internal/model"
 )
@@ -22,14 +23,16 @@ import (
 // way by the same authorities, show the same certificate of ours, and speak TLS
 // under one policy.
 type Key struct {
-	Addr     netip.AddrPort
+	Addr netip.AddrPort
+	// Identity is the zero Handle for plain text: there are many Keys, and few
+	// identities.
+	Identity unique.Handle[Identity]
 	Protocol model.BackendProtocol
-	Identity Identity
 	// SendProxy is not none for connections that are not shared at all.
 	SendProxy model.ProxyProtocol
 }
 
-// Identity is who both ends of a connection are. Its zero value is plain text.
+// Identity is who both ends of a connection over TLS are.
 type Identity struct {
 	// Verified is a digest of what is verified of the endpoint.
 	Verified string
@@ -66,6 +69,7 @@ type TLS struct {
 	Identity Identity
 
 	protocol model.BackendProtocol
+	handle   unique.Handle[Identity]
 }
 
 // What handshakes fail by; the errors that wrap them say why.
@@ -98,6 +102,7 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 		return nil, fmt.Errorf("service %s: %w", cfg.Service.ID, err)
 	}
 	out := &TLS{protocol: cfg.Service.Protocol, Identity: Identity{Verified: verified(spec), Trust: trust, Client: cfg.ClientDigest, Policy: spec.Policy.String()}}
+	out.handle = unique.Make(out.Identity)
 	out.Config = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		ServerName: spec.ServerName,
@@ -113,7 +118,7 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 		out.Config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cfg.Client, nil }
 	}
 	if cfg.Sessions != nil {
-		out.Config.ClientSessionCache = cfg.Sessions.of(Key{Protocol: out.protocol, Identity: out.Identity})
+		out.Config.ClientSessionCache = cfg.Sessions.of(Key{Protocol: out.protocol, Identity: out.handle})
 	}
 	return out, nil
 }
@@ -139,7 +144,7 @@ func (t *TLS) Key(addr netip.AddrPort, protocol model.BackendProtocol) Key {
 	if t == nil {
 		return Key{Addr: addr, Protocol: protocol}
 	}
-	return Key{Addr: addr, Protocol: t.protocol, Identity: t.Identity}
+	return Key{Addr: addr, Protocol: t.protocol, Identity: t.handle}
 }
 
 // alpn is what is offered for each protocol (RFC 7301).
@@ -328,7 +333,7 @@ func (s *Sessions) of(key Key) tls.ClientSessionCache {
 func (s *Sessions) Retain(used []*TLS) {
 	keep := map[Key]bool{}
 	for _, t := range used {
-		keep[Key{Protocol: t.protocol, Identity: t.Identity}] = true
+		keep[Key{Protocol: t.protocol, Identity: t.handle}] = true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -110,7 +110,10 @@ func (r *Registry) Endpoint(addr netip.AddrPort, way Way) *Endpoint {
 	if e == nil {
 		e = &Endpoint{
 			Addr: addr, Name: addr.String(), Key: key, tls: way.TLS, registry: r,
-			idle: make([]idleList, r.cfg.Shards), shared: make([]sharedList, r.cfg.Shards),
+			idle: make([]idleList, r.cfg.Shards),
+		}
+		if way.Protocol == model.HTTP2 || way.Protocol == model.Negotiated {
+			e.shared = make([]sharedList, r.cfg.Shards)
 		}
 		e.http2.Store(way.Protocol == model.HTTP2)
 		r.endpoints[key] = e
@@ -229,7 +232,7 @@ type Endpoint struct {
 	registry *Registry
 	retired  atomic.Bool
 	idle     []idleList
-	shared   []sharedList
+	shared   []sharedList // nil where no HTTP/2 is spoken
 }
 
 // idleList is a stack: the connection that was used last is the most likely
