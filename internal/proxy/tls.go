@@ -46,58 +46,80 @@ func (t *tlsListener) outdated(now *tlsListener) bool {
 	return t.clients != now.clients
 }
 
-// compileTLS makes the TLS side of every listener of HTTPS, or of TLS. A certificate that
-// cannot be used is reported, and handshakes for its names are refused.
+// compileTLS makes the TLS side of every listener of HTTPS, or of TLS.
 func (p *Proxy) compileTLS(s *model.Snapshot) (map[model.ListenerID]*tlsListener, []reason.Report) {
-	secrets := make(map[string]*model.Secret, len(s.Secrets))
-	for i := range s.Secrets {
-		secrets[s.Secrets[i].Name] = &s.Secrets[i]
+	c := tlsCompiler{
+		certs: &p.certs, standard: p.cfg.Limits.TLS, bundles: upstream.BundlesOf(s),
+		secrets: make(map[string]*model.Secret, len(s.Secrets)), used: map[string]bool{},
 	}
-	bundles := upstream.BundlesOf(s)
+	for i := range s.Secrets {
+		c.secrets[s.Secrets[i].Name] = &s.Secrets[i]
+	}
 	out := map[model.ListenerID]*tlsListener{}
-	var reports []reason.Report
-	used := map[string]bool{}
-	for _, l := range s.Config.Listeners {
-		if l.Protocol != model.HTTPS && l.Protocol != model.TLS {
+	for i := range s.Config.Listeners {
+		if l := &s.Config.Listeners[i]; l.Protocol == model.HTTPS || l.Protocol == model.TLS {
+			t, users := c.listener(l)
+			p.tickets.serve(l.ID, users)
+			out[l.ID] = t
+		}
+	}
+	p.certs.retain(c.used)
+	p.tickets.retain(func(id model.ListenerID) bool { return out[id] != nil })
+	return out, c.reports
+}
+
+// tlsCompiler is the state of one compileTLS.
+type tlsCompiler struct {
+	certs    *certificateCache
+	secrets  map[string]*model.Secret
+	bundles  upstream.Bundles
+	standard model.TLSPolicy
+	used     map[string]bool // digests of secrets
+	reports  []reason.Report
+}
+
+// listener makes one, and returns what needs ticket keys.
+func (c *tlsCompiler) listener(l *model.Listener) (*tlsListener, []ticketUser) {
+	t := &tlsListener{byName: make(map[string]*tls.Certificate, len(l.Certificates))}
+	sessions := c.certificates(l, t)
+	t.config = &tls.Config{
+		NextProtos:                  []string{"h2", "http/1.1"},
+		GetCertificate:              t.certificate,
+		DynamicRecordSizingDisabled: true,
+	}
+	if t.clients, t.refused = askClients(t.config, l.ClientAuth, c.bundles); t.refused != nil {
+		c.reports = append(c.reports, clientsRefused(*l, t.refused))
+	}
+	sessions += t.clients
+	t.opaque = t.config.Clone()
+	t.opaque.NextProtos = nil
+	return t, slices.Concat(t.agree(t.config, c.standard, l.Certificates, sessions), t.agree(t.opaque, c.standard, l.Certificates, sessions))
+}
+
+// certificates finds those of a listener, and returns a text that tells them apart
+// from others. One that cannot be used is reported, and handshakes for its names are
+// refused.
+func (c *tlsCompiler) certificates(l *model.Listener, t *tlsListener) string {
+	var all strings.Builder
+	for _, want := range l.Certificates {
+		secret := c.secrets[want.Secret]
+		switch {
+		case secret == nil:
+			c.reports = append(c.reports, reason.New(reason.SecretNotFound, secretOrigin(want.Secret), "no such secret"))
+			continue
+		case secret.Digest == "":
+			continue // whoever made the snapshot has reported why
+		}
+		c.used[secret.Digest] = true
+		cert, err := c.certs.get(secret)
+		if err != nil {
+			c.reports = append(c.reports, reason.New(reason.SecretInvalid, secretOrigin(want.Secret), err.Error()))
 			continue
 		}
-		t := &tlsListener{byName: make(map[string]*tls.Certificate, len(l.Certificates))}
-		var names strings.Builder
-		for _, c := range l.Certificates {
-			secret := secrets[c.Secret]
-			if secret == nil {
-				reports = append(reports, reason.New(reason.SecretNotFound, secretOrigin(c.Secret), "no such secret"))
-				continue
-			}
-			if secret.Digest == "" {
-				continue // whoever made the snapshot has reported why
-			}
-			used[secret.Digest] = true
-			cert, err := p.certs.get(secret)
-			if err != nil {
-				reports = append(reports, reason.New(reason.SecretInvalid, secretOrigin(c.Secret), err.Error()))
-				continue
-			}
-			t.byName[c.Host] = cert
-			fmt.Fprintf(&names, "%s %s\n", c.Host, secret.Digest)
-		}
-		t.config = &tls.Config{
-			NextProtos:                  []string{"h2", "http/1.1"},
-			GetCertificate:              t.certificate,
-			DynamicRecordSizingDisabled: true,
-		}
-		if t.clients, t.refused = askClients(t.config, l.ClientAuth, bundles); t.refused != nil {
-			reports = append(reports, clientsRefused(l, t.refused))
-		}
-		t.opaque = t.config.Clone()
-		t.opaque.NextProtos = nil
-		sessions, standard := names.String()+t.clients, p.cfg.Limits.TLS
-		p.tickets.serve(l.ID, slices.Concat(t.agree(t.config, standard, l.Certificates, sessions), t.agree(t.opaque, standard, l.Certificates, sessions)))
-		out[l.ID] = t
+		t.byName[want.Host] = cert
+		fmt.Fprintf(&all, "%s %s\n", want.Host, secret.Digest)
 	}
-	p.certs.retain(used)
-	p.tickets.retain(func(id model.ListenerID) bool { return out[id] != nil })
-	return out, reports
+	return all.String()
 }
 
 func secretOrigin(name string) reason.Origin {
