@@ -235,9 +235,7 @@ func TestWebSocketDrainWithinAFrame(t *testing.T) {
 	c.expect("\x82\x05he")
 	cut := make(chan int)
 	go func() { cut <- r.stop() }()
-	for !r.refuses() {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the proxy takes no more connections", r.refuses)
 	goOn.fire()
 	c.expect("llo\x88\x02\x03\xe9")
 	c.nc.Close()
