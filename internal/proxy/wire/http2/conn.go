@@ -359,6 +359,3 @@ func (c *Conn) Settled() bool { return c.peer.received }
 
 // InHead tells whether a header block has begun and not ended.
 func (c *Conn) InHead() bool { return c.block.open }
-
-// InData tells whether a DATA frame has begun and not ended.
-func (c *Conn) InData() bool { return c.data.active }

@@ -60,7 +60,6 @@ func (h *handler) Refused(*http2.Stream, string)                { h.refused = tr
 func (h *handler) Denied()                                      {}
 func (h *handler) Window(*http2.Stream)                         {}
 func (h *handler) Settled()                                     {}
-func (h *handler) Pong()                                        {}
 func (h *handler) Leaving(last uint32, code http2.ErrorCode)    {}
 
 func headText(h *msg.Head, fault *msg.Error, length int64) string {
