@@ -328,3 +328,25 @@ func TestNoWindowStaysOpen(t *testing.T) {
 		<-ended
 	})
 }
+
+// A client that has a stream and has gone without a word is found out by a PING
+// that it does not answer.
+func TestSilentClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		given := make(chan error, 1)
+		c := newRaw(t, func(s *Stream) { given <- s.Wait() })
+		c.WriteSettings()
+		c.open(1, "1")
+		start := time.Now()
+		if err := <-c.ended; !errors.Is(err, errSilent) {
+			t.Errorf("it ended with %v", err)
+		}
+		if took := time.Since(start); took < 70*time.Second || took > 90*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if err := <-given; err == nil {
+			t.Error("its stream was not told")
+		}
+		c.Close()
+	})
+}
