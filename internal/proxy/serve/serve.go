@@ -251,8 +251,6 @@ func (d *plane) serve(ctx context.Context) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	d.ready()
-	helpers.Go(func() { d.reload(ctx, hup) })
-	helpers.Go(func() { d.retry.Run(ctx) })
 	helpers.Go(func() {
 		if err := d.sockets.awaitSuccessor(ctx); err == nil {
 			fmt.Fprintf(os.Stderr, "%s: a successor has taken over\n", d.name)
@@ -262,6 +260,8 @@ func (d *plane) serve(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", d.name, err)
 		}
 	})
+	helpers.Go(func() { d.reload(ctx, hup) })
+	helpers.Go(func() { d.retry.Run(ctx) })
 	cut, err := d.proxy.Run(ctx)
 	if cut > 0 {
 		fmt.Fprintf(os.Stderr, "%s: cut %d connections that did not end in time\n", d.name, cut)
