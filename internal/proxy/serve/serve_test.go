@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -229,6 +230,9 @@ func TestFailedSuccessorChangesNothing(t *testing.T) {
 	common := []string{"--publish", "80=" + address, "--admin", "", "--telemetry", "", "--log", "off", "--drain-grace", "0s", "--takeover", takeover}
 	current := start(t, append([]string{"--snapshot", good}, common...)...)
 	current.await(t, "ready")
+	for _, err := os.Stat(takeover); err != nil; _, err = os.Stat(takeover) {
+		runtime.Gosched() // it listens for successors just after it says so
+	}
 	bad := start(t, append([]string{"--snapshot", good + ".gone"}, common...)...)
 	if err := bad.Wait(); err == nil {
 		t.Error("a successor without a snapshot ended well")
