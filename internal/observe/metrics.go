@@ -26,6 +26,9 @@ type Metrics struct {
 
 	// Names counts lookups of host names.
 	Names Names
+	// Panics counts panics that were contained. Each is a defect of ours, so that any
+	// is an alarm.
+	Panics atomic.Uint64
 	// Dropped counts access-log lines that could not be kept.
 	Dropped *Counter
 	// Unrouted counts requests that reached no rule.

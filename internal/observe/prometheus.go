@@ -45,6 +45,7 @@ var metricRows = []MetricRow{
 	{"windrose_routes", "gauge", nil, "Rules in the live Generation."},
 	{"windrose_services", "gauge", nil, "Services in the live Generation."},
 	{"windrose_save_to_live_seconds", "histogram", nil, "Time from the first sign of a change until it served."},
+	{"windrose_panics_total", "counter", nil, "Panics that were contained: each ended one connection or one request, and is a defect. Alert on any."},
 	{"windrose_log_dropped_total", "counter", nil, "Access-log lines dropped because the log's reader is too slow."},
 }
 
@@ -98,6 +99,7 @@ func (m *Metrics) WriteText() []byte {
 		"windrose_routes":                    func(MetricRow) { w.sample(float64(state.Routes)) },
 		"windrose_services":                  func(MetricRow) { w.sample(float64(state.Services)) },
 		"windrose_save_to_live_seconds":      func(MetricRow) { w.histogram(m.SaveToLive) },
+		"windrose_panics_total":  func(MetricRow) { w.sample(float64(m.Panics.Load())) },
 		"windrose_log_dropped_total":         func(MetricRow) { w.sample(float64(m.Dropped.Sum())) },
 	}
 	for _, row := range metricRows {

@@ -96,6 +96,17 @@ func (c *http2Client) write(data []byte, last bool) (sent int, err error) {
 	return len(data), err
 }
 
+// skip takes the rest of a request of known length before an answer of ours whose
+// status is below 300: curl 7.88 goes on sending behind such an answer, and then waits
+// for an end that it has seen already. Behind other statuses it stops.
+func (c *http2Client) skip() bool {
+	t := c.t
+	if succeeds := t.call || t.x.Resp.Status < 300; succeeds && t.x.BodyLength > 0 && t.x.Outcome != reason.ClientTimeout {
+		c.Discard()
+	}
+	return true
+}
+
 // accept answers 200, which is what opens a tunnel here (RFC 8441 §5).
 func (c *http2Client) accept(h *msg.Head) (sent int, err error) {
 	h.Status = 200
@@ -109,6 +120,6 @@ func (c *http2Client) fault() *msg.Error { return c.Broken() }
 
 func (c *http2Client) abort() { c.Reset(http2.InternalError) }
 
-// finish ends the stream. A client that is still sending is told that nobody
-// wants the rest (RFC 9113 §8.1).
-func (c *http2Client) finish() { c.Reset(http2.NoError) }
+// finish resets a stream whose answer was not sent whole. Of others the connection
+// discards what is left of the request.
+func (c *http2Client) finish() { c.Stream.Finish() }

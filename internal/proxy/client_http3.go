@@ -73,6 +73,6 @@ func (c *http3Client) fault() *msg.Error { return nil }
 
 func (c *http3Client) abort() { c.Abort() }
 
-// finish ends the stream. A client that is still sending is told that nobody
-// wants the rest (RFC 9114 §4.1).
-func (c *http3Client) finish() { c.Finish() }
+// finish leaves the stream to its connection, which discards what is left of the
+// request before it finishes it.
+func (c *http3Client) finish() {}

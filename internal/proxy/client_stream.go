@@ -12,7 +12,7 @@ func (s *session) onStream(serve func(*transfer)) {
 	t := s.shard.transfers.Get().(*transfer)
 	defer func() {
 		if broken := recover(); broken != nil {
-			reportDefect(broken)
+			s.proxy.panicked(broken)
 			t.abandon()
 		}
 		t.reset()

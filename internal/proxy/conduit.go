@@ -98,7 +98,7 @@ func (c *conduit) run() {
 		defer close(done)
 		defer func() {
 			if broken := recover(); broken != nil {
-				reportDefect(broken)
+				c.proxy.panicked(broken)
 				c.end(reason.InternalError)
 			}
 		}()

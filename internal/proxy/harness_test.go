@@ -33,6 +33,8 @@ type rig struct {
 	log     *lines
 	// stop ends Run and returns how many connections were cut.
 	stop func() int
+	// panics is how many the test provokes; any other is a defect that it has found.
+	panics uint64
 }
 
 // newRig starts a proxy. edit may change its configuration.
@@ -67,8 +69,14 @@ func newRig(t *testing.T, edit func(*proxy.Config)) *rig {
 		logging.Wait()
 		return cut
 	})
-	t.Cleanup(func() { stop() })
-	return &rig{t: t, proxy: p, metrics: metrics, log: out, stop: stop}
+	r := &rig{t: t, proxy: p, metrics: metrics, log: out, stop: stop}
+	t.Cleanup(func() {
+		stop()
+		if n := metrics.Panics.Load(); n != r.panics {
+			t.Errorf("%d panics were contained, %d expected", n, r.panics)
+		}
+	})
+	return r
 }
 
 // apply serves a Snapshot in text form.

@@ -104,9 +104,9 @@ type HTTP3Stream interface {
 	Interim(head *msg.Head) (sent int, err error)
 	Answer(head *msg.Head, data []byte, last bool, trailer []byte) (sent int, err error)
 	Write(data []byte, last bool, trailer []byte) (sent int, err error)
-	// Abort resets the stream. Finish resets what has not ended of it.
+	// Abort resets the stream. Of one that is not, what is left of the request is
+	// discarded once it was served.
 	Abort()
-	Finish()
 }
 
 // openHTTP3 is HTTP/3 on a listener, while it is open.

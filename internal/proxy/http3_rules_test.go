@@ -61,6 +61,8 @@ func TestHTTP3MalformedRequests(t *testing.T) {
 		{"CONNECT with a path", [][]byte{fields(":method", "CONNECT", ":scheme", "https", ":authority", "a:1", ":path", "/")}, h3MessageError},
 		{"two lengths", [][]byte{getFields("content-length", "1", "content-length", "1"), frame(0, "x")}, h3MessageError},
 		{"a length that is none", [][]byte{getFields("content-length", "+1"), frame(0, "x")}, h3MessageError},
+		{"a length that wraps", [][]byte{getFields("content-length", "9999999999999999999"), frame(0, "x")}, h3MessageError},
+		{"two lengths, of which one wraps", [][]byte{getFields("content-length", "9999999999999999999", "content-length", "1"), frame(0, "x")}, h3MessageError},
 		{"less body than it says", [][]byte{getFields("content-length", "5"), frame(0, "some")}, h3MessageError},
 		{"more body than it says", [][]byte{getFields("content-length", "3"), frame(0, "some")}, h3MessageError},
 		{"no head", nil, h3RequestIncomplete},
@@ -163,6 +165,7 @@ func TestHTTP3Defect(t *testing.T) {
 				return breaking{inResponse}, nil
 			}})
 		})
+		r.panics = 3
 		parts := tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}).Parts
 		block := &parts.Config.Hosts[0].Blocks[0]
 		broken := block.Rules[0]

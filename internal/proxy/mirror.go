@@ -107,7 +107,7 @@ func (c *mirrorCopy) end() {
 func (c *mirrorCopy) run() {
 	defer func() {
 		if broken := recover(); broken != nil {
-			reportDefect(broken)
+			c.proxy.panicked(broken)
 		}
 		c.end()
 	}()

@@ -139,7 +139,7 @@ func New(cfg Config) (*Proxy, error) {
 		p.shards[i] = newShard(p, i)
 	}
 	p.registry = upstream.NewRegistry(upstream.Config{
-		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: p.http2Configs(), Defect: reportDefect,
+		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: p.http2Configs(), Defect: p.panicked,
 		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Names: &cfg.Metrics.Names,
 	})
 	if cfg.SessionKey == nil {

@@ -129,7 +129,7 @@ func (t *transfer) pumpEnded() bool {
 func (t *transfer) runPump() {
 	defer func() {
 		if broken := recover(); broken != nil {
-			reportDefect(broken)
+			t.proxy.panicked(broken)
 			t.stopFor(reason.InternalError, "")
 		}
 		t.pump.last.Store(t.proxy.clock.Now())

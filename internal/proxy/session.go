@@ -111,7 +111,7 @@ func (s *session) serve() {
 func (s *session) end() {
 	if broken := recover(); broken != nil {
 		s.linger = false
-		reportDefect(broken)
+		s.proxy.panicked(broken)
 		if s.transfer != nil {
 			s.transfer.abandon()
 		}
@@ -139,8 +139,9 @@ func (s *session) abort() {
 	s.conn.Abort()
 }
 
-// reportDefect says on standard error that a panic was contained.
-func reportDefect(broken any) {
+// panicked counts a panic that was contained, and says so on standard error.
+func (p *Proxy) panicked(broken any) {
+	p.cfg.Metrics.Panics.Add(1)
 	fmt.Fprintf(os.Stderr, "windrose: a defect ended one connection: %v\n%s", broken, debug.Stack())
 }
 
@@ -263,13 +264,8 @@ func (s *session) stop() {
 	}
 }
 
-const (
-	// lingerTime and lingerRead bound how long, and for how much, a closed
-	// connection still reads: a socket that is closed with unread bytes resets
-	// the connection, and the client may lose the answer (RFC 9112 §9.6).
-	lingerTime = 5 * time.Second
-	lingerRead = 1 << 20
-)
+// scrapBytes is how much is read at a time of what nobody wants.
+const scrapBytes = 4 << 10
 
 // lingeringClose ends our side and reads until the client has ended its own.
 func (s *session) lingeringClose() {
@@ -283,14 +279,15 @@ func (s *session) lingeringClose() {
 	if half.CloseWrite() != nil {
 		return
 	}
-	s.tcp.SetReadDeadline(time.Now().Add(lingerTime))
 	if s.conn.In != nil {
 		s.conn.ReleaseIn() // a slow goodbye is no reason to turn others away
 	}
-	scrap := make([]byte, 512)
-	for total := 0; total < lingerRead; {
+	limits := s.proxy.cfg.Limits.Discard
+	scrap, end := make([]byte, scrapBytes), time.Now().Add(limits.Time)
+	for total := int64(0); total < limits.Bytes && time.Now().Before(end); {
+		s.tcp.SetReadDeadline(time.Now().Add(limits.Pause))
 		n, err := s.tcp.Read(scrap)
-		if total += n; err != nil {
+		if total += int64(n); err != nil {
 			return
 		}
 	}

@@ -44,7 +44,7 @@ func (s *session) serveQUIC() {
 	defer s.quic.Abort()
 	defer func() {
 		if broken := recover(); broken != nil {
-			reportDefect(broken)
+			s.proxy.panicked(broken)
 		}
 	}()
 	s.prepareToStop()
@@ -58,4 +58,4 @@ func (s *session) serveQUIC() {
 }
 
 // Defect says that a panic was contained.
-func (s *session) Defect(broken any) { reportDefect(broken) }
+func (s *session) Defect(broken any) { s.proxy.panicked(broken) }

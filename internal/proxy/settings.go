@@ -5,6 +5,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/sock"
 )
 
 // Limits bounds what clients can make the proxy do.
@@ -19,6 +20,8 @@ type Limits struct {
 	// BodyTimeout bounds the time between two reads of a request's body, and
 	// between two writes of an answer.
 	BodyTimeout time.Duration
+	// Discard bounds what is read of a request that was answered before its end.
+	Discard sock.Discard
 	// IdleTimeout bounds the time between two requests of a connection, whatever
 	// else comes over it meanwhile.
 	IdleTimeout time.Duration
@@ -71,7 +74,7 @@ func DefaultLimits() Limits {
 		HeaderTimeout: 15 * time.Second, BodyTimeout: 60 * time.Second,
 		IdleTimeout: 75 * time.Second, TunnelTimeout: time.Hour,
 		UDPTimeout: time.Minute, UDPFlows: 16_384, UDPFlowsPerClient: 1024,
-		Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
+		Discard: sock.DefaultDiscard(), Streams: 128, WindowBytes: 64 << 20, HTTP3: true,
 		TLS:         model.TLSPolicy{MinVersion: model.TLS12, Suites: model.AEADSuites()},
 		Connections: 50_000, ConnectionsPerClient: 16_384,
 		Attempts: 3, RetryPercent: 20, RetryLeast: 3, RetryBytes: 64 << 10,

@@ -535,6 +535,7 @@ func TestDefectIsContained(t *testing.T) {
 			}})
 			cfg.Limits.ConnectionsPerClient = 2
 		})
+		r.panics = 5
 		r.apply(strings.Replace(rule("", b.addr), "rule r", "rule x prefix:/broken forward=s:80\nrule r", 1))
 		ok := r.dial()
 		for range 5 {

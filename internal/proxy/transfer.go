@@ -97,7 +97,7 @@ func kept(out []byte) []byte {
 func (t *transfer) abandon() {
 	defer func() {
 		if broken := recover(); broken != nil {
-			reportDefect(broken)
+			t.proxy.panicked(broken)
 		}
 	}()
 	t.leave()

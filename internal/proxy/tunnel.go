@@ -183,7 +183,7 @@ func (t *tunnel) run() (up, down int64) {
 		n := int64(0)
 		defer func() {
 			if broken := recover(); broken != nil {
-				reportDefect(broken)
+				t.proxy.panicked(broken)
 				t.interrupt()
 			}
 			done <- n

@@ -100,7 +100,7 @@ func (l *udpListener) isLeaving() bool {
 func (l *udpListener) take(peers udpPeers, datagram []byte) {
 	defer func() {
 		if broken := recover(); broken != nil {
-			reportDefect(broken)
+			l.proxy.panicked(broken)
 		}
 	}()
 	f := l.flow(peers)

@@ -135,7 +135,7 @@ func (f *udpFlow) end(why reason.Outcome) {
 // finish counts and logs a flow that has ended.
 func (f *udpFlow) finish() {
 	if broken := recover(); broken != nil {
-		reportDefect(broken)
+		f.listener.proxy.panicked(broken)
 		f.end(reason.InternalError)
 	}
 	l := f.listener

@@ -48,7 +48,7 @@ var rules = []rule{
 	{"internal/proxy/sock", nil},
 	{"internal/proxy/wire/http1", []string{"internal/reason", "internal/proxy/msg"}},
 	{"internal/proxy/wire/sniff", nil},
-	{"internal/proxy/wire/proxyproto", nil},
+	{"internal/proxy/wire/proxyproto", []string{"internal/proxy/msg"}},
 	{"internal/proxy/wire/budget", nil},
 	{"internal/proxy/wire/websocket", nil},
 	{"internal/proxy/wire/section", []string{"internal/reason", "internal/proxy/msg"}},

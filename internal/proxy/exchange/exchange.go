@@ -279,9 +279,8 @@ func (x *Exchange) believe() {
 	if proto := x.Req.Get(msg.XForwardedProto); proto != nil {
 		x.HTTPS = msg.EqualFold(proto, "https")
 	}
-	port, err := strconv.ParseUint(string(x.Req.Get(msg.XForwardedPort)), 10, 16)
-	if err == nil {
-		x.dialled = uint16(port)
+	if port, ok := msg.ParsePort(x.Req.Get(msg.XForwardedPort)); ok {
+		x.dialled = port
 	}
 }
 

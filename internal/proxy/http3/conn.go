@@ -216,7 +216,7 @@ func (c *conn) serve(qs *quic.Stream) {
 	s := newStream(c, qs)
 	defer func() {
 		c.account(s)
-		s.Finish()
+		s.finish()
 		s.recycle()
 		qs.ReleaseStreamCredit()
 		c.mu.Lock()
@@ -226,6 +226,7 @@ func (c *conn) serve(qs *quic.Stream) {
 		c.mu.Unlock()
 	}()
 	c.server.ServeHTTP3(s)
+	s.discard()
 }
 
 // account closes the connections of clients whose streams mostly end in a reset.

@@ -339,10 +339,28 @@ func (s *stream) codeOr(otherwise codec.ErrorCode) codec.ErrorCode {
 	return otherwise
 }
 
-// Finish ends what has not ended of the stream, and gives back what it held. A
+// discard reads and drops the rest of a request that was answered before its end:
+// clients may lose an answer when they are told to stop sending (RFC 9114 §4.1).
+func (s *stream) discard() {
+	if s.ended || !s.sent || s.broken {
+		return
+	}
+	clock, limits := s.conn.l.cfg.Clock, s.conn.l.cfg.Limits.Discard
+	s.interrupted.Store(false) // whoever did that is done with the stream
+	end := clock.Now() + int64(limits.Time)
+	for total := int64(0); !s.ended && total <= limits.Bytes; {
+		s.ReadBy(min(clock.Now()+int64(limits.Pause), end))
+		data, _, err := s.More()
+		if total += int64(len(data)); err != nil {
+			return
+		}
+	}
+}
+
+// finish ends what has not ended of the stream, and gives back what it held. A
 // client that is still sending is told that nobody wants the rest (RFC 9114
 // §4.1).
-func (s *stream) Finish() {
+func (s *stream) finish() {
 	s.endWatch()
 	if !s.ended {
 		s.quic.CancelRead(quic.StreamErrorCode(s.codeOr(codec.NoError)))

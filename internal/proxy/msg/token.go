@@ -124,23 +124,3 @@ func HasToken(list []byte, token string) bool {
 	}
 	return false
 }
-
-// maxLength bounds Content-Length so that sums of lengths never overflow.
-const maxLength = 1 << 60
-
-// ParseLength reads the value of Content-Length: one number (RFC 9110 §8.6).
-func ParseLength(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 19 {
-		return 0, false
-	}
-	n := int64(0)
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		if n = n*10 + int64(c-'0'); n > maxLength {
-			return 0, false
-		}
-	}
-	return n, true
-}

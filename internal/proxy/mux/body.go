@@ -82,6 +82,14 @@ func (b *body) drop(pool *sock.Pool) (n int) {
 	return n
 }
 
+// discard drops all that has come, and returns how many bytes that was.
+func (b *body) discard(pool *sock.Pool) (n int) {
+	for b.next(); b.given > 0; b.next() {
+		n += b.drop(pool)
+	}
+	return n
+}
+
 // keep returns the first bytes, which then stay where they are until the end.
 // There can be one such piece.
 func (b *body) keep() []byte {

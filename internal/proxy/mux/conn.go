@@ -30,6 +30,9 @@ type Config struct {
 	// connection with streams that is silent for so long the other side is asked for
 	// a sign of life, and has PingTimeout to give one.
 	Idle, PingTimeout time.Duration
+	// Discard bounds what is read of a request behind its answer, before the stream
+	// is reset.
+	Discard sock.Discard
 	// Growth is how many bytes the windows of all connections together may still
 	// grow by.
 	Growth *atomic.Int64

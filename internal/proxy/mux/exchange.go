@@ -223,6 +223,16 @@ func (s *Stream) Reset(code http2.ErrorCode) {
 	}
 }
 
+// Finish ends the stream as far as its server is concerned: one whose answer was not
+// sent whole is reset.
+func (s *Stream) Finish() {
+	s.conn.lock()
+	defer s.conn.unlock()
+	if !s.codec.SentEnded {
+		s.conn.codec.Cancel(&s.codec, http2.NoError)
+	}
+}
+
 // Reused tells whether the connection has carried a stream before this one.
 func (s *Stream) Reused() bool { return s.codec.ID > 1 }
 

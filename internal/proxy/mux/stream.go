@@ -69,7 +69,48 @@ func newStream(c *Conn) *Stream {
 func (s *Stream) serve() {
 	c := s.conn
 	c.server.ServeStream(s)
+	s.discard()
 	s.release(true)
+}
+
+// discard drops the rest of a request that was answered before its end, and then
+// resets the stream. RFC 9113 §8.1 lets a server reset it at once, and tells clients
+// to keep the answer; curl 7.88, among others, does not.
+func (s *Stream) discard() {
+	s.conn.lock()
+	defer s.conn.unlock()
+	if s.codec.SentEnded {
+		s.dropRest()
+	}
+	s.conn.codec.Cancel(&s.codec, http2.NoError)
+}
+
+// Discard reads and drops the rest of the request, within the bounds of Config.
+func (s *Stream) Discard() {
+	s.conn.lock()
+	defer s.conn.unlock()
+	s.dropRest()
+}
+
+// dropRest is Discard; the mutex is held.
+func (s *Stream) dropRest() {
+	c := s.conn
+	s.interrupted = false // whoever did that is done with the stream
+	limits, now := c.cfg.Discard, c.clock.Now()
+	end := now + int64(limits.Time)
+	s.reads.until = min(now+int64(limits.Pause), end)
+	for total := int64(0); s.err == nil && !s.codec.RecvEnded && total <= limits.Bytes; {
+		if s.body.empty() {
+			if s.wait(&s.reads) != nil {
+				return
+			}
+			continue
+		}
+		n := s.body.discard(c.pool)
+		total += int64(n)
+		c.codec.Consumed(&s.codec, int64(n), 0)
+		s.reads.until = min(c.clock.Now()+int64(limits.Pause), end)
+	}
 }
 
 // Close ends the stream, with a reset if it has not ended. It must not be used

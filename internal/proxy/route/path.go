@@ -80,7 +80,7 @@ func decodeUnreserved(dst, path []byte) ([]byte, bool) {
 		if i+2 >= len(path) || !msg.IsHex(path[i+1]) || !msg.IsHex(path[i+2]) {
 			return dst, false
 		}
-		decoded := hexValue(path[i+1])<<4 | hexValue(path[i+2])
+		decoded := msg.HexValue(path[i+1])<<4 | msg.HexValue(path[i+2])
 		switch {
 		case decoded == 0:
 			return dst, false
@@ -108,16 +108,6 @@ func appendPathByte(dst []byte, c byte) []byte {
 func unreserved(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
-}
-
-func hexValue(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c >= 'a':
-		return c - 'a' + 10
-	}
-	return c - 'A' + 10
 }
 
 func upperHex(c byte) byte {
@@ -192,7 +182,7 @@ func decodeReserved(dst, path []byte) []byte {
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		if c == '%' {
-			if decoded := hexValue(path[i+1])<<4 | hexValue(path[i+2]); pathClass[decoded] != pathOther {
+			if decoded := msg.HexValue(path[i+1])<<4 | msg.HexValue(path[i+2]); pathClass[decoded] != pathOther {
 				c = decoded
 				i += 2
 			}

@@ -99,7 +99,7 @@ func cut(b []byte, sep byte) (before, after []byte) {
 // no escape stands for itself.
 func decodeAt(raw []byte, i int) (c byte, n int) {
 	if raw[i] == '%' && i+2 < len(raw) && msg.IsHex(raw[i+1]) && msg.IsHex(raw[i+2]) {
-		return hexValue(raw[i+1])<<4 | hexValue(raw[i+2]), 3
+		return msg.HexValue(raw[i+1])<<4 | msg.HexValue(raw[i+2]), 3
 	}
 	return raw[i], 1
 }

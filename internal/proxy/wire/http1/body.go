@@ -142,10 +142,11 @@ func (b *Body) step(c byte) error {
 func (b *Body) size(c byte) error {
 	switch {
 	case msg.IsHex(c):
-		if b.digits++; b.digits > 15 {
+		n, ok := msg.AppendHexDigit(uint64(b.remaining), c, msg.MaxLength)
+		if b.digits++; !ok || b.digits > 15 {
 			return ErrChunkSize
 		}
-		b.remaining = b.remaining<<4 | int64(hexValue(c))
+		b.remaining = int64(n)
 		return nil
 	case b.digits == 0:
 		return ErrChunkSize
@@ -244,14 +245,4 @@ func cleanTrailer(lines []byte) ([]byte, error) {
 		f.Dropped = !msg.MayTrail(f.ID, h.Name(f))
 	}
 	return AppendFields(lines[:0], &h), nil
-}
-
-func hexValue(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c >= 'a':
-		return c - 'a' + 10
-	}
-	return c - 'A' + 10
 }

@@ -141,13 +141,8 @@ func statusLine(h *msg.Head, start, end int, _ *msg.Limits) error {
 	if err := version(h, line[:8], ErrStatusLine); err != nil {
 		return err
 	}
-	for _, c := range line[9:12] {
-		if c < '0' || c > '9' {
-			return ErrStatusLine
-		}
-		h.Status = h.Status*10 + int(c-'0')
-	}
-	if h.Status < 100 || h.Status > 599 {
+	var ok bool
+	if h.Status, ok = msg.ParseStatus(line[9:12]); !ok {
 		return ErrStatusLine
 	}
 	h.Reason = msg.Span{Start: uint32(min(start+13, end)), End: uint32(end)}

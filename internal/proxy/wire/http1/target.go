@@ -142,17 +142,11 @@ func cutPort(value []byte) ([]byte, error) {
 		return nil, ErrHostValue
 	}
 	if port := value[end:]; len(port) > 0 {
-		if port[0] != ':' || len(port) > 6 {
+		if port[0] != ':' {
 			return nil, ErrHostValue
 		}
-		number := 0
-		for _, c := range port[1:] {
-			if c < '0' || c > '9' {
-				return nil, ErrHostValue
-			}
-			number = 10*number + int(c-'0')
-		}
-		if number > 65535 {
+		// A colon with nothing behind it is the scheme's own port (RFC 3986 §3.2.3).
+		if _, ok := msg.ParsePort(port[1:]); !ok && len(port) > 1 {
 			return nil, ErrHostValue
 		}
 	}

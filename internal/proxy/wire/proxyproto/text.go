@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"windrose.dev/windrose/internal/proxy/msg"
 )
 
 // Version 1 (§2.1): one line, with one space between its words.
@@ -58,11 +60,11 @@ func parseEnd(family, address, port string) (netip.AddrPort, error) {
 	if err != nil || addr.Zone() != "" || addr.Is4() != (family == "TCP4") {
 		return netip.AddrPort{}, malformed("%.50q is no address of %s", address, family)
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || port[0] == '+' || port[0] == '0' && len(port) > 1 {
+	n, ok := msg.ParsePort(port)
+	if !ok || port[0] == '0' && len(port) > 1 {
 		return netip.AddrPort{}, malformed("%.50q is no port", port)
 	}
-	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), nil
+	return netip.AddrPortFrom(addr.Unmap(), n), nil
 }
 
 // AppendText appends a header of version 1. Where the source is not known it

@@ -84,15 +84,8 @@ func (s *Section) write(value string) msg.Span {
 }
 
 func (s *Section) status(value string) {
-	status := 0
-	for _, c := range []byte(value) {
-		if c < '0' || c > '9' {
-			status = 0
-			break
-		}
-		status = 10*status + int(c-'0')
-	}
-	if len(value) != 3 || status < 100 || status > 599 || status == 101 {
+	status, ok := msg.ParseStatus(value)
+	if !ok || status == 101 {
 		s.Malformed = "a status that is not one (RFC 9113 §8.3.2, RFC 9114 §4.3.2)"
 	}
 	s.Head.Status = status
