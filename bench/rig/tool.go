@@ -11,6 +11,7 @@ import (
 // Debian packages that bring them.
 var packages = map[string]string{
 	"curl":    "curl",
+	"node":    "nodejs",
 	"h2load":  "nghttp2-client",
 	"haproxy": "haproxy",
 	"hey":     "hey",

@@ -99,7 +99,7 @@ func (m *Metrics) WriteText() []byte {
 		"windrose_routes":                    func(MetricRow) { w.sample(float64(state.Routes)) },
 		"windrose_services":                  func(MetricRow) { w.sample(float64(state.Services)) },
 		"windrose_save_to_live_seconds":      func(MetricRow) { w.histogram(m.SaveToLive) },
-		"windrose_panics_total":  func(MetricRow) { w.sample(float64(m.Panics.Load())) },
+		"windrose_panics_total":              func(MetricRow) { w.sample(float64(m.Panics.Load())) },
 		"windrose_log_dropped_total":         func(MetricRow) { w.sample(float64(m.Dropped.Sum())) },
 	}
 	for _, row := range metricRows {

@@ -21,8 +21,8 @@ func (p *Proxy) http2Config(sh *shard) mux.Config {
 	return mux.Config{
 		Limits: l.Head(), MaxStreams: uint32(l.Streams), WriteTimeout: l.BodyTimeout, Header: l.HeaderTimeout, Idle: l.IdleTimeout, PingTimeout: pingTimeout,
 		Discard: l.Discard,
-		Growth: &p.growth,
-		Full:   func() bool { return sh.pool.Out() > 2*p.maxOut },
+		Growth:  &p.growth,
+		Full:    func() bool { return sh.pool.Out() > 2*p.maxOut },
 	}
 }
 

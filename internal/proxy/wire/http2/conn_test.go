@@ -142,7 +142,10 @@ func TestViolations(t *testing.T) {
 			s.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: s.head("x", "y"), EndHeaders: true})
 		}, ack + "1 reset PROTOCOL_ERROR"},
 		{"8.1.1 body too long", func(s *script) { s.request(1, false, "content-length", "1"); s.WriteData(1, true, []byte("xy")) }, ack + "1 reset PROTOCOL_ERROR"},
-		{"8.1.1 a length that wraps", func(s *script) { s.request(1, false, "content-length", "9999999999999999999"); s.WriteData(1, true, []byte("x")) }, ack + "1 reset PROTOCOL_ERROR"},
+		{"8.1.1 a length that wraps", func(s *script) {
+			s.request(1, false, "content-length", "9999999999999999999")
+			s.WriteData(1, true, []byte("x"))
+		}, ack + "1 reset PROTOCOL_ERROR"},
 		{"8.1.1 body too short", func(s *script) { s.request(1, false, "content-length", "3"); s.WriteData(1, true, []byte("xy")) }, ack + "1 reset PROTOCOL_ERROR"},
 		{"8.1.1 body missing", func(s *script) { s.get(1, "content-length", "3") }, ack + "1 reset PROTOCOL_ERROR"},
 		{"8.2.1 upper case", func(s *script) { s.get(1, "X-Upper", "1") }, ack + "1 reset PROTOCOL_ERROR"},
