@@ -15,6 +15,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // allocations measures how much a request allocates: the proxy runs in this
@@ -87,7 +88,7 @@ func startInProcess(f *field) (*inProcess, func(), error) {
 	metrics := observe.NewMetrics(0)
 	log := observe.NewLog(io.Discard, observe.LogCompact, metrics.Dropped)
 	p, err := proxy.New(proxy.Config{
-		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
+		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: settings.DefaultLimits(),
 		Address:   func(model.Listener) string { return "127.0.0.1:0" },
 		DrainWait: time.Second,
 	})

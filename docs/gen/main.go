@@ -15,8 +15,8 @@ import (
 
 	"windrose.dev/windrose/internal/cli"
 	"windrose.dev/windrose/internal/observe"
-	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/serve"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/translate/annotation"
 	"windrose.dev/windrose/internal/translate/backend"
@@ -55,7 +55,7 @@ func pages() map[string]string {
 		"reports.md":     reports(),
 		"outcomes.md":    outcomes(),
 		"metrics.md":     metrics(),
-		"settings.md":    settings(),
+		"settings.md":    limitPage(),
 		"commands.md":    commands(),
 		"ports.md":       ports(),
 	}
@@ -157,8 +157,8 @@ func metrics() string {
 		[]string{"Metric", "Type", "Labels", "What it is"}, rows)
 }
 
-func settings() string {
-	limits := proxy.DefaultLimits()
+func limitPage() string {
+	limits := settings.DefaultLimits()
 	var rows [][]string
 	for _, s := range limits.Settings() {
 		rows = append(rows, []string{"`--" + s.Flag + "`", valueOf(s.Value), s.Doc})

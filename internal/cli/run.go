@@ -23,6 +23,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/filter/edge"
 	"windrose.dev/windrose/internal/proxy/http3"
 	"windrose.dev/windrose/internal/proxy/serve"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/standalone"
@@ -54,13 +55,13 @@ type runFlags struct {
 	explainToken string
 	stateDir     string
 	loopback     bool
-	limits       proxy.Limits
+	limits       settings.Limits
 	grace, wait  time.Duration
 	translationFlags
 }
 
 func runCommand(self string) *cobra.Command {
-	flags := runFlags{self: self, publish: serve.Publish{}, limits: proxy.DefaultLimits()}
+	flags := runFlags{self: self, publish: serve.Publish{}, limits: settings.DefaultLimits()}
 	cmd := &cobra.Command{
 		Use: "run DIR...", Short: "serve a directory of resources on this machine",
 		Long: runLong, Example: "  windrose run examples/shop",

@@ -65,12 +65,12 @@ func NewLog(out io.Writer, format LogFormat, dropped *Counter) *Log {
 	}
 }
 
-// Enabled tells whether Record does anything.
+// Enabled reports whether lines are written.
 func (l *Log) Enabled() bool { return l != nil && l.format != LogOff }
 
-// Record puts down one line. It never blocks on the log's writer and keeps
+// record puts down one line. It never blocks on the log's writer and keeps
 // nothing of f.
-func (l *Log) Record(shard int, f *Flow) {
+func (l *Log) record(shard int, f *Flow) {
 	if !l.Enabled() {
 		return
 	}
@@ -176,9 +176,9 @@ func appendCompact(dst, stamp []byte, f *Flow) []byte {
 	dst = appendPair(dst, " route=", f.Route)
 	dst = appendPair(dst, " at=", f.Origin)
 	dst = appendPair(dst, " endpoint=", f.Endpoint)
-	dst = appendPair(dst, " pod=", f.Pod)
-	if f.Retries > 0 {
-		dst = strconv.AppendInt(append(dst, " retries="...), int64(f.Retries), 10)
+	dst = appendPair(dst, " pod=", f.Destination.Workload)
+	if n := f.retries(); n > 0 {
+		dst = strconv.AppendInt(append(dst, " retries="...), n, 10)
 	}
 	if len(f.RequestID) > 0 {
 		dst = append(append(dst, " id="...), f.RequestID...)
@@ -188,6 +188,9 @@ func appendCompact(dst, stamp []byte, f *Flow) []byte {
 	}
 	return append(dst, '\n')
 }
+
+// retries is how many attempts were made before the last.
+func (f *Flow) retries() int64 { return int64(max(f.Attempt-1, 0)) }
 
 func scheme(f *Flow) string {
 	switch {
@@ -241,8 +244,8 @@ func appendJSON(dst, stamp []byte, f *Flow) []byte {
 	dst = jsonString(dst, `,"route":`, f.Route)
 	dst = jsonString(dst, `,"at":`, f.Origin)
 	dst = jsonString(dst, `,"endpoint":`, f.Endpoint)
-	dst = jsonString(dst, `,"pod":`, f.Pod)
-	dst = strconv.AppendInt(append(dst, `,"retries":`...), int64(f.Retries), 10)
+	dst = jsonString(dst, `,"pod":`, f.Destination.Workload)
+	dst = strconv.AppendInt(append(dst, `,"retries":`...), f.retries(), 10)
 	dst = jsonString(dst, `,"requestId":`, f.RequestID)
 	dst = jsonString(dst, `,"detail":`, f.Detail)
 	return append(dst, '}', '\n')

@@ -20,7 +20,7 @@ func flow() *Flow {
 		Client: netip.MustParseAddrPort("127.0.0.1:9999"), Method: []byte("GET"), Host: []byte("shop.example"),
 		Target: []byte("/a?b"), RequestID: []byte("abc"), Minor: 1, Status: 200, Outcome: reason.OK,
 		Duration: 1234567, Wait: 1000000, BytesIn: 5, BytesOut: 512,
-		Route: "ingress/shop/web/0/0", Origin: "web.yaml:7", Endpoint: "127.0.0.1:81", Pod: "shop/web-1",
+		Route: "ingress/shop/web/0/0", Origin: "web.yaml:7", Endpoint: "127.0.0.1:81", Destination: Party{Workload: "shop/web-1"},
 	}
 }
 
@@ -71,7 +71,7 @@ func TestLogDropsAndNeverBlocks(t *testing.T) {
 		go func() { l.Run(ctx); close(done) }()
 		const lines = 20_000
 		for range lines {
-			l.Record(0, flow())
+			l.record(0, flow())
 		}
 		time.Sleep(time.Second) // the flusher is stuck in the writer now
 		if m.Dropped.Sum() == 0 {
@@ -176,7 +176,7 @@ func TestRecordDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(500, func() {
 		route.Hit(0, 200, reason.OK)
 		service.Observe(0, time.Millisecond)
-		l.Record(0, f)
+		l.record(0, f)
 	}); n != 0 {
 		t.Errorf("%v allocations a request", n)
 	}
@@ -187,7 +187,7 @@ func BenchmarkRecord(b *testing.B) {
 	l := NewLog(&strings.Builder{}, LogCompact, m.Dropped)
 	f := flow()
 	for range b.N {
-		l.Record(0, f)
+		l.record(0, f)
 		l.shards[0].lines = l.shards[0].lines[:0]
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/filter/edge"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // childVariable has the test binary be a proxy and nothing else, so that what
@@ -58,7 +59,7 @@ func proxyProcess(in *bufio.Reader, out io.Writer) error {
 	log := observe.NewLog(null, observe.LogCompact, metrics.Dropped)
 	go log.Run(context.Background())
 	p, err := proxy.New(proxy.Config{
-		Filters: edge.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
+		Filters: edge.Table(), Metrics: metrics, Log: log, Limits: settings.DefaultLimits(),
 		Address: func(model.Listener) string { return "127.0.0.1:0" },
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/test/port"
 )
@@ -57,7 +58,7 @@ func TestAltSvc(t *testing.T) {
 	own.ID, own.Path.Value = "own", "/own"
 	own.Edit = &model.Edit{Response: &model.HeaderEdit{Set: []model.Header{{Name: "Alt-Svc", Value: "clear"}}}}
 	block.Rules = append(block.Rules, own)
-	with, without := newRig3(t, nil), limited(t, func(l *proxy.Limits) { l.HTTP3 = false })
+	with, without := newRig3(t, nil), limited(t, func(l *settings.Limits) { l.HTTP3 = false })
 	for _, r := range []*rig{with, without} {
 		r.applySnapshot(freeze(parts))
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/model"
-	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/frontend"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -216,11 +216,11 @@ func TestVerifiedClient(t *testing.T) {
 		valid bool
 	}{"ours": {ours.client(nil), true}, "theirs": {theirs.client(nil), false}} {
 		state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{test.cert.Leaf}}
-		if got := proxy.VerifiedClient(cfg, state); (got != nil) != test.valid {
+		if got := frontend.VerifiedClient(cfg, state); (got != nil) != test.valid {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if proxy.VerifiedClient(cfg, tls.ConnectionState{}) != nil || proxy.VerifiedClient(&tls.Config{}, tls.ConnectionState{PeerCertificates: []*x509.Certificate{ours.cert}}) != nil {
+	if frontend.VerifiedClient(cfg, tls.ConnectionState{}) != nil || frontend.VerifiedClient(&tls.Config{}, tls.ConnectionState{PeerCertificates: []*x509.Certificate{ours.cert}}) != nil {
 		t.Error("verified by nobody")
 	}
 }
@@ -238,7 +238,7 @@ func TestForwardedClientCert(t *testing.T) {
 		c.DNSNames = []string{"client.example.com"}
 		c.URIs = []*url.URL{uri("spiffe://example.com/ns/shop/sa/cart"), uri("https://example.com/a;b")}
 	}).Leaf
-	got := proxy.ForwardedClientCert(cert, "spiffe://example.com/ns/edge/sa/gateway")
+	got := frontend.ForwardedClientCert(cert, "spiffe://example.com/ns/edge/sa/gateway")
 	by, rest, _ := strings.Cut(got, ";")
 	hash, rest, _ := strings.Cut(rest, ";")
 	if sum, err := hex.DecodeString(strings.TrimPrefix(hash, "Hash=")); by != "By=spiffe://example.com/ns/edge/sa/gateway" || err != nil || len(sum) != 32 {
@@ -248,7 +248,7 @@ func TestForwardedClientCert(t *testing.T) {
 	if rest != want {
 		t.Errorf("got  %s\nwant %s", rest, want)
 	}
-	if proxy.ForwardedClientCert(nil, "a") != "" {
+	if frontend.ForwardedClientCert(nil, "a") != "" {
 		t.Error("something of nothing")
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // patience is how long a test waits for what must happen. It is never reached
@@ -44,7 +45,7 @@ func newRig(t *testing.T, edit func(*proxy.Config)) *rig {
 	out := &lines{changed: make(chan struct{})}
 	log := observe.NewLog(out, observe.LogCompact, metrics.Dropped)
 	cfg := proxy.Config{
-		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: proxy.DefaultLimits(),
+		Filters: filter.Table(), Metrics: metrics, Log: log, Limits: settings.DefaultLimits(),
 		Address:   func(model.Listener) string { return "127.0.0.1:0" },
 		DrainWait: patience,
 	}

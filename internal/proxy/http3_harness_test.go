@@ -17,6 +17,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/http3"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/test/port"
 )
 
@@ -50,7 +51,7 @@ func serve3(t *testing.T, script func(*peer)) (*rig, *backend) {
 }
 
 // limited is a rig with limits that edit has changed.
-func limited(t *testing.T, edit func(*proxy.Limits)) *rig {
+func limited(t *testing.T, edit func(*settings.Limits)) *rig {
 	t.Helper()
 	return newRig3(t, func(cfg *proxy.Config) { edit(&cfg.Limits) })
 }

@@ -18,6 +18,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -357,7 +358,7 @@ func TestHTTP3Streams(t *testing.T) {
 			p.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
 		}
 	})
-	r := limited(t, func(l *proxy.Limits) { l.Streams = 2 })
+	r := limited(t, func(l *settings.Limits) { l.Streams = 2 })
 	r.applySnapshot(tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}))
 	c := r.raw()
 	var all []*quic.Stream
@@ -381,7 +382,7 @@ func TestHTTP3Streams(t *testing.T) {
 
 func TestHTTP3IdleConnections(t *testing.T) {
 	b := newBackend(t, always(ok2))
-	r := limited(t, func(l *proxy.Limits) { l.IdleTimeout = 50 * time.Millisecond })
+	r := limited(t, func(l *settings.Limits) { l.IdleTimeout = 50 * time.Millisecond })
 	r.applySnapshot(tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}))
 	c := r.raw()
 	io.ReadAll(c.ask(true, getFields()))

@@ -15,7 +15,7 @@ import (
 
 	quichttp3 "github.com/quic-go/quic-go/http3"
 
-	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // TestHTTP3Requests: what a backend is asked when a client asks over HTTP/3.
@@ -83,7 +83,7 @@ func TestHTTP3Answers(t *testing.T) {
 			}
 		}
 	})
-	r := limited(t, func(l *proxy.Limits) { l.HeaderBytes, l.TargetBytes, l.HeaderFields = 4096, 100, 20 })
+	r := limited(t, func(l *settings.Limits) { l.HeaderBytes, l.TargetBytes, l.HeaderFields = 4096, 100, 20 })
 	s := tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")})
 	r.applySnapshot(s)
 	c := r.client3(nil)
@@ -339,7 +339,7 @@ func TestHTTP3SlowClients(t *testing.T) {
 		p.rest()
 		gone <- struct{}{}
 	})
-	r := limited(t, func(l *proxy.Limits) { l.BodyTimeout, l.HeaderTimeout = 100*time.Millisecond, time.Second })
+	r := limited(t, func(l *settings.Limits) { l.BodyTimeout, l.HeaderTimeout = 100*time.Millisecond, time.Second })
 	r.applySnapshot(tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}))
 	c := r.raw()
 	post := fields(":method", "POST", ":scheme", "https", ":authority", "a.example", ":path", "/")

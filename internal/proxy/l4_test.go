@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // relay is a Snapshot with one relay of TCP at port 80.
@@ -405,7 +406,7 @@ func TestSlowHello(t *testing.T) {
 		for _, beginning := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01"} {
 			c, start := m.client(), time.Now()
 			tell(c, beginning)
-			if rest := all(c); rest != "" || time.Since(start) != proxy.DefaultLimits().HeaderTimeout {
+			if rest := all(c); rest != "" || time.Since(start) != settings.DefaultLimits().HeaderTimeout {
 				t.Errorf("after %q it was closed in %v with %q", beginning, time.Since(start), rest)
 			}
 		}

@@ -22,6 +22,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/filter"
 	"windrose.dev/windrose/internal/proxy/resolve"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -228,7 +229,7 @@ func withName(t *testing.T, prepare, test func(*namedMemory)) {
 		}
 		prepare(m)
 		p, err := proxy.New(proxy.Config{
-			Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: proxy.DefaultLimits(), Lookup: m.lookup,
+			Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: settings.DefaultLimits(), Lookup: m.lookup,
 			Listen: func(string) (net.Listener, error) { return m, nil },
 			Dial: func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 				m.dials <- addr

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,8 +16,14 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/engine"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/frontend"
+	"windrose.dev/windrose/internal/proxy/httpx"
+	"windrose.dev/windrose/internal/proxy/l4"
+	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/resolve"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
@@ -30,7 +35,7 @@ type Config struct {
 	Metrics *observe.Metrics
 	// Log may be nil.
 	Log    *observe.Log
-	Limits Limits
+	Limits settings.Limits
 	// Trusted are the peers that are believed when they say who their client
 	// is.
 	Trusted []netip.Prefix
@@ -43,7 +48,7 @@ type Config struct {
 	// Listen opens a listener; nil is net.Listen.
 	Listen func(address string) (net.Listener, error)
 	// HTTP3 serves HTTP/3 beside each HTTPS listener; nil does not.
-	HTTP3 HTTP3
+	HTTP3 frontend.HTTP3
 	// ListenUDP opens a listener of UDP; nil is net.ListenUDP.
 	ListenUDP func(address string) (*net.UDPConn, error)
 	// Dial makes connections to endpoints; nil dials TCP.
@@ -69,52 +74,8 @@ type Config struct {
 	DrainGrace, DrainWait time.Duration
 }
 
-// Proxy serves Snapshots. Its methods may be called from any goroutine.
-type Proxy struct {
-	cfg      Config
-	clock    *sock.Clock
-	hangups  *sock.Hangups
-	registry *upstream.Registry
-	compiler exchange.Compiler
-	tickets  *ticketKeys
-	certs    certificateCache
-	shards   []*shard
-	clients  clientCounts
-	tunnels  tunnels
-	conduits conduits
-	udp      udp
-	mirrors  mirrors
-
-	live     atomic.Pointer[live]
-	next     atomic.Uint64 // of the shard for the next connection
-	open     atomic.Int64  // client connections
-	serving  sync.WaitGroup
-	maxOut   int64 // bytes of buffers that one shard may have out
-	draining atomic.Bool
-	stopping atomic.Bool   // idle connections are closed
-	growth   atomic.Int64  // what windows may still grow by, in bytes
-	stopped  chan struct{} // closed when all were found that were idle then
-
-	mu        sync.Mutex // guards Apply and what follows
-	listeners map[model.ListenerID]*listener
-	reports   []reason.Report // of the live Generation
-	closed    bool
-}
-
-// live is what serves now: swapped as one.
-type live struct {
-	gen *exchange.Generation
-	tls map[model.ListenerID]*tlsListener
-	// public tells what clients dial to reach a listener.
-	public map[model.ListenerID]uint16
-}
-
-// New makes a Proxy that serves nothing yet.
-func New(cfg Config) (*Proxy, error) {
-	hangups, err := sock.NewHangups()
-	if err != nil {
-		return nil, err
-	}
+// defaults fills in what may be nil.
+func (cfg *Config) defaults() {
 	if cfg.Address == nil {
 		cfg.Address = ownAddress
 	}
@@ -127,34 +88,10 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.DialUDP == nil {
 		cfg.DialUDP = sock.DialDatagrams
 	}
-	p := &Proxy{
-		cfg: cfg, clock: sock.NewClock(), hangups: hangups,
-		tickets: newTicketKeys(), listeners: map[model.ListenerID]*listener{}, stopped: make(chan struct{}),
-		shards: make([]*shard, cfg.Metrics.ShardCount()),
-	}
-	p.mirrors.proxy = p
-	p.udp.listeners = map[model.ListenerID]*udpListener{}
-	p.growth.Store(cfg.Limits.WindowBytes)
-	for i := range p.shards {
-		p.shards[i] = newShard(p, i)
-	}
-	p.registry = upstream.NewRegistry(upstream.Config{
-		Shards: len(p.shards), Clock: p.clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: p.http2Configs(), Defect: p.panicked,
-		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Names: &cfg.Metrics.Names,
-	})
 	if cfg.SessionKey == nil {
 		cfg.SessionKey = make([]byte, 32)
 		rand.Read(cfg.SessionKey)
 	}
-	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey, Sessions: &upstream.Sessions{}}
-	p.maxOut = maxBuffers(cfg.Limits.BufferBytes) / int64(len(p.shards))
-	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
-	if err != nil {
-		return nil, err
-	}
-	empty.Number = 0
-	p.live.Store(&live{gen: empty})
-	return p, nil
 }
 
 // ownAddress is the address that a listener asks for itself.
@@ -162,12 +99,94 @@ func ownAddress(l model.Listener) string {
 	return cmp.Or(l.Address, fmt.Sprintf(":%d", l.ID.Port))
 }
 
-// maxBuffers is how many bytes of buffers may be out in all.
-func maxBuffers(limit int64) int64 {
-	if limit <= 0 {
-		limit = debug.SetMemoryLimit(-1) / 2
+func listenUDP(address string) (*net.UDPConn, error) {
+	addr, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, err
 	}
-	return max(limit, 64*sock.BufferSize)
+	return net.ListenUDP("udp", addr)
+}
+
+// Proxy serves Snapshots. Its methods may be called from any goroutine.
+type Proxy struct {
+	cfg      Config
+	engine   *engine.Engine
+	registry *upstream.Registry
+	compiler exchange.Compiler
+	tls      *frontend.TLSCompiler
+
+	// The rooms.
+	frontend *frontend.Server
+	http     *httpx.Server
+	l4       *l4.Server
+
+	live atomic.Pointer[live]
+
+	mu      sync.Mutex // guards Apply and what follows
+	sockets sockets
+	reports []reason.Report // of the live Generation
+	closed  bool
+}
+
+// live is what serves now: swapped as one.
+type live struct {
+	gen       *exchange.Generation
+	listeners frontend.Compiled
+}
+
+// New makes a Proxy that serves nothing yet.
+func New(cfg Config) (*Proxy, error) {
+	hangups, err := sock.NewHangups()
+	if err != nil {
+		return nil, err
+	}
+	cfg.defaults()
+	p := &Proxy{cfg: cfg, sockets: sockets{}, tls: frontend.NewTLSCompiler(cfg.Limits.TLS)}
+	p.engine = engine.New(engine.Config{
+		Limits: cfg.Limits, Sink: &observe.Sink{Metrics: cfg.Metrics, Log: cfg.Log}, Clock: sock.NewClock(), Hangups: hangups,
+	})
+	http2 := http2Configs(p.engine)
+	p.registry = upstream.NewRegistry(upstream.Config{
+		Shards: len(http2), Clock: p.engine.Clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: http2, Defect: p.engine.Panicked,
+		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Names: &cfg.Metrics.Names,
+	})
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey, Sessions: &upstream.Sessions{}}
+	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
+	if err != nil {
+		return nil, err
+	}
+	empty.Number = 0
+	p.live.Store(&live{gen: empty})
+	p.furnish(http2)
+	return p, nil
+}
+
+// furnish makes the rooms.
+func (p *Proxy) furnish(http2 []*mux.Config) {
+	cfg := &p.cfg
+	p.l4 = l4.New(l4.Config{Engine: p.engine, Generation: p.Generation, DialUDP: cfg.DialUDP, Trusts: func(addr netip.Addr) bool { return p.frontend.Trusts(addr) }})
+	p.http = httpx.New(httpx.Config{Engine: p.engine, Generation: p.Generation, L4: p.l4, ExplainToken: cfg.ExplainToken})
+	p.frontend = frontend.New(frontend.Config{
+		Engine: p.engine, HTTP: p.http, L4: p.l4, HTTP2: http2, HTTP3: cfg.HTTP3, Generation: p.Generation,
+		Compiled: func() *frontend.Compiled { return &p.live.Load().listeners },
+		Trusted:  cfg.Trusted, ProxyProtocolFrom: cfg.ProxyProtocolFrom, AddressPort: p.addressPort, LeaveWait: cfg.DrainWait,
+	})
+}
+
+// pingTimeout is how long the other side of an HTTP/2 connection may take to
+// give a sign of life.
+const pingTimeout = 15 * time.Second
+
+// http2Configs are what connections of HTTP/2 need, on both sides, by shard.
+func http2Configs(e *engine.Engine) []*mux.Config {
+	l, out := &e.Limits, make([]*mux.Config, len(e.Shards))
+	for i, shard := range e.Shards {
+		out[i] = &mux.Config{
+			Limits: l.Head(), MaxStreams: uint32(l.Streams), WriteTimeout: l.BodyTimeout, Header: l.HeaderTimeout, Idle: l.IdleTimeout, PingTimeout: pingTimeout,
+			Discard: l.Discard, Growth: &e.Growth, Full: shard.FarBeyond,
+		}
+	}
+	return out
 }
 
 // Generation is the one that serves now.
@@ -176,20 +195,17 @@ func (p *Proxy) Generation() *exchange.Generation { return p.live.Load().gen }
 // Registry holds the live things towards backends.
 func (p *Proxy) Registry() *upstream.Registry { return p.registry }
 
+// Sink is where what is observed goes.
+func (p *Proxy) Sink() *observe.Sink { return p.engine.Sink }
+
 // Connections is the number of open client connections.
-func (p *Proxy) Connections() int64 { return p.open.Load() }
+func (p *Proxy) Connections() int64 { return p.frontend.Open() }
 
 // Addr is the address on which a listener listens, or nil.
 func (p *Proxy) Addr(id model.ListenerID) net.Addr {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l := p.listeners[id]; l != nil {
-		return l.net.Addr()
-	}
-	if l := p.udp.listeners[id]; l != nil {
-		return l.conn.LocalAddr()
-	}
-	return nil
+	return p.sockets.addr(id)
 }
 
 // ErrClosed is returned by Apply when the proxy has stopped accepting.
@@ -213,46 +229,34 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile snapshot %s: %w", s.Root, err)
 	}
-	next := &live{gen: gen}
-	var more []reason.Report
-	next.tls, more = p.compileTLS(s)
+	tls, more := p.tls.Compile(s)
 	reports = append(reports, more...)
-	opened, moved, more := p.openListeners(s)
-	reports = append(reports, more...)
-	p.closeHTTP3(s)
-	openedUDP, doneUDP, more := p.openUDP(s)
-	reports = append(reports, more...)
-	sockets, more := p.openHTTP3(s)
-	reports = append(reports, more...)
-	next.public = p.publicPorts(s)
-	p.reports = reports
-	p.live.Store(next)
-	for _, l := range opened {
-		p.serving.Go(l.accept)
-	}
-	p.startHTTP3(sockets)
-	p.closeListeners(s, moved)
+	change, more := p.prepare(s)
+	p.reports = append(reports, more...)
+	p.live.Store(&live{gen: gen, listeners: frontend.Compiled{TLS: tls, Public: p.publicPorts(s)}})
+	p.commit(change)
 	p.forgetAllBut(gen)
-	p.tunnels.reconsider(gen)
-	p.conduits.each(func(c *conduit) { c.reconsider(gen) })
-	p.swapUDP(gen, openedUDP, doneUDP)
-	p.readmit(next.tls)
+	p.reconsider(gen, tls)
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)
 	})
-	return reports, nil
+	return p.reports, nil
 }
 
-// serves tells whether s is what gen serves already, on listeners that are all
+// reconsider asks of all that is open whether what is live would let it in.
+func (p *Proxy) reconsider(gen *exchange.Generation, tls map[model.ListenerID]*frontend.ListenerTLS) {
+	p.l4.Reconsider(gen)
+	for _, l := range p.sockets.udp() {
+		l.Reconsider(gen)
+	}
+	p.frontend.Reconsider(tls)
+}
+
+// serves reports whether s is what gen serves already, on listeners that are all
 // open.
 func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
-	for _, l := range s.Config.Listeners {
-		if !p.listens(l) || p.lacksHTTP3(s, l) {
-			return false
-		}
-	}
-	return gen.Number > 0 && gen.Snapshot.Root == s.Root && maps.Equal(gen.Snapshot.Origins, s.Origins)
+	return gen.Number > 0 && gen.Snapshot.Root == s.Root && len(p.lacking(s)) == 0 && maps.Equal(gen.Snapshot.Origins, s.Origins)
 }
 
 func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
@@ -272,170 +276,13 @@ func (p *Proxy) namesChanged() {
 	p.registry.Retain(func(k upstream.Key) bool { return endpoints[k] }, func(id string) bool { return services[id] })
 }
 
-// listens tells whether a listener is open where it should be.
-func (p *Proxy) listens(want model.Listener) bool {
-	if l := p.udp.listeners[want.ID]; l != nil {
-		return l.address == p.cfg.Address(want)
-	}
-	l := p.listeners[want.ID]
-	return l != nil && l.address == p.cfg.Address(want)
-}
-
-// openListeners opens what s asks for and is not open. Those that are now
-// elsewhere have moved: the sockets that they had are to be closed.
-func (p *Proxy) openListeners(s *model.Snapshot) (opened, moved []*listener, reports []reason.Report) {
-	for _, want := range s.Config.Listeners {
-		if want.ID.UDP || p.listens(want) {
-			continue
-		}
-		address := p.cfg.Address(want)
-		nl, err := p.cfg.Listen(address)
-		if err != nil {
-			reports = append(reports, listenFailed(want, address, err))
-			continue
-		}
-		if old := p.listeners[want.ID]; old != nil {
-			moved = append(moved, old)
-		}
-		l := newListener(p, want, nl)
-		p.listeners[want.ID] = l
-		opened = append(opened, l)
-	}
-	return opened, moved, reports
-}
-
-func listenFailed(want model.Listener, address string, err error) reason.Report {
-	fix := fmt.Sprintf("free it, or publish it elsewhere: --publish %d=ADDR:PORT", want.ID.Port)
-	if want.ID.Gateway != "" {
-		fix = "free it, or give Gateway " + want.ID.Gateway + " another address"
-	}
-	return reason.New(reason.ListenFailed, reason.Origin{},
-		fmt.Sprintf("port %s cannot be opened at %s: %v", want.ID, address, err)).WithFix(fix)
-}
-
-func (p *Proxy) closeListeners(s *model.Snapshot, moved []*listener) {
-	for _, l := range moved {
-		l.close(false)
-	}
-	wanted := map[model.ListenerID]bool{}
-	for _, l := range s.Config.Listeners {
-		wanted[l.ID] = true
-	}
-	for id, l := range p.listeners {
-		if !wanted[id] {
-			delete(p.listeners, id)
-			l.close(false)
-		}
-	}
-}
-
-// ErrSucceeded, as the cause for which the context of Run ends, says that
-// another process holds the listening sockets too and goes on accepting.
-var ErrSucceeded = errors.New("a successor has taken over")
-
-// Run serves until ctx ends, then drains: it keeps accepting for DrainGrace
-// while it asks clients to leave, stops accepting, lets exchanges end for
-// DrainWait, and closes what is left. It returns the number of connections
-// that it had to cut.
-func (p *Proxy) Run(ctx context.Context) (cut int, err error) {
-	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	var helpers sync.WaitGroup
-	for _, run := range []func(context.Context) error{p.hangups.Run, p.registry.Run, p.tickets.run} {
-		helpers.Go(func() { run(inner) })
-	}
-	<-ctx.Done()
-	cut = p.drain(errors.Is(context.Cause(ctx), ErrSucceeded))
-	cancel()
-	helpers.Wait()
-	return cut, nil
-}
-
-// Drain begins to drain without ending Run: answers ask clients to leave.
-func (p *Proxy) Drain() {
-	p.draining.Store(true)
-	p.eachSession((*session).prepareToStop)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cfg.Metrics.SetState(func(s *observe.State) { s.Ready = false })
-}
-
-func (p *Proxy) drain(succeeded bool) (cut int) {
-	p.Drain()
-	time.Sleep(p.cfg.DrainGrace)
-	p.mu.Lock()
-	p.closed = true
-	for _, l := range p.listeners {
-		l.close(succeeded)
-	}
-	for _, l := range p.udp.listeners {
-		l.leave(succeeded)
-	}
-	p.mu.Unlock()
-	defer p.mirrors.stop()
-	p.stopping.Store(true)
-	p.eachSession((*session).stop)
-	p.tunnels.each((*tunnel).leave)
-	close(p.stopped)
-	done := make(chan struct{})
-	go func() { p.serving.Wait(); close(done) }()
-	select {
-	case <-done:
-		return 0
-	case <-time.After(p.cfg.DrainWait):
-	}
-	cut = p.cutUDP()
-	p.eachSession(func(*session) { cut++ }) // before the first is gone
-	p.conduits.each(func(c *conduit) { c.end(reason.Drained) })
-	p.tunnels.each(func(t *tunnel) { t.close(reason.Drained) })
-	p.eachSession((*session).abort)
-	select {
-	case <-done:
-	case <-time.After(cutWait): // whatever hangs must not keep the process
-	}
-	return cut
-}
-
-// cutWait is how long what was cut may take to end.
-const cutWait = 5 * time.Second
-
-func (p *Proxy) eachSession(do func(*session)) {
-	for _, sh := range p.shards {
-		sh.mu.Lock()
-		all := make([]*session, 0, len(sh.sessions))
-		for s := range sh.sessions {
-			all = append(all, s)
-		}
-		sh.mu.Unlock()
-		for _, s := range all {
-			do(s)
-		}
-	}
-}
-
-// overloaded tells whether a shard's exchanges hold more than their part of
-// the memory for buffers.
-func (p *Proxy) overloaded(sh *shard) bool { return sh.pool.Out() > p.maxOut }
-
-func (p *Proxy) trusts(addr netip.Addr) bool { return contains(p.cfg.Trusted, addr) }
-
-func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
-	addr = addr.Unmap()
-	for _, prefix := range prefixes {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
 // publicPorts finds what clients dial to reach the listeners of a snapshot.
 func (p *Proxy) publicPorts(s *model.Snapshot) map[model.ListenerID]uint16 {
 	out := make(map[model.ListenerID]uint16, len(s.Config.Listeners))
 	for _, want := range s.Config.Listeners {
 		out[want.ID] = p.addressPort(want)
-		if l := p.listeners[want.ID]; l != nil {
-			out[want.ID] = l.public
+		if l := p.sockets.tcp(want.ID); l != nil {
+			out[want.ID] = l.Public
 		}
 	}
 	return out

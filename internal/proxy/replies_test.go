@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // watched is a listener whose connections tell of their write deadlines.
@@ -58,7 +59,7 @@ func TestRepliesHaveADeadline(t *testing.T) {
 			return left > 0 && left <= limit*5/4
 		})
 	}
-	limits := proxy.DefaultLimits()
+	limits := settings.DefaultLimits()
 	within("the wait for a first request", limits.HeaderTimeout)
 	c.send(get("/"))
 	c.answer("GET")

@@ -15,6 +15,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // memory is a proxy on in-memory connections, whose time is the test's.
@@ -38,7 +39,7 @@ func inMemoryWith(t *testing.T, snapshot string, test func(*memory)) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{t: t, clients: make(chan net.Conn), dialed: make(chan net.Conn, 9), closed: make(chan struct{}), start: time.Now()}
 		p, err := proxy.New(proxy.Config{
-			Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: proxy.DefaultLimits(),
+			Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: settings.DefaultLimits(),
 			Listen: func(string) (net.Listener, error) { return m, nil },
 			Dial:   m.dial,
 		})

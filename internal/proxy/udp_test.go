@@ -15,6 +15,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
@@ -178,9 +179,9 @@ func TestUDPOnAllAddresses(t *testing.T) {
 
 // TestUDPTableIsBounded: what there is no room for is dropped, and counted.
 func TestUDPTableIsBounded(t *testing.T) {
-	for _, limit := range []func(*proxy.Limits){
-		func(l *proxy.Limits) { l.UDPFlows = 1 },
-		func(l *proxy.Limits) { l.UDPFlowsPerClient = 1 },
+	for _, limit := range []func(*settings.Limits){
+		func(l *settings.Limits) { l.UDPFlows = 1 },
+		func(l *settings.Limits) { l.UDPFlowsPerClient = 1 },
 	} {
 		b := newUDPBackend(t, "b:")
 		r := newUDPRig(t, func(cfg *proxy.Config) { limit(&cfg.Limits) })

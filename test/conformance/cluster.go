@@ -18,6 +18,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/filter"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/standalone"
 	"windrose.dev/windrose/internal/translate"
@@ -68,7 +69,7 @@ func NewCluster(cfg Config) (*Cluster, error) {
 	c.reader = reader{store: c.store, seen: map[key]decoded{}}
 	c.host = standalone.New(standalone.Config{Output: c.logs, Grace: time.Second})
 	c.proxy, err = proxy.New(proxy.Config{
-		Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: proxy.DefaultLimits(), Dial: c.dial, DialUDP: c.dialUDP,
+		Filters: filter.Table(), Metrics: observe.NewMetrics(0), Limits: settings.DefaultLimits(), Dial: c.dial, DialUDP: c.dialUDP,
 		Address:   func(l model.Listener) string { return l.Address },
 		DrainWait: time.Second,
 	})

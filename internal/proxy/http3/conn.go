@@ -11,7 +11,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/frontend"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/wire/budget"
@@ -29,8 +29,8 @@ type conn struct {
 	l      *listener
 	quic   *quic.Conn
 	client netip.AddrPort
-	terms  proxy.HTTP3Terms
-	server proxy.HTTP3Server
+	terms  frontend.HTTP3Terms
+	server frontend.HTTP3Server
 	pool   *sock.Pool
 	work   sync.WaitGroup // the goroutines of the connection
 
@@ -68,10 +68,10 @@ func (c *conn) Dialled() netip.AddrPort { return addrPort(c.quic.LocalAddr()) }
 func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
 
 // Terms are those of the handshake.
-func (c *conn) Terms() proxy.HTTP3Terms { return c.terms }
+func (c *conn) Terms() frontend.HTTP3Terms { return c.terms }
 
 // Run serves the connection to its end.
-func (c *conn) Run(server proxy.HTTP3Server, pool *sock.Pool) *msg.Error {
+func (c *conn) Run(server frontend.HTTP3Server, pool *sock.Pool) *msg.Error {
 	defer c.l.ended(c.quic)
 	c.server, c.pool = server, pool
 	if err := c.begin(); err != nil {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/frontend"
 	codec "windrose.dev/windrose/internal/proxy/wire/http3"
 )
 
@@ -36,7 +36,7 @@ const (
 
 // listener is HTTP/3 on one UDP socket.
 type listener struct {
-	cfg        proxy.HTTP3Config
+	cfg        frontend.HTTP3Config
 	transport  *quic.Transport
 	handshakes atomic.Int64 // under way
 	conns      sync.WaitGroup
@@ -47,8 +47,8 @@ type listener struct {
 	grown  map[*quic.Conn]int64 // by how much windows have grown
 }
 
-// New makes a listener; it is a proxy.HTTP3.
-func New(cfg proxy.HTTP3Config) proxy.HTTP3Listener {
+// New makes a listener; it is a frontend.HTTP3.
+func New(cfg frontend.HTTP3Config) frontend.HTTP3Listener {
 	l := &listener{cfg: cfg, grown: map[*quic.Conn]int64{}}
 	l.transport = &quic.Transport{
 		Conn: cfg.Socket, ConnContext: l.begun,
@@ -137,7 +137,7 @@ type handshake struct {
 	l      *listener
 	start  int64
 	client netip.AddrPort
-	terms  proxy.HTTP3Terms
+	terms  frontend.HTTP3Terms
 	ended  atomic.Bool
 	unmind func() bool
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"windrose.dev/windrose/internal/model"
-	"windrose.dev/windrose/internal/proxy"
+	"windrose.dev/windrose/internal/proxy/settings"
 )
 
 // TestTLSFlags: what the flags about TLS take, and what stands without them.
@@ -29,7 +29,7 @@ func TestTLSFlags(t *testing.T) {
 		{"--tls-cipher-suites=AES128-SHA", 0, ""},
 		{"--tls-cipher-suites=TLS_AES_128_GCM_SHA256", 0, ""},
 	} {
-		limits := proxy.DefaultLimits()
+		limits := settings.DefaultLimits()
 		flags := flag.NewFlagSet("test", flag.ContinueOnError)
 		flags.SetOutput(io.Discard)
 		AddLimits(flags, &limits)

@@ -27,6 +27,8 @@ import (
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/admin"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/frontend"
+	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -41,7 +43,7 @@ type options struct {
 	announcing       Prefixes
 	loopback         bool
 	explainToken     string
-	limits           proxy.Limits
+	limits           settings.Limits
 	grace, wait      time.Duration
 	takeover         string
 }
@@ -113,7 +115,7 @@ func Flags(name string) *flag.FlagSet {
 
 // newFlags makes the flags, and the options that parsing them fills.
 func newFlags(name string) (*flag.FlagSet, *options) {
-	o := &options{publish: Publish{}, limits: proxy.DefaultLimits()}
+	o := &options{publish: Publish{}, limits: settings.DefaultLimits()}
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.StringVar(&o.snapshot, "snapshot", "", "file with the Snapshot to serve, in text or wire form; SIGHUP reads it again (required)")
 	f.StringVar(&o.bind, "bind", "", "address to listen on; empty is all")
@@ -145,7 +147,7 @@ func parse(name string, args []string, errOut io.Writer) (*options, error) {
 }
 
 // AddLimits adds a flag for each limit. What stands in limits is the default.
-func AddLimits(f *flag.FlagSet, limits *proxy.Limits) {
+func AddLimits(f *flag.FlagSet, limits *settings.Limits) {
 	for _, s := range limits.Settings() {
 		switch v := s.Value.(type) {
 		case *int:
@@ -166,7 +168,7 @@ func AddLimits(f *flag.FlagSet, limits *proxy.Limits) {
 type Parts struct {
 	Filters []exchange.FilterSpec
 	// HTTP3 serves HTTP/3; nil does not.
-	HTTP3 proxy.HTTP3
+	HTTP3 frontend.HTTP3
 }
 
 // Main runs a data plane until a signal ends it. It returns the exit status.

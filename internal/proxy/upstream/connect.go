@@ -13,6 +13,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/wire/proxyproto"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // Errors of Connect.
@@ -24,6 +25,21 @@ var (
 	// ErrHandshake is wrapped by errors that say why TLS could not be agreed upon.
 	ErrHandshake = errors.New("no TLS with the endpoint")
 )
+
+// OutcomeOf says how an attempt to connect has failed.
+func OutcomeOf(err error) reason.Outcome {
+	switch {
+	case errors.Is(err, ErrTimeout):
+		return reason.ConnectTimeout
+	case errors.Is(err, ErrHandshake):
+		return reason.UpstreamTLSFailed
+	}
+	return reason.ConnectFailed
+}
+
+// AwaitNames bounds how long the first requests to a host name wait until its
+// addresses are known.
+const AwaitNames = 2 * time.Second
 
 // Link is what a request is sent over: a connection of HTTP/1 for itself, or a
 // stream of one of HTTP/2. One of the two is set.

@@ -1,0 +1,67 @@
+package frontend
+
+import (
+	"windrose.dev/windrose/internal/proxy/httpx"
+	"windrose.dev/windrose/internal/proxy/upstream"
+)
+
+// admitHTTP3 serves a connection, unless a limit turns it away.
+func (l *Listener) admitHTTP3(quic HTTP3Conn) bool {
+	s, addr := l.server, quic.Client()
+	t := quic.Terms().tls
+	if l.tls() == nil {
+		return false // it has just stopped speaking TLS
+	}
+	shard, trusted := s.Engine.NextShard(), s.Trusts(addr.Addr())
+	if !s.takePlace(addr.Addr(), !trusted) {
+		l.Stats.Refused.Add(shard.Index, 1)
+		return false
+	}
+	l.Stats.Accepted.Add(shard.Index, 1)
+	l.Stats.Handshakes.Add(shard.Index, 1)
+	state := quic.TLS()
+	if state.DidResume {
+		l.Stats.Resumed.Add(shard.Index, 1)
+	}
+	c := &conn{
+		Connection: httpx.Connection{
+			Shard: shard, Peer: l.peer(addr, trusted), Client: upstream.Client{Addr: addr, Dialled: quic.Dialled()}, AltSvc: l.altSvc,
+		},
+		server: s, listener: l, quic: quic, counted: !trusted,
+	}
+	c.identify(t, state)
+	c.Peer.Prepare()
+	s.add(c)
+	if !c.admit(t) {
+		c.forget()
+		return false
+	}
+	s.Engine.Go(c.serveHTTP3)
+	return true
+}
+
+// serveHTTP3 serves a connection of HTTP/3 to its end.
+func (c *conn) serveHTTP3() {
+	e := c.server.Engine
+	defer c.forget()
+	defer c.quic.Abort()
+	defer func() {
+		if broken := recover(); broken != nil {
+			e.Panicked(broken)
+		}
+	}()
+	c.prepareToStop()
+	if e.Stopping() || c.listener.quic.Load() == nil {
+		c.quic.Leave(true) // the drain may have passed by before
+	}
+	start := e.Clock.Now()
+	if broken := c.quic.Run(c, &c.Shard.Pool); broken != nil {
+		c.recordBroken(start, broken.Outcome, broken.Text)
+	}
+}
+
+// ServeHTTP3 serves one request of HTTP/3.
+func (c *conn) ServeHTTP3(stream httpx.HTTP3Stream) { c.server.HTTP.ServeHTTP3(&c.Connection, stream) }
+
+// Defect says that a panic was contained.
+func (c *conn) Defect(broken any) { c.server.Engine.Panicked(broken) }

@@ -1,0 +1,177 @@
+package l4
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/engine"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// Inbound is a client's connection, and all that is known of it before its first
+// byte is passed on.
+type Inbound struct {
+	Conn  *sock.Conn
+	Shard *engine.Shard
+	// Start is when it was accepted, on the clock.
+	Start int64
+	// Listener accepted it; its counts are Stats, and clients dial Public.
+	Listener model.ListenerID
+	Stats    *observe.Listener
+	Public   uint16
+	Peer     *exchange.Peer
+	// Client is what backends that ask for it are told of the client.
+	Client upstream.Client
+	// ServerName is what the client's TLS asks for; Named tells that it speaks TLS.
+	ServerName string
+	Named      bool
+	// Terminate takes TLS off. It reports whether that was possible; if not it has
+	// ended the connection, and said why.
+	Terminate func() bool
+}
+
+// connection is one that a route took.
+type connection struct {
+	*Server
+	in   *Inbound
+	idle time.Duration
+
+	rule, origin string // of the route
+	counts       *observe.Route
+
+	up        *upstream.Conn
+	endpoint  exchange.Endpoint
+	connected int64
+	attempt   int
+	detail    string
+}
+
+// Overload says why a connection is refused that would take more memory.
+const Overload = "buffers hold as much memory as they may"
+
+// Serve carries a connection to a backend of its route, or refuses it such that the
+// client sees an error. route is nil where none takes the connection.
+func (s *Server) Serve(in *Inbound, gen *exchange.Generation, route *exchange.Relay) {
+	c := &connection{Server: s, in: in, idle: s.Engine.Limits.TunnelTimeout, counts: s.Engine.Sink.Metrics.Unrouted()}
+	if route == nil {
+		c.refuse(reason.NoRoute, "no rule takes this server name")
+		return
+	}
+	c.rule, c.origin, c.counts = route.Rule.ID, route.Origin, route.Stats
+	if route.Idle > 0 {
+		c.idle = route.Idle
+	}
+	cluster, respond := route.Draw(gen)
+	switch {
+	case respond != nil:
+		c.refuse(respond.Outcome, respond.Why)
+	case in.Shard.Full():
+		c.refuse(reason.Overloaded, Overload)
+	case route.Rule.Terminate && !in.Terminate():
+		c.counts.Relay(in.Shard.Index, reason.HandshakeFailed)
+	default:
+		c.carry(route, cluster)
+	}
+}
+
+// Refuse ends a connection for which no route was looked for.
+func (s *Server) Refuse(in *Inbound, why reason.Outcome, detail string) {
+	c := &connection{Server: s, in: in, counts: s.Engine.Sink.Metrics.Unrouted()}
+	c.refuse(why, detail)
+}
+
+func (c *connection) carry(route *exchange.Relay, cluster *exchange.Cluster) {
+	if outcome := c.connect(route, cluster); outcome != reason.OK {
+		c.refuse(outcome, c.detail)
+		return
+	}
+	defer c.up.Close()
+	c.endpoint.Active.Add(1)
+	defer c.endpoint.Active.Add(-1)
+	listener, name := c.in.Listener, c.in.ServerName
+	p := &Pipe{
+		client: resetEnd{ConnEnd{c.in.Conn}}, up: resetEnd{ConnEnd{c.up.Conn}}, idle: c.idle, engine: c.Engine,
+		allowed: func(gen *exchange.Generation) bool { return !gen.Relays(listener).Closed(name) },
+	}
+	c.open(p, nil)
+	outcome, _ := p.outcome()
+	if outcome == reason.OK {
+		c.detail = ""
+	}
+	c.record(outcome, p.in.Load(), p.out.Load())
+}
+
+// connect makes a connection to an endpoint. Nothing has been sent yet, so that
+// others are tried when one cannot be reached.
+func (c *connection) connect(route *exchange.Relay, cluster *exchange.Cluster) reason.Outcome {
+	cluster.Await(min(route.Connect, upstream.AwaitNames))
+	var tried []*exchange.Endpoint
+	outcome := reason.NoEndpoint
+	for range max(c.Engine.Limits.Attempts, 1) {
+		e := cluster.Pick(tried)
+		if slices.Contains(tried, e) {
+			return outcome // there is no other
+		}
+		if e == nil {
+			c.detail = "service " + cluster.Service.ID + " has no endpoint"
+			if why := cluster.Lack(); why != "" {
+				c.detail += ": " + why
+			}
+			return outcome
+		}
+		c.endpoint, c.attempt = *e, len(tried)+1
+		link, err := e.Connect(c.in.Shard.Index, &c.in.Shard.Pool, route.Connect, c.in.Client)
+		if link.Stream != nil {
+			link.Stream.Close()
+			c.detail = "service " + cluster.Service.ID + " speaks HTTP/2, which carries no bytes of others"
+			return reason.Closed
+		}
+		if err == nil {
+			c.up, c.connected = link.Conn, c.Engine.Clock.Now()
+			return reason.OK
+		}
+		outcome = upstream.OutcomeOf(err)
+		c.detail = err.Error()
+		tried = append(tried, e)
+	}
+	return outcome
+}
+
+// refuse ends a connection that goes nowhere.
+func (c *connection) refuse(outcome reason.Outcome, why string) {
+	c.detail = why
+	c.in.Conn.Reset()
+	c.record(outcome, 0, 0)
+}
+
+func (c *connection) record(outcome reason.Outcome, in, out int64) {
+	f := observe.Flow{
+		Kind: observe.Connection, Rule: c.counts, Listener: c.in.Stats,
+		Start: c.Engine.Clock.Time(c.in.Start), Duration: c.Engine.Since(c.in.Start),
+		Client: c.in.Peer.Addr, Transport: "tcp", TLS: c.in.Peer.TLS, Host: Host(c.in.ServerName, c.in.Public),
+		Outcome: outcome, BytesIn: in, BytesOut: out, Attempt: c.attempt, Detail: c.detail,
+		Route: c.rule, Origin: c.origin,
+	}
+	if c.in.Named {
+		f.Transport = "tls"
+	}
+	if c.endpoint.Endpoint != nil {
+		f.Endpoint, f.Destination.Workload = c.endpoint.Name, c.endpoint.Pod
+	}
+	if c.connected > 0 {
+		f.Wait = time.Duration(c.connected - c.in.Start)
+	}
+	c.Engine.Sink.Record(c.in.Shard.Index, &f)
+}
+
+// Host is what a Flow of layer 4 has for a host: the server name, and the port that
+// clients dial.
+func Host(name string, port uint16) []byte {
+	return strconv.AppendUint(append([]byte(name), ':'), uint64(port), 10)
+}

@@ -1,0 +1,154 @@
+package l4
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/reason"
+)
+
+// udpFlow is what one client address and port exchanges with one endpoint. It
+// has a socket of its own towards that, so that replies are told apart and
+// nothing but what the endpoint sends reaches the client. It holds no
+// Generation.
+type udpFlow struct {
+	listener *UDPListener
+	peers    udpPeers
+	source   []byte // that of replies
+	shard    int
+	start    int64
+	up       *sock.Datagrams
+	endpoint exchange.Endpoint
+	idle     atomic.Int64 // a duration
+
+	rule, origin string
+	counts       *observe.Route
+
+	readUntil int64 // what the deadline is armed to
+	in, out   atomic.Int64
+	last      atomic.Int64 // the time of the last datagram, either way
+	ended     atomic.Int32 // why it was ended, as an Outcome + 1; 0 while it was not
+}
+
+// drainQuiet is how long a UDP flow may be silent during a drain: nothing says
+// that it has ended.
+const drainQuiet = time.Second
+
+func newUDPFlow(l *UDPListener, peers udpPeers, relay *exchange.Relay, e exchange.Endpoint) (*udpFlow, error) {
+	s := l.server
+	f := &udpFlow{
+		listener: l, peers: peers, source: sock.Source(peers.local), shard: s.Engine.NextShard().Index, start: s.Engine.Clock.Now(), endpoint: e,
+		rule: relay.Rule.ID, origin: relay.Origin, counts: relay.Stats,
+	}
+	f.idle.Store(int64(s.Engine.Limits.UDPTimeout))
+	if relay.Idle > 0 {
+		f.idle.Store(int64(relay.Idle))
+	}
+	f.last.Store(f.start)
+	var err error
+	f.up, err = s.DialUDP(e.Addr, s.flows.buffer, s.flows.release)
+	return f, err
+}
+
+// send passes a datagram to the endpoint. An endpoint that does not listen ends
+// the flow, so that the next datagram may find another.
+func (f *udpFlow) send(datagram []byte) bool {
+	f.last.Store(f.listener.server.Engine.Clock.Now())
+	switch err := f.up.Send(datagram); {
+	case err == nil:
+		f.in.Add(int64(len(datagram)))
+		return true
+	case errors.Is(err, sock.ErrFull), errors.Is(err, syscall.EMSGSIZE):
+		return false
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.end(reason.ConnectFailed)
+	default:
+		f.end(reason.UpstreamReset)
+	}
+	return false
+}
+
+// run passes on what the endpoint answers, until both are silent.
+func (f *udpFlow) run() {
+	f.endpoint.Active.Add(1)
+	defer f.finish()
+	for f.ended.Load() == 0 {
+		f.limit(f.listener.server.Engine.Clock.Now())
+		err := f.up.Receive(f.reply)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if f.listener.server.Engine.Clock.Now()-f.last.Load() >= f.idle.Load() {
+				f.end(reason.OK) // silence is how flows end
+			}
+		case errors.Is(err, syscall.ECONNREFUSED):
+			f.end(reason.ConnectFailed)
+		default:
+			f.end(reason.UpstreamReset)
+		}
+	}
+}
+
+// limit arms the deadline, if it is off by much (see sock.Conn.LimitReads).
+func (f *udpFlow) limit(now int64) {
+	idle := f.idle.Load()
+	if f.readUntil < now+idle || f.readUntil > now+idle*5/4 {
+		f.readUntil = now + idle*9/8
+		f.up.SetReadDeadline(f.listener.server.Engine.Clock.Time(f.readUntil))
+	}
+}
+
+// reply passes a datagram to the client, from the listener's address. What the
+// system does not take is lost, as datagrams are.
+func (f *udpFlow) reply(datagram []byte) {
+	f.last.Store(f.listener.server.Engine.Clock.Now())
+	if err := f.listener.conn.Reply(datagram, f.peers.client, f.source); err != nil {
+		f.listener.stats.Dropped.Add(f.shard, 1)
+		return
+	}
+	f.out.Add(int64(len(datagram)))
+}
+
+// hurry has the flow end once it is silent for a moment.
+func (f *udpFlow) hurry() {
+	if f.idle.Load() > int64(drainQuiet) {
+		f.idle.Store(int64(drainQuiet))
+		f.up.SetReadDeadline(time.Now().Add(drainQuiet))
+	}
+}
+
+// end ends the flow. The first reason is the one that counts.
+func (f *udpFlow) end(why reason.Outcome) {
+	if f.ended.CompareAndSwap(0, int32(why)+1) {
+		f.up.Close()
+	}
+}
+
+// finish counts and logs a flow that has ended.
+func (f *udpFlow) finish() {
+	if broken := recover(); broken != nil {
+		f.listener.server.Engine.Panicked(broken)
+		f.end(reason.InternalError)
+	}
+	l := f.listener
+	f.endpoint.Active.Add(-1)
+	l.remove(f)
+	l.givePlace(f.peers.client)
+	l.stats.Closed.Add(f.shard, 1)
+	e := l.server.Engine
+	e.Sink.Record(f.shard, &observe.Flow{
+		Kind: observe.Datagrams, Rule: f.counts, Listener: l.stats,
+		Start: e.Clock.Time(f.start), Duration: e.Since(f.start),
+		Client: netip.AddrPortFrom(f.peers.client.Addr().Unmap(), f.peers.client.Port()), Transport: "udp",
+		Host:    Host("", l.public),
+		Outcome: reason.Outcome(f.ended.Load() - 1), BytesIn: f.in.Load(), BytesOut: f.out.Load(), Attempt: 1,
+		Route: f.rule, Origin: f.origin, Endpoint: f.endpoint.Name, Destination: observe.Party{Workload: f.endpoint.Pod},
+	})
+}
