@@ -77,7 +77,7 @@ func (c *conn) serve() {
 		}
 	}
 	if c.http2 {
-		c.serveHTTP2()
+		streams{c}.serveHTTP2()
 		return
 	}
 	for first := c.Peer.TLS; c.next(first); first = false {

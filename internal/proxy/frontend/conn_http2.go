@@ -34,8 +34,11 @@ func (c *conn) startsHTTP2() (starts, alive bool) {
 	}
 }
 
+// streams is a connection whose requests come in streams, of HTTP/2 or HTTP/3.
+type streams struct{ *conn }
+
 // serveHTTP2 serves a connection of HTTP/2 to its end.
-func (c *conn) serveHTTP2() {
+func (c streams) serveHTTP2() {
 	e := c.server.Engine
 	c.Peer.Prepare()
 	conn := mux.NewServer(c.server.HTTP2[c.Shard.Index], c, c.sock, &c.Shard.Pool, e.Clock)
@@ -58,19 +61,19 @@ func (c *conn) serveHTTP2() {
 }
 
 // ServeStream serves one request of HTTP/2.
-func (c *conn) ServeStream(stream *mux.Stream) { c.server.HTTP.ServeHTTP2(&c.Connection, stream) }
+func (c streams) ServeStream(stream *mux.Stream) { c.server.HTTP.ServeHTTP2(&c.Connection, stream) }
 
 // Refused records a request that was malformed.
-func (c *conn) Refused(text string) {
+func (c streams) Refused(text string) {
 	c.recordBroken(c.server.Engine.Clock.Now(), reason.BadRequest, text)
 }
 
 // Denied counts a request that there was no room for.
-func (c *conn) Denied() { c.listener.Stats.StreamsRefused.Add(c.Shard.Index, 1) }
+func (c streams) Denied() { c.listener.Stats.StreamsRefused.Add(c.Shard.Index, 1) }
 
 // recordBroken records a request, or a connection, that broke a rule of HTTP/2 or
 // HTTP/3 and became no exchange.
-func (c *conn) recordBroken(start int64, outcome reason.Outcome, detail string) {
+func (c streams) recordBroken(start int64, outcome reason.Outcome, detail string) {
 	f := observe.Flow{
 		Rule: c.server.Engine.Sink.Metrics.Unrouted(), TLS: c.Peer.TLS, Outcome: outcome, Detail: detail,
 		Status: outcome.Row().Status, Major: 2,

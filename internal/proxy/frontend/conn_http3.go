@@ -36,12 +36,12 @@ func (l *Listener) admitHTTP3(quic HTTP3Conn) bool {
 		c.forget()
 		return false
 	}
-	s.Engine.Go(c.serveHTTP3)
+	s.Engine.Go(streams{c}.serveHTTP3)
 	return true
 }
 
 // serveHTTP3 serves a connection of HTTP/3 to its end.
-func (c *conn) serveHTTP3() {
+func (c streams) serveHTTP3() {
 	e := c.server.Engine
 	defer c.forget()
 	defer c.quic.Abort()
@@ -61,7 +61,7 @@ func (c *conn) serveHTTP3() {
 }
 
 // ServeHTTP3 serves one request of HTTP/3.
-func (c *conn) ServeHTTP3(stream httpx.HTTP3Stream) { c.server.HTTP.ServeHTTP3(&c.Connection, stream) }
+func (c streams) ServeHTTP3(stream httpx.HTTP3Stream) { c.server.HTTP.ServeHTTP3(&c.Connection, stream) }
 
 // Defect says that a panic was contained.
-func (c *conn) Defect(broken any) { c.server.Engine.Panicked(broken) }
+func (c streams) Defect(broken any) { c.server.Engine.Panicked(broken) }

@@ -49,180 +49,180 @@ const (
 )
 
 // attempts tries endpoints until one has begun to answer. Otherwise it leaves
-// the failure in d.x.
-func (d *driver) attempts() bool {
+// the failure in s.x.
+func (s *sender) attempts() bool {
 	fresh := false
 	for try := 1; ; try++ {
-		e := d.x.PickEndpoint(d.retry.tried)
+		e := s.x.PickEndpoint(s.retry.tried)
 		if e == nil {
-			d.x.Fail(reason.NoEndpoint, d.x.Cluster.Lack())
+			s.x.Fail(reason.NoEndpoint, s.x.Cluster.Lack())
 			return false
 		}
-		d.attempt.begin(e)
-		result := d.try(fresh)
+		s.attempt.begin(e)
+		result := s.try(fresh)
 		if result == attemptOK {
 			return true
 		}
-		d.attempt.end()
+		s.attempt.end()
 		switch {
 		case result == attemptByPolicy:
 			fresh = false
-		case d.isFree(result, try):
+		case s.isFree(result, try):
 			fresh = true
-		case result != attemptFinal && d.endAttempt():
+		case result != attemptFinal && s.endAttempt():
 			fresh = false
 		default:
 			return false
 		}
-		d.x.Answered, d.x.Detail = false, ""
+		s.x.Answered, s.x.Detail = false, ""
 	}
 }
 
 // isFree reports whether an attempt may be repeated without a policy: nothing can
 // have come of it.
-func (d *driver) isFree(result attemptResult, try int) bool {
+func (s *sender) isFree(result attemptResult, try int) bool {
 	switch {
-	case result == attemptFinal || try >= d.server.Engine.Limits.Attempts:
+	case result == attemptFinal || try >= s.server.Engine.Limits.Attempts:
 		return false
-	case result == attemptElsewhere && len(d.retry.tried)+1 >= len(d.x.Cluster.Endpoints()):
+	case result == attemptElsewhere && len(s.retry.tried)+1 >= len(s.x.Cluster.Endpoints()):
 		return false
 	case result == attemptElsewhere:
-		d.retry.tried = append(d.retry.tried, d.attempt.endpoint)
+		s.retry.tried = append(s.retry.tried, s.attempt.endpoint)
 	}
 	return true
 }
 
 // try sends the request to the endpoint and waits for the first bytes of the answer.
 // fresh asks for a new connection.
-func (d *driver) try(fresh bool) attemptResult {
-	d.attempt.up = nil
-	clock := d.server.Engine.Clock
-	d.times.beginAttempt(clock.Now())
-	if err := d.connect(fresh); err != nil {
-		return d.notConnected(err)
+func (s *sender) try(fresh bool) attemptResult {
+	s.attempt.up = nil
+	clock := s.server.Engine.Clock
+	s.times.beginAttempt(clock.Now())
+	if err := s.connect(fresh); err != nil {
+		return s.notConnected(err)
 	}
-	up := d.attempt.up
-	d.attempt.sentAt = clock.Now()
-	d.times.limitWrites(up)
-	d.times.limitReads(up)
-	if !d.client.AbortOnHangup(up.Partner()) {
-		d.fail(whyGone(d.client))
+	up := s.attempt.up
+	s.attempt.sentAt = clock.Now()
+	s.times.limitWrites(up)
+	s.times.limitReads(up)
+	if !s.client.AbortOnHangup(up.Partner()) {
+		s.fail(whyGone(s.client))
 		return attemptFinal
 	}
-	sent, err := d.send()
+	sent, err := s.send()
 	if err == nil {
-		d.attempt.answeredAt = clock.Now()
+		s.attempt.answeredAt = clock.Now()
 		return attemptOK
 	}
-	return d.sendFailed(sent, err)
+	return s.sendFailed(sent, err)
 }
 
 // connect finds or makes a connection to the endpoint.
-func (d *driver) connect(fresh bool) error {
-	now, shard, e := d.server.Engine.Clock.Now(), d.conn.Shard, d.attempt.endpoint
+func (s *sender) connect(fresh bool) error {
+	now, shard, e := s.server.Engine.Clock.Now(), s.conn.Shard, s.attempt.endpoint
 	if !fresh {
 		if link, ok := e.Reuse(shard.Index, now); ok {
-			d.use(link)
+			s.use(link)
 			return nil
 		}
 	}
-	link, err := e.Connect(shard.Index, &shard.Pool, d.times.connectLimit(now), d.conn.Client)
+	link, err := e.Connect(shard.Index, &shard.Pool, s.times.connectLimit(now), s.conn.Client)
 	if err != nil {
 		return err
 	}
-	d.use(link)
+	s.use(link)
 	return nil
 }
 
 // use has the attempt go over a link.
-func (d *driver) use(l upstream.Link) {
+func (s *sender) use(l upstream.Link) {
 	if l.Stream != nil {
-		d.ends.http2Backend = http2Backend{Stream: l.Stream}
-		d.attempt.up = &d.ends.http2Backend
+		s.ends.http2Backend = http2Backend{Stream: l.Stream}
+		s.attempt.up = &s.ends.http2Backend
 		return
 	}
-	d.ends.http1Backend = http1Backend{
-		Conn: l.Conn, endpoint: d.attempt.endpoint, shard: d.conn.Shard.Index, clock: d.server.Engine.Clock,
-		limits: &d.limits, out: &d.out, framed: d.ends.http1Backend.framed,
+	s.ends.http1Backend = http1Backend{
+		Conn: l.Conn, endpoint: s.attempt.endpoint, shard: s.conn.Shard.Index, clock: s.server.Engine.Clock,
+		limits: &s.limits, out: &s.out, framed: s.ends.http1Backend.framed,
 	}
-	d.attempt.up = &d.ends.http1Backend
+	s.attempt.up = &s.ends.http1Backend
 }
 
-func (d *driver) notConnected(err error) attemptResult {
-	if d.times.late(d.times.deadline) {
-		d.x.Fail(reason.UpstreamTimeout, d.times.lateness(""))
+func (s *sender) notConnected(err error) attemptResult {
+	if s.times.late(s.times.deadline) {
+		s.x.Fail(reason.UpstreamTimeout, s.times.lateness(""))
 		return attemptFinal
 	}
-	d.x.Fail(upstream.OutcomeOf(err), err.Error())
+	s.x.Fail(upstream.OutcomeOf(err), err.Error())
 	return attemptElsewhere
 }
 
 // send writes the request and waits for the answer's first bytes. A body that
 // is still coming goes on in the pump.
-func (d *driver) send() (sent int, err error) {
-	d.outgoing = d.req.outgoing()
-	sent, err = d.attempt.up.ask(&d.outgoing)
-	if err != nil || d.req.first.last {
+func (s *sender) send() (sent int, err error) {
+	s.outgoing = s.req.outgoing()
+	sent, err = s.attempt.up.ask(&s.outgoing)
+	if err != nil || s.req.first.last {
 		return sent, err
 	}
-	d.pump.start(d.attempt.up)
-	return sent, d.awaitAnswer()
+	s.pump.start(s.attempt.up)
+	return sent, s.awaitAnswer()
 }
 
 // awaitAnswer reads more of the answer. While the request's body is still
 // coming the read timeout is not counted: the pump has timeouts of its own.
-func (d *driver) awaitAnswer() error {
-	up := d.attempt.up
+func (s *sender) awaitAnswer() error {
+	up := s.attempt.up
 	for {
 		err := up.wait()
-		if err == nil || !d.pump.running || !errors.Is(err, os.ErrDeadlineExceeded) || d.broken() || d.times.overdue() {
+		if err == nil || !s.pump.running || !errors.Is(err, os.ErrDeadlineExceeded) || s.broken() || s.times.overdue() {
 			return err
 		}
-		if !d.pump.ended() {
-			d.times.limitReads(up)
-		} else if until := d.pump.last.Load() + int64(d.x.Route.Read); until > d.server.Engine.Clock.Now() {
-			up.ReadBy(earlier(until, d.times.end))
+		if !s.pump.ended() {
+			s.times.limitReads(up)
+		} else if until := s.pump.last.Load() + int64(s.x.Route.Read); until > s.server.Engine.Clock.Now() {
+			up.ReadBy(earlier(until, s.times.end))
 		} else {
 			return err
 		}
-		if d.broken() {
+		if s.broken() {
 			return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
 		}
 	}
 }
 
 // fill reads more of the answer.
-func (d *driver) fill() error {
-	if d.times.limitReads(d.attempt.up); d.broken() {
+func (s *sender) fill() error {
+	if s.times.limitReads(s.attempt.up); s.broken() {
 		return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
 	}
-	return d.awaitAnswer()
+	return s.awaitAnswer()
 }
 
 // broken reports whether the pump or the client has broken the exchange off.
-func (d *driver) broken() bool { return d.pump.stopped.Load() != 0 || d.client.Gone() }
+func (s *sender) broken() bool { return s.pump.stopped.Load() != 0 || s.client.Gone() }
 
 // sendFailed tells apart why no answer came, and whether the request may be
 // sent again: when nothing of it can have been acted upon, or when a
 // connection that was idle turned out dead and the method is idempotent.
-func (d *driver) sendFailed(sent int, err error) attemptResult {
+func (s *sender) sendFailed(sent int, err error) attemptResult {
 	outcome, detail := reason.UpstreamReset, resetDetail(err, "it closed the connection before it answered")
-	up, pumped := d.attempt.up, d.pump.running
+	up, pumped := s.attempt.up, s.pump.running
 	var broken *msg.Error
 	switch {
 	case errors.As(err, &broken):
 		outcome, detail = broken.Outcome, broken.Text
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		outcome, detail = reason.UpstreamTimeout, d.times.lateness("no answer within the read timeout")
-	case !pumped && (refusedUnseen(err) || up.reused() && (sent == 0 || d.x.MayRepeat())):
-		if d.client.KeepOnHangup(up.Partner()) {
+		outcome, detail = reason.UpstreamTimeout, s.times.lateness("no answer within the read timeout")
+	case !pumped && (refusedUnseen(err) || up.reused() && (sent == 0 || s.x.MayRepeat())):
+		if s.client.KeepOnHangup(up.Partner()) {
 			up.close()
-			d.attempt.up = nil
-			d.x.Fail(outcome, detail)
+			s.attempt.up = nil
+			s.x.Fail(outcome, detail)
 			return attemptAgain
 		}
 	}
-	if d.blame(outcome, detail); d.endAttempt() {
+	if s.blame(outcome, detail); s.endAttempt() {
 		return attemptByPolicy
 	}
 	return attemptFinal
@@ -237,53 +237,53 @@ func resetDetail(err error, otherwise string) string {
 	return otherwise
 }
 
-// blame leaves a failure in d.x with an outcome, unless it was the client, or
+// blame leaves a failure in s.x with an outcome, unless it was the client, or
 // the pump, that broke the exchange off: then with theirs.
-func (d *driver) blame(outcome reason.Outcome, detail string) {
-	if why, text, stopped := d.pump.why(); stopped {
+func (s *sender) blame(outcome reason.Outcome, detail string) {
+	if why, text, stopped := s.pump.why(); stopped {
 		outcome, detail = why, text
-	} else if d.client.Gone() {
-		outcome, detail = whyGone(d.client)
-	} else if outcome == reason.UpstreamReset && d.lateThere() {
+	} else if s.client.Gone() {
+		outcome, detail = whyGone(s.client)
+	} else if outcome == reason.UpstreamReset && s.lateThere() {
 		outcome, detail = reason.UpstreamTimeout, "the caller's deadline has passed at the backend"
 	}
-	d.x.Fail(outcome, detail)
+	s.x.Fail(outcome, detail)
 }
 
 // lateThere reports whether a backend may have ended a call because of its
 // deadline.
-func (d *driver) lateThere() bool {
-	return d.req.call && d.times.deadline != 0 && d.times.late(d.times.deadline-int64(deadlineSlack))
+func (s *sender) lateThere() bool {
+	return s.req.call && s.times.deadline != 0 && s.times.late(s.times.deadline-int64(deadlineSlack))
 }
 
 // fail ends the work at the backend with an outcome.
-func (d *driver) fail(outcome reason.Outcome, detail string) {
-	d.blame(outcome, detail)
-	d.drop()
+func (s *sender) fail(outcome reason.Outcome, detail string) {
+	s.blame(outcome, detail)
+	s.drop()
 }
 
 // drop closes the connection to the backend and ends the pump.
-func (d *driver) drop() {
-	up := d.attempt.up
+func (s *sender) drop() {
+	up := s.attempt.up
 	if up == nil {
 		return
 	}
-	d.client.KeepOnHangup(up.Partner())
-	if !d.pump.ended() && d.pump.running {
+	s.client.KeepOnHangup(up.Partner())
+	if !s.pump.ended() && s.pump.running {
 		up.cut()
-		d.pump.stop()
+		s.pump.stop()
 	}
 	up.close()
-	d.attempt.up = nil
+	s.attempt.up = nil
 }
 
 // release gives the connection to the backend back, or closes it.
-func (d *driver) release() {
-	up := d.attempt.up
-	if d.client.KeepOnHangup(up.Partner()) && d.pump.ended() && !d.pump.failed {
+func (s *sender) release() {
+	up := s.attempt.up
+	if s.client.KeepOnHangup(up.Partner()) && s.pump.ended() && !s.pump.failed {
 		up.release()
-		d.attempt.up = nil
+		s.attempt.up = nil
 		return
 	}
-	d.drop()
+	s.drop()
 }

@@ -14,32 +14,45 @@ import (
 // driver drives one exchange: it has the request decided, and moves the bytes
 // between its two ends. It is reused, and belongs to one goroutine at a time.
 type driver struct {
+	state
+	sender    sender
+	responder responder
+}
+
+// state is what is known of an exchange while it is under way.
+type state struct {
 	server *Server
 	conn   *Connection
 	limits msg.Limits
 	x      exchange.Exchange
 
-	client client
-	ends   ends
-	out    []byte // what is written next
-	times  times
-	req    request
+	client  client
+	ends    ends
+	out     []byte // what is written next
+	times   times
+	req     request
+	attempt attempt
+	pump    pump
+	copies  copies
 
-	// Towards the backend.
+	headSent bool  // the client has got a part of an answer, interim ones among them
+	back     int64 // bytes of bodies written to it
+	flow     observe.Flow
+}
+
+// sender sends the request to backends until one has begun to answer.
+type sender struct {
+	*state
 	outgoing outgoing
-	attempt  attempt
 	retry    retry
-	pump     pump
-	copies   copies
+}
 
-	// Towards the client.
-	answer       answer
-	answerLength int64  // of an answer of ours
-	recoded      []byte // a part of the answer's body, as it was changed
-	headSent     bool   // the client has got a part of an answer, interim ones among them
-	back         int64  // bytes of bodies written to it
-
-	flow observe.Flow
+// responder answers the client: with what the backend says, or with words of ours.
+type responder struct {
+	*sender
+	answer    answer
+	ownLength int64  // of the body of an answer of ours
+	recoded   []byte // a part of the backend's body, as it was changed
 }
 
 // ends are the two ends of an exchange, of which those that are in use are kept with
@@ -56,14 +69,15 @@ type ends struct {
 const maxKeptOut = 64 << 10
 
 func newDriver(s *Server) *driver {
-	d := &driver{server: s, limits: s.Engine.Limits.Head()}
-	d.pump.done = make(chan struct{}, 1)
+	d := &driver{}
+	d.server, d.limits, d.pump.done = s, s.Engine.Limits.Head(), make(chan struct{}, 1)
 	d.wire()
 	return d
 }
 
 // wire has the parts of d know of each other.
 func (d *driver) wire() {
+	d.sender.state, d.responder.sender = &d.state, &d.sender
 	d.req.x = &d.x
 	d.times.clock, d.times.limits = d.server.Engine.Clock, &d.server.Engine.Limits
 	d.pump.engine, d.pump.req, d.pump.times, d.pump.copies = d.server.Engine, &d.req, &d.times, &d.copies
@@ -79,12 +93,16 @@ func (d *driver) begin(c *Connection, end client, start int64) {
 // reset lets go of everything that belongs to the exchange.
 func (d *driver) reset() {
 	d.x.Reset()
-	d.retry.reset()
+	d.sender.retry.reset()
 	d.copies.reset()
 	*d = driver{
-		server: d.server, limits: d.limits, x: d.x, out: kept(d.out), recoded: kept(d.recoded), retry: d.retry, copies: d.copies,
-		pump: pump{done: d.pump.done, out: kept(d.pump.out)},
-		ends: ends{http1Backend: http1Backend{framed: kept(d.ends.http1Backend.framed)}},
+		state: state{
+			server: d.server, limits: d.limits, x: d.x, out: kept(d.out), copies: d.copies,
+			pump: pump{done: d.pump.done, out: kept(d.pump.out)},
+			ends: ends{http1Backend: http1Backend{framed: kept(d.ends.http1Backend.framed)}},
+		},
+		sender:    sender{retry: d.sender.retry},
+		responder: responder{recoded: kept(d.responder.recoded)},
 	}
 	d.wire()
 }
@@ -106,15 +124,15 @@ func (d *driver) abandon() {
 		}
 	}()
 	d.attempt.end()
-	d.retry.giveBudget()
-	d.drop()
+	d.sender.retry.giveBudget()
+	d.sender.drop()
 	d.x.Route = nil // its filters may be what is broken
 	d.x.Fail(reason.InternalError, "")
 	if d.client.closeAfter(); d.headSent {
 		d.client.abort()
 		d.record()
 	} else {
-		d.answerOwn()
+		d.responder.answerOwn()
 	}
 	d.client.finish()
 }
@@ -127,7 +145,7 @@ var errOverloaded = &msg.Error{Outcome: reason.Overloaded, Text: "the limit on b
 func (d *driver) refuse(why error) (again bool) {
 	d.x.Begin(d.server.Generation(), &d.conn.Peer)
 	d.x.FailWith(why)
-	return d.answerOwn()
+	return d.responder.answerOwn()
 }
 
 // run has the request decided, and answered or forwarded. It reports whether the
@@ -143,7 +161,7 @@ func (d *driver) run() (again bool) {
 		d.x.Decide(gen, &d.conn.Peer, nil)
 	}
 	if d.x.Answered {
-		return d.answerOwn()
+		return d.responder.answerOwn()
 	}
 	return d.forward()
 }
@@ -167,12 +185,12 @@ func (d *driver) forward() (again bool) {
 		if d.x.FailWith(err); err != errBodyTooLarge {
 			d.client.closeAfter() // where the next request would begin is not known
 		}
-		return d.answerOwn()
+		return d.responder.answerOwn()
 	}
 	d.copies.choose(&d.req)
 	d.x.Cluster.Await(min(d.x.Route.Connect, upstream.AwaitNames))
-	for d.attempts() {
-		became := d.respond()
+	for d.sender.attempts() {
+		became := d.responder.respond()
 		d.attempt.end()
 		switch became {
 		case responded:
@@ -180,23 +198,23 @@ func (d *driver) forward() (again bool) {
 		case brokenOff:
 			return false
 		case failed:
-			return d.answerOwn()
+			return d.responder.answerOwn()
 		}
 	}
-	if d.drop(); !d.pump.started && !d.client.whole() {
+	if d.sender.drop(); !d.pump.started && !d.client.whole() {
 		d.copies.drop() // they will never be whole
 	}
-	return d.answerOwn()
+	return d.responder.answerOwn()
 }
 
 // finish gives back what the exchange held.
 func (d *driver) finish() {
-	d.retry.giveBudget()
+	d.sender.retry.giveBudget()
 	d.client.finish()
 }
 
 // record tells what was observed of the exchange. Views into buffers are still valid.
-func (d *driver) record() {
+func (d *state) record() {
 	x, f, e := &d.x, &d.flow, d.server.Engine
 	now := e.Clock.Now()
 	*f = observe.Flow{
@@ -219,7 +237,7 @@ func (d *driver) record() {
 }
 
 // describe fills in what only readers of Flows look at.
-func (d *driver) describe(f *observe.Flow) {
+func (d *state) describe(f *observe.Flow) {
 	x, p := &d.x, &d.conn.Peer
 	f.Start = d.server.Engine.Clock.Time(d.times.start)
 	f.Client, f.TLS = p.Addr, p.TLS

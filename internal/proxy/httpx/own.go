@@ -9,46 +9,46 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// answerOwn sends an answer of our own, which stands in d.x. It reports whether
+// answerOwn sends an answer of our own, which stands in r.x. It reports whether
 // the connection can carry another request.
-func (d *driver) answerOwn() (again bool) {
-	if d.x.Outcome == reason.ClientGone {
-		d.client.abort()
-		d.record()
+func (r *responder) answerOwn() (again bool) {
+	if r.x.Outcome == reason.ClientGone {
+		r.client.abort()
+		r.record()
 		return false
 	}
-	if d.x.Outcome == reason.BadRequest || !d.client.skip() {
-		d.client.closeAfter()
+	if r.x.Outcome == reason.BadRequest || !r.client.skip() {
+		r.client.closeAfter()
 	}
-	if d.succeeds() && d.x.BodyLength > 0 {
-		d.client.discard()
+	if r.succeeds() && r.x.BodyLength > 0 {
+		r.client.discard()
 	}
 	var text []byte
-	if d.req.call && d.x.Outcome != reason.Redirected {
-		d.req.answerCall()
-		d.answerLength = 0
+	if r.req.call && r.x.Outcome != reason.Redirected {
+		r.req.answerCall()
+		r.ownLength = 0
 	} else {
-		text = d.ownAnswer()
+		text = r.ownAnswer()
 	}
-	if !d.beginAnswer(d.answerLength, text, true) {
+	if !r.beginAnswer(r.ownLength, text, true) {
 		return false
 	}
-	d.record()
-	return d.client.goesOn()
+	r.record()
+	return r.client.goesOn()
 }
 
 // succeeds reports whether the answer's status says to clients that all is well.
-func (d *driver) succeeds() bool {
-	return (d.req.call || d.x.Resp.Status < 300) && d.x.Outcome != reason.ClientTimeout
+func (r *responder) succeeds() bool {
+	return (r.req.call || r.x.Resp.Status < 300) && r.x.Outcome != reason.ClientTimeout
 }
 
 // ownAnswer completes the head of an answer of our own with what the filters
 // add, and returns its body: a short text that names the Outcome and the
 // request.
-func (d *driver) ownAnswer() []byte {
-	x, h := &d.x, &d.x.Resp
+func (r *responder) ownAnswer() []byte {
+	x, h := &r.x, &r.x.Resp
 	text := ownText(x)
-	if d.answerLength = int64(len(text)); h.Status != 204 {
+	if r.ownLength = int64(len(text)); h.Status != 204 {
 		if len(text) > 0 {
 			h.Add(msg.ContentType, "Content-Type", []byte("text/plain; charset=utf-8"))
 		}

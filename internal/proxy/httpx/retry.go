@@ -75,18 +75,18 @@ func (r *retry) reset() {
 	*r = retry{tried: r.tried[:0]}
 }
 
-// failureRepeats reports whether the policy repeats the failure in d.x. One that
+// failureRepeats reports whether the policy repeats the failure in s.x. One that
 // can have had an effect counts as the status that the client would get, unless
 // the method is safe to repeat.
-func (d *driver) failureRepeats() bool {
-	listed := lists(d.x.Route, d.x.Resp.Status)
-	switch d.x.Outcome {
+func (s *sender) failureRepeats() bool {
+	listed := lists(s.x.Route, s.x.Resp.Status)
+	switch s.x.Outcome {
 	case reason.ConnectFailed, reason.ConnectTimeout:
 		return true
 	case reason.UpstreamReset:
-		return d.x.MayRepeat() || listed
+		return s.x.MayRepeat() || listed
 	case reason.UpstreamTimeout:
-		return d.times.late(d.times.attemptEnd) || listed
+		return s.times.late(s.times.attemptEnd) || listed
 	case reason.UpstreamInvalid:
 		return listed
 	}
@@ -96,66 +96,66 @@ func (d *driver) failureRepeats() bool {
 // mayRetry reports whether the policy has one more attempt left: the client has
 // got nothing yet, all that was sent is still there, there is time, and the
 // service can bear it. It takes the attempt out of the service's budget.
-func (d *driver) mayRetry() bool {
-	p := d.x.Route.Retry
-	if p == nil || d.retry.repeated >= p.Attempts || d.headSent || !d.replayable() {
+func (s *sender) mayRetry() bool {
+	p := s.x.Route.Retry
+	if p == nil || s.retry.repeated >= p.Attempts || s.headSent || !s.replayable() {
 		return false
 	}
-	d.retry.pause = backoff(p.Backoff, d.retry.repeated)
-	if deadline := d.times.deadline; deadline != 0 && d.server.Engine.Clock.Now()+int64(d.retry.pause) >= deadline {
+	s.retry.pause = backoff(p.Backoff, s.retry.repeated)
+	if deadline := s.times.deadline; deadline != 0 && s.server.Engine.Clock.Now()+int64(s.retry.pause) >= deadline {
 		return false
 	}
-	return d.retry.takeBudget(d.x.Cluster, &d.server.Engine.Limits)
+	return s.retry.takeBudget(s.x.Cluster, &s.server.Engine.Limits)
 }
 
 // replayable reports whether the whole request can be sent again.
-func (d *driver) replayable() bool {
-	if !d.pump.started {
+func (s *sender) replayable() bool {
+	if !s.pump.started {
 		return true // what has come of it is still there
 	}
-	return d.pump.replay.keeps.Load() && (d.x.BodyLength >= 0 || d.pump.ended())
+	return s.pump.replay.keeps.Load() && (s.x.BodyLength >= 0 || s.pump.ended())
 }
 
 // prepareRetry ends the attempt under way and leaves the request ready for
 // another one, elsewhere if possible. It returns false, with the failure in
-// d.x, when that is not to be.
-func (d *driver) prepareRetry() bool {
-	d.retry.repeated++
-	d.retry.tried = append(d.retry.tried, d.attempt.endpoint)
-	return d.setAside() && d.rest()
+// s.x, when that is not to be.
+func (s *sender) prepareRetry() bool {
+	s.retry.repeated++
+	s.retry.tried = append(s.retry.tried, s.attempt.endpoint)
+	return s.setAside() && s.rest()
 }
 
 // setAside lets go of the connection to the backend and gathers the rest of the
 // request.
-func (d *driver) setAside() bool {
-	if up := d.attempt.up; up != nil {
-		d.client.KeepOnHangup(up.Partner())
-		if d.pump.running && !d.pump.ended() && d.pump.running {
+func (s *sender) setAside() bool {
+	if up := s.attempt.up; up != nil {
+		s.client.KeepOnHangup(up.Partner())
+		if s.pump.running && !s.pump.ended() && s.pump.running {
 			up.cut() // the pump reads on
-			d.pump.join()
+			s.pump.join()
 		}
 		up.close()
-		d.attempt.up = nil
+		s.attempt.up = nil
 	}
-	if !d.pump.started {
+	if !s.pump.started {
 		return true
 	}
-	if !d.client.whole() || !d.pump.replay.keeps.Load() {
-		d.blame(reason.UpstreamReset, "it broke off, and the rest of the request did not come")
-		d.client.closeAfter()
+	if !s.client.whole() || !s.pump.replay.keeps.Load() {
+		s.blame(reason.UpstreamReset, "it broke off, and the rest of the request did not come")
+		s.client.closeAfter()
 		return false
 	}
-	d.req.first = part{data: d.pump.replay.data, last: true}
+	s.req.first = part{data: s.pump.replay.data, last: true}
 	return true
 }
 
 // rest waits out the pause before the next attempt.
-func (d *driver) rest() bool {
-	clock := d.server.Engine.Clock
-	until := clock.Now() + int64(d.retry.pause)
+func (s *sender) rest() bool {
+	clock := s.server.Engine.Clock
+	until := clock.Now() + int64(s.retry.pause)
 	for {
-		if d.client.Gone() {
-			d.x.Fail(whyGone(d.client))
+		if s.client.Gone() {
+			s.x.Fail(whyGone(s.client))
 			return false
 		}
 		left := time.Duration(until - clock.Now())
@@ -166,21 +166,21 @@ func (d *driver) rest() bool {
 	}
 }
 
-// endAttempt ends an attempt that failed as d.x says. It reports whether there
+// endAttempt ends an attempt that failed as s.x says. It reports whether there
 // is to be another.
-func (d *driver) endAttempt() (again bool) {
-	if d.failureRepeats() && d.mayRetry() && d.prepareRetry() {
+func (s *sender) endAttempt() (again bool) {
+	if s.failureRepeats() && s.mayRetry() && s.prepareRetry() {
 		return true
 	}
-	d.drop()
+	s.drop()
 	return false
 }
 
 // commit lets go of what another attempt would need: the client gets the
 // answer.
-func (d *driver) commit() {
-	d.retry.giveBudget()
-	if d.pump.started && !d.copies.waiting() {
-		d.pump.replay.keeps.Store(false)
+func (s *sender) commit() {
+	s.retry.giveBudget()
+	if s.pump.started && !s.copies.waiting() {
+		s.pump.replay.keeps.Store(false)
 	}
 }
