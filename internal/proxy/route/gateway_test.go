@@ -153,10 +153,20 @@ func TestPredicates(t *testing.T) {
 		if failed := failing(when, tc.request); (failed == nil) != tc.want {
 			t.Errorf("%s: fails by %v", tc.condition, failed)
 		}
-		if n := testing.AllocsPerRun(10, func() { compiled.holds(tc.request) }); n != 0 {
+		if n := leastAllocs(func() { compiled.holds(tc.request) }); n != 0 {
 			t.Errorf("%s: %v allocations", tc.condition, n)
 		}
 	}
+}
+
+// leastAllocs is the least of several counts: with the race detector, pools (regexp has
+// some) lose what they hold at random.
+func leastAllocs(run func()) float64 {
+	least := testing.AllocsPerRun(10, run)
+	for try := 0; try < 20 && least > 0; try++ {
+		least = min(least, testing.AllocsPerRun(10, run))
+	}
+	return least
 }
 
 func TestTrace(t *testing.T) {
