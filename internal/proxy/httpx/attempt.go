@@ -97,14 +97,15 @@ func (s *sender) isFree(result attemptResult, try int) bool {
 func (s *sender) try(fresh bool) attemptResult {
 	s.attempt.up = nil
 	clock := s.server.Engine.Clock
-	s.times.beginAttempt(clock.Now())
-	if err := s.connect(fresh); err != nil {
+	now := clock.Now()
+	s.times.beginAttempt(now)
+	if err := s.connect(fresh, now); err != nil {
 		return s.notConnected(err)
 	}
 	up := s.attempt.up
 	s.attempt.sentAt = clock.Now()
-	s.times.limitWrites(up)
-	s.times.limitReads(up)
+	s.times.limitWrites(up, s.attempt.sentAt)
+	s.times.limitReads(up, s.attempt.sentAt)
 	if !s.client.AbortOnHangup(up.Partner()) {
 		s.fail(whyGone(s.client))
 		return attemptFinal
@@ -118,8 +119,8 @@ func (s *sender) try(fresh bool) attemptResult {
 }
 
 // connect finds or makes a connection to the endpoint.
-func (s *sender) connect(fresh bool) error {
-	now, shard, e := s.server.Engine.Clock.Now(), s.conn.Shard, s.attempt.endpoint
+func (s *sender) connect(fresh bool, now int64) error {
+	shard, e := s.conn.Shard, s.attempt.endpoint
 	if !fresh {
 		if link, ok := e.Reuse(shard.Index, now); ok {
 			s.use(link)
@@ -178,9 +179,10 @@ func (s *sender) awaitAnswer() error {
 		if err == nil || !s.pump.running || !errors.Is(err, os.ErrDeadlineExceeded) || s.broken() || s.times.overdue() {
 			return err
 		}
+		now := s.server.Engine.Clock.Now()
 		if !s.pump.ended() {
-			s.times.limitReads(up)
-		} else if until := s.pump.last.Load() + int64(s.x.Route.Read); until > s.server.Engine.Clock.Now() {
+			s.times.limitReads(up, now)
+		} else if until := s.pump.last.Load() + int64(s.x.Route.Read); until > now {
 			up.ReadBy(earlier(until, s.times.end))
 		} else {
 			return err
@@ -193,7 +195,7 @@ func (s *sender) awaitAnswer() error {
 
 // fill reads more of the answer.
 func (s *sender) fill() error {
-	if s.times.limitReads(s.attempt.up); s.broken() {
+	if s.times.limitReads(s.attempt.up, s.server.Engine.Clock.Now()); s.broken() {
 		return os.ErrDeadlineExceeded // as if interrupted: it may be, any moment
 	}
 	return s.awaitAnswer()

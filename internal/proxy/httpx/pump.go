@@ -223,7 +223,7 @@ func (p *pump) pass(data []byte, last bool) (outcome reason.Outcome, detail stri
 	}
 	var err error
 	if !p.mute {
-		p.times.limitWrites(p.up)
+		p.times.limitWrites(p.up, p.engine.Clock.Now())
 		err = p.up.give(p.req.part(data, last))
 	}
 	if !last {

@@ -69,9 +69,8 @@ func (t *times) connectLimit(now int64) time.Duration {
 	return limit
 }
 
-// limitReads bounds the reads of the answer.
-func (t *times) limitReads(up timed) {
-	now := t.clock.Now()
+// limitReads bounds the reads of the answer from now on.
+func (t *times) limitReads(up timed, now int64) {
 	if limit := t.route.Read; t.end == 0 || t.end > now+int64(limit) {
 		up.LimitReads(now, limit)
 		return
@@ -79,9 +78,8 @@ func (t *times) limitReads(up timed) {
 	up.ReadBy(t.end)
 }
 
-// limitWrites bounds the writes of the request.
-func (t *times) limitWrites(up timed) {
-	now := t.clock.Now()
+// limitWrites bounds the writes of the request from now on.
+func (t *times) limitWrites(up timed, now int64) {
 	if limit := t.route.Send; t.end == 0 || t.end > now+int64(limit) {
 		up.LimitWrites(now, limit)
 		return
