@@ -369,7 +369,7 @@ func TestGRPCWebBadText(t *testing.T) {
 		}
 		c := r.dial()
 		c.send("POST " + service + "EmptyCall HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nAAAA\r\n")
-		endpoint := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(address), upstream.Way{Protocol: model.HTTP2})
+		endpoint := r.proxy.Registry().Pool(netip.MustParseAddrPort(address), upstream.Transport{Protocol: model.HTTP2})
 		eventually(t, "the call is at the backend", func() bool { return endpoint.Active.Load() == 1 })
 		c.send(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body))
 		if got := c.answer("POST"); fieldOf(got, "grpc-status") != "13" {

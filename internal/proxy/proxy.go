@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -125,7 +126,9 @@ type Proxy struct {
 	mu      sync.Mutex // guards Apply and what follows
 	sockets sockets
 	reports []reason.Report // of the live Generation
-	closed  bool
+	// listenerReports are those of them that are about listeners.
+	listenerReports []reason.Report
+	closed          bool
 }
 
 // live is what serves now: swapped as one.
@@ -148,9 +151,10 @@ func New(cfg Config) (*Proxy, error) {
 	http2 := http2Configs(p.engine)
 	p.registry = upstream.NewRegistry(upstream.Config{
 		Shards: len(http2), Clock: p.engine.Clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: http2, Defect: p.engine.Panicked,
-		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Names: &cfg.Metrics.Names,
+		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Metrics: cfg.Metrics,
+		AffinityKey: cfg.SessionKey, Sessions: &upstream.Sessions{},
 	})
-	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey, Sessions: &upstream.Sessions{}}
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey}
 	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
 	if err != nil {
 		return nil, err
@@ -229,19 +233,30 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile snapshot %s: %w", s.Root, err)
 	}
-	tls, more := p.tls.Compile(s)
-	reports = append(reports, more...)
-	change, more := p.prepare(s)
-	p.reports = append(reports, more...)
-	p.live.Store(&live{gen: gen, listeners: frontend.Compiled{TLS: tls, Public: p.publicPorts(s)}})
-	p.commit(change)
-	p.forgetAllBut(gen)
-	p.reconsider(gen, tls)
+	if lacking := p.lacking(s); gen.SharesRoutes(old.gen) && len(lacking) == 0 {
+		p.live.Store(&live{gen: gen, listeners: old.listeners})
+		p.reports = append(reports, p.listenerReports...)
+	} else {
+		p.swap(s, gen, reports)
+	}
 	p.cfg.Metrics.SetState(func(state *observe.State) {
 		state.Generation, state.Hash, state.Since = gen.Number, s.Root.String(), time.Now()
 		state.Routes, state.Services = gen.Routes, len(gen.Clusters)
 	})
 	return p.reports, nil
+}
+
+// swap has gen be live, with the listeners of its snapshot.
+func (p *Proxy) swap(s *model.Snapshot, gen *exchange.Generation, reports []reason.Report) {
+	tls, tlsReports := p.tls.Compile(s)
+	change, socketReports := p.prepare(s)
+	p.listenerReports = slices.Concat(tlsReports, socketReports)
+	p.reports = append(reports, p.listenerReports...)
+	p.live.Store(&live{gen: gen, listeners: frontend.Compiled{TLS: tls, Public: p.publicPorts(s)}})
+	p.commit(change)
+	rules := gen.Rules()
+	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return gen.Clusters[id] != nil })
+	p.reconsider(gen, tls)
 }
 
 // reconsider asks of all that is open whether what is live would let it in.
@@ -259,21 +274,12 @@ func (p *Proxy) serves(gen *exchange.Generation, s *model.Snapshot) bool {
 	return gen.Number > 0 && gen.Snapshot.Root == s.Root && len(p.lacking(s)) == 0 && maps.Equal(gen.Snapshot.Origins, s.Origins)
 }
 
-func (p *Proxy) forgetAllBut(gen *exchange.Generation) {
-	endpoints, services, rules := gen.Names()
-	hosts := gen.HostNames()
-	p.registry.RetainNames(func(host string) bool { return hosts[host] })
-	p.registry.Retain(func(k upstream.Key) bool { return endpoints[k] }, func(id string) bool { return services[id] })
-	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return services[id] })
-}
-
-// namesChanged lets go of the endpoints that host names led to and lead to no
-// more.
+// namesChanged has clusters let go of the endpoints that host names led to and lead to
+// no more.
 func (p *Proxy) namesChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	endpoints, services, _ := p.live.Load().gen.Names()
-	p.registry.Retain(func(k upstream.Key) bool { return endpoints[k] }, func(id string) bool { return services[id] })
+	p.registry.RenewNamed()
 }
 
 // publicPorts finds what clients dial to reach the listeners of a snapshot.

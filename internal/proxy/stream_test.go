@@ -553,7 +553,7 @@ func TestDefectIsContained(t *testing.T) {
 			}
 			eventually(t, "one connection is left", func() bool { return r.proxy.Connections() == 1 })
 		}
-		endpoint := r.proxy.Registry().Endpoint(netip.MustParseAddrPort(b.addr), upstream.Way{})
+		endpoint := r.proxy.Registry().Pool(netip.MustParseAddrPort(b.addr), upstream.Transport{})
 		eventually(t, "no request is counted at the endpoint", func() bool { return endpoint.Active.Load() == 0 })
 	}
 }

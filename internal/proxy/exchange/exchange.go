@@ -5,13 +5,13 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/balance"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/route"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -71,7 +71,7 @@ type Exchange struct {
 
 	Route *Route
 	// Cluster is the service that was drawn for the request.
-	Cluster *Cluster
+	Cluster *upstream.Cluster
 	backend *Backend
 	// explained is the decision as text, for the client; nil for those who did
 	// not ask.
@@ -81,7 +81,7 @@ type Exchange struct {
 	watch func(filter string)
 	// sticky is the endpoint that the client's session is at, if any; issued is
 	// when that began, and used when it was last seen, in Unix seconds.
-	sticky       *Endpoint
+	sticky       *upstream.Endpoint
 	issued, used uint32
 	// Rewritten is the target that goes to the backend; nil is the client's.
 	Rewritten []byte
@@ -224,7 +224,7 @@ func (x *Exchange) respond(r *model.Respond) {
 func (x *Exchange) draw() {
 	r, i := x.Route, 0
 	if len(r.backends) != 1 || r.total == 0 {
-		i = balance.ByWeight(r.weights, r.total)
+		i = balance.ByWeight(r.weights, r.total, rand.Uint64())
 	}
 	if r.session != nil {
 		i = x.findSession(r.session, i)
@@ -239,7 +239,7 @@ func (x *Exchange) draw() {
 	case x.backend.respond != nil:
 		x.respond(x.backend.respond)
 	default:
-		x.Cluster = x.Gen.cluster(x.backend.cluster, x.Peer.Listener)
+		x.Cluster = x.backend.cluster.For(x.Peer.Listener)
 		if x.Cluster.Closed != "" {
 			x.Fail(reason.Closed, x.Cluster.Closed)
 		}
@@ -457,21 +457,27 @@ func (x *Exchange) setMissing(id msg.FieldID, name string, value []byte) {
 	}
 }
 
-// PickEndpoint chooses an endpoint of x.Cluster as Pick does, but that a session
-// goes on where it was as long as that works.
-func (x *Exchange) PickEndpoint(tried []*Endpoint) *Endpoint {
-	if x.sticky != nil && !slices.Contains(tried, x.sticky) {
-		return x.sticky
+// PrepareTunnel is for requests that switch protocols: a service that chooses
+// between versions of HTTP is spoken to in HTTP/1.1 then.
+func (x *Exchange) PrepareTunnel() {
+	x.Switches = true
+	if x.Cluster = x.Cluster.ForTunnels(); x.sticky != nil {
+		x.sticky = x.Cluster.Find(x.sticky.Addr)
 	}
-	return x.Cluster.Pick(tried)
+}
+
+// Pick says which endpoint of x.Cluster is wanted: a session goes on where it was as
+// long as that works. tried are those that have just failed.
+func (x *Exchange) Pick(tried []*upstream.Endpoint) upstream.Pick {
+	return upstream.Pick{Preferred: x.sticky, Tried: tried, Draw: rand.Uint64}
 }
 
 // EachMirror calls do for the clusters that get a copy of this request.
-func (x *Exchange) EachMirror(do func(*Cluster)) {
+func (x *Exchange) EachMirror(do func(*upstream.Cluster)) {
 	for _, all := range [...][]mirror{x.Route.mirrors, x.backend.mirrors} {
 		for _, m := range all {
 			if m.share == m.of || rand.Uint32N(m.of) < m.share {
-				do(x.Gen.cluster(m.cluster, x.Peer.Listener))
+				do(m.cluster.For(x.Peer.Listener))
 			}
 		}
 	}
@@ -479,23 +485,6 @@ func (x *Exchange) EachMirror(do func(*Cluster)) {
 
 // Mirrored tells whether the request's rule has mirrors at all.
 func (x *Exchange) Mirrored() bool { return len(x.Route.mirrors)+len(x.backend.mirrors) > 0 }
-
-// Pick chooses an endpoint, or returns nil when there is none. tried are those
-// that have just failed; they are taken again only when there is no other.
-func (c *Cluster) Pick(tried []*Endpoint) *Endpoint {
-	set := c.current()
-	n := len(set.list)
-	if n == 0 {
-		return nil
-	}
-	first := c.Service.Picker.Pick(n, set.load)
-	for i := range n {
-		if e := &set.list[(first+i)%n]; !slices.Contains(tried, e) {
-			return e
-		}
-	}
-	return &set.list[first]
-}
 
 // ForwardTarget is the target that goes to the backend: a filter's, or the
 // client's own bytes, or the canonical path where the client's had dot

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -28,20 +29,28 @@ func TestPickTriesEachEndpointOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cluster := g.Clusters[0]
+		cluster := g.Clusters["a/b:80"]
 		for range 100 {
-			var tried []*Endpoint
+			var tried []*upstream.Endpoint
 			seen := map[string]bool{}
+			reserve := func() *upstream.Endpoint {
+				l, _ := cluster.Reserve(upstream.Pick{Tried: tried, Draw: rand.Uint64})
+				l.Done()
+				return l.Endpoint
+			}
 			for range 3 {
-				e := cluster.Pick(tried)
+				e := reserve()
 				tried = append(tried, e)
 				seen[e.Name] = true
 			}
-			if len(seen) != 3 || cluster.Pick(tried) == nil {
+			if len(seen) != 3 || reserve() == nil {
 				t.Fatalf("%d endpoints in 3 attempts", len(seen))
 			}
 		}
-		if n := testing.AllocsPerRun(100, func() { cluster.Pick(nil) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() {
+			l, _ := cluster.Reserve(upstream.Pick{Draw: rand.Uint64})
+			l.Done()
+		}); n != 0 {
 			t.Errorf("%v allocations a pick", n)
 		}
 	}
@@ -84,7 +93,12 @@ func TestCompileTakesOver(t *testing.T) {
 			p.Origins["b"] = reason.Origin{File: "b.yaml", Line: 7}
 			return p
 		}, [2]bool{true, false}},
-		"services": {func() model.Parts { return parts("n/a:80", "n/s:80") }, [2]bool{false, false}},
+		"another service": {func() model.Parts { return parts("n/a:80", "n/s:80") }, [2]bool{true, true}},
+		"the service": {func() model.Parts {
+			p := parts("n/s:80")
+			p.Config.Services[0].Balance = model.LeastRequest
+			return p
+		}, [2]bool{false, false}},
 	} {
 		g := compile(test.parts(), old)
 		for i := range 2 {
@@ -92,7 +106,7 @@ func TestCompileTakesOver(t *testing.T) {
 				t.Errorf("%s changed: host %d taken over: %v", name, i, taken)
 			}
 			r := g.hosts[i].routes[0]
-			if service := g.Clusters[r.backends[0].cluster].Service; service.ID != "n/s:80" {
+			if service := r.backends[0].cluster.Service; service.ID != "n/s:80" {
 				t.Errorf("%s changed: host %d leads to %s", name, i, service.ID)
 			}
 			if origin := g.Snapshot.Origins[r.Rule.ID]; r.Origin != origin.Place() {

@@ -375,7 +375,7 @@ func (g *Generation) explainService(id string) (policy string, out []ExplainedEn
 		if e.Service != id {
 			continue
 		}
-		used := readyOrAll(withoutRefused(e.Endpoints))
+		used := upstream.UsedEndpoints(e)
 		for _, ep := range e.Endpoints {
 			one := ExplainedEndpoint{Addr: ep.Addr.String(), Pod: ep.Pod}
 			if why := upstream.RefusedAddress(ep.Addr.Addr()); why != "" {
@@ -393,18 +393,17 @@ func (g *Generation) explainService(id string) (policy string, out []ExplainedEn
 // explainNames lists what the names among the endpoints of a service stand for
 // now, and those that stand for nothing.
 func (g *Generation) explainNames(service string) (out []ExplainedEndpoint) {
-	for _, c := range g.Clusters {
-		if c.Service.ID != service {
-			continue
+	c := g.Clusters[service]
+	if c == nil {
+		return nil
+	}
+	for _, n := range c.NamedAddrs() {
+		host := model.NamedEndpoint{Host: n.Host, Port: n.Port}.String()
+		for _, addr := range n.Addrs {
+			out = append(out, ExplainedEndpoint{Addr: netip.AddrPortFrom(addr, n.Port).String(), Name: host})
 		}
-		for _, n := range c.names {
-			host := model.NamedEndpoint{Host: n.Host, Port: n.port}.String()
-			for _, addr := range *n.Addrs() {
-				out = append(out, ExplainedEndpoint{Addr: netip.AddrPortFrom(addr, n.port).String(), Name: host})
-			}
-			if len(*n.Addrs()) == 0 {
-				out = append(out, ExplainedEndpoint{Addr: host, Name: host, Out: n.lack()})
-			}
+		if len(n.Addrs) == 0 {
+			out = append(out, ExplainedEndpoint{Addr: host, Name: host, Out: n.Lack})
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -80,7 +81,7 @@ type Route struct {
 
 // Backend is a compiled share of a rule's requests.
 type Backend struct {
-	cluster int            // index into Generation.Clusters
+	cluster *upstream.Cluster
 	respond *model.Respond // answers instead
 	filters []step
 	mirrors []mirror
@@ -88,24 +89,33 @@ type Backend struct {
 
 // mirror copies a part of the requests to a cluster.
 type mirror struct {
-	cluster   int // index into Generation.Clusters
+	cluster   *upstream.Cluster
 	share, of uint32
 }
 
-func mirrors(all []model.Mirror, index map[string]int) []mirror {
+// clusters are those of a Generation by service, and note which are asked for.
+type clusters struct {
+	all  map[string]*upstream.Cluster
+	used []*upstream.Cluster
+}
+
+// get returns the cluster of a service, or nil.
+func (c *clusters) get(service string) *upstream.Cluster {
+	found := c.all[service]
+	if found != nil {
+		c.used = append(c.used, found)
+	}
+	return found
+}
+
+func mirrors(all []model.Mirror, c *clusters) []mirror {
 	var out []mirror
 	for _, m := range all {
-		if i, known := index[m.Service]; known {
-			out = append(out, mirror{i, m.Share, m.Of})
+		if cluster := c.get(m.Service); cluster != nil {
+			out = append(out, mirror{cluster, m.Share, m.Of})
 		}
 	}
 	return out
-}
-
-// Endpoint is a live endpoint and what this Generation knows of it.
-type Endpoint struct {
-	*upstream.Endpoint
-	Pod string
 }
 
 // Generation is a Snapshot, compiled and ready to serve. It is read-only.
@@ -113,7 +123,8 @@ type Generation struct {
 	// Number counts from 1.
 	Number   uint64
 	Snapshot *model.Snapshot
-	Clusters []*Cluster
+	// Clusters are by service. Their endpoints change under the Generation.
+	Clusters map[string]*upstream.Cluster
 	Routes   int
 
 	sessionKey []byte
@@ -122,6 +133,8 @@ type Generation struct {
 
 	table *route.Table[*Route]
 	hosts []*host // as Config.Hosts
+	// reports are those of hosts.
+	reports []reason.Report
 
 	relays map[model.ListenerID]*Relays
 }
@@ -129,9 +142,10 @@ type Generation struct {
 // host is a compiled virtual host, which Generations share while nothing of it
 // changes.
 type host struct {
-	table   *route.Host[*Route]
-	routes  []*Route
-	reports []reason.Report
+	table    *route.Host[*Route]
+	routes   []*Route
+	clusters []*upstream.Cluster // that the routes hold
+	reports  []reason.Report
 }
 
 // Compiler makes Generations.
@@ -142,64 +156,88 @@ type Compiler struct {
 	// SessionKey signs what clients carry to come back to their endpoint. All
 	// proxies that serve the same clients need the same.
 	SessionKey []byte
-	// Sessions keep TLS sessions with endpoints; nil resumes none.
-	Sessions *upstream.Sessions
 }
 
 // Compile makes the Generation for a snapshot. What did not change since old,
 // which may be nil, is taken over. Rules that use what no filter honours, or
 // what their filter refuses, are closed, with a Report each.
 func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []reason.Report, error) {
-	g := &Generation{Number: 1, Snapshot: s, sessionKey: c.SessionKey, names: namesOf(s)}
+	if old != nil && old.sameButEndpoints(s) {
+		return c.withEndpoints(s, old), slices.Concat(old.reports, c.Registry.Reports(s.Config.Services)), nil
+	}
+	plan := c.Registry.Prepare(s)
+	g, err := c.generation(s, plan.Clusters, old)
+	if err != nil {
+		plan.Discard()
+		return nil, nil, err
+	}
+	plan.Commit()
+	return g, slices.Concat(g.reports, c.Registry.Reports(s.Config.Services)), nil
+}
+
+// sameButEndpoints reports whether a snapshot differs from g's in its endpoints alone.
+func (g *Generation) sameButEndpoints(s *model.Snapshot) bool {
+	return g.Number > 0 && g.Snapshot.ConfigHash == s.ConfigHash && g.Snapshot.SecretsHash == s.SecretsHash && maps.Equal(g.Snapshot.Origins, s.Origins)
+}
+
+// SharesRoutes reports whether all that g has but for endpoints is another's, too.
+func (g *Generation) SharesRoutes(other *Generation) bool { return g.table == other.table }
+
+// withEndpoints is old with the endpoints of a snapshot. No route is looked at.
+func (c *Compiler) withEndpoints(s *model.Snapshot, old *Generation) *Generation {
+	c.Registry.UpdateEndpoints(s, old.Snapshot)
+	g := *old
+	g.Number, g.Snapshot = old.Number+1, s
+	return &g
+}
+
+func (c *Compiler) generation(s *model.Snapshot, all map[string]*upstream.Cluster, old *Generation) (g *Generation, err error) {
+	g = &Generation{Number: 1, Snapshot: s, Clusters: all, sessionKey: c.SessionKey, names: namesOf(s)}
 	if old != nil {
 		g.Number = old.Number + 1
 	}
-	index := make(map[string]int, len(s.Config.Services))
-	for i, service := range s.Config.Services {
-		index[service.ID] = i
-	}
-	var err error
-	if g.hosts, err = c.hosts(s, index, old); err != nil {
-		return nil, nil, err
+	if g.hosts, err = c.hosts(s, all, old); err != nil {
+		return nil, err
 	}
 	tables := make([]*route.Host[*Route], len(g.hosts))
-	var reports []reason.Report
 	for i, h := range g.hosts {
 		tables[i] = h.table
 		g.Routes += len(h.routes)
-		reports = append(reports, h.reports...)
+		g.reports = append(g.reports, h.reports...)
 	}
 	g.table = route.NewTable(s.Config.Hosts, tables)
-	var refused []reason.Report
-	g.Clusters, refused = c.clusters(s)
-	if g.relays, err = c.relays(s, index); err != nil {
-		return nil, nil, err
+	if g.relays, err = c.relays(s, &clusters{all: all}); err != nil {
+		return nil, err
 	}
 	g.Routes += len(s.Config.Relays)
-	return g, append(reports, refused...), nil
+	return g, nil
 }
 
-// hosts compiles the hosts of a snapshot, but for those that old has already.
-// A route counts its clusters, so that none can be taken over when there are
-// other services.
-func (c *Compiler) hosts(s *model.Snapshot, index map[string]int, old *Generation) ([]*host, error) {
+// hosts compiles the hosts of a snapshot, but for those that old has already, with
+// the same clusters.
+func (c *Compiler) hosts(s *model.Snapshot, all map[string]*upstream.Cluster, old *Generation) ([]*host, error) {
 	made := map[model.Hash]*host{}
-	if old != nil && slices.EqualFunc(old.Snapshot.Config.Services, s.Config.Services, model.Service.Equal) {
+	if old != nil {
 		for i, hash := range old.Snapshot.HostHashes {
 			made[hash] = old.hosts[i]
 		}
 	}
 	out := make([]*host, len(s.Config.Hosts))
 	for i := range s.Config.Hosts {
-		if out[i] = made[s.HostHashes[i]]; out[i] != nil && out[i].standsWhere(s.Origins) {
+		if out[i] = made[s.HostHashes[i]]; out[i] != nil && out[i].standsWhere(s.Origins) && out[i].holds(all) {
 			continue
 		}
 		var err error
-		if out[i], err = c.host(s, &s.Config.Hosts[i], index); err != nil {
+		if out[i], err = c.host(s, &s.Config.Hosts[i], &clusters{all: all}); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// holds reports whether the routes of a host hold the clusters that there are.
+func (h *host) holds(all map[string]*upstream.Cluster) bool {
+	return !slices.ContainsFunc(h.clusters, func(c *upstream.Cluster) bool { return all[c.Service.ID] != c })
 }
 
 // standsWhere tells whether the routes of a host were written where origins
@@ -213,25 +251,26 @@ func (h *host) standsWhere(origins map[string]reason.Origin) bool {
 	return true
 }
 
-func (c *Compiler) host(s *model.Snapshot, h *model.Host, index map[string]int) (*host, error) {
+func (c *Compiler) host(s *model.Snapshot, h *model.Host, all *clusters) (*host, error) {
 	out := &host{}
 	var err error
 	out.table, err = route.Compile(h, func(r *model.Rule) (*Route, error) {
-		compiled, reports, err := c.route(s, r, index)
+		compiled, reports, err := c.route(s, r, all)
 		out.routes = append(out.routes, compiled)
 		out.reports = append(out.reports, reports...)
 		return compiled, err
 	})
+	out.clusters = all.used
 	return out, err
 }
 
-func (c *Compiler) route(s *model.Snapshot, r *model.Rule, index map[string]int) (*Route, []reason.Report, error) {
+func (c *Compiler) route(s *model.Snapshot, r *model.Rule, all *clusters) (*Route, []reason.Report, error) {
 	origin := s.Origins[r.ID]
 	out := &Route{Rule: r, Origin: origin.Place(), origin: origin, Stats: c.Metrics.Route(r.ID)}
 	var why string
 	if out.filters, why = c.filters(r); why == "" && r.Forward != nil {
 		var err error
-		if why, err = c.forward(out, r.Forward, index); err != nil {
+		if why, err = c.forward(out, r.Forward, all); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -282,22 +321,21 @@ func closed(r *model.Rule, why string) *model.Rule {
 
 // forward compiles where a rule sends requests, or says why it cannot be
 // honoured.
-func (c *Compiler) forward(out *Route, f *model.Forward, index map[string]int) (why string, err error) {
+func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters) (why string, err error) {
 	out.Connect = orDefault(f.ConnectTimeout, model.DefaultConnectTimeout)
 	out.Read = orDefault(f.ReadTimeout, model.DefaultReadTimeout)
 	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
 	out.Timeout, out.Attempt, out.Retry = f.Timeout, f.AttemptTimeout, f.Retry
 	out.session = newSession(f.Session)
-	out.mirrors = mirrors(out.Rule.Mirrors, index)
+	out.mirrors = mirrors(out.Rule.Mirrors, all)
 	for i := range f.Backends {
 		b := &f.Backends[i]
-		one := Backend{respond: b.Respond}
-		var known bool
-		if one.cluster, known = index[b.Service]; !known && b.Respond == nil {
+		one := Backend{respond: b.Respond, cluster: all.get(b.Service)}
+		if one.cluster == nil && b.Respond == nil {
 			return "", fmt.Errorf("rule %s: no service %s", out.Rule.ID, b.Service)
 		}
 		// A filter of a backend is one of a rule that says just this.
-		one.mirrors = mirrors(b.Mirrors, index)
+		one.mirrors = mirrors(b.Mirrors, all)
 		share := &model.Rule{ID: out.Rule.ID, Path: out.Rule.Path, Edit: b.Edit, Rewrite: b.Rewrite}
 		if one.filters, why = c.filters(share); why != "" {
 			return why, nil
@@ -316,25 +354,9 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 	return d
 }
 
-// Names tells which endpoints, services and rules a Generation names, for
-// those who forget the others.
-func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules map[string]bool) {
-	endpoints, services, rules = map[upstream.Key]bool{}, map[string]bool{}, map[string]bool{}
-	g.eachCluster(func(c *Cluster) {
-		for _, e := range c.Endpoints() {
-			endpoints[e.Key] = true
-		}
-	})
-	for _, e := range g.Snapshot.Endpoints {
-		for _, ep := range e.Endpoints {
-			if ep.Terminating { // it goes on serving the UDP flows that it has
-				endpoints[upstream.Way{}.Key(ep.Addr)] = true
-			}
-		}
-	}
-	for _, s := range g.Snapshot.Config.Services {
-		services[s.ID] = true
-	}
+// Rules tells which rules a Generation names, for those who forget the others.
+func (g *Generation) Rules() map[string]bool {
+	rules := make(map[string]bool, g.Routes)
 	for _, h := range g.Snapshot.Config.Hosts {
 		for _, b := range h.Blocks {
 			for i := range b.Rules {
@@ -345,18 +367,7 @@ func (g *Generation) Names() (endpoints map[upstream.Key]bool, services, rules m
 	for i := range g.Snapshot.Config.Relays {
 		rules[g.Snapshot.Config.Relays[i].ID] = true
 	}
-	return endpoints, services, rules
-}
-
-// HostNames tells which hosts a Generation needs the addresses of.
-func (g *Generation) HostNames() map[string]bool {
-	out := map[string]bool{}
-	for _, e := range g.Snapshot.Endpoints {
-		for _, n := range e.Names {
-			out[n.Host] = true
-		}
-	}
-	return out
+	return rules
 }
 
 // Closed tells whether such a request to that listener is now refused because

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/balance"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -30,7 +32,7 @@ type Relay struct {
 
 // relayBackend is a compiled share of a relay's connections.
 type relayBackend struct {
-	cluster int            // index into Generation.Clusters
+	cluster *upstream.Cluster
 	respond *model.Respond // refuses it instead
 }
 
@@ -89,14 +91,13 @@ func patternsOf(name string) []string {
 }
 
 // Draw chooses a cluster by weight, or returns why the connection is refused.
-// g must be the Generation that the relay is of.
-func (r *Relay) Draw(g *Generation) (*Cluster, *model.Respond) {
+func (r *Relay) Draw() (*upstream.Cluster, *model.Respond) {
 	if r.Rule.Respond != nil {
 		return nil, r.Rule.Respond
 	}
 	i := 0
 	if len(r.backends) > 1 || r.total == 0 {
-		i = balance.ByWeight(r.weights, r.total)
+		i = balance.ByWeight(r.weights, r.total, rand.Uint64())
 	}
 	switch {
 	case i < 0:
@@ -104,7 +105,7 @@ func (r *Relay) Draw(g *Generation) (*Cluster, *model.Respond) {
 	case r.backends[i].respond != nil:
 		return nil, r.backends[i].respond
 	}
-	c := g.cluster(r.backends[i].cluster, r.Rule.Listener)
+	c := r.backends[i].cluster.For(r.Rule.Listener)
 	if c.Closed != "" {
 		return nil, &model.Respond{Outcome: reason.Closed, Why: c.Closed}
 	}
@@ -131,7 +132,7 @@ func (r *Relay) closed() bool {
 }
 
 // relays compiles the relays of a snapshot, by listener.
-func (c *Compiler) relays(s *model.Snapshot, index map[string]int) (map[model.ListenerID]*Relays, error) {
+func (c *Compiler) relays(s *model.Snapshot, all *clusters) (map[model.ListenerID]*Relays, error) {
 	out := map[model.ListenerID]*Relays{}
 	http := map[model.ListenerID]bool{}
 	for _, l := range s.Config.Listeners {
@@ -144,7 +145,7 @@ func (c *Compiler) relays(s *model.Snapshot, index map[string]int) (map[model.Li
 	}
 	for i := range s.Config.Relays {
 		rule := s.Config.Relays[i] // a copy: a pointer would keep the Snapshot's
-		compiled, err := c.relay(s, &rule, index)
+		compiled, err := c.relay(s, &rule, all)
 		if err != nil {
 			return nil, err
 		}
@@ -176,15 +177,15 @@ func nameHosts(s *model.Snapshot, relays map[model.ListenerID]*Relays) {
 	}
 }
 
-func (c *Compiler) relay(s *model.Snapshot, rule *model.Relay, index map[string]int) (*Relay, error) {
+func (c *Compiler) relay(s *model.Snapshot, rule *model.Relay, all *clusters) (*Relay, error) {
 	out := &Relay{
 		Rule: rule, Origin: s.Origins[rule.ID].Place(), Stats: c.Metrics.Route(rule.ID),
 		Connect: orDefault(rule.ConnectTimeout, model.DefaultConnectTimeout), Idle: rule.IdleTimeout,
 	}
 	for i := range rule.Backends {
 		b := &rule.Backends[i]
-		cluster, known := index[b.Service]
-		if !known && b.Respond == nil {
+		cluster := all.get(b.Service)
+		if cluster == nil && b.Respond == nil {
 			return nil, fmt.Errorf("relay %s: no service %s", rule.ID, b.Service)
 		}
 		out.backends = append(out.backends, relayBackend{cluster, b.Respond})

@@ -105,7 +105,7 @@ service b:1 round-robin
 	refused, drawn := 0, map[string]int{}
 	const draws = 4000
 	for range draws {
-		if cluster, respond := relay.Draw(g); respond != nil {
+		if cluster, respond := relay.Draw(); respond != nil {
 			refused++
 		} else {
 			drawn[cluster.Service.ID]++
@@ -116,7 +116,7 @@ service b:1 round-robin
 	}
 	none := compiled(t, "listener 1 tcp\nrelay r 1 forward\nbackend a:1 0\nservice a:1 round-robin\n")
 	relay, _ = none.Relays(model.ListenerID{Port: 1}).Match("")
-	if _, respond := relay.Draw(none); respond == nil {
+	if _, respond := relay.Draw(); respond == nil {
 		t.Error("a backend without a weight got a connection")
 	}
 }

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/upstream"
 )
 
 // session keeps clients at the endpoint that answered them first (Gateway API
@@ -28,38 +28,11 @@ func newSession(s *model.Session) *session {
 	return &session{s, []byte(s.Name)}
 }
 
-// token is what a session calls an endpoint. It tells nothing to those who lack
-// the key.
-type token [8]byte
-
 // carried is a token as clients carry it: when the session began, when it was
 // last used, both in Unix seconds, the endpoint, and a signature over these.
-const carriedLength = 4 + 4 + len(token{}) + 8
+const carriedLength = 4 + 4 + len(upstream.Token{}) + 8
 
 var tokenText = base64.RawURLEncoding
-
-// sign is a keyed hash of what is said about something.
-func sign(key []byte, what, name string, data []byte) (out token) {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(what + "\n" + name + "\n"))
-	mac.Write(data)
-	copy(out[:], mac.Sum(nil))
-	return out
-}
-
-// tokens names the endpoints of a cluster.
-func (c *Compiler) tokens(cluster *Cluster, all []Endpoint) map[token]*Endpoint {
-	out := make(map[token]*Endpoint, len(all))
-	for i := range all {
-		e := &all[i]
-		out[cluster.token(c.SessionKey, e)] = e
-	}
-	return out
-}
-
-func (c *Cluster) token(key []byte, e *Endpoint) token {
-	return sign(key, "endpoint", c.Service.ID, []byte(e.Name))
-}
 
 // findSession finds the endpoint of the client's session. It returns the
 // backend that has it, whatever its weight, or otherwise the one that was drawn.
@@ -73,7 +46,7 @@ func (x *Exchange) findSession(s *session, drawn int) int {
 		if b.respond != nil {
 			continue
 		}
-		if e := x.Gen.cluster(b.cluster, x.Peer.Listener).current().tokens()[at]; e != nil {
+		if e := b.cluster.For(x.Peer.Listener).ByToken(at); e != nil {
 			x.sticky, x.issued, x.used = e, issued, used
 			return i
 		}
@@ -125,7 +98,7 @@ func cookieIn(field, name []byte) []byte {
 	return nil
 }
 
-func (s *session) read(key, text []byte) (at token, issued, used uint32, ok bool) {
+func (s *session) read(key, text []byte) (at upstream.Token, issued, used uint32, ok bool) {
 	var raw [carriedLength]byte
 	if len(text) != tokenText.EncodedLen(carriedLength) {
 		return at, 0, 0, false
@@ -133,33 +106,33 @@ func (s *session) read(key, text []byte) (at token, issued, used uint32, ok bool
 	if _, err := tokenText.Decode(raw[:], text); err != nil {
 		return at, 0, 0, false
 	}
-	signed := len(raw) - len(token{})
-	signature := sign(key, "session", s.Name, raw[:signed])
+	signed := len(raw) - len(upstream.Token{})
+	signature := upstream.Sign(key, "session", s.Name, raw[:signed])
 	issued, used = binary.BigEndian.Uint32(raw[:]), binary.BigEndian.Uint32(raw[4:])
-	return token(raw[8:signed]), issued, used, hmac.Equal(signature[:], raw[signed:])
+	return upstream.Token(raw[8:signed]), issued, used, hmac.Equal(signature[:], raw[signed:])
 }
 
-func (s *session) write(key []byte, at token, issued, used uint32) []byte {
+func (s *session) write(key []byte, at upstream.Token, issued, used uint32) []byte {
 	raw := binary.BigEndian.AppendUint32(nil, issued)
 	raw = append(binary.BigEndian.AppendUint32(raw, used), at[:]...)
-	signature := sign(key, "session", s.Name, raw)
+	signature := upstream.Sign(key, "session", s.Name, raw)
 	return tokenText.AppendEncode(nil, append(raw, signature[:]...))
 }
 
 // Stick has the client come back to the endpoint that has answered: where its
 // session is new or has moved, or its use is to be noted.
-func (x *Exchange) Stick(e *Endpoint) {
+func (x *Exchange) Stick(e *upstream.Endpoint) {
 	s := x.Route.session
 	if s == nil {
 		return
 	}
 	now := unixNow()
-	if x.sticky != e {
+	if x.sticky == nil || x.sticky.Pool != e.Pool {
 		x.issued = now
 	} else if s.Idle == 0 || x.used == now {
 		return
 	}
-	text := s.write(x.Gen.sessionKey, x.Cluster.token(x.Gen.sessionKey, e), x.issued, now)
+	text := s.write(x.Gen.sessionKey, x.Cluster.Token(e), x.issued, now)
 	if s.Header {
 		x.Resp.SetName(s.Name, text)
 		return

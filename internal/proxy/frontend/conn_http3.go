@@ -61,7 +61,9 @@ func (c streams) serveHTTP3() {
 }
 
 // ServeHTTP3 serves one request of HTTP/3.
-func (c streams) ServeHTTP3(stream httpx.HTTP3Stream) { c.server.HTTP.ServeHTTP3(&c.Connection, stream) }
+func (c streams) ServeHTTP3(stream httpx.HTTP3Stream) {
+	c.server.HTTP.ServeHTTP3(&c.Connection, stream)
+}
 
 // Defect says that a panic was contained.
 func (c streams) Defect(broken any) { c.server.Engine.Panicked(broken) }

@@ -15,8 +15,7 @@ import (
 // whether one did, or would have. What it has read of one that is HTTP's stays in the
 // connection's buffer.
 func (c *conn) servedOnLayer4() bool {
-	gen := c.server.Generation()
-	routes := gen.Relays(c.listener.ID)
+	routes := c.server.Generation().Relays(c.listener.ID)
 	if routes == nil {
 		return false
 	}
@@ -30,7 +29,7 @@ func (c *conn) servedOnLayer4() bool {
 	}
 	route, http := routes.Match(in.ServerName)
 	if !http {
-		c.server.L4.Serve(in, gen, route)
+		c.server.L4.Serve(in, route)
 	}
 	return !http
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 
-	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/upstream"
@@ -14,27 +13,28 @@ import (
 // attempt is one try to have a request answered: an endpoint, and what the request is
 // sent over.
 type attempt struct {
-	endpoint *exchange.Endpoint
-	counted  *upstream.Endpoint // where the request counts as under way
+	lease    upstream.Lease
+	endpoint *upstream.Endpoint // also once the lease has ended
 	up       backend            // nil while there is no connection
 	number   int                // from 1
 	// When the request was sent, and the answer began.
 	sentAt, answeredAt int64
 }
 
-// begin counts the request at an endpoint.
-func (a *attempt) begin(e *exchange.Endpoint) {
-	a.endpoint, a.counted = e, e.Endpoint
+// begin is another try, at an endpoint of a cluster.
+func (a *attempt) begin(c *upstream.Cluster, p upstream.Pick) (err error) {
+	if a.lease, err = c.Reserve(p); err != nil {
+		return err
+	}
+	a.endpoint = a.lease.Endpoint
 	a.number++
-	a.counted.Active.Add(1)
+	return nil
 }
 
-// end takes it off the count.
+// end gives the lease back.
 func (a *attempt) end() {
-	if a.counted != nil {
-		a.counted.Active.Add(-1)
-		a.counted = nil
-	}
+	a.lease.Done()
+	a.lease = upstream.Lease{}
 }
 
 // attemptResult is how one attempt ended.
@@ -53,12 +53,10 @@ const (
 func (s *sender) attempts() bool {
 	fresh := false
 	for try := 1; ; try++ {
-		e := s.x.PickEndpoint(s.retry.tried)
-		if e == nil {
+		if s.attempt.begin(s.x.Cluster, s.x.Pick(s.retry.tried)) != nil {
 			s.x.Fail(reason.NoEndpoint, s.x.Cluster.Lack())
 			return false
 		}
-		s.attempt.begin(e)
 		result := s.try(fresh)
 		if result == attemptOK {
 			return true
@@ -118,35 +116,26 @@ func (s *sender) try(fresh bool) attemptResult {
 	return s.sendFailed(sent, err)
 }
 
-// connect finds or makes a connection to the endpoint.
+// connect finds or makes a connection to the endpoint, and has the attempt go over it.
 func (s *sender) connect(fresh bool, now int64) error {
-	shard, e := s.conn.Shard, s.attempt.endpoint
-	if !fresh {
-		if link, ok := e.Reuse(shard.Index, now); ok {
-			s.use(link)
-			return nil
-		}
-	}
-	link, err := e.Connect(shard.Index, &shard.Pool, s.times.connectLimit(now), s.conn.Client)
-	if err != nil {
+	shard, lease := s.conn.Shard, &s.attempt.lease
+	err := lease.Connect(upstream.Dial{
+		Shard: shard.Index, Buffers: &shard.Pool, Timeout: s.times.connectLimit(now), Client: s.conn.Client, Fresh: fresh,
+	})
+	switch {
+	case err != nil:
 		return err
-	}
-	s.use(link)
-	return nil
-}
-
-// use has the attempt go over a link.
-func (s *sender) use(l upstream.Link) {
-	if l.Stream != nil {
-		s.ends.http2Backend = http2Backend{Stream: l.Stream}
+	case lease.Stream != nil:
+		s.ends.http2Backend = http2Backend{Stream: lease.Stream}
 		s.attempt.up = &s.ends.http2Backend
-		return
+	default:
+		s.ends.http1Backend = http1Backend{
+			Conn: lease.Conn, pool: lease.Endpoint.Pool, shard: shard.Index, clock: s.server.Engine.Clock,
+			limits: &s.limits, out: &s.out, framed: s.ends.http1Backend.framed,
+		}
+		s.attempt.up = &s.ends.http1Backend
 	}
-	s.ends.http1Backend = http1Backend{
-		Conn: l.Conn, endpoint: s.attempt.endpoint, shard: s.conn.Shard.Index, clock: s.server.Engine.Clock,
-		limits: &s.limits, out: &s.out, framed: s.ends.http1Backend.framed,
-	}
-	s.attempt.up = &s.ends.http1Backend
+	return nil
 }
 
 func (s *sender) notConnected(err error) attemptResult {

@@ -3,7 +3,6 @@ package httpx
 import (
 	"bytes"
 
-	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/l4"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/sock"
@@ -15,12 +14,12 @@ import (
 // attempt.
 type http1Backend struct {
 	*upstream.Conn
-	endpoint *exchange.Endpoint
-	shard    int
-	clock    *sock.Clock
-	limits   *msg.Limits
-	out      *[]byte // for what ask writes
-	framed   []byte  // what give writes
+	pool   *upstream.Pool
+	shard  int
+	clock  *sock.Clock
+	limits *msg.Limits
+	out    *[]byte // for what ask writes
+	framed []byte  // what give writes
 
 	// Of the request.
 	method  []byte
@@ -126,5 +125,5 @@ func (b *http1Backend) release() {
 		b.Conn.Close()
 		return
 	}
-	b.endpoint.Release(b.Conn, b.shard, b.clock.Now())
+	b.pool.Release(b.Conn, b.shard, b.clock.Now())
 }

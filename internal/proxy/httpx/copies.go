@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"time"
 
-	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/upstream"
 )
 
 // copies are the mirrors of one exchange that are to get a copy of the request. They
@@ -12,7 +12,7 @@ import (
 type copies struct {
 	server   *Server
 	conn     *Connection
-	clusters []*exchange.Cluster
+	clusters []*upstream.Cluster
 	request  outgoing // detached
 	connect  time.Duration
 }
@@ -24,7 +24,7 @@ func (c *copies) choose(r *request) {
 	if !r.x.Mirrored() || r.upgrade != nil {
 		return
 	}
-	r.x.EachMirror(func(cluster *exchange.Cluster) { c.clusters = append(c.clusters, cluster) })
+	r.x.EachMirror(func(cluster *upstream.Cluster) { c.clusters = append(c.clusters, cluster) })
 	c.connect = r.x.Route.Connect
 	if r.first.last && c.waiting() {
 		c.detach(r)

@@ -7,7 +7,6 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
-	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -188,7 +187,7 @@ func (d *driver) forward() (again bool) {
 		return d.responder.answerOwn()
 	}
 	d.copies.choose(&d.req)
-	d.x.Cluster.Await(min(d.x.Route.Connect, upstream.AwaitNames))
+	d.x.Cluster.Await(d.x.Route.Connect)
 	for d.sender.attempts() {
 		became := d.responder.respond()
 		d.attempt.end()

@@ -1,12 +1,12 @@
 package httpx
 
 import (
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"windrose.dev/windrose/internal/proxy/engine"
-	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/upstream"
@@ -35,7 +35,7 @@ type mirrors struct {
 type mirrorCopy struct {
 	*mirrors
 	shard   *engine.Shard
-	cluster *exchange.Cluster
+	cluster *upstream.Cluster
 	client  upstream.Client
 	request outgoing
 	connect time.Duration
@@ -76,34 +76,35 @@ func (c *mirrorCopy) run() {
 // deliver sends the copy and reads its answer. A kept connection that turns out
 // dead is replaced once.
 func (c *mirrorCopy) deliver() bool {
-	c.cluster.Await(min(c.connect, upstream.AwaitNames))
-	e := c.cluster.Pick(nil)
-	if e == nil || c.cluster.Closed != "" {
+	if c.cluster.Closed != "" {
 		return false
 	}
-	e.Active.Add(1)
-	defer e.Active.Add(-1)
-	if link, ok := e.Reuse(c.shard.Index, c.engine.Clock.Now()); ok {
-		if answered, done := c.exchange(e, link); answered {
-			return done
-		}
-	}
-	link, err := e.Connect(c.shard.Index, &c.shard.Pool, c.connect, c.client)
+	c.cluster.Await(c.connect)
+	lease, err := c.cluster.Reserve(upstream.Pick{Draw: rand.Uint64})
 	if err != nil {
 		return false
 	}
-	_, done := c.exchange(e, link)
-	return done
+	defer lease.Done()
+	dial := upstream.Dial{Shard: c.shard.Index, Buffers: &c.shard.Pool, Timeout: c.connect, Client: c.client}
+	for ; ; dial.Fresh = true {
+		if lease.Connect(dial) != nil {
+			return false
+		}
+		reused := lease.Stream != nil && lease.Stream.Reused() || lease.Conn != nil && lease.Conn.Reused
+		if answered, done := c.exchange(&lease); answered || dial.Fresh || !reused {
+			return done
+		}
+	}
 }
 
-// exchange runs one request and answer over a link. answered tells whether
-// anything came back, done whether all of it.
-func (c *mirrorCopy) exchange(e *exchange.Endpoint, link upstream.Link) (answered, done bool) {
+// exchange runs one request and answer. answered tells whether anything came back, done
+// whether all of it.
+func (c *mirrorCopy) exchange(l *upstream.Lease) (answered, done bool) {
 	until := c.engine.Clock.Now() + int64(mirrorTime)
-	if link.Stream != nil {
-		return c.overHTTP2(link.Stream, until)
+	if l.Stream != nil {
+		return c.overHTTP2(l.Stream, until)
 	}
-	return c.overHTTP1(e, link.Conn, until)
+	return c.overHTTP1(l.Endpoint.Pool, l.Conn, until)
 }
 
 // overHTTP2 runs the exchange over a stream.
@@ -140,7 +141,7 @@ func (c *mirrorCopy) overHTTP2(s *mux.Stream, until int64) (answered, done bool)
 }
 
 // overHTTP1 runs the exchange over a connection.
-func (c *mirrorCopy) overHTTP1(e *exchange.Endpoint, up *upstream.Conn, until int64) (answered, done bool) {
+func (c *mirrorCopy) overHTTP1(pool *upstream.Pool, up *upstream.Conn, until int64) (answered, done bool) {
 	if !c.hold(up) {
 		up.Close()
 		return true, false
@@ -158,7 +159,7 @@ func (c *mirrorCopy) overHTTP1(e *exchange.Endpoint, up *upstream.Conn, until in
 		return true, done
 	}
 	up.ReleaseIn()
-	e.Release(up, c.shard.Index, c.engine.Clock.Now())
+	pool.Release(up, c.shard.Index, c.engine.Clock.Now())
 	return true, done
 }
 

@@ -23,7 +23,7 @@ const (
 
 // retry is what the repeating of a request by its route's policy needs.
 type retry struct {
-	tried    []*exchange.Endpoint // that did not answer, or not well
+	tried    []*upstream.Endpoint // that did not answer, or not well
 	repeated int                  // attempts that the policy had repeated
 	pause    time.Duration        // before the next
 	// budget is the service that the repeated attempt is counted at.
@@ -48,7 +48,7 @@ func backoff(least time.Duration, repeated int) time.Duration {
 // takeBudget counts a repeated attempt at its service, unless that has too many
 // under way: attempts that are repeated because a service is overloaded must
 // not overload it further.
-func (r *retry) takeBudget(c *exchange.Cluster, limits *settings.Limits) bool {
+func (r *retry) takeBudget(c *upstream.Cluster, limits *settings.Limits) bool {
 	r.giveBudget()
 	most := int64(limits.RetryLeast) + c.Active()*int64(limits.RetryPercent)/100
 	if c.Service.Retrying.Add(1) > most {

@@ -1,7 +1,7 @@
 package l4
 
 import (
-	"slices"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -45,8 +45,8 @@ type connection struct {
 	rule, origin string // of the route
 	counts       *observe.Route
 
-	up        *upstream.Conn
-	endpoint  exchange.Endpoint
+	lease     upstream.Lease
+	endpoint  upstream.Endpoint
 	connected int64
 	attempt   int
 	detail    string
@@ -57,7 +57,7 @@ const Overload = "buffers hold as much memory as they may"
 
 // Serve carries a connection to a backend of its route, or refuses it such that the
 // client sees an error. route is nil where none takes the connection.
-func (s *Server) Serve(in *Inbound, gen *exchange.Generation, route *exchange.Relay) {
+func (s *Server) Serve(in *Inbound, route *exchange.Relay) {
 	c := &connection{Server: s, in: in, idle: s.Engine.Limits.TunnelTimeout, counts: s.Engine.Sink.Metrics.Unrouted()}
 	if route == nil {
 		c.refuse(reason.NoRoute, "no rule takes this server name")
@@ -67,7 +67,7 @@ func (s *Server) Serve(in *Inbound, gen *exchange.Generation, route *exchange.Re
 	if route.Idle > 0 {
 		c.idle = route.Idle
 	}
-	cluster, respond := route.Draw(gen)
+	cluster, respond := route.Draw()
 	switch {
 	case respond != nil:
 		c.refuse(respond.Outcome, respond.Why)
@@ -86,17 +86,16 @@ func (s *Server) Refuse(in *Inbound, why reason.Outcome, detail string) {
 	c.refuse(why, detail)
 }
 
-func (c *connection) carry(route *exchange.Relay, cluster *exchange.Cluster) {
+func (c *connection) carry(route *exchange.Relay, cluster *upstream.Cluster) {
 	if outcome := c.connect(route, cluster); outcome != reason.OK {
 		c.refuse(outcome, c.detail)
 		return
 	}
-	defer c.up.Close()
-	c.endpoint.Active.Add(1)
-	defer c.endpoint.Active.Add(-1)
+	defer c.lease.Done()
+	defer c.lease.Conn.Close()
 	listener, name := c.in.Listener, c.in.ServerName
 	p := &Pipe{
-		client: resetEnd{ConnEnd{c.in.Conn}}, up: resetEnd{ConnEnd{c.up.Conn}}, idle: c.idle, engine: c.Engine,
+		client: resetEnd{ConnEnd{c.in.Conn}}, up: resetEnd{ConnEnd{c.lease.Conn.Conn}}, idle: c.idle, engine: c.Engine,
 		allowed: func(gen *exchange.Generation) bool { return !gen.Relays(listener).Closed(name) },
 	}
 	c.open(p, nil)
@@ -109,36 +108,38 @@ func (c *connection) carry(route *exchange.Relay, cluster *exchange.Cluster) {
 
 // connect makes a connection to an endpoint. Nothing has been sent yet, so that
 // others are tried when one cannot be reached.
-func (c *connection) connect(route *exchange.Relay, cluster *exchange.Cluster) reason.Outcome {
-	cluster.Await(min(route.Connect, upstream.AwaitNames))
-	var tried []*exchange.Endpoint
+func (c *connection) connect(route *exchange.Relay, cluster *upstream.Cluster) reason.Outcome {
+	cluster.Await(route.Connect)
+	var tried []*upstream.Endpoint
 	outcome := reason.NoEndpoint
+	dial := upstream.Dial{Shard: c.in.Shard.Index, Buffers: &c.in.Shard.Pool, Timeout: route.Connect, Client: c.in.Client, Fresh: true}
 	for range max(c.Engine.Limits.Attempts, 1) {
-		e := cluster.Pick(tried)
-		if slices.Contains(tried, e) {
+		if n := len(tried); n > 0 && n >= len(cluster.Endpoints()) {
 			return outcome // there is no other
 		}
-		if e == nil {
+		lease, err := cluster.Acquire(upstream.Pick{Tried: tried, Draw: rand.Uint64}, dial)
+		if err == upstream.ErrNoEndpoint {
 			c.detail = "service " + cluster.Service.ID + " has no endpoint"
 			if why := cluster.Lack(); why != "" {
 				c.detail += ": " + why
 			}
 			return outcome
 		}
-		c.endpoint, c.attempt = *e, len(tried)+1
-		link, err := e.Connect(c.in.Shard.Index, &c.in.Shard.Pool, route.Connect, c.in.Client)
-		if link.Stream != nil {
-			link.Stream.Close()
+		c.endpoint = *lease.Endpoint
+		c.attempt++
+		switch {
+		case err != nil:
+			outcome, c.detail = upstream.OutcomeOf(err), err.Error()
+			tried = append(tried, lease.Endpoint)
+		case lease.Stream != nil:
+			lease.Stream.Close()
+			lease.Done()
 			c.detail = "service " + cluster.Service.ID + " speaks HTTP/2, which carries no bytes of others"
 			return reason.Closed
-		}
-		if err == nil {
-			c.up, c.connected = link.Conn, c.Engine.Clock.Now()
+		default:
+			c.lease, c.connected = lease, c.Engine.Clock.Now()
 			return reason.OK
 		}
-		outcome = upstream.OutcomeOf(err)
-		c.detail = err.Error()
-		tried = append(tried, e)
 	}
 	return outcome
 }
@@ -161,7 +162,7 @@ func (c *connection) record(outcome reason.Outcome, in, out int64) {
 	if c.in.Named {
 		f.Transport = "tls"
 	}
-	if c.endpoint.Endpoint != nil {
+	if c.endpoint.Pool != nil {
 		f.Endpoint, f.Destination.Workload = c.endpoint.Name, c.endpoint.Pod
 	}
 	if c.connected > 0 {

@@ -2,6 +2,7 @@ package l4
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/engine"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -106,7 +108,7 @@ func (l *UDPListener) take(peers udpPeers, datagram []byte) {
 func (l *UDPListener) flow(peers udpPeers) *udpFlow {
 	l.mu.Lock()
 	f, leaving := l.flows[peers], l.leaving
-	if f != nil && f.endpoint.Retired() {
+	if f != nil && f.lease.Endpoint.Retired() {
 		// Its endpoint is gone from the configuration. What it still answers goes
 		// to the client; what the client sends goes elsewhere.
 		delete(l.flows, peers)
@@ -119,50 +121,51 @@ func (l *UDPListener) flow(peers udpPeers) *udpFlow {
 	return l.begin(peers)
 }
 
-// choose finds the rule for a new flow and an endpoint, or counts why there is
-// none.
-func (l *UDPListener) choose() (*exchange.Relay, *exchange.Endpoint) {
-	gen := l.server.Generation()
-	relays := gen.Relays(l.id)
-	if relays == nil {
-		return nil, nil // the listener has just gone
+// choose finds the route for a new flow and reserves an endpoint, or counts why there
+// is none.
+func (l *UDPListener) choose() (route *exchange.Relay, lease upstream.Lease, ok bool) {
+	routes := l.server.Generation().Relays(l.id)
+	if routes == nil {
+		return nil, lease, false // the listener has just gone
 	}
-	relay, _ := relays.Match("")
-	if relay == nil {
+	if route, _ = routes.Match(""); route == nil {
 		l.server.Engine.Sink.Metrics.Unrouted().Relay(0, reason.NoRoute)
-		return nil, nil
+		return nil, lease, false
 	}
-	cluster, respond := relay.Draw(gen)
+	cluster, respond := route.Draw()
 	if respond != nil {
-		relay.Stats.Relay(0, respond.Outcome)
-		return nil, nil
+		route.Stats.Relay(0, respond.Outcome)
+		return nil, lease, false
 	}
-	e := cluster.Pick(nil)
-	if e == nil {
-		relay.Stats.Relay(0, reason.NoEndpoint)
+	lease, err := cluster.Reserve(upstream.Pick{Draw: rand.Uint64})
+	if err != nil {
+		route.Stats.Relay(0, reason.NoEndpoint)
 	}
-	return relay, e
+	return route, lease, err == nil
 }
 
-// begin makes a flow, if there is a rule, an endpoint and room for it. Only
-// serve calls it.
+// begin makes a flow, if there is a route, an endpoint and room for it. Only
+// Serve calls it.
 func (l *UDPListener) begin(peers udpPeers) *udpFlow {
-	relay, e := l.choose()
-	if e == nil {
+	route, lease, ok := l.choose()
+	if !ok {
 		return nil
 	}
 	if !l.takePlace(peers.client) {
+		lease.Done()
 		l.stats.Refused.Add(0, 1)
-		relay.Stats.Relay(0, reason.Overloaded)
+		route.Stats.Relay(0, reason.Overloaded)
 		return nil
 	}
-	f, err := newUDPFlow(l, peers, relay, *e)
+	f, err := newUDPFlow(l, peers, route, lease)
 	if err != nil {
+		lease.Done()
 		l.givePlace(peers.client)
-		relay.Stats.Relay(0, reason.ConnectFailed)
+		route.Stats.Relay(0, reason.ConnectFailed)
 		return nil
 	}
 	if !l.add(f) {
+		lease.Done()
 		f.up.Close()
 		l.givePlace(peers.client)
 		return nil

@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -25,7 +26,7 @@ type udpFlow struct {
 	shard    int
 	start    int64
 	up       *sock.Datagrams
-	endpoint exchange.Endpoint
+	lease    upstream.Lease
 	idle     atomic.Int64 // a duration
 
 	rule, origin string
@@ -41,19 +42,19 @@ type udpFlow struct {
 // that it has ended.
 const drainQuiet = time.Second
 
-func newUDPFlow(l *UDPListener, peers udpPeers, relay *exchange.Relay, e exchange.Endpoint) (*udpFlow, error) {
+func newUDPFlow(l *UDPListener, peers udpPeers, route *exchange.Relay, lease upstream.Lease) (*udpFlow, error) {
 	s := l.server
 	f := &udpFlow{
-		listener: l, peers: peers, source: sock.Source(peers.local), shard: s.Engine.NextShard().Index, start: s.Engine.Clock.Now(), endpoint: e,
-		rule: relay.Rule.ID, origin: relay.Origin, counts: relay.Stats,
+		listener: l, peers: peers, source: sock.Source(peers.local), shard: s.Engine.NextShard().Index, start: s.Engine.Clock.Now(), lease: lease,
+		rule: route.Rule.ID, origin: route.Origin, counts: route.Stats,
 	}
 	f.idle.Store(int64(s.Engine.Limits.UDPTimeout))
-	if relay.Idle > 0 {
-		f.idle.Store(int64(relay.Idle))
+	if route.Idle > 0 {
+		f.idle.Store(int64(route.Idle))
 	}
 	f.last.Store(f.start)
 	var err error
-	f.up, err = s.DialUDP(e.Addr, s.flows.buffer, s.flows.release)
+	f.up, err = s.DialUDP(lease.Endpoint.Addr, s.flows.buffer, s.flows.release)
 	return f, err
 }
 
@@ -77,7 +78,6 @@ func (f *udpFlow) send(datagram []byte) bool {
 
 // run passes on what the endpoint answers, until both are silent.
 func (f *udpFlow) run() {
-	f.endpoint.Active.Add(1)
 	defer f.finish()
 	for f.ended.Load() == 0 {
 		f.limit(f.listener.server.Engine.Clock.Now())
@@ -138,7 +138,7 @@ func (f *udpFlow) finish() {
 		f.end(reason.InternalError)
 	}
 	l := f.listener
-	f.endpoint.Active.Add(-1)
+	f.lease.Done()
 	l.remove(f)
 	l.givePlace(f.peers.client)
 	l.stats.Closed.Add(f.shard, 1)
@@ -149,6 +149,6 @@ func (f *udpFlow) finish() {
 		Client: netip.AddrPortFrom(f.peers.client.Addr().Unmap(), f.peers.client.Port()), Transport: "udp",
 		Host:    Host("", l.public),
 		Outcome: reason.Outcome(f.ended.Load() - 1), BytesIn: f.in.Load(), BytesOut: f.out.Load(), Attempt: 1,
-		Route: f.rule, Origin: f.origin, Endpoint: f.endpoint.Name, Destination: observe.Party{Workload: f.endpoint.Pod},
+		Route: f.rule, Origin: f.origin, Endpoint: f.lease.Endpoint.Name, Destination: observe.Party{Workload: f.lease.Endpoint.Pod},
 	})
 }

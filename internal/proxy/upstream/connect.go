@@ -37,10 +37,6 @@ func OutcomeOf(err error) reason.Outcome {
 	return reason.ConnectFailed
 }
 
-// AwaitNames bounds how long the first requests to a host name wait until its
-// addresses are known.
-const AwaitNames = 2 * time.Second
-
 // Link is what a request is sent over: a connection of HTTP/1 for itself, or a
 // stream of one of HTTP/2. One of the two is set.
 type Link struct {
@@ -53,12 +49,12 @@ type Link struct {
 type Client struct{ Addr, Dialled netip.AddrPort }
 
 // announced tells whether each connection begins with the header of a client.
-func (e *Endpoint) announced() bool { return e.Key.SendProxy != model.NoProxyProtocol }
+func (p *Pool) announced() bool { return p.Key.SendProxy != model.NoProxyProtocol }
 
 // announce begins a connection with the header of a client.
-func (e *Endpoint) announce(ctx context.Context, conn *sock.Conn, client Client) error {
+func (p *Pool) announce(ctx context.Context, conn *sock.Conn, client Client) error {
 	var header []byte
-	switch e.Key.SendProxy {
+	switch p.Key.SendProxy {
 	case model.NoProxyProtocol:
 		return nil
 	case model.ProxyV1:
@@ -67,7 +63,7 @@ func (e *Endpoint) announce(ctx context.Context, conn *sock.Conn, client Client)
 		header = proxyproto.AppendBinary(nil, client.Addr, client.Dialled)
 	}
 	if until, limited := ctx.Deadline(); limited {
-		conn.WriteBy(e.registry.cfg.Clock.Now() + int64(time.Until(until)))
+		conn.WriteBy(p.registry.cfg.Clock.Now() + int64(time.Until(until)))
 	}
 	if _, err := conn.Write(header); err != nil {
 		return ErrRefused
@@ -77,33 +73,33 @@ func (e *Endpoint) announce(ctx context.Context, conn *sock.Conn, client Client)
 
 // Reuse finds a connection that is there already, of this shard's if it can. ok
 // is false when there is none. now is the clock's time.
-func (e *Endpoint) Reuse(shard int, now int64) (l Link, ok bool) {
-	if e.announced() {
+func (p *Pool) Reuse(shard int, now int64) (l Link, ok bool) {
+	if p.announced() {
 		return l, false
 	}
-	if e.http2.Load() {
-		l.Stream = e.shared[shard].open()
+	if p.http2.Load() {
+		l.Stream = p.shared[shard].open()
 		return l, l.Stream != nil
 	}
-	l.Conn = e.Idle(shard, now)
+	l.Conn = p.Idle(shard, now)
 	return l, l.Conn != nil
 }
 
 // Connect makes a connection for a client, or waits for one that is being made
 // and can be shared: as long as its own timeout, not that of whoever makes it. The
 // error is ErrTimeout or ErrRefused, or wraps ErrHandshake.
-func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration, client Client) (Link, error) {
-	if e.announced() || !e.http2.Load() {
-		return e.connect(shard, pool, timeout, client)
+func (p *Pool) Connect(shard int, buffers *sock.Pool, timeout time.Duration, client Client) (Link, error) {
+	if p.announced() || !p.http2.Load() {
+		return p.connect(shard, buffers, timeout, client)
 	}
-	list, until := &e.shared[shard], time.Now().Add(timeout)
+	list, until := &p.shared[shard], time.Now().Add(timeout)
 	for {
 		l, d, mine := list.join()
 		switch {
 		case l.Stream != nil:
 			return l, nil
 		case mine:
-			l, err := e.connect(shard, pool, time.Until(until), client)
+			l, err := p.connect(shard, buffers, time.Until(until), client)
 			list.ended(d, err)
 			return l, err
 		}
@@ -112,18 +108,18 @@ func (e *Endpoint) Connect(shard int, pool *sock.Pool, timeout time.Duration, cl
 			continue // it was in a greater hurry
 		case err != nil:
 			return Link{}, err
-		case !e.http2.Load():
-			return e.connect(shard, pool, time.Until(until), client) // it has chosen HTTP/1 last
+		case !p.http2.Load():
+			return p.connect(shard, buffers, time.Until(until), client) // it has chosen HTTP/1 last
 		}
 	}
 }
 
 // connect makes a connection.
-func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration, client Client) (Link, error) {
-	cfg := &e.registry.cfg
+func (p *Pool) connect(shard int, buffers *sock.Pool, timeout time.Duration, client Client) (Link, error) {
+	cfg := &p.registry.cfg
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	nc, err := cfg.Dial(ctx, e.Addr)
+	nc, err := cfg.Dial(ctx, p.Addr)
 	switch {
 	case err == nil:
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
@@ -131,14 +127,14 @@ func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration, cl
 	default:
 		return Link{}, ErrRefused
 	}
-	conn := sock.NewConn(nc, cfg.Clock, pool, cfg.Hangups)
-	if err := e.announce(ctx, conn, client); err != nil {
+	conn := sock.NewConn(nc, cfg.Clock, buffers, cfg.Hangups)
+	if err := p.announce(ctx, conn, client); err != nil {
 		conn.Close()
 		return Link{}, err
 	}
-	http2 := e.Key.Protocol == model.HTTP2
-	if e.tls != nil {
-		if http2, err = e.handshake(ctx, conn); err != nil {
+	http2 := p.Key.Protocol == model.HTTP2
+	if p.tls != nil {
+		if http2, err = p.handshake(ctx, conn); err != nil {
 			conn.Close()
 			return Link{}, err
 		}
@@ -146,13 +142,13 @@ func (e *Endpoint) connect(shard int, pool *sock.Pool, timeout time.Duration, cl
 	if !http2 {
 		return Link{Conn: &Conn{Conn: conn}}, nil
 	}
-	return e.share(shard, conn, pool), nil
+	return p.share(shard, conn, buffers), nil
 }
 
 // handshake secures a connection, and returns whether the endpoint has chosen
 // HTTP/2 for it. For others it may choose differently.
-func (e *Endpoint) handshake(ctx context.Context, conn *sock.Conn) (http2 bool, err error) {
-	session := conn.WrapTLSClient(e.tls.Config)
+func (p *Pool) handshake(ctx context.Context, conn *sock.Conn) (http2 bool, err error) {
+	session := conn.WrapTLSClient(p.tls.Config)
 	err = session.HandshakeContext(ctx)
 	switch {
 	case err == nil:
@@ -163,19 +159,19 @@ func (e *Endpoint) handshake(ctx context.Context, conn *sock.Conn) (http2 bool, 
 	}
 	conn.EndHandshake()
 	http2 = session.ConnectionState().NegotiatedProtocol == "h2"
-	e.http2.Store(http2)
+	p.http2.Store(http2)
 	return http2, nil
 }
 
 // share serves streams over a new connection, and opens the first: before others
 // find it, and before it is left because the endpoint is retired meanwhile. That is
 // the only one where the connection is one client's.
-func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) Link {
-	list := &e.shared[shard]
+func (p *Pool) share(shard int, conn *sock.Conn, buffers *sock.Pool) Link {
+	list := &p.shared[shard]
 	var shared *mux.Conn
-	shared = mux.NewClient(e.registry.cfg.HTTP2[shard], conn, pool, e.registry.cfg.Clock, func() { list.remove(shared) })
+	shared = mux.NewClient(p.registry.cfg.HTTP2[shard], conn, buffers, p.registry.cfg.Clock, func() { list.remove(shared) })
 	link := Link{}
-	if e.announced() {
+	if p.announced() {
 		link.Stream = shared.OpenOnly()
 	} else {
 		link.Stream = shared.Open()
@@ -186,12 +182,12 @@ func (e *Endpoint) share(shard int, conn *sock.Conn, pool *sock.Pool) Link {
 		defer list.remove(shared)
 		defer func() {
 			if broken := recover(); broken != nil {
-				e.registry.cfg.Defect(broken)
+				p.registry.cfg.Defect(broken)
 			}
 		}()
 		shared.Run()
 	}()
-	if e.retired.Load() {
+	if p.retired.Load() {
 		shared.Leave(true)
 	}
 	return link
@@ -276,9 +272,9 @@ func (l *sharedList) remove(c *mux.Conn) {
 }
 
 // leave has all shared connections end with their last streams.
-func (e *Endpoint) leave() {
-	for i := range e.shared {
-		l := &e.shared[i]
+func (p *Pool) leave() {
+	for i := range p.shared {
+		l := &p.shared[i]
 		l.mu.Lock()
 		conns := append([]*mux.Conn(nil), l.conns...)
 		l.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/resolve"
 )
 
@@ -89,8 +90,8 @@ func (r *Registry) Name(host string) *Name {
 	return n
 }
 
-// RetainNames retires the names that are not named.
-func (r *Registry) RetainNames(named func(host string) bool) {
+// retainNames retires the names that are not named.
+func (r *Registry) retainNames(named func(host string) bool) {
 	r.names.mu.Lock()
 	defer r.names.mu.Unlock()
 	for host, n := range r.names.all {
@@ -295,7 +296,7 @@ func hasRoute(addr netip.Addr) bool {
 
 // note counts how a lookup ended, and says what is new about it.
 func (n *Name) note(err error) {
-	before, stats := n.Err(), n.registry.cfg.Names
+	before, stats := n.Err(), n.registry.lookups()
 	if stats != nil {
 		stats.Count(err == nil, errors.Is(err, ErrRefusedAddress))
 		stats.Failing.Add(asNumber(err != nil) - asNumber(before != nil))
@@ -313,7 +314,7 @@ func (n *Name) note(err error) {
 
 // forget has a name count as failing no more.
 func (n *Name) forget() {
-	if stats := n.registry.cfg.Names; stats != nil {
+	if stats := n.registry.lookups(); stats != nil {
 		stats.Failing.Add(-asNumber(n.Err() != nil))
 	}
 }
@@ -323,4 +324,12 @@ func asNumber(b bool) int64 {
 		return 1
 	}
 	return 0
+}
+
+// lookups counts them; it may be nil.
+func (r *Registry) lookups() *observe.Names {
+	if r.cfg.Metrics == nil {
+		return nil
+	}
+	return &r.cfg.Metrics.Names
 }

@@ -60,7 +60,7 @@ func naming(t *testing.T, edit func(*Config), answer resolve.Answer, test func(*
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &lookups{start: time.Now(), answer: answer}
-		cfg := Config{Shards: 1, Clock: sock.NewClock(), Lookup: l.lookup, Names: &observe.Names{}}
+		cfg := Config{Shards: 1, Clock: sock.NewClock(), Lookup: l.lookup, Metrics: observe.NewMetrics(0)}
 		if edit != nil {
 			edit(&cfg)
 		}
@@ -125,7 +125,7 @@ func TestNamesThatFail(t *testing.T) {
 		if addrsOf(n) != "[192.0.2.1]" || !errors.Is(n.Err(), resolve.ErrFailed) {
 			t.Errorf("%s, %v", addrsOf(n), n.Err())
 		}
-		if got := n.registry.cfg.Names.Failing.Load(); got != 1 {
+		if got := n.registry.cfg.Metrics.Names.Failing.Load(); got != 1 {
 			t.Errorf("%d names fail", got)
 		}
 		asked := l.times()
@@ -178,7 +178,7 @@ func TestNamesThatFailByHalf(t *testing.T) {
 			l.say(answerOf(mostTTL, test.found...), &resolve.HalfError{IPv6: test.ipv6, Err: failed})
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if addrsOf(n) != test.want || !errors.Is(n.Err(), resolve.ErrFailed) || n.registry.cfg.Names.Failing.Load() != 1 {
+			if addrsOf(n) != test.want || !errors.Is(n.Err(), resolve.ErrFailed) || n.registry.cfg.Metrics.Names.Failing.Load() != 1 {
 				t.Errorf("IPv6 failed %v: %s, %v", test.ipv6, addrsOf(n), n.Err())
 			}
 			if asked := l.times(); asked[2]-asked[1] > firstRetry || asked[len(asked)-1]-asked[len(asked)-2] > lastRetry {
@@ -274,15 +274,15 @@ func TestRetiredNames(t *testing.T) {
 		l.say(resolve.Answer{}, resolve.ErrFailed)
 		time.Sleep(leastTTL)
 		synctest.Wait()
-		if got := r.cfg.Names.Failing.Load(); got != 1 {
+		if got := r.cfg.Metrics.Names.Failing.Load(); got != 1 {
 			t.Errorf("%d names fail", got)
 		}
 		if r.Name("api.example.com") != n {
 			t.Error("a name is made twice")
 		}
-		r.RetainNames(func(string) bool { return false })
+		r.retainNames(func(string) bool { return false })
 		synctest.Wait()
-		if got := r.cfg.Names.Failing.Load(); got != 0 {
+		if got := r.cfg.Metrics.Names.Failing.Load(); got != 0 {
 			t.Errorf("%d names fail, of none", got)
 		}
 		before := len(l.times())

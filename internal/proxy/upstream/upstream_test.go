@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,7 +36,12 @@ func newRegistry(p *pipes) *Registry {
 	return NewRegistry(Config{Shards: 2, Clock: sock.NewClock(), Dial: p.dial})
 }
 
-func connect(t *testing.T, e *Endpoint) *Conn {
+// poolOf is the pool of an address, of which a test is a user.
+func poolOf(r *Registry, addr netip.AddrPort, t Transport) *Pool {
+	return r.use([]netip.AddrPort{addr}, t)[0]
+}
+
+func connect(t *testing.T, e *Pool) *Conn {
 	t.Helper()
 	link, err := e.Connect(0, &sock.Pool{}, time.Second, Client{})
 	if err != nil {
@@ -47,7 +53,7 @@ func connect(t *testing.T, e *Endpoint) *Conn {
 func TestConnectionsAreReused(t *testing.T) {
 	p := &pipes{}
 	r := newRegistry(p)
-	e := r.Endpoint(addr, Way{})
+	e := poolOf(r, addr, Transport{})
 	if e.Idle(0, 1) != nil {
 		t.Fatal("an idle connection out of nothing")
 	}
@@ -59,7 +65,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	if got := e.Idle(1, 1); got != c || !got.Reused {
 		t.Error("another shard's connection was not taken")
 	}
-	if r.Endpoint(addr, Way{}) != e {
+	if poolOf(r, addr, Transport{}) != e {
 		t.Error("one address, two endpoints")
 	}
 }
@@ -67,19 +73,18 @@ func TestConnectionsAreReused(t *testing.T) {
 func TestRetiredEndpointsCloseTheirConnections(t *testing.T) {
 	p := &pipes{}
 	r := newRegistry(p)
-	e := r.Endpoint(addr, Way{})
+	e := poolOf(r, addr, Transport{})
 	idle := connect(t, e)
 	busy := connect(t, e)
 	e.Release(idle, 0, 1)
-	none := func(Key) bool { return false }
-	r.Retain(none, func(string) bool { return false })
+	r.unuse([]*Pool{e})
 	e.Release(busy, 0, 2)
 	for i, far := range p.far {
 		if _, err := far.Read(make([]byte, 1)); err == nil {
 			t.Errorf("connection %d is still open", i)
 		}
 	}
-	if r.Endpoint(addr, Way{}) == e {
+	if poolOf(r, addr, Transport{}) == e {
 		t.Error("a retired endpoint came back")
 	}
 }
@@ -90,7 +95,7 @@ func TestIdleConnectionsGrowOld(t *testing.T) {
 		r := newRegistry(p)
 		ctx, cancel := context.WithCancel(t.Context())
 		go r.Run(ctx)
-		e := r.Endpoint(addr, Way{})
+		e := poolOf(r, addr, Transport{})
 		c := connect(t, e)
 		e.Release(c, 0, r.cfg.Clock.Now())
 		time.Sleep(3 * time.Second)
@@ -112,7 +117,7 @@ func TestConnectErrors(t *testing.T) {
 		ErrTimeout: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
 	} {
 		r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), Dial: dial})
-		if _, err := r.Endpoint(addr, Way{}).Connect(0, &sock.Pool{}, time.Millisecond, Client{}); err != want {
+		if _, err := poolOf(r, addr, Transport{}).Connect(0, &sock.Pool{}, time.Millisecond, Client{}); err != want {
 			t.Errorf("got %v, want %v", err, want)
 		}
 	}
@@ -120,7 +125,7 @@ func TestConnectErrors(t *testing.T) {
 
 func TestUnaskedBytesEndAConnection(t *testing.T) {
 	p := &pipes{}
-	e := newRegistry(p).Endpoint(addr, Way{})
+	e := poolOf(newRegistry(p), addr, Transport{})
 	c := connect(t, e)
 	go p.far[0].Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
 	c.Fill()
@@ -130,15 +135,85 @@ func TestUnaskedBytesEndAConnection(t *testing.T) {
 	}
 }
 
+// A service keeps its turn when its endpoints change, and a host its load whatever ways
+// it is spoken to.
 func TestServiceKeepsItsTurn(t *testing.T) {
 	r := newRegistry(&pipes{})
-	s := r.Service(model.Service{ID: "a/b:80"})
-	s.Picker.Pick(2, nil)
-	if again := r.Service(model.Service{ID: "a/b:80"}); again != s || again.Picker.Pick(2, nil) != 1 {
-		t.Error("a service forgot its turn")
+	snapshot := func(endpoints ...string) *model.Snapshot {
+		text := "service a/b:80 round-robin\n"
+		for _, e := range endpoints {
+			text += "endpoint a/b:80 " + e + "\n"
+		}
+		s, err := model.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
-	if r.Service(model.Service{ID: "a/b:80", Balance: model.LeastRequest}) == s {
-		t.Error("another policy needs another picker")
+	first, second := snapshot("10.0.0.1:1", "10.0.0.2:1"), snapshot("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
+	plan := r.Prepare(first)
+	plan.Commit()
+	c := plan.Clusters["a/b:80"]
+	pick := func() string {
+		l, err := c.Reserve(Pick{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Done()
+		return l.Endpoint.Name
+	}
+	if got := pick(); got != "10.0.0.1:1" {
+		t.Errorf("first %s", got)
+	}
+	host := c.Endpoints()[0].Host
+	r.UpdateEndpoints(second, first)
+	if got := pick(); got != "10.0.0.2:1" {
+		t.Errorf("then %s", got)
+	}
+	if c.Endpoints()[0].Host != host {
+		t.Error("a change elsewhere made an address another host")
+	}
+	other := poolOf(r, host.Addr, Transport{Protocol: model.HTTP2})
+	if other == c.Endpoints()[0].Pool || other.Host != host {
+		t.Error("one address, spoken to in two ways, is two pools of one host")
+	}
+}
+
+// Clusters are the same as long as their service is defined in the same way, and what no
+// snapshot has is retired.
+func TestClustersOutliveSnapshots(t *testing.T) {
+	r := newRegistry(&pipes{})
+	apply := func(text string) map[string]*Cluster {
+		s, err := model.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := r.Prepare(s)
+		plan.Commit()
+		return plan.Clusters
+	}
+	const two = "service a:1 round-robin\nservice b:1 round-robin\nendpoint a:1 10.0.0.1:1\nendpoint b:1 10.0.0.1:1\n"
+	before := apply(two)
+	after := apply(strings.Replace(two, "service b:1 round-robin", "service b:1 least-request", 1))
+	if after["a:1"] != before["a:1"] || after["b:1"] == before["b:1"] {
+		t.Error("a cluster is another where its definition is, and only there")
+	}
+	if pools, services, _ := r.Size(); pools != 1 || services != 2 {
+		t.Errorf("%d pools, %d services", pools, services)
+	}
+	pool := after["a:1"].Endpoints()[0].Pool
+	apply("service b:1 least-request\nendpoint b:1 10.0.0.1:1\n")
+	if pool.Retired() {
+		t.Error("a pool that another service has was retired")
+	}
+	s, _ := model.Parse("service b:1 least-request\nservice c:1 round-robin\nendpoint c:1 10.0.0.3:1\n")
+	r.Prepare(s).Discard()
+	if pools, _, _ := r.Size(); pools != 1 {
+		t.Errorf("%d pools after a plan that was discarded", pools)
+	}
+	apply("")
+	if pools, services, _ := r.Size(); pools != 0 || services != 0 || !pool.Retired() {
+		t.Errorf("%d pools, %d services, retired %t", pools, services, pool.Retired())
 	}
 }
 
@@ -160,7 +235,7 @@ func TestEachConnectionHasItsProtocol(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	r := NewRegistry(Config{Shards: 1, Clock: sock.NewClock(), HTTP2: []*mux.Config{http2Config()}})
-	e := r.Endpoint(netip.MustParseAddrPort(server.Listener.Addr().String()), Way{
+	e := poolOf(r, netip.MustParseAddrPort(server.Listener.Addr().String()), Transport{
 		Protocol: model.Negotiated,
 		TLS:      &TLS{protocol: model.Negotiated, Config: &tls.Config{NextProtos: alpn[model.Negotiated], InsecureSkipVerify: true}},
 	})
@@ -198,7 +273,7 @@ func TestEachConnectionHasItsProtocol(t *testing.T) {
 	dialling.Wait()
 	close(stop)
 	others.Wait()
-	r.Retain(func(Key) bool { return false }, func(string) bool { return false })
+	r.unuse([]*Pool{e})
 	if streams.Load() != chosen.Load() || chosen.Load() != 20 {
 		t.Errorf("%d streams, where HTTP/2 was chosen %d times", streams.Load(), chosen.Load())
 	}
@@ -233,7 +308,7 @@ func TestDialsOfOthers(t *testing.T) {
 				return near, nil
 			},
 		})
-		e := r.Endpoint(addr, Way{Protocol: model.HTTP2})
+		e := poolOf(r, addr, Transport{Protocol: model.HTTP2})
 		dial := func(limit time.Duration) (link Link, took time.Duration, err error) {
 			start := time.Now()
 			link, err = e.Connect(0, &sock.Pool{}, limit, Client{})
@@ -260,7 +335,7 @@ func TestDialsOfOthers(t *testing.T) {
 			link.Stream.Close()
 		})
 		dialling.Wait()
-		r.Retain(func(Key) bool { return false }, func(string) bool { return false })
+		r.unuse([]*Pool{e})
 		time.Sleep(2 * time.Minute) // what was retired ends
 	})
 }
@@ -281,7 +356,7 @@ func TestStreamsBeyondALimit(t *testing.T) {
 				return near, nil
 			},
 		})
-		e := r.Endpoint(addr, Way{Protocol: model.HTTP2})
+		e := poolOf(r, addr, Transport{Protocol: model.HTTP2})
 		var open []*mux.Stream
 		for i := range 5 {
 			link, ok := e.Reuse(0, 0)
@@ -305,7 +380,7 @@ func TestStreamsBeyondALimit(t *testing.T) {
 		for _, s := range open {
 			s.Close()
 		}
-		r.Retain(func(Key) bool { return false }, func(string) bool { return false })
+		r.unuse([]*Pool{e})
 		time.Sleep(2 * time.Minute)
 	})
 }
