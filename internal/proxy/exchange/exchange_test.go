@@ -81,7 +81,6 @@ func TestCompileTakesOver(t *testing.T) {
 		}
 		return g
 	}
-	old := compile(parts("n/s:80"), nil)
 	for name, test := range map[string]struct {
 		parts    func() model.Parts
 		takeOver [2]bool // a and b
@@ -100,6 +99,7 @@ func TestCompileTakesOver(t *testing.T) {
 			return p
 		}, [2]bool{false, false}},
 	} {
+		old := compile(parts("n/s:80"), nil)
 		g := compile(test.parts(), old)
 		for i := range 2 {
 			if taken := g.hosts[i] == old.hosts[i]; taken != test.takeOver[i] {
