@@ -67,6 +67,8 @@ type Config struct {
 	// SessionKey signs the tokens of sessions. Proxies that serve the same
 	// clients need the same; nil draws one.
 	SessionKey []byte
+	// Draw gives the random numbers of decisions and choices; nil draws them.
+	Draw func() uint64
 	// ExplainToken lets a request that carries it in X-Windrose-Explain have its
 	// decision in the answer's X-Windrose-Explained; empty lets none.
 	ExplainToken string
@@ -152,9 +154,9 @@ func New(cfg Config) (*Proxy, error) {
 	p.registry = upstream.NewRegistry(upstream.Config{
 		Shards: len(http2), Clock: p.engine.Clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: http2, Defect: p.engine.Panicked,
 		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Metrics: cfg.Metrics,
-		AffinityKey: cfg.SessionKey, Sessions: &upstream.Sessions{},
+		AffinityKey: cfg.SessionKey, Sessions: &upstream.Sessions{}, Draw: cfg.Draw,
 	})
-	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey}
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey, Draw: cfg.Draw}
 	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
@@ -224,7 +225,7 @@ func (x *Exchange) respond(r *model.Respond) {
 func (x *Exchange) draw() {
 	r, i := x.Route, 0
 	if len(r.backends) != 1 || r.total == 0 {
-		i = balance.ByWeight(r.weights, r.total, rand.Uint64())
+		i = balance.ByWeight(r.weights, r.total, x.Gen.chance.draw())
 	}
 	if r.session != nil {
 		i = x.findSession(r.session, i)
@@ -327,12 +328,8 @@ func (x *Exchange) identify() {
 		return
 	}
 	var raw [16]byte
-	for i, word := 0, rand.Uint64(); i < 8; i++ {
-		raw[i] = byte(word >> (8 * i))
-	}
-	for i, word := 0, rand.Uint64(); i < 8; i++ {
-		raw[8+i] = byte(word >> (8 * i))
-	}
+	binary.LittleEndian.PutUint64(raw[:], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
 	hex.Encode(x.idScratch[:], raw[:])
 	x.RequestID = x.idScratch[:]
 	x.Req.Set(msg.XRequestID, "X-Request-ID", x.RequestID)
@@ -469,14 +466,14 @@ func (x *Exchange) PrepareTunnel() {
 // Pick says which endpoint of x.Cluster is wanted: a session goes on where it was as
 // long as that works. tried are those that have just failed.
 func (x *Exchange) Pick(tried []*upstream.Endpoint) upstream.Pick {
-	return upstream.Pick{Preferred: x.sticky, Tried: tried, Draw: rand.Uint64}
+	return upstream.Pick{Preferred: x.sticky, Tried: tried}
 }
 
 // EachMirror calls do for the clusters that get a copy of this request.
 func (x *Exchange) EachMirror(do func(*upstream.Cluster)) {
 	for _, all := range [...][]mirror{x.Route.mirrors, x.backend.mirrors} {
 		for _, m := range all {
-			if m.share == m.of || rand.Uint32N(m.of) < m.share {
+			if m.share == m.of || x.Gen.chance.below(m.of) < m.share {
 				do(m.cluster.For(x.Peer.Listener))
 			}
 		}
@@ -547,14 +544,4 @@ func (x *Exchange) filterBack(all []step) {
 	for i := len(all) - 1; i >= 0; i-- {
 		all[i].Response(x)
 	}
-}
-
-// MayRepeat tells whether the request may be sent again after it may have
-// reached a backend: its method is idempotent (RFC 9110 §9.2.2).
-func (x *Exchange) MayRepeat() bool {
-	switch string(x.Req.Bytes(x.Req.Method)) {
-	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
-		return true
-	}
-	return false
 }

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -34,7 +33,7 @@ func TestPickTriesEachEndpointOnce(t *testing.T) {
 			var tried []*upstream.Endpoint
 			seen := map[string]bool{}
 			reserve := func() *upstream.Endpoint {
-				l, _ := cluster.Reserve(upstream.Pick{Tried: tried, Draw: rand.Uint64})
+				l, _ := cluster.Reserve(upstream.Pick{Tried: tried})
 				l.Done()
 				return l.Endpoint
 			}
@@ -48,7 +47,7 @@ func TestPickTriesEachEndpointOnce(t *testing.T) {
 			}
 		}
 		if n := testing.AllocsPerRun(100, func() {
-			l, _ := cluster.Reserve(upstream.Pick{Draw: rand.Uint64})
+			l, _ := cluster.Reserve(upstream.Pick{})
 			l.Done()
 		}); n != 0 {
 			t.Errorf("%v allocations a pick", n)

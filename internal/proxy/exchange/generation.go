@@ -127,6 +127,7 @@ type Generation struct {
 	Clusters map[string]*upstream.Cluster
 	Routes   int
 
+	chance     chance
 	sessionKey []byte
 	// names are the hosts that listeners tell apart.
 	names map[model.ListenerID]map[string]bool
@@ -156,6 +157,9 @@ type Compiler struct {
 	// SessionKey signs what clients carry to come back to their endpoint. All
 	// proxies that serve the same clients need the same.
 	SessionKey []byte
+	// Draw gives random numbers and Now the time; nil has them drawn, and read.
+	Draw func() uint64
+	Now  func() time.Time
 }
 
 // Compile makes the Generation for a snapshot. What did not change since old,
@@ -192,7 +196,7 @@ func (c *Compiler) withEndpoints(s *model.Snapshot, old *Generation) *Generation
 }
 
 func (c *Compiler) generation(s *model.Snapshot, all map[string]*upstream.Cluster, old *Generation) (g *Generation, err error) {
-	g = &Generation{Number: 1, Snapshot: s, Clusters: all, sessionKey: c.SessionKey, names: namesOf(s)}
+	g = &Generation{Number: 1, Snapshot: s, Clusters: all, chance: c.chance(), sessionKey: c.SessionKey, names: namesOf(s)}
 	if old != nil {
 		g.Number = old.Number + 1
 	}

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +27,7 @@ type Relay struct {
 	backends []relayBackend
 	weights  []uint32 // of backends
 	total    uint64
+	draw     func() uint64
 }
 
 // relayBackend is a compiled share of a relay's connections.
@@ -97,7 +97,7 @@ func (r *Relay) Draw() (*upstream.Cluster, *model.Respond) {
 	}
 	i := 0
 	if len(r.backends) > 1 || r.total == 0 {
-		i = balance.ByWeight(r.weights, r.total, rand.Uint64())
+		i = balance.ByWeight(r.weights, r.total, r.draw())
 	}
 	switch {
 	case i < 0:
@@ -181,6 +181,7 @@ func (c *Compiler) relay(s *model.Snapshot, rule *model.Relay, all *clusters) (*
 	out := &Relay{
 		Rule: rule, Origin: s.Origins[rule.ID].Place(), Stats: c.Metrics.Route(rule.ID),
 		Connect: orDefault(rule.ConnectTimeout, model.DefaultConnectTimeout), Idle: rule.IdleTimeout,
+		draw: c.chance().draw,
 	}
 	for i := range rule.Backends {
 		b := &rule.Backends[i]

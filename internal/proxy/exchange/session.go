@@ -38,7 +38,7 @@ var tokenText = base64.RawURLEncoding
 // backend that has it, whatever its weight, or otherwise the one that was drawn.
 func (x *Exchange) findSession(s *session, drawn int) int {
 	at, issued, used, ok := s.read(x.Gen.sessionKey, s.carriedBy(&x.Req))
-	if !ok || !s.lives(issued, used, unixNow()) {
+	if !ok || !s.lives(issued, used, x.Gen.chance.unix()) {
 		return drawn
 	}
 	for i := range x.Route.backends {
@@ -53,8 +53,6 @@ func (x *Exchange) findSession(s *session, drawn int) int {
 	}
 	return drawn
 }
-
-func unixNow() uint32 { return uint32(time.Now().Unix()) }
 
 // lives tells whether a session is within its bounds at now.
 func (s *session) lives(issued, used, now uint32) bool {
@@ -126,7 +124,7 @@ func (x *Exchange) Stick(e *upstream.Endpoint) {
 	if s == nil {
 		return
 	}
-	now := unixNow()
+	now := x.Gen.chance.unix()
 	if x.sticky == nil || x.sticky.Pool != e.Pool {
 		x.issued = now
 	} else if s.Idle == 0 || x.used == now {

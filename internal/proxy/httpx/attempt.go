@@ -122,20 +122,10 @@ func (s *sender) connect(fresh bool, now int64) error {
 	err := lease.Connect(upstream.Dial{
 		Shard: shard.Index, Buffers: &shard.Pool, Timeout: s.times.connectLimit(now), Client: s.conn.Client, Fresh: fresh,
 	})
-	switch {
-	case err != nil:
-		return err
-	case lease.Stream != nil:
-		s.ends.http2Backend = http2Backend{Stream: lease.Stream}
-		s.attempt.up = &s.ends.http2Backend
-	default:
-		s.ends.http1Backend = http1Backend{
-			Conn: lease.Conn, pool: lease.Endpoint.Pool, shard: shard.Index, clock: s.server.Engine.Clock,
-			limits: &s.limits, out: &s.out, framed: s.ends.http1Backend.framed,
-		}
-		s.attempt.up = &s.ends.http1Backend
+	if err == nil {
+		s.attempt.up = s.ends.backend(lease, shard, s.server.Engine.Clock, &s.limits, &s.out)
 	}
-	return nil
+	return err
 }
 
 func (s *sender) notConnected(err error) attemptResult {

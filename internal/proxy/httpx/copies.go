@@ -55,9 +55,8 @@ func (c *copies) send(body, trailer []byte) {
 	c.request.part = part{data: bytes.Clone(body), last: true, trailer: bytes.Clone(trailer)}
 	for _, cluster := range c.clusters {
 		c.request.secure = cluster.Secure
-		c.server.mirrors.send(&mirrorCopy{
-			mirrors: &c.server.mirrors, shard: c.conn.Shard, cluster: cluster, client: c.conn.Client,
-			request: c.request, connect: c.connect,
+		c.server.mirror(c.conn.Shard, &Question{
+			Cluster: cluster, Client: c.conn.Client, Connect: c.connect, Time: mirrorTime, MaxBody: mirrorAnswer, request: c.request,
 		})
 	}
 }

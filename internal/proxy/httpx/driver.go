@@ -5,8 +5,11 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/engine"
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -62,6 +65,19 @@ type ends struct {
 	http3Client  http3Client
 	http1Backend http1Backend
 	http2Backend http2Backend
+}
+
+// backend makes the end for what a lease has connected. out is the memory for what is
+// written first.
+func (e *ends) backend(l *upstream.Lease, shard *engine.Shard, clock *sock.Clock, limits *msg.Limits, out *[]byte) backend {
+	if l.Stream != nil {
+		e.http2Backend = http2Backend{Stream: l.Stream}
+		return &e.http2Backend
+	}
+	e.http1Backend = http1Backend{
+		Conn: l.Conn, pool: l.Endpoint.Pool, shard: shard.Index, clock: clock, limits: limits, out: out, framed: e.http1Backend.framed,
+	}
+	return &e.http1Backend
 }
 
 // maxKeptOut is the largest output buffer that is kept for the next exchange.

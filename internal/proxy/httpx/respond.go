@@ -46,7 +46,7 @@ func (r *responder) respond() response {
 		switch status := r.x.Resp.Status; {
 		case accepted:
 			return r.switchProtocols()
-		case lists(r.x.Route, status) && r.mayRetry():
+		case r.x.RepeatsStatus(status) && r.mayRetry():
 			return r.repeatsIf(r.prepareRetry())
 		case status >= 200:
 			return r.respondFinal()

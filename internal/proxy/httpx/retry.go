@@ -1,25 +1,15 @@
 package httpx
 
 import (
-	"math/rand/v2"
-	"slices"
 	"time"
 
-	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
-const (
-	// defaultBackoff is the pause before the first repeated attempt of a policy
-	// that names none, and maxBackoff the longest of one that does not ask for
-	// more.
-	defaultBackoff = 25 * time.Millisecond
-	maxBackoff     = 10 * time.Second
-	// pauseStep is how soon a pause notices that the client has left.
-	pauseStep = 50 * time.Millisecond
-)
+// pauseStep is how soon a pause notices that the client has left.
+const pauseStep = 50 * time.Millisecond
 
 // retry is what the repeating of a request by its route's policy needs.
 type retry struct {
@@ -28,21 +18,6 @@ type retry struct {
 	pause    time.Duration        // before the next
 	// budget is the service that the repeated attempt is counted at.
 	budget *upstream.Service
-}
-
-// lists reports whether a policy, which may be nil, repeats answers with a status.
-func lists(r *exchange.Route, status int) bool {
-	return r.Retry != nil && slices.Contains(r.Retry.Codes, status)
-}
-
-// backoff is the pause before a repeated attempt: it doubles each time, and is
-// never shorter than asked for. Chance keeps clients that failed together apart.
-func backoff(least time.Duration, repeated int) time.Duration {
-	if least <= 0 {
-		least = defaultBackoff
-	}
-	pause := min(least<<min(repeated, 16), max(maxBackoff, least))
-	return pause + rand.N(pause/2+1)
 }
 
 // takeBudget counts a repeated attempt at its service, unless that has too many
@@ -75,24 +50,6 @@ func (r *retry) reset() {
 	*r = retry{tried: r.tried[:0]}
 }
 
-// failureRepeats reports whether the policy repeats the failure in s.x. One that
-// can have had an effect counts as the status that the client would get, unless
-// the method is safe to repeat.
-func (s *sender) failureRepeats() bool {
-	listed := lists(s.x.Route, s.x.Resp.Status)
-	switch s.x.Outcome {
-	case reason.ConnectFailed, reason.ConnectTimeout:
-		return true
-	case reason.UpstreamReset:
-		return s.x.MayRepeat() || listed
-	case reason.UpstreamTimeout:
-		return s.times.late(s.times.attemptEnd) || listed
-	case reason.UpstreamInvalid:
-		return listed
-	}
-	return false
-}
-
 // mayRetry reports whether the policy has one more attempt left: the client has
 // got nothing yet, all that was sent is still there, there is time, and the
 // service can bear it. It takes the attempt out of the service's budget.
@@ -101,7 +58,7 @@ func (s *sender) mayRetry() bool {
 	if p == nil || s.retry.repeated >= p.Attempts || s.headSent || !s.replayable() {
 		return false
 	}
-	s.retry.pause = backoff(p.Backoff, s.retry.repeated)
+	s.retry.pause = s.x.Backoff(s.retry.repeated)
 	if deadline := s.times.deadline; deadline != 0 && s.server.Engine.Clock.Now()+int64(s.retry.pause) >= deadline {
 		return false
 	}
@@ -169,7 +126,7 @@ func (s *sender) rest() bool {
 // endAttempt ends an attempt that failed as s.x says. It reports whether there
 // is to be another.
 func (s *sender) endAttempt() (again bool) {
-	if s.failureRepeats() && s.mayRetry() && s.prepareRetry() {
+	if s.x.OnError(s.times.late(s.times.attemptEnd)) && s.mayRetry() && s.prepareRetry() {
 		return true
 	}
 	s.drop()

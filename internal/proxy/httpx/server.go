@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"windrose.dev/windrose/internal/proxy/engine"
 	"windrose.dev/windrose/internal/proxy/exchange"
@@ -28,22 +29,22 @@ type Config struct {
 // goroutine.
 type Server struct {
 	Config
-	drivers []sync.Pool // by shard
-	mirrors mirrors
+	drivers   []sync.Pool // by shard
+	questions questions
+	mirroring atomic.Int64 // copies of requests under way
 }
 
 // New makes a Server.
 func New(cfg Config) *Server {
 	s := &Server{Config: cfg, drivers: make([]sync.Pool, len(cfg.Engine.Shards))}
-	s.mirrors.engine = cfg.Engine
 	for i := range s.drivers {
 		s.drivers[i].New = func() any { return newDriver(s) }
 	}
 	return s
 }
 
-// Stop ends the copies of requests that are on their way to mirrors.
-func (s *Server) Stop() { s.mirrors.stop() }
+// Stop ends what is asked of services beside exchanges: copies of requests among it.
+func (s *Server) Stop() { s.questions.stop() }
 
 // Connection is what exchanges have to know of their client's connection. It must not
 // change while one is under way.

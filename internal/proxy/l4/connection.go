@@ -1,7 +1,6 @@
 package l4
 
 import (
-	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -117,7 +116,7 @@ func (c *connection) connect(route *exchange.Relay, cluster *upstream.Cluster) r
 		if n := len(tried); n > 0 && n >= len(cluster.Endpoints()) {
 			return outcome // there is no other
 		}
-		lease, err := cluster.Acquire(upstream.Pick{Tried: tried, Draw: rand.Uint64}, dial)
+		lease, err := cluster.Acquire(upstream.Pick{Tried: tried}, dial)
 		if err == upstream.ErrNoEndpoint {
 			c.detail = "service " + cluster.Service.ID + " has no endpoint"
 			if why := cluster.Lack(); why != "" {

@@ -2,7 +2,6 @@ package l4
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -137,7 +136,7 @@ func (l *UDPListener) choose() (route *exchange.Relay, lease upstream.Lease, ok 
 		route.Stats.Relay(0, respond.Outcome)
 		return nil, lease, false
 	}
-	lease, err := cluster.Reserve(upstream.Pick{Draw: rand.Uint64})
+	lease, err := cluster.Reserve(upstream.Pick{})
 	if err != nil {
 		route.Stats.Relay(0, reason.NoEndpoint)
 	}

@@ -19,8 +19,6 @@ type Pick struct {
 	// Tried are those that have just failed; they are taken again only when there is
 	// no other.
 	Tried []*Endpoint
-	// Draw gives random numbers.
-	Draw func() uint64
 }
 
 // tried reports whether an endpoint is among those that have failed, be it as one of
@@ -56,7 +54,7 @@ type Lease struct {
 func (c *Cluster) Reserve(p Pick) (Lease, error) {
 	e := p.Preferred
 	if e == nil || p.tried(e) {
-		e = c.current().pick(p)
+		e = c.current().pick(p, c.registry.cfg.Draw)
 	}
 	if e == nil {
 		return Lease{}, ErrNoEndpoint
@@ -80,12 +78,12 @@ func (c *Cluster) Acquire(p Pick, d Dial) (Lease, error) {
 }
 
 // pick chooses an endpoint, or returns nil when there is none.
-func (s *endpointSet) pick(p Pick) *Endpoint {
+func (s *endpointSet) pick(p Pick, draw func() uint64) *Endpoint {
 	n := len(s.list)
 	if n == 0 {
 		return nil
 	}
-	first := s.picker.Pick(p.Draw)
+	first := s.picker.Pick(draw)
 	for i := range n {
 		if e := &s.list[(first+i)%n]; !p.tried(e) {
 			return e

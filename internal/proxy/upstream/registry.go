@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -57,6 +58,8 @@ type Config struct {
 	AffinityKey []byte
 	// Sessions keep TLS sessions with endpoints; nil resumes none.
 	Sessions *Sessions
+	// Draw gives random numbers; nil draws them.
+	Draw func() uint64
 }
 
 // Registry keeps hosts, pools and clusters over Generations. Its methods may be called
@@ -84,6 +87,9 @@ func NewRegistry(cfg Config) *Registry {
 		cfg.Dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", addr.String())
 		}
+	}
+	if cfg.Draw == nil {
+		cfg.Draw = rand.Uint64
 	}
 	if cfg.Lookup == nil {
 		cfg.Lookup = (&resolve.Resolver{}).Lookup
