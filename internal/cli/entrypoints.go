@@ -99,7 +99,7 @@ func writeEntryPoints(out io.Writer, points []entryPoint) {
 // urlOf is the URL of a rule on the first listener that does not redirect it.
 func urlOf(h model.Host, r *model.Rule, secure map[model.ListenerID]bool, addr func(model.ListenerID) net.Addr) string {
 	listener := h.Listeners[0]
-	if r.TLSRedirect != nil {
+	if model.FilterOf[*model.TLSRedirect](r.Filters) != nil {
 		if i := slices.IndexFunc(h.Listeners, func(id model.ListenerID) bool { return secure[id] }); i >= 0 {
 			listener = h.Listeners[i]
 		}

@@ -30,9 +30,6 @@ func ContentCodings() []string { return []string{"zstd", "br", "gzip"} }
 
 // words is the text form.
 func (c *Compress) words() []string {
-	if c == nil {
-		return nil
-	}
 	return []string{
 		"compress=" + strings.Join(c.Encodings, ","),
 		option("compress-types", strings.Join(c.Types, ",")),
@@ -41,9 +38,6 @@ func (c *Compress) words() []string {
 }
 
 func (v *validator) compress(id string, c *Compress) {
-	if c == nil {
-		return
-	}
 	v.check(len(c.Encodings) > 0, "rule %s: compression without an encoding", id)
 	for i, name := range c.Encodings {
 		v.check(slices.Contains(ContentCodings(), name), "rule %s: unknown encoding %q", id, name)

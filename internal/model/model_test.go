@@ -40,21 +40,26 @@ func sample() Parts {
 				{Name: "shop.example.com", Listeners: []ListenerID{{Port: 80}, {Port: 443}}, Blocks: []Block{{
 					Dialect: "ingress", MergeSlashes: true, Rules: []Rule{
 						{
-							ID: "ingress/shop/web/0/0", Path: PathMatch{ExactPath, "/cart"}, MaxBody: 1 << 20,
-							TLSRedirect: &TLSRedirect{308, 443, []string{"/.well-known/acme-challenge"}},
-							Forward:     &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 1}}, ReadTimeout: 90 * time.Second},
+							ID: "ingress/shop/web/0/0", Path: PathMatch{ExactPath, "/cart"},
+							Filters: Filters{&TLSRedirect{308, 443, []string{"/.well-known/acme-challenge"}}, &BodyLimit{1 << 20}},
+							Forward: &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 1}}, ReadTimeout: 90 * time.Second},
 						},
 						{
 							ID: "ingress/shop/web/0/1", Path: PathMatch{PrefixPath, "/"},
-							CORS:     &CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5, Fetch: true},
-							Compress: &Compress{Encodings: []string{"br", "gzip"}, Types: []string{"text/html", "application/json"}, MinLength: 1024},
-							Forward:  &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 9}, {Service: "shop/front:http", Weight: 1}}},
+							Filters: Filters{
+								&Compress{Encodings: []string{"br", "gzip"}, Types: []string{"text/html", "application/json"}, MinLength: 1024},
+								&CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5, Fetch: true},
+							},
+							Forward: &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 9}, {Service: "shop/front:http", Weight: 1}}},
 						},
 					},
 				}, {Dialect: "later", Order: FirstMatch, Rules: []Rule{
 					{
-						ID: "x", Path: PathMatch{RegexPath, "(?i)^/a b"}, Rewrite: &Rewrite{Pattern: `^/a b(.*)`, Target: "/$1"},
-						Respond: &Respond{503, reason.Closed, `annotation "auth-url" is not honoured`},
+						ID: "x", Path: PathMatch{RegexPath, "(?i)^/a b"}, Filters: Filters{&Rewrite{Pattern: `^/a b(.*)`, Target: "/$1"}},
+						Respond: &Respond{
+							Status: 503, Outcome: reason.Closed, Why: `annotation "auth-url" is not honoured`,
+							Headers: []Header{{"retry-after", "5"}}, Body: "come again\n",
+						},
 					},
 				}}}},
 				{Name: "*", Listeners: []ListenerID{{Port: 80}}, Blocks: []Block{{Dialect: "ingress", Rules: []Rule{
@@ -105,17 +110,22 @@ func sampleGateway() Host {
 					{Test: Not, Of: []Predicate{{Test: QueryIs, Name: "q=", Comparison: Matches, Value: "^b"}}},
 					{Test: Any, Of: []Predicate{{Test: HeaderIs, Name: "y", Comparison: Present}}},
 				}},
-				Edit: &Edit{
-					Request:  &HeaderEdit{Remove: []string{"x-a"}, Set: []Header{{"x-b", "c: d"}}, Add: []Header{{"x-e", ""}}},
-					Response: &HeaderEdit{Set: []Header{{"x-f", "g"}}},
+				Filters: Filters{
+					&Edit{
+						Request:  &HeaderEdit{Remove: []string{"x-a"}, Set: []Header{{"x-b", "c: d"}}, Add: []Header{{"x-e", ""}}},
+						Response: &HeaderEdit{Set: []Header{{"x-f", "g"}}},
+					},
+					&Edit{Request: &HeaderEdit{Remove: []string{"x-b"}}},
+					&Rewrite{Host: "b.example.com", Path: &PathEdit{Prefix: "/a", With: "/b"}},
+					&Mirror{"shop/cart:80", 1, 1},
+					&Mirror{"shop/front:http", 10, 100},
+					&Edit{Request: &HeaderEdit{Set: []Header{{"x-i", "j"}}}},
 				},
-				Rewrite: &Rewrite{Host: "b.example.com", Path: &PathEdit{Prefix: "/a", With: "/b"}},
-				Mirrors: []Mirror{{"shop/cart:80", 1, 1}, {"shop/front:http", 10, 100}},
 				Forward: &Forward{
 					Backends: []Backend{
-						{Service: "shop/cart:80", Weight: 9, Edit: &Edit{Request: &HeaderEdit{Set: []Header{{"x-h", "i"}}}}},
-						{Weight: 1, Respond: &Respond{500, reason.BackendInvalid, "no such Service"}},
-						{Service: "shop/front:http", Weight: 0, Rewrite: &Rewrite{Path: &PathEdit{With: "/c"}}, Mirrors: []Mirror{{"shop/cart:80", 1, 2}}},
+						{Service: "shop/cart:80", Weight: 9, Filters: Filters{&Edit{Request: &HeaderEdit{Set: []Header{{"x-h", "i"}}}}}},
+						{Weight: 1, Respond: &Respond{Status: 500, Outcome: reason.BackendInvalid, Why: "no such Service"}},
+						{Service: "shop/front:http", Weight: 0, Filters: Filters{&Rewrite{Path: &PathEdit{With: "/c"}}, &Mirror{"shop/cart:80", 1, 2}}},
 					},
 					Timeout: 10 * time.Second, AttemptTimeout: time.Second,
 					Retry:   &Retry{Attempts: 3, Codes: []int{500, 503}, Backoff: 100 * time.Millisecond},
@@ -137,11 +147,11 @@ func sampleRelays() []Relay {
 		{ID: "gateway/shop/dns/0", Listener: ListenerID{Port: 53, UDP: true}, Backends: cart, IdleTimeout: 10 * time.Second},
 		{ID: "gateway/shop/zone/0", Listener: ListenerID{Port: 53}, ConnectTimeout: time.Second, Backends: []Backend{
 			{Service: "shop/front:http", Weight: 3},
-			{Weight: 1, Respond: &Respond{503, reason.BackendInvalid, "no such Service"}},
+			{Weight: 1, Respond: &Respond{Status: 503, Outcome: reason.BackendInvalid, Why: "no such Service"}},
 		}},
 		{ID: "gateway/shop/raw/0", Listener: ListenerID{Port: 443}, Name: "raw.example.com", Backends: cart},
 		{ID: "gateway/shop/raw/0", Listener: ListenerID{Gateway: "shop/edge", Port: 6443}, Name: "**.example.org", Terminate: true, Backends: cart},
-		{ID: "gateway/shop/edge/none", Listener: ListenerID{Gateway: "shop/edge", Port: 6443}, Name: "*", Respond: &Respond{404, reason.NoRoute, ""}},
+		{ID: "gateway/shop/edge/none", Listener: ListenerID{Gateway: "shop/edge", Port: 6443}, Name: "*", Respond: &Respond{Status: 404, Outcome: reason.NoRoute, Why: ""}},
 	}
 }
 
@@ -162,16 +172,16 @@ rule ingress/shop/default/default any: forward=shop/front:http
 host **.example.com shop/edge:8080 fallback
 block gateway by-specificity
 rule gateway/shop/all/1/0 exact:/old redirect=301 redirect-scheme=https redirect-host=new.example.com redirect-port=8443 redirect-path=/old>
-rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y))" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a rewrite= rewrite-path=/a>/b rewrite-host=b.example.com request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100
+rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y))" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g edit request-remove=x-b rewrite= rewrite-path=/a>/b rewrite-host=b.example.com mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100 request-set=x-i:j
 backend shop/cart:80 9 request-set=x-h:i
 backend none 1 respond=500:backend_invalid "why=no such Service"
 backend shop/front:http 0 rewrite= rewrite-path=/c mirror=shop/cart:80*1/2
 host shop.example.com 80,443
 block ingress by-specificity merge-slashes
 rule ingress/shop/web/0/0 exact:/cart forward=shop/cart:80 read=1m30s tls-redirect=308:443 plain=/.well-known/acme-challenge max-body=1048576
-rule ingress/shop/web/0/1 prefix:/ forward=shop/cart:80*9,shop/front:http*1 cors=https://*.example.com "cors-methods=GET, PUT" cors-credentials cors-max-age=5 cors-fetch compress=br,gzip compress-types=text/html,application/json compress-min=1024
+rule ingress/shop/web/0/1 prefix:/ forward=shop/cart:80*9,shop/front:http*1 compress=br,gzip compress-types=text/html,application/json compress-min=1024 cors=https://*.example.com "cors-methods=GET, PUT" cors-credentials cors-max-age=5 cors-fetch
 block later first-match
-rule x "regex:(?i)^/a b" respond=503:closed "why=annotation \"auth-url\" is not honoured" rewrite=/$1 "pattern=^/a b(.*)"
+rule x "regex:(?i)^/a b" respond=503:closed "why=annotation \"auth-url\" is not honoured" respond-header=retry-after:5 "respond-body=come again\n" rewrite=/$1 "pattern=^/a b(.*)"
 relay gateway/shop/zone/0 53 forward connect=1s
 backend shop/front:http 3
 backend none 1 respond=503:backend_invalid "why=no such Service"
@@ -249,7 +259,7 @@ func TestDecodeOver(t *testing.T) {
 	}
 	for name, change := range map[string]func(*Parts){
 		"nothing":             func(*Parts) {},
-		"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].MaxBody = 1 },
+		"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].Filters = Filters{&BodyLimit{1}} },
 		"a relay":             func(p *Parts) { p.Config.Relays[0].IdleTimeout = 0 },
 		"a relay twice":       func(p *Parts) { p.Config.Relays = append(p.Config.Relays, p.Config.Relays[0]) },
 		"another host":        func(p *Parts) { p.Config.Hosts = p.Config.Hosts[:1] },
@@ -431,4 +441,45 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("encoded and decoded to another snapshot: %v", err)
 		}
 	})
+}
+
+// TestFilterKindsAreDistinct: names, numbers and words tell kinds apart, in the wire
+// form and in the text form.
+func TestFilterKindsAreDistinct(t *testing.T) {
+	names, keys, words := map[string]bool{}, map[uint64]bool{}, map[string]string{}
+	for _, k := range FilterKinds() {
+		if names[k.Name] || keys[k.Key] || k.Key == 0 || k.Level < 1 || k.Level > Schema {
+			t.Errorf("kind %s: number %d, level %d", k.Name, k.Key, k.Level)
+		}
+		names[k.Name], keys[k.Key] = true, true
+		for word := range k.options {
+			if words[word] != "" || ruleOptions[word] != nil {
+				t.Errorf("%s is a word of %s and of others", word, k.Name)
+			}
+			words[word] = k.Name
+		}
+		if k.starts != "" && k.options[k.starts] == nil {
+			t.Errorf("kind %s does not know the word that it starts with", k.Name)
+		}
+	}
+}
+
+// TestUnknownFiltersAreRefused: a proxy never serves a rule without a filter that it
+// does not know.
+func TestUnknownFiltersAreRefused(t *testing.T) {
+	for _, pairs := range [][][2]any{
+		{{uint64(99), map[int]int{}}},
+		{{uint64(1), map[int]int{1: 308, 9: 1}}},
+		{{redirectKind.Key, map[int]int{1: 302}}},
+		{{"tls-redirect", map[int]int{}}},
+	} {
+		data, err := wireCodec.enc.Marshal(pairs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f Filters
+		if err := wireCodec.dec.Unmarshal(data, &f); err == nil {
+			t.Errorf("%v was read as %v", pairs, f)
+		}
+	}
 }

@@ -256,17 +256,14 @@ func addBackend(to *[]Backend, w []string) error {
 	var options Rule // those that a backend shares with rules
 	for _, word := range w[2:] {
 		key, _, _ := strings.Cut(word, "=")
-		if !backendOptions[key] {
+		if !isBackendOption(key) {
 			return fmt.Errorf("unknown option %q of a backend", key)
 		}
 		if err := ruleOption(&options, word); err != nil {
 			return err
 		}
 	}
-	b := Backend{
-		Service: w[0], Weight: uint32(weight), Respond: options.Respond,
-		Edit: options.Edit, Rewrite: options.Rewrite, Mirrors: options.Mirrors,
-	}
+	b := Backend{Service: w[0], Weight: uint32(weight), Respond: options.Respond, Filters: options.Filters}
 	if b.Service == "none" {
 		b.Service = ""
 	}
@@ -287,14 +284,14 @@ func (p *textParser) lastRule() *Rule {
 	return &rules[len(rules)-1]
 }
 
-var backendOptions = map[string]bool{
-	"respond": true, "why": true, "rewrite": true, "pattern": true, "rewrite-path": true, "rewrite-host": true, "mirror": true,
-	"request-remove": true, "request-set": true, "request-add": true,
-	"response-remove": true, "response-set": true, "response-add": true,
+// isBackendOption reports whether an option of a rule is one of a backend, too.
+func isBackendOption(key string) bool {
+	kind := filterByWord[key]
+	return strings.HasPrefix(key, "respond") || key == "why" || key == editKind.Name || kind != nil && kind.InBackends
 }
 
-// ruleOptions reads the options of a rule. Those that need forward, respond,
-// cors or compress stand after it.
+// ruleOptions reads the options of a rule but for filters. Those that need forward or
+// respond stand after it.
 var ruleOptions = map[string]func(*Rule, string) error{
 	"when": func(r *Rule, v string) (err error) {
 		r.When, err = parsePredicate(v)
@@ -350,38 +347,6 @@ var ruleOptions = map[string]func(*Rule, string) error{
 	"session-path": func(r *Rule, v string) error {
 		return onSession(r, func(s *Session) error { s.Path = v; return nil })
 	},
-	"redirect": func(r *Rule, v string) error {
-		n, err := strconv.Atoi(v)
-		r.Redirect = &Redirect{Status: n}
-		return err
-	},
-	"redirect-scheme": func(r *Rule, v string) error { return setOn(r.Redirect, func(d *Redirect) { d.Scheme = v }) },
-	"redirect-host":   func(r *Rule, v string) error { return setOn(r.Redirect, func(d *Redirect) { d.Host = v }) },
-	"redirect-port": func(r *Rule, v string) error {
-		port, err := portOf(v)
-		if err != nil {
-			return err
-		}
-		return setOn(r.Redirect, func(d *Redirect) { d.Port = port })
-	},
-	"redirect-path": func(r *Rule, v string) error { return setOn(r.Redirect, func(d *Redirect) { d.Path = pathEditOf(v) }) },
-	"rewrite-path":  func(r *Rule, v string) error { return setOn(r.Rewrite, func(w *Rewrite) { w.Path = pathEditOf(v) }) },
-	"rewrite-host":  func(r *Rule, v string) error { return setOn(r.Rewrite, func(w *Rewrite) { w.Host = v }) },
-	"mirror": func(r *Rule, v string) error {
-		service, share, _ := strings.Cut(v, "*")
-		m := Mirror{Service: service}
-		if _, err := fmt.Sscanf(share, "%d/%d", &m.Share, &m.Of); err != nil {
-			return fmt.Errorf("%q is not a share", share)
-		}
-		r.Mirrors = append(r.Mirrors, m)
-		return nil
-	},
-	"request-remove":  removeOption(requestEdit),
-	"request-set":     headerOption(requestEdit, func(e *HeaderEdit) *[]Header { return &e.Set }),
-	"request-add":     headerOption(requestEdit, func(e *HeaderEdit) *[]Header { return &e.Add }),
-	"response-remove": removeOption(responseEdit),
-	"response-set":    headerOption(responseEdit, func(e *HeaderEdit) *[]Header { return &e.Set }),
-	"response-add":    headerOption(responseEdit, func(e *HeaderEdit) *[]Header { return &e.Add }),
 	"connect": func(r *Rule, v string) error {
 		return durationOption(r.Forward, v, func(f *Forward) *time.Duration { return &f.ConnectTimeout })
 	},
@@ -401,101 +366,15 @@ var ruleOptions = map[string]func(*Rule, string) error{
 		r.Respond = &Respond{Status: n, Outcome: outcome}
 		return err
 	},
-	"why": func(r *Rule, v string) error {
-		return setOn(r.Respond, func(a *Respond) { a.Why = v })
-	},
-	"tls-redirect": func(r *Rule, v string) error {
-		status, port, _ := strings.Cut(v, ":")
-		n, err := strconv.Atoi(status)
-		if err != nil {
-			return err
-		}
-		to, err := portOf(port)
-		r.TLSRedirect = &TLSRedirect{Status: n, Port: to}
-		return err
-	},
-	"plain": func(r *Rule, v string) error {
-		return setOn(r.TLSRedirect, func(t *TLSRedirect) { t.Except = append(t.Except, v) })
-	},
-	"rewrite": func(r *Rule, v string) error {
-		r.Rewrite = &Rewrite{Target: v}
-		return nil
-	},
-	"pattern": func(r *Rule, v string) error {
-		return setOn(r.Rewrite, func(w *Rewrite) { w.Pattern = v })
-	},
-	"max-body": func(r *Rule, v string) (err error) {
-		r.MaxBody, err = strconv.ParseInt(v, 10, 64)
-		return err
-	},
-	"cors": func(r *Rule, v string) error {
-		r.CORS = &CORS{}
-		if v != "" {
-			r.CORS.AllowOrigins = strings.Split(v, ",")
-		}
-		return nil
-	},
-	"compress": func(r *Rule, v string) error {
-		r.Compress = &Compress{Encodings: strings.Split(v, ",")}
-		return nil
-	},
-	"compress-types": func(r *Rule, v string) error {
-		return setOn(r.Compress, func(c *Compress) { c.Types = strings.Split(v, ",") })
-	},
-	"compress-min": func(r *Rule, v string) error {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil {
-			return err
-		}
-		return setOn(r.Compress, func(c *Compress) { c.MinLength = n })
-	},
-	"cors-methods":     func(r *Rule, v string) error { return setOn(r.CORS, func(c *CORS) { c.AllowMethods = v }) },
-	"cors-headers":     func(r *Rule, v string) error { return setOn(r.CORS, func(c *CORS) { c.AllowHeaders = v }) },
-	"cors-expose":      func(r *Rule, v string) error { return setOn(r.CORS, func(c *CORS) { c.ExposeHeaders = v }) },
-	"cors-credentials": func(r *Rule, _ string) error { return setOn(r.CORS, func(c *CORS) { c.Credentials = true }) },
-	"cors-fetch":       func(r *Rule, _ string) error { return setOn(r.CORS, func(c *CORS) { c.Fetch = true }) },
-	"cors-max-age": func(r *Rule, v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			return err
-		}
-		return setOn(r.CORS, func(c *CORS) { c.MaxAge = n })
-	},
-}
-
-func requestEdit(e *Edit) **HeaderEdit  { return &e.Request }
-func responseEdit(e *Edit) **HeaderEdit { return &e.Response }
-
-// headerEdit finds a side of a rule's edits, and makes it if need be.
-func headerEdit(r *Rule, side func(*Edit) **HeaderEdit) *HeaderEdit {
-	if r.Edit == nil {
-		r.Edit = &Edit{}
-	}
-	at := side(r.Edit)
-	if *at == nil {
-		*at = &HeaderEdit{}
-	}
-	return *at
-}
-
-func removeOption(side func(*Edit) **HeaderEdit) func(*Rule, string) error {
-	return func(r *Rule, v string) error {
-		e := headerEdit(r, side)
-		e.Remove = append(e.Remove, v)
-		return nil
-	}
-}
-
-func headerOption(side func(*Edit) **HeaderEdit, list func(*HeaderEdit) *[]Header) func(*Rule, string) error {
-	return func(r *Rule, v string) error {
+	"why":          func(r *Rule, v string) error { return setOn(r.Respond, func(a *Respond) { a.Why = v }) },
+	"respond-body": func(r *Rule, v string) error { return setOn(r.Respond, func(a *Respond) { a.Body = v }) },
+	"respond-header": func(r *Rule, v string) error {
 		name, value, found := strings.Cut(v, ":")
 		if !found {
 			return fmt.Errorf("%q is not name:value", v)
 		}
-		all := list(headerEdit(r, side))
-		*all = append(*all, Header{name, value})
-		return nil
-	}
+		return setOn(r.Respond, func(a *Respond) { a.Headers = append(a.Headers, Header{name, value}) })
+	},
 }
 
 // pathEditOf reads what pathWord writes.
@@ -536,11 +415,17 @@ func onSession(r *Rule, set func(*Session) error) error {
 
 func ruleOption(r *Rule, word string) error {
 	key, value, _ := strings.Cut(word, "=")
-	read, known := ruleOptions[key]
+	known, err := r.Filters.option(key, value)
 	if !known {
-		return fmt.Errorf("unknown option %q of a rule", key)
+		known, err = redirectOption(r, key, value)
 	}
-	if err := read(r, value); err != nil {
+	if read := ruleOptions[key]; !known && read != nil {
+		known, err = true, read(r, value)
+	}
+	switch {
+	case !known:
+		return fmt.Errorf("unknown option %q of a rule", key)
+	case err != nil:
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	return nil

@@ -73,7 +73,7 @@ func (v *validator) relay(r *Relay) {
 	for i := range r.Backends {
 		b := &r.Backends[i]
 		v.check((b.Service == "") == (b.Respond != nil), "relay %s: a backend with not exactly one of service and respond", r.ID)
-		v.check(b.Edit == nil && b.Rewrite == nil && len(b.Mirrors) == 0, "relay %s: a backend with what is only for requests", r.ID)
+		v.check(len(b.Filters) == 0, "relay %s: a backend with what is only for requests", r.ID)
 		v.respond(r.ID, b.Respond)
 	}
 }

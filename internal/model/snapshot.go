@@ -200,17 +200,8 @@ type Rule struct {
 	// first.
 	Rank uint32 `cbor:"10,keyasint,omitempty" json:"rank,omitempty"`
 
-	// What applies on the way in, in this order; nil is none.
-	TLSRedirect *TLSRedirect `cbor:"3,keyasint,omitempty" json:"tlsRedirect,omitempty"`
-	CORS        *CORS        `cbor:"4,keyasint,omitempty" json:"cors,omitempty"`
-	Edit        *Edit        `cbor:"11,keyasint,omitempty" json:"edit,omitempty"`
-	Rewrite     *Rewrite     `cbor:"5,keyasint,omitempty" json:"rewrite,omitempty"`
-	// MaxBody bounds the request's body in bytes; 0 is unbounded.
-	MaxBody int64    `cbor:"6,keyasint,omitempty" json:"maxBody,omitempty"`
-	Mirrors []Mirror `cbor:"12,keyasint,omitempty" json:"mirrors,omitempty"`
-	// Compress is nil where answers stay as the backend gives them. A proxy that
-	// cannot compress leaves it out: the answers are the same.
-	Compress *Compress `cbor:"14,keyasint,omitempty" json:"compress,omitempty"`
+	// Filters are what applies on the way in, in this order.
+	Filters Filters `cbor:"3,keyasint,omitempty" json:"filters,omitempty"`
 
 	Forward  *Forward  `cbor:"7,keyasint,omitempty" json:"forward,omitempty"`
 	Redirect *Redirect `cbor:"13,keyasint,omitempty" json:"redirect,omitempty"`
@@ -372,11 +363,12 @@ type Backend struct {
 	Weight uint32 `cbor:"2,keyasint" json:"weight"`
 	// Respond answers the share of a backend that cannot be had.
 	Respond *Respond `cbor:"3,keyasint,omitempty" json:"respond,omitempty"`
-	// Edit, Rewrite and Mirrors apply to this share alone, after the rule's.
-	Edit    *Edit    `cbor:"4,keyasint,omitempty" json:"edit,omitempty"`
-	Rewrite *Rewrite `cbor:"5,keyasint,omitempty" json:"rewrite,omitempty"`
-	Mirrors []Mirror `cbor:"6,keyasint,omitempty" json:"mirrors,omitempty"`
+	// Filters apply to this share alone, after the rule's.
+	Filters Filters `cbor:"4,keyasint,omitempty" json:"filters,omitempty"`
 }
+
+// MaxRespondBody bounds the body of a Respond, in bytes.
+const MaxRespondBody = 64 << 10
 
 // Respond answers in the backend's place.
 type Respond struct {
@@ -384,6 +376,10 @@ type Respond struct {
 	Outcome reason.Outcome `cbor:"2,keyasint" json:"outcome"`
 	// Why is shown by explain and in the log, never to clients.
 	Why string `cbor:"3,keyasint,omitempty" json:"why,omitempty"`
+	// Headers and Body are what the client gets. Without a Body it gets a short text
+	// that names the Outcome, where that is a failure.
+	Headers []Header `cbor:"4,keyasint,omitempty" json:"headers,omitempty"`
+	Body    string   `cbor:"5,keyasint,omitempty" json:"body,omitempty"`
 }
 
 // Endpoints are those of one Service.

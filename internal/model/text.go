@@ -216,34 +216,21 @@ func (r *Rule) doesWords() []string {
 	words := forwardWords(r.Forward)
 	words = append(words, respondWords(r.Respond)...)
 	words = append(words, redirectWords(r.Redirect)...)
-	if t := r.TLSRedirect; t != nil {
-		words = append(words, fmt.Sprintf("tls-redirect=%d:%d", t.Status, t.Port))
-		for _, path := range t.Except {
-			words = append(words, "plain="+path)
-		}
-	}
-	words = append(words, rewriteWords(r.Rewrite)...)
-	words = append(words, option("max-body", number(r.MaxBody)))
-	words = append(words, corsWords(r.CORS)...)
-	words = append(words, editWords(r.Edit)...)
-	words = append(words, mirrorWords(r.Mirrors)...)
-	return append(words, r.Compress.words()...)
+	return append(words, r.Filters.words()...)
 }
 
 // plain tells whether services and weights are all there is to say of the
 // backends.
 func (f *Forward) plain() bool {
 	return len(f.Backends) > 0 && !slices.ContainsFunc(f.Backends, func(b Backend) bool {
-		return b.Service == "" || b.Edit != nil || b.Rewrite != nil || len(b.Mirrors) > 0
+		return b.Service == "" || len(b.Filters) > 0
 	})
 }
 
 func (w *textWriter) backend(b *Backend) {
 	words := []string{"backend", cmp.Or(b.Service, "none"), strconv.FormatUint(uint64(b.Weight), 10)}
 	words = append(words, respondWords(b.Respond)...)
-	words = append(words, rewriteWords(b.Rewrite)...)
-	words = append(words, editWords(b.Edit)...)
-	w.line(append(words, mirrorWords(b.Mirrors)...)...)
+	w.line(append(words, b.Filters.words()...)...)
 }
 
 func forwardWords(f *Forward) []string {
@@ -282,7 +269,11 @@ func respondWords(a *Respond) []string {
 	if a == nil {
 		return nil
 	}
-	return []string{fmt.Sprintf("respond=%d:%s", a.Status, a.Outcome), option("why", a.Why)}
+	words := []string{fmt.Sprintf("respond=%d:%s", a.Status, a.Outcome), option("why", a.Why)}
+	for _, h := range a.Headers {
+		words = append(words, "respond-header="+h.Name+":"+h.Value)
+	}
+	return append(words, option("respond-body", a.Body))
 }
 
 func redirectWords(r *Redirect) []string {
@@ -296,9 +287,6 @@ func redirectWords(r *Redirect) []string {
 }
 
 func rewriteWords(r *Rewrite) []string {
-	if r == nil {
-		return nil
-	}
 	return []string{
 		"rewrite=" + r.Target, option("pattern", r.Pattern), pathWord("rewrite-path", r.Path), option("rewrite-host", r.Host),
 	}
@@ -316,9 +304,6 @@ func pathWord(key string, p *PathEdit) string {
 }
 
 func editWords(e *Edit) []string {
-	if e == nil {
-		return nil
-	}
 	return append(headerWords("request", e.Request), headerWords("response", e.Response)...)
 }
 
@@ -339,18 +324,7 @@ func headerWords(of string, e *HeaderEdit) []string {
 	return words
 }
 
-func mirrorWords(mirrors []Mirror) []string {
-	words := make([]string, len(mirrors))
-	for i, m := range mirrors {
-		words[i] = fmt.Sprintf("mirror=%s*%d/%d", m.Service, m.Share, m.Of)
-	}
-	return words
-}
-
 func corsWords(c *CORS) []string {
-	if c == nil {
-		return nil
-	}
 	return []string{
 		"cors=" + strings.Join(c.AllowOrigins, ","),
 		option("cors-methods", c.AllowMethods),

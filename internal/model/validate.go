@@ -148,20 +148,15 @@ func (v *validator) place(h *Host) {
 // Services yields every service that a rule names, as often as it does.
 func (r *Rule) Services() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		mirrors := func(all []Mirror) bool {
-			for _, m := range all {
-				if !yield(m.Service) {
-					return false
-				}
-			}
-			return true
+		mirrors := func(all Filters) bool {
+			return eachFilter(all, func(m *Mirror) bool { return yield(m.Service) })
 		}
-		if !mirrors(r.Mirrors) || r.Forward == nil {
+		if !mirrors(r.Filters) || r.Forward == nil {
 			return
 		}
 		for i := range r.Forward.Backends {
 			b := &r.Forward.Backends[i]
-			if b.Service != "" && !yield(b.Service) || !mirrors(b.Mirrors) {
+			if b.Service != "" && !yield(b.Service) || !mirrors(b.Filters) {
 				return
 			}
 		}
@@ -195,17 +190,7 @@ func (v *validator) rule(r *Rule) {
 	if r.When != nil {
 		v.predicate("rule "+r.ID, r.When)
 	}
-	if r.TLSRedirect != nil {
-		v.check(r.TLSRedirect.Status/100 == 3, "rule %s: redirect with status %d", r.ID, r.TLSRedirect.Status)
-	}
-	v.check(r.MaxBody >= 0, "rule %s: negative body limit", r.ID)
-	if r.CORS != nil {
-		v.cors(r.ID, r.CORS)
-	}
-	v.edit(r.ID, r.Edit)
-	v.rewrite(r.ID, r.Rewrite)
-	v.mirrors(r.ID, r.Mirrors)
-	v.compress(r.ID, r.Compress)
+	v.filters(r.ID, r.Filters)
 	ends := 0
 	for _, set := range []bool{r.Forward != nil, r.Redirect != nil, r.Respond != nil} {
 		if set {
@@ -253,6 +238,13 @@ func (v *validator) respond(id string, a *Respond) {
 	if a != nil {
 		v.check(a.Status >= 200 && a.Status <= 599, "rule %s: status %d", id, a.Status)
 		v.check(int(a.Outcome) < len(reason.Outcomes()), "rule %s: unknown outcome %d", id, uint8(a.Outcome))
+		v.check(len(a.Body) <= MaxRespondBody, "rule %s: an answer of more than %d bytes", id, MaxRespondBody)
+		v.check(a.Body == "" || a.Status != 204 && a.Status != 304, "rule %s: an answer with a body and status %d", id, a.Status)
+		for _, h := range a.Headers {
+			v.check(isToken(h.Name) && isFieldValue(h.Value), "rule %s: field %q of an answer is none", id, h.Name)
+			name := strings.ToLower(h.Name)
+			v.check(!framing[name] || name == "content-type" || name == "set-cookie", "rule %s: an answer cannot set %s", id, h.Name)
+		}
 	}
 }
 
@@ -267,9 +259,6 @@ func (v *validator) redirect(id string, r *Redirect) {
 }
 
 func (v *validator) rewrite(id string, w *Rewrite) {
-	if w == nil {
-		return
-	}
 	v.check((w.Pattern != "") == (w.Target != "") || w.Pattern != "", "rule %s: a rewrite target without a pattern", id)
 	v.check(w.Pattern == "" || w.Path == nil, "rule %s: two rewrites of the path", id)
 	v.check(w.Pattern != "" || w.Path != nil || w.Host != "", "rule %s: a rewrite of nothing", id)
@@ -294,9 +283,6 @@ func (v *validator) path(id string, p *PathEdit) {
 }
 
 func (v *validator) edit(id string, e *Edit) {
-	if e == nil {
-		return
-	}
 	for _, side := range []*HeaderEdit{e.Request, e.Response} {
 		if side == nil {
 			continue
@@ -324,21 +310,16 @@ func isFieldValue(value string) bool {
 		strings.TrimSpace(value) == value
 }
 
-func (v *validator) mirrors(id string, mirrors []Mirror) {
-	for _, m := range mirrors {
-		v.check(m.Of > 0 && m.Share <= m.Of, "rule %s: a mirror of %d in %d", id, m.Share, m.Of)
-	}
-}
-
 func (v *validator) forward(id string, f *Forward) {
 	v.check(len(f.Backends) > 0, "rule %s: no backend", id)
 	for i := range f.Backends {
 		b := &f.Backends[i]
 		v.check((b.Service == "") == (b.Respond != nil), "rule %s: a backend with not exactly one of service and respond", id)
 		v.respond(id, b.Respond)
-		v.edit(id, b.Edit)
-		v.rewrite(id, b.Rewrite)
-		v.mirrors(id, b.Mirrors)
+		v.filters(id, b.Filters)
+		for _, f := range b.Filters {
+			v.check(f.Kind().InBackends, "rule %s: a backend with a filter %s", id, f.Kind().Name)
+		}
 	}
 	for _, d := range []time.Duration{f.ConnectTimeout, f.ReadTimeout, f.SendTimeout, f.Timeout, f.AttemptTimeout} {
 		v.check(d >= 0, "rule %s: negative timeout", id)

@@ -16,17 +16,27 @@ func TestValidateRules(t *testing.T) {
 	}
 	cors := func(change func(*CORS)) func(*Rule) {
 		return func(r *Rule) {
-			r.CORS = &CORS{AllowOrigins: []string{"*"}}
-			change(r.CORS)
+			c := &CORS{AllowOrigins: []string{"*"}}
+			change(c)
+			r.Filters = Filters{c}
 		}
 	}
 	for _, test := range []struct {
 		want   string
 		change func(*Rule)
 	}{
-		{"", func(r *Rule) { r.Respond = &Respond{503, reason.InternalError, ""} }},
-		{"unknown outcome", func(r *Rule) { r.Respond = &Respond{503, reason.Outcome(len(reason.Outcomes())), ""} }},
-		{"unknown outcome", func(r *Rule) { r.Respond = &Respond{503, 255, ""} }},
+		{"", func(r *Rule) { r.Respond = &Respond{Status: 503, Outcome: reason.InternalError, Why: ""} }},
+		{"", func(r *Rule) {
+			r.Respond = &Respond{Status: 200, Headers: []Header{{"Content-Type", "text/html"}}, Body: "<p>"}
+		}},
+		{"cannot set Content-Length", func(r *Rule) { r.Respond = &Respond{Status: 200, Headers: []Header{{"Content-Length", "5"}}} }},
+		{"is none", func(r *Rule) { r.Respond = &Respond{Status: 200, Headers: []Header{{"X-A", "a\r\nb"}}} }},
+		{"of more than 65536 bytes", func(r *Rule) { r.Respond = &Respond{Status: 200, Body: strings.Repeat("x", 65537)} }},
+		{"with a body and status 204", func(r *Rule) { r.Respond = &Respond{Status: 204, Body: "x"} }},
+		{"unknown outcome", func(r *Rule) {
+			r.Respond = &Respond{Status: 503, Outcome: reason.Outcome(len(reason.Outcomes())), Why: ""}
+		}},
+		{"unknown outcome", func(r *Rule) { r.Respond = &Respond{Status: 503, Outcome: 255, Why: ""} }},
 		{"", cors(func(c *CORS) { c.AllowMethods, c.AllowHeaders, c.ExposeHeaders = "GET", "X-A", "X-B" })},
 		{"control characters", cors(func(c *CORS) { c.AllowMethods = "GET\r\nX-A: b" })},
 		{"control characters", cors(func(c *CORS) { c.AllowHeaders = "X-A\x00" })},
@@ -40,7 +50,7 @@ func TestValidateRules(t *testing.T) {
 		{"ends with a slash", func(r *Rule) { r.Path = PathMatch{PrefixPath, "//"} }},
 	} {
 		parts := sample()
-		rule := Rule{ID: "changed", Path: PathMatch{PrefixPath, "/a"}, Respond: &Respond{503, reason.Closed, ""}}
+		rule := Rule{ID: "changed", Path: PathMatch{PrefixPath, "/a"}, Respond: &Respond{Status: 503, Outcome: reason.Closed, Why: ""}}
 		test.change(&rule)
 		parts.Config.Hosts[1].Blocks[0].Rules = append(parts.Config.Hosts[1].Blocks[0].Rules, rule)
 		err := Validate(&parts)
@@ -73,13 +83,13 @@ func TestValidateRelays(t *testing.T) {
 		{"another stands at 443", func(p *Parts, r *Relay) { r.Name = "raw.example.com" }},
 		{"another stands at 53", func(p *Parts, r *Relay) { r.Listener, r.Name = ListenerID{Port: 53}, "" }},
 		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Backends = nil }},
-		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Respond = &Respond{503, reason.Closed, ""} }},
-		{"unknown outcome", func(_ *Parts, r *Relay) { r.Backends, r.Respond = nil, &Respond{503, 255, ""} }},
+		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Respond = &Respond{Status: 503, Outcome: reason.Closed, Why: ""} }},
+		{"unknown outcome", func(_ *Parts, r *Relay) { r.Backends, r.Respond = nil, &Respond{Status: 503, Outcome: 255, Why: ""} }},
 		{"no service x", func(_ *Parts, r *Relay) { r.Backends[0].Service = "x" }},
 		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/cart:80~http2" }},
 		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/pay:443~any" }},
 		{"exactly one of service", func(_ *Parts, r *Relay) { r.Backends[0].Service = "" }},
-		{"only for requests", func(_ *Parts, r *Relay) { r.Backends[0].Rewrite = &Rewrite{Host: "a"} }},
+		{"only for requests", func(_ *Parts, r *Relay) { r.Backends[0].Filters = Filters{&Rewrite{Host: "a"}} }},
 		{"negative timeout", func(_ *Parts, r *Relay) { r.IdleTimeout = -1 }},
 		{"its name says another protocol", func(p *Parts, _ *Relay) { p.Config.Listeners[0].Protocol = UDP }},
 		{"does not speak HTTP", func(p *Parts, _ *Relay) {

@@ -56,7 +56,7 @@ func TestAltSvc(t *testing.T) {
 	block := &parts.Config.Hosts[0].Blocks[0]
 	own := block.Rules[0]
 	own.ID, own.Path.Value = "own", "/own"
-	own.Edit = &model.Edit{Response: &model.HeaderEdit{Set: []model.Header{{Name: "Alt-Svc", Value: "clear"}}}}
+	own.Filters = model.Filters{&model.Edit{Response: &model.HeaderEdit{Set: []model.Header{{Name: "Alt-Svc", Value: "clear"}}}}}
 	block.Rules = append(block.Rules, own)
 	with, without := newRig3(t, nil), limited(t, func(l *settings.Limits) { l.HTTP3 = false })
 	for _, r := range []*rig{with, without} {

@@ -9,7 +9,6 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
-	"windrose.dev/windrose/internal/proxy/exchange"
 )
 
 // The codes of RFC 9114 §8.1 and RFC 9204 §6.
@@ -158,18 +157,14 @@ func TestHTTP3Defect(t *testing.T) {
 	b := newBackend(t, always(ok2))
 	for _, inResponse := range []bool{false, true} {
 		r := newRig3(t, func(cfg *proxy.Config) {
-			cfg.Filters = append(cfg.Filters, exchange.FilterSpec{Name: "breaking", New: func(rule *model.Rule) (exchange.Filter, error) {
-				if rule.Path.Value != "/broken" {
-					return nil, nil
-				}
-				return breaking{inResponse}, nil
-			}})
+			cfg.Filters = breakingTable(inResponse)
 		})
 		r.panics = 3
 		parts := tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}).Parts
 		block := &parts.Config.Hosts[0].Blocks[0]
 		broken := block.Rules[0]
 		broken.ID, broken.Path.Value = "broken", "/broken"
+		broken.Filters = model.Filters{&model.Rewrite{Host: "x"}}
 		block.Rules = append(block.Rules, broken)
 		r.applySnapshot(freeze(parts))
 		c := r.client3(nil)

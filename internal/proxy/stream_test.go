@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/filter"
 	"windrose.dev/windrose/internal/proxy/upstream"
 )
 
@@ -502,6 +504,14 @@ func TestLastPieceThatCannotBeWritten(t *testing.T) {
 // breaking is a filter that is broken.
 type breaking struct{ inResponse bool }
 
+// breakingTable has a broken filter in the place of rewrites.
+func breakingTable(inResponse bool) []exchange.FilterSpec {
+	all := filter.Table()
+	i := slices.IndexFunc(all, func(s exchange.FilterSpec) bool { return s.Kind == (*model.Rewrite)(nil).Kind() })
+	all[i] = exchange.Spec(func(*model.Rewrite) (exchange.Filter, error) { return breaking{inResponse}, nil })
+	return all
+}
+
 func (b breaking) Request(*exchange.Exchange) bool {
 	if !b.inResponse {
 		panic("broken filter")
@@ -527,16 +537,11 @@ func TestDefectIsContained(t *testing.T) {
 			}
 		})
 		r := newRig(t, func(cfg *proxy.Config) {
-			cfg.Filters = append(cfg.Filters, exchange.FilterSpec{Name: "breaking", New: func(rule *model.Rule) (exchange.Filter, error) {
-				if rule.Path.Value != "/broken" {
-					return nil, nil
-				}
-				return breaking{inResponse}, nil
-			}})
+			cfg.Filters = breakingTable(inResponse)
 			cfg.Limits.ConnectionsPerClient = 2
 		})
 		r.panics = 5
-		r.apply(strings.Replace(rule("", b.addr), "rule r", "rule x prefix:/broken forward=s:80\nrule r", 1))
+		r.apply(strings.Replace(rule("", b.addr), "rule r", "rule x prefix:/broken forward=s:80 rewrite= rewrite-host=x\nrule r", 1))
 		ok := r.dial()
 		for range 5 {
 			c := r.dial()

@@ -562,9 +562,9 @@ func TestFailedFilterClosesItsRule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, one := range s.Config.Hosts[0].Blocks[0].Rules {
+		for _, one := range s.Config.Hosts[0].Blocks[0].Rules {
 			if one.ID == "bad" { // no form of a Snapshot would carry it
-				s.Config.Hosts[0].Blocks[0].Rules[i].CORS.AllowMethods = "GET\r\nX: y"
+				model.FilterOf[*model.CORS](one.Filters).AllowMethods = "GET\r\nX: y"
 			}
 		}
 		reports, err := r.proxy.Apply(model.Freeze(s.Parts))

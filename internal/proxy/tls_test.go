@@ -296,7 +296,7 @@ func TestEarlyRefusalOverTLS(t *testing.T) {
 	b := newBackend(t, echo)
 	r := newRig(t, nil)
 	s := tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")})
-	s.Config.Hosts[0].Blocks[0].Rules[0].MaxBody = 5
+	s.Config.Hosts[0].Blocks[0].Rules[0].Filters = model.Filters{&model.BodyLimit{Max: 5}}
 	r.applySnapshot(model.Freeze(s.Parts))
 	for range 10 {
 		c, _, err := r.shake(&tls.Config{})

@@ -99,8 +99,10 @@ type Exchange struct {
 	// Outcome and Detail say how the exchange ended.
 	Outcome reason.Outcome
 	Detail  string
-	// Answered tells that the answer is our own.
+	// Answered tells that the answer is our own; OwnBody is its body, if the rule has
+	// one.
 	Answered bool
+	OwnBody  string
 
 	view                                     route.Request // what the rules look at
 	pathScratch, targetScratch, chainScratch []byte
@@ -126,7 +128,7 @@ func (x *Exchange) Answer(status int, outcome reason.Outcome) {
 	x.Resp.Reset()
 	x.Resp.Status = status
 	x.Outcome = outcome
-	x.Answered = true
+	x.Answered, x.OwnBody = true, ""
 }
 
 // Fail ends the exchange with the answer that the table has for outcome.
@@ -217,7 +219,10 @@ func (x *Exchange) respond(r *model.Respond) {
 		return
 	}
 	x.Answer(r.Status, r.Outcome)
-	x.Detail = r.Why
+	x.Detail, x.OwnBody = r.Why, r.Body
+	for _, h := range r.Headers {
+		x.Resp.Add(msg.OtherField, h.Name, []byte(h.Value))
+	}
 }
 
 // draw chooses the backend of the request by weight, and has what belongs to

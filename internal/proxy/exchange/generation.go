@@ -23,37 +23,22 @@ type Filter interface {
 	Response(x *Exchange)
 }
 
-// FilterSpec makes the Filter for the rules that need it.
+// FilterSpec is the row of a kind of filter in a data plane's table: what makes it.
 type FilterSpec struct {
-	Name string
-	// New returns nil for a rule that does not use the filter.
-	New func(*model.Rule) (Filter, error)
+	Kind *model.FilterKind
+	New  func(model.Filter) (Filter, error)
+}
+
+// Spec is the row of a kind of filter, by the type that the model has for it.
+func Spec[T model.Filter](make func(T) (Filter, error)) FilterSpec {
+	var zero T
+	return FilterSpec{zero.Kind(), func(f model.Filter) (Filter, error) { return make(f.(T)) }}
 }
 
 // step is a Filter with the name of its row.
 type step struct {
 	name string
 	Filter
-}
-
-// Feature is a part of a rule that only a filter can honour.
-type Feature struct {
-	Filter string
-	Used   func(*model.Rule) bool
-	// Optional: clients are served as well without it.
-	Optional bool
-}
-
-// features lists them all: a proxy whose table of filters lacks one closes the
-// rules that use it, unless it is optional.
-var features = []Feature{
-	{Filter: "tls-redirect", Used: func(r *model.Rule) bool { return r.TLSRedirect != nil }},
-	{Filter: "body-limit", Used: func(r *model.Rule) bool { return r.MaxBody != 0 }},
-	{Filter: "cors", Used: func(r *model.Rule) bool { return r.CORS != nil }},
-	{Filter: "redirect", Used: func(r *model.Rule) bool { return r.Redirect != nil }},
-	{Filter: "edit", Used: func(r *model.Rule) bool { return r.Edit != nil }},
-	{Filter: "rewrite", Used: func(r *model.Rule) bool { return r.Rewrite != nil }},
-	{Filter: "compress", Used: func(r *model.Rule) bool { return r.Compress != nil }, Optional: true},
 }
 
 // Route is a compiled rule.
@@ -108,9 +93,13 @@ func (c *clusters) get(service string) *upstream.Cluster {
 	return found
 }
 
-func mirrors(all []model.Mirror, c *clusters) []mirror {
+func mirrors(all model.Filters, c *clusters) []mirror {
 	var out []mirror
-	for _, m := range all {
+	for _, f := range all {
+		m, is := f.(*model.Mirror)
+		if !is {
+			continue
+		}
 		if cluster := c.get(m.Service); cluster != nil {
 			out = append(out, mirror{cluster, m.Share, m.Of})
 		}
@@ -272,7 +261,7 @@ func (c *Compiler) route(s *model.Snapshot, r *model.Rule, all *clusters) (*Rout
 	origin := s.Origins[r.ID]
 	out := &Route{Rule: r, Origin: origin.Place(), origin: origin, Stats: c.Metrics.Route(r.ID)}
 	var why string
-	if out.filters, why = c.filters(r); why == "" && r.Forward != nil {
+	if out.filters, why = c.filters(stepsOf(r)); why == "" && r.Forward != nil {
 		var err error
 		if why, err = c.forward(out, r.Forward, all); err != nil {
 			return nil, nil, err
@@ -285,38 +274,37 @@ func (c *Compiler) route(s *model.Snapshot, r *model.Rule, all *clusters) (*Rout
 	return out, nil, nil
 }
 
-// filters makes the filters of a rule, or says why it cannot.
-func (c *Compiler) filters(r *model.Rule) (made []step, why string) {
-	if missing := c.missing(r); missing != "" {
-		return nil, fmt.Sprintf("this proxy has no filter %s", missing)
-	}
-	for _, spec := range c.Filters {
-		filter, err := spec.New(r)
+// filters makes the steps of a list of filters, or says why it cannot. A proxy whose
+// table lacks one closes the rules that use it, unless it is optional. Mirrors are no
+// steps.
+func (c *Compiler) filters(all model.Filters) (made []step, why string) {
+	for _, f := range all {
+		if _, isMirror := f.(*model.Mirror); isMirror {
+			continue
+		}
+		kind := f.Kind()
+		i := slices.IndexFunc(c.Filters, func(s FilterSpec) bool { return s.Kind == kind })
+		switch {
+		case i < 0 && kind.Optional:
+			continue
+		case i < 0:
+			return nil, "this proxy has no filter " + kind.Name
+		}
+		filter, err := c.Filters[i].New(f)
 		if err != nil {
-			return nil, fmt.Sprintf("filter %s: %v", spec.Name, err)
+			return nil, fmt.Sprintf("filter %s: %v", kind.Name, err)
 		}
-		if filter != nil {
-			made = append(made, step{spec.Name, filter})
-		}
+		made = append(made, step{kind.Name, filter})
 	}
 	return made, ""
 }
 
-// missing names a filter that the rule needs and the table lacks.
-func (c *Compiler) missing(r *model.Rule) string {
-	for _, feature := range features {
-		if feature.Optional || !feature.Used(r) {
-			continue
-		}
-		found := false
-		for _, spec := range c.Filters {
-			found = found || spec.Name == feature.Filter
-		}
-		if !found {
-			return feature.Filter
-		}
+// stepsOf are a rule's filters, and its redirect.
+func stepsOf(r *model.Rule) model.Filters {
+	if r.Redirect == nil {
+		return r.Filters
 	}
-	return ""
+	return append(slices.Clone(r.Filters), r.Redirect)
 }
 
 func closed(r *model.Rule, why string) *model.Rule {
@@ -331,17 +319,15 @@ func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters) (why str
 	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
 	out.Timeout, out.Attempt, out.Retry = f.Timeout, f.AttemptTimeout, f.Retry
 	out.session = newSession(f.Session)
-	out.mirrors = mirrors(out.Rule.Mirrors, all)
+	out.mirrors = mirrors(out.Rule.Filters, all)
 	for i := range f.Backends {
 		b := &f.Backends[i]
 		one := Backend{respond: b.Respond, cluster: all.get(b.Service)}
 		if one.cluster == nil && b.Respond == nil {
 			return "", fmt.Errorf("rule %s: no service %s", out.Rule.ID, b.Service)
 		}
-		// A filter of a backend is one of a rule that says just this.
-		one.mirrors = mirrors(b.Mirrors, all)
-		share := &model.Rule{ID: out.Rule.ID, Path: out.Rule.Path, Edit: b.Edit, Rewrite: b.Rewrite}
-		if one.filters, why = c.filters(share); why != "" {
+		one.mirrors = mirrors(b.Filters, all)
+		if one.filters, why = c.filters(b.Filters); why != "" {
 			return why, nil
 		}
 		out.backends = append(out.backends, one)

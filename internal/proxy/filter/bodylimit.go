@@ -13,11 +13,8 @@ type bodyLimit struct {
 	max int64
 }
 
-func newBodyLimit(r *model.Rule) (exchange.Filter, error) {
-	if r.MaxBody == 0 {
-		return nil, nil
-	}
-	return bodyLimit{max: r.MaxBody}, nil
+func newBodyLimit(b *model.BodyLimit) (exchange.Filter, error) {
+	return bodyLimit{max: b.Max}, nil
 }
 
 func (f bodyLimit) Request(x *exchange.Exchange) bool {

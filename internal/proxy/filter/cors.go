@@ -34,12 +34,8 @@ type origin struct {
 	wildcard, deep bool
 }
 
-func newCORS(r *model.Rule) (exchange.Filter, error) {
-	c := r.CORS
-	switch {
-	case c == nil:
-		return nil, nil
-	case c.Fetch:
+func newCORS(c *model.CORS) (exchange.Filter, error) {
+	if c.Fetch {
 		return newFetchCORS(c)
 	}
 	f := &cors{any: len(c.AllowOrigins) == 1 && c.AllowOrigins[0] == "*"}

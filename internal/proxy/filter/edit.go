@@ -24,16 +24,13 @@ type editField struct {
 	value []byte
 }
 
-func newEdit(r *model.Rule) (exchange.Filter, error) {
-	if r.Edit == nil {
-		return nil, nil
-	}
+func newEdit(e *model.Edit) (exchange.Filter, error) {
 	f := &edit{}
 	var err error
-	if f.request, err = compileEdit(r.Edit.Request); err != nil {
+	if f.request, err = compileEdit(e.Request); err != nil {
 		return nil, err
 	}
-	f.response, err = compileEdit(r.Edit.Response)
+	f.response, err = compileEdit(e.Response)
 	return f, err
 }
 

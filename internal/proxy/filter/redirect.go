@@ -17,11 +17,8 @@ type redirect struct {
 	path *pathEdit
 }
 
-func newRedirect(r *model.Rule) (exchange.Filter, error) {
-	if r.Redirect == nil {
-		return nil, nil
-	}
-	return &redirect{Redirect: r.Redirect, path: newPathEdit(r.Redirect.Path)}, nil
+func newRedirect(r *model.Redirect) (exchange.Filter, error) {
+	return &redirect{Redirect: r, path: newPathEdit(r.Path)}, nil
 }
 
 // schemePorts are those that a URL leaves out.

@@ -21,11 +21,7 @@ type rewrite struct {
 	host    []byte
 }
 
-func newRewrite(r *model.Rule) (exchange.Filter, error) {
-	w := r.Rewrite
-	if w == nil {
-		return nil, nil
-	}
+func newRewrite(w *model.Rewrite) (exchange.Filter, error) {
 	f := &rewrite{path: newPathEdit(w.Path), host: []byte(w.Host)}
 	var err error
 	if w.Pattern != "" {

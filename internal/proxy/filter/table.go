@@ -2,16 +2,15 @@ package filter
 
 import "windrose.dev/windrose/internal/proxy/exchange"
 
-// Table is all filters in the order in which requests pass them. Responses
-// pass them the other way round.
+// Table has a row for each kind of filter that every data plane has.
 func Table() []exchange.FilterSpec {
 	return []exchange.FilterSpec{
-		{Name: "tls-redirect", New: newTLSRedirect},
-		{Name: "body-limit", New: newBodyLimit},
-		{Name: "cors", New: newCORS},
-		{Name: "redirect", New: newRedirect},
-		{Name: "edit", New: newEdit},
-		{Name: "rewrite", New: newRewrite},
+		exchange.Spec(newTLSRedirect),
+		exchange.Spec(newBodyLimit),
+		exchange.Spec(newCORS),
+		exchange.Spec(newRedirect),
+		exchange.Spec(newEdit),
+		exchange.Spec(newRewrite),
 	}
 }
 

@@ -17,11 +17,8 @@ type tlsRedirect struct {
 	*model.TLSRedirect
 }
 
-func newTLSRedirect(r *model.Rule) (exchange.Filter, error) {
-	if r.TLSRedirect == nil {
-		return nil, nil
-	}
-	return tlsRedirect{TLSRedirect: r.TLSRedirect}, nil
+func newTLSRedirect(t *model.TLSRedirect) (exchange.Filter, error) {
+	return tlsRedirect{TLSRedirect: t}, nil
 }
 
 func (f tlsRedirect) Request(x *exchange.Exchange) bool {

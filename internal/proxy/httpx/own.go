@@ -49,7 +49,7 @@ func (r *responder) ownAnswer() []byte {
 	x, h := &r.x, &r.x.Resp
 	text := ownText(x)
 	if r.ownLength = int64(len(text)); h.Status != 204 {
-		if len(text) > 0 {
+		if len(text) > 0 && h.Lookup("Content-Type") == nil {
 			h.Add(msg.ContentType, "Content-Type", []byte("text/plain; charset=utf-8"))
 		}
 		h.Add(msg.ContentLength, "Content-Length", strconv.AppendInt(nil, int64(len(text)), 10))
@@ -69,6 +69,9 @@ func (r *responder) ownAnswer() []byte {
 // none. What is wrong with a message is said to whoever sent it; why a backend
 // could not be reached is not.
 func ownText(x *exchange.Exchange) []byte {
+	if x.OwnBody != "" {
+		return []byte(x.OwnBody)
+	}
 	if x.Outcome == reason.Redirected || x.Outcome == reason.Answered {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 type actions struct {
 	edit     *model.Edit
 	cors     *model.CORS
-	mirrors  []model.Mirror
+	mirrors  []*model.Mirror
 	rewrite  *gatewayv1.HTTPURLRewriteFilter
 	redirect *gatewayv1.HTTPRequestRedirectFilter
 	// broken is why requests cannot be served: a filter must not be skipped.
@@ -104,7 +104,7 @@ func (r *route) mirror(a *actions, f *gatewayv1.HTTPRequestMirrorFilter, field s
 		r.lose(problem.verdict, problem.code, field+".backendRef")
 		return
 	}
-	m := model.Mirror{Service: ref.ID(), Share: 1, Of: 1}
+	m := &model.Mirror{Service: ref.ID(), Share: 1, Of: 1}
 	switch {
 	case f.Percent != nil:
 		m.Share, m.Of = uint32(*f.Percent), 100
@@ -115,10 +115,22 @@ func (r *route) mirror(a *actions, f *gatewayv1.HTTPRequestMirrorFilter, field s
 	r.refs = append(r.refs, *ref)
 }
 
-// apply sets what the actions of a rule come to on a rule of the model.
-func (a *actions) apply(m *model.Rule) {
-	m.Edit, m.CORS, m.Mirrors = a.edit, a.cors, a.mirrors
-	m.Rewrite = a.rewriteFor(m.Path)
+// filters are what the actions come to for a path, in the order in which requests pass
+// them.
+func (a *actions) filters(path model.PathMatch) (out model.Filters) {
+	if a.cors != nil {
+		out = append(out, a.cors)
+	}
+	if a.edit != nil {
+		out = append(out, a.edit)
+	}
+	if w := a.rewriteFor(path); w != nil {
+		out = append(out, w)
+	}
+	for _, m := range a.mirrors {
+		out = append(out, m)
+	}
+	return out
 }
 
 func (a *actions) rewriteFor(path model.PathMatch) *model.Rewrite {

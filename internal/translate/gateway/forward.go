@@ -24,7 +24,7 @@ func (f *forward) forPath(path model.PathMatch) *model.Forward {
 	out := f.Forward
 	out.Backends = slices.Clone(out.Backends)
 	for i := range out.Backends {
-		out.Backends[i].Rewrite = f.does[i].rewriteFor(path)
+		out.Backends[i].Filters = f.does[i].filters(path)
 	}
 	return &out
 }
@@ -72,7 +72,7 @@ func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Back
 		return b, actions{}
 	}
 	r.refs = append(r.refs, *found)
-	b.Service, b.Edit, b.Mirrors = found.ID(), does.edit, does.mirrors
+	b.Service = found.ID()
 	return b, does
 }
 

@@ -199,7 +199,7 @@ func (r *route) entries() []entry {
 			if ok {
 				e.index = [2]int{i, j}
 				e.rule.ID = r.ruleID(i, j)
-				does.apply(&e.rule)
+				e.rule.Filters = does.filters(e.rule.Path)
 				ends(&e.rule)
 				out = append(out, e)
 			}
@@ -281,7 +281,12 @@ func (r *route) end(rule *gatewayv1.HTTPRouteRule, field string, does *actions) 
 	case forward == nil:
 		return answer("the rule has no backend with a weight")
 	}
-	return func(m *model.Rule) { m.Forward, m.Compress = forward.forPath(m.Path), r.compress }
+	return func(m *model.Rule) {
+		m.Forward = forward.forPath(m.Path)
+		if r.compress != nil {
+			m.Filters = append(model.Filters{r.compress}, m.Filters...)
+		}
+	}
 }
 
 // failure answers what leads nowhere: 500, and 503 to gRPC, whose clients take

@@ -356,32 +356,44 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: closed}
 		return r
 	}
-	if one.forceSSL || one.sslRedirect && t.hasTLS(name, one.object.Origin.Namespace) {
-		r.TLSRedirect = &model.TLSRedirect{Status: 308, Port: 443, Except: []string{acmeChallenge}}
-	}
-	if one.enableCORS && !one.corsInvalid {
-		cors := one.cors
-		r.CORS = &cors
-	}
+	r.Filters = t.filters(name, one, one.ref != nil)
 	if one.ref == nil {
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: one.lost.Message}
 		return r
 	}
 	if problem := t.speak(one); problem != "" {
-		r.TLSRedirect, r.CORS = nil, nil
+		r.Filters = nil
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: problem}
 		return r
 	}
-	if one.rewritten && one.path.Kind == model.RegexPath {
-		r.Rewrite = &model.Rewrite{Pattern: "(?i)" + strings.TrimPrefix(one.path.Value, "(?i)^"), Target: one.rewriteTarget}
-	}
-	r.MaxBody, r.Compress = one.maxBody, one.compress
 	r.Forward = &model.Forward{
 		Backends:       []model.Backend{{Service: one.ref.ID(), Weight: 1}},
 		ConnectTimeout: one.connect, ReadTimeout: one.read, SendTimeout: one.send,
 	}
 	t.out.Refs = append(t.out.Refs, *one.ref)
 	return r
+}
+
+// filters are those of a rule, in the order in which requests pass them. forwards tells
+// that it has a backend.
+func (t *translation) filters(name string, one *rule, forwards bool) (out model.Filters) {
+	if one.compress != nil && forwards {
+		out = append(out, one.compress)
+	}
+	if one.forceSSL || one.sslRedirect && t.hasTLS(name, one.object.Origin.Namespace) {
+		out = append(out, &model.TLSRedirect{Status: 308, Port: 443, Except: []string{acmeChallenge}})
+	}
+	if one.maxBody > 0 && forwards {
+		out = append(out, &model.BodyLimit{Max: one.maxBody})
+	}
+	if one.enableCORS && !one.corsInvalid {
+		cors := one.cors
+		out = append(out, &cors)
+	}
+	if one.rewritten && one.path.Kind == model.RegexPath && forwards {
+		out = append(out, &model.Rewrite{Pattern: "(?i)" + strings.TrimPrefix(one.path.Value, "(?i)^"), Target: one.rewriteTarget})
+	}
+	return out
 }
 
 // closed says why a rule is closed, or nothing.

@@ -31,20 +31,17 @@ type filter struct {
 	encoders *encoders
 }
 
-// Spec is the filter's row, with encoders of its own. It stands first in a table:
-// answers pass it last, so that it sees what other filters have made of them.
+// Spec is the filter's row, with encoders of its own. It stands first among the filters
+// of a rule: answers pass it last, so that it sees what others have made of them.
 func Spec() exchange.FilterSpec {
 	shared := newEncoders()
-	return exchange.FilterSpec{Name: "compress", New: func(r *model.Rule) (exchange.Filter, error) {
-		if r.Compress == nil {
-			return nil, nil
-		}
-		f := newFilter(r.Compress, shared)
+	return exchange.Spec(func(c *model.Compress) (exchange.Filter, error) {
+		f := newFilter(c, shared)
 		if slices.Contains(f.offered, none) {
-			return nil, fmt.Errorf("one of %v is no encoding that is known", r.Compress.Encodings)
+			return nil, fmt.Errorf("one of %v is no encoding that is known", c.Encodings)
 		}
 		return f, nil
-	}}
+	})
 }
 
 func newFilter(c *model.Compress, shared *encoders) *filter {

@@ -11,7 +11,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/filter/compress"
 )
 
-// Table is all filters in the order in which requests pass them. Each has its
+// Table has a row for each kind of filter that a data plane may have. Each has its
 // own encoders, so it is made once a proxy.
 func Table() []exchange.FilterSpec {
 	return slices.Concat([]exchange.FilterSpec{compress.Spec()}, filter.Table())
