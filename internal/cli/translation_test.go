@@ -27,10 +27,10 @@ func TestCompressFlags(t *testing.T) {
 	}
 	tests := []struct{ flags, want string }{
 		{"", "max-body=1048576\n"},
-		{"--compress on", "max-body=1048576 compress=zstd,br,gzip\n"},
+		{"--compress on", "compress=zstd,br,gzip max-body=1048576\n"},
 		{"--compress=off --compress-min-length=9", "max-body=1048576\n"},
-		{"--compress br,gzip --compress-types text/css,text/html --compress-min-length 1000", "compress=br,gzip compress-types=text/css,text/html compress-min=1000\n"},
-		{"--compress gzip --compress-types *", "compress=gzip compress-types=*\n"},
+		{"--compress br,gzip --compress-types text/css,text/html --compress-min-length 1000", "compress=br,gzip compress-types=text/css,text/html compress-min=1000 max-body=1048576\n"},
+		{"--compress gzip --compress-types *", "compress=gzip compress-types=* max-body=1048576\n"},
 		{"--compress deflate", `write "on"`},
 		{"--compress-types html", `"html" is no media type`},
 		{"--compress-types text/html,*", `"*" is no media type`},
