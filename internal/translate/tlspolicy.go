@@ -8,71 +8,93 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
-	"windrose.dev/windrose/internal/translate/gateway"
-	"windrose.dev/windrose/internal/translate/ingress"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// policies has the names of Ingresses on a port spoken to as these ask, and as a
-// Gateway does that has a wider name there: what it guards a narrower certificate
-// does not open.
-func (b *builder) policies(l *model.Listener, in ingress.Result, gw gateway.Result) {
-	wider := map[string]*model.TLSPolicy{} // of Gateways
-	for _, c := range gw.Certificates {
-		if c.Listener == l.ID {
-			wider[c.Host] = c.Policy
+// policies has the hosts of a listener spoken to as the dialects ask that give TLS by
+// host, and as an earlier one does that has a wider name there: what that guards, a
+// narrower certificate does not open.
+func (b *builder) policies(l *model.Listener) {
+	wider := map[string]*model.TLSPolicy{} // of earlier Fragments
+	owner := ""
+	for i := range b.fragments {
+		f := &b.fragments[i]
+		if f.HostPolicies {
+			b.byHost(l, f, wider, owner)
+		}
+		for _, c := range f.Certificates {
+			if c.Listener == l.ID {
+				wider[c.Host], owner = c.Policy, f.owner
+			}
 		}
 	}
-	for _, host := range slices.Sorted(maps.Keys(in.Policies)) {
-		over := forHost(wider, host)
-		if _, taken := wider[host]; taken || over != nil && len(over.Suites) > 0 {
-			b.report(reason.PolicyConflict, in.Policies[host].Origin, "host %s has its cipher suites from a Gateway", host)
+}
+
+// byHost is policies for one Fragment. owner has the wider names.
+func (b *builder) byHost(l *model.Listener, f *owned, wider map[string]*model.TLSPolicy, owner string) {
+	for _, p := range f.Policies {
+		over := forHost(wider, p.Host)
+		if _, taken := wider[p.Host]; p.Listener == l.ID && (taken || over != nil && len(over.Suites) > 0) {
+			b.report(reason.PolicyConflict, p.Origin, "host %s has its cipher suites from %s", p.Host, owner)
 		}
 	}
+	own := f.policiesOn(l.ID)
 	spoken := map[string]*model.TLSPolicy{}
 	for i := range l.Certificates {
 		c := &l.Certificates[i]
 		if _, theirs := wider[c.Host]; !theirs {
-			c.Policy = stricter(policyFor(in, c.Host), forHost(wider, c.Host))
+			c.Policy = stricter(own.of(c.Host), forHost(wider, c.Host))
 		}
 		spoken[c.Host] = c.Policy
 	}
-	if len(in.Certificates) > 0 {
-		b.apart(l, in, wider, spoken)
+	if slices.ContainsFunc(f.Certificates, func(c fragment.Certificate) bool { return c.Listener == l.ID }) {
+		b.apart(l, own, wider, spoken, f.owner)
 	}
 }
 
-// apart shows the certificate of a wider name under the names of Ingresses that
-// are spoken to in another way than that one, which may be of another tenant.
-func (b *builder) apart(l *model.Listener, in ingress.Result, wider, spoken map[string]*model.TLSPolicy) {
+// apart shows the certificate of a wider name under the names of hosts that are spoken
+// to in another way than that one, which may be of another tenant.
+func (b *builder) apart(l *model.Listener, own hostPolicies, wider, spoken map[string]*model.TLSPolicy, owner string) {
 	shown := b.certified[l.ID]
-	for _, host := range slices.Sorted(maps.Keys(in.Blocks)) { // wildcards come first
-		if _, own := shown[host]; own {
+	for _, host := range slices.Sorted(maps.Keys(own)) { // wildcards come first
+		if _, has := shown[host]; has {
 			continue
 		}
-		secret, policy := forHost(shown, host), stricter(in.Policies[host].TLS, forHost(wider, host))
-		if secret != "" && !samePolicy(policy, forHost(spoken, host)) {
+		has, policy := forHost(shown, host), stricter(own[host], forHost(wider, host))
+		if has.secret != "" && !samePolicy(policy, forHost(spoken, host)) {
 			spoken[host] = policy
-			b.shows(l, model.Certificate{Host: host, Secret: secret, Policy: policy})
+			b.shows(l, model.Certificate{Host: host, Secret: has.secret, Policy: policy}, owner)
 		}
 	}
 }
+
+// hostPolicies has the hosts of a Fragment with what it says of their TLS, which may be
+// nothing.
+type hostPolicies map[string]*model.TLSPolicy
+
+// policiesOn are those of a listener.
+func (f *owned) policiesOn(listener model.ListenerID) hostPolicies {
+	out := make(hostPolicies, len(f.Hosts))
+	for i := range f.Hosts {
+		out[f.Hosts[i].Name] = nil
+	}
+	for _, p := range f.Policies {
+		if _, named := out[p.Host]; named && p.Listener == listener {
+			out[p.Host] = p.TLS
+		}
+	}
+	return out
+}
+
+// of is what is said of the TLS of a name: of the host of that name, or else of the one
+// that takes its requests.
+func (h hostPolicies) of(name string) *model.TLSPolicy { return forHost(h, name) }
 
 func samePolicy(a, b *model.TLSPolicy) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
 	return a.MinVersion == b.MinVersion && slices.Equal(a.Suites, b.Suites)
-}
-
-// policyFor is what the Ingresses say of the TLS of a name: those that name it,
-// or else those whose host takes its requests.
-func policyFor(in ingress.Result, name string) *model.TLSPolicy {
-	for _, host := range hostsFor(name) {
-		if _, named := in.Blocks[host]; named {
-			return in.Policies[host].TLS
-		}
-	}
-	return nil
 }
 
 // forHost finds what is most specific for a name.

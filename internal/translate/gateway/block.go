@@ -10,6 +10,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
 
 // block gathers the rules for one host of one listener.
@@ -122,10 +123,11 @@ func (t *translation) finishBlocks() {
 	})
 	for _, key := range keys {
 		b := t.blocks[key]
-		t.out.Hosts = append(t.out.Hosts, Host{
-			Listener: key.listener, Name: key.host, Fallback: b.fallback,
-			Block: b.model(),
-		})
+		h := fragment.Host{Listeners: []model.ListenerID{key.listener}, Name: key.host, Fallback: b.fallback}
+		if block := b.model(); len(block.Rules) > 0 {
+			h.Block = &block
+		}
+		t.out.Hosts = append(t.out.Hosts, h)
 	}
 }
 

@@ -38,7 +38,7 @@ func (t *translation) classes() {
 		case !t.opts.EveryClass && object.Value.Spec.ControllerName != Controller:
 			continue
 		}
-		t.out.Status.GatewayClasses[name] = t.class(object)
+		t.status.GatewayClasses[name] = t.class(object)
 	}
 }
 

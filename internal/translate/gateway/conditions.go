@@ -5,9 +5,9 @@ import gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 // gatewayStatus writes the status of Gateways and ListenerSets.
 func (t *translation) gatewayStatus() {
 	for _, g := range t.order {
-		t.out.Status.Gateways[g.object.Name()] = g.status()
+		t.status.Gateways[g.object.Name()] = g.status()
 		for _, s := range g.sets {
-			t.out.Status.ListenerSets[s.object.Name()] = s.status()
+			t.status.ListenerSets[s.object.Name()] = s.status()
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
 
 // gateway is a Gateway of a class that is served.
@@ -198,7 +199,7 @@ func (t *translation) openListeners() {
 				t.out.Listeners[i].Protocol = model.HTTPS // one of TLS may have been first
 			} else if !open {
 				at[id] = len(t.out.Listeners)
-				t.out.Listeners = append(t.out.Listeners, model.Listener{ID: id, Protocol: l.protocol(), Address: l.address(), ClientAuth: t.clientAuth[id]})
+				t.out.Listeners = append(t.out.Listeners, fragment.Listener{Listener: model.Listener{ID: id, Protocol: l.protocol(), Address: l.address(), ClientAuth: t.clientAuth[id]}})
 			}
 			if place := (hostPlace{id, l.host()}); l.protocol() == model.HTTPS && !named[place] {
 				named[place] = true
@@ -206,7 +207,7 @@ func (t *translation) openListeners() {
 				*names = append(*names, modelHost(l.host()))
 			}
 			if l.secret != nil {
-				t.out.Certificates = append(t.out.Certificates, Certificate{id, modelHost(l.host()), *l.secret, l.policy, l.origin("tls")})
+				t.out.Certificates = append(t.out.Certificates, fragment.Certificate{Listener: id, Host: modelHost(l.host()), Secret: *l.secret, Policy: l.policy, Origin: l.origin("tls")})
 			}
 		})
 	}

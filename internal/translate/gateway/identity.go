@@ -6,19 +6,8 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
-
-// BackendCertificate is a listener's wish for a certificate that its proxy
-// identifies itself by to backends.
-type BackendCertificate struct {
-	Listener model.ListenerID
-	// Name is the model's name of the secret.
-	Name string
-	// Secret has no name where the reference is not good: then there is no
-	// material, and connections that need it fail.
-	Secret source.Name
-	Origin reason.Origin
-}
 
 // identity is what a Gateway identifies itself by to backends.
 type identity struct {
@@ -78,7 +67,7 @@ func (t *translation) identities() {
 		l := &t.out.Listeners[i]
 		if own := at[l.ID]; own != nil && !disagree[l.ID] {
 			l.BackendCertificate = own.name
-			t.out.BackendCertificates = append(t.out.BackendCertificates, BackendCertificate{l.ID, own.name, own.secret, own.origin})
+			t.out.Identities = append(t.out.Identities, fragment.Identity{Listener: l.ID, Name: own.name, Secret: own.secret, Origin: own.origin})
 		}
 	}
 }

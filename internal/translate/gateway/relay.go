@@ -49,21 +49,21 @@ func (t *translation) relays() {
 		for _, h := range o.Value.Spec.Hostnames {
 			r.hostnames = append(r.hostnames, strings.ToLower(string(h)))
 		}
-		r.translate(t.out.Status.TLSRoutes)
+		r.translate(t.status.TLSRoutes)
 	}
 	for _, o := range byAge(t.set.TCPRoutes) {
 		r := newRelayRoute(t, o, "TCPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
 		for _, rule := range o.Value.Spec.Rules {
 			r.backends = append(r.backends, rule.BackendRefs...)
 		}
-		r.translate(t.out.Status.TCPRoutes)
+		r.translate(t.status.TCPRoutes)
 	}
 	for _, o := range byAge(t.set.UDPRoutes) {
 		r := newRelayRoute(t, o, "UDPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
 		for _, rule := range o.Value.Spec.Rules {
 			r.backends = append(r.backends, rule.BackendRefs...)
 		}
-		r.translate(t.out.Status.UDPRoutes)
+		r.translate(t.status.UDPRoutes)
 	}
 	t.isolate()
 }
@@ -125,14 +125,14 @@ func (r *relayRoute) place(a attachment, backends []found) {
 			at.name = modelHost(host)
 		}
 		if i, taken := r.relayAt[at]; taken {
-			r.conflict(at, &r.out.Relays[i])
+			r.conflict(at, &r.out.L4[i])
 			continue
 		}
 		if !r.room(r.name.Namespace, 1, r.at("spec.parentRefs")) {
 			return
 		}
-		r.relayAt[at] = len(r.out.Relays)
-		r.out.Relays = append(r.out.Relays, r.relay(at, a, backends))
+		r.relayAt[at] = len(r.out.L4)
+		r.out.L4 = append(r.out.L4, r.relay(at, a, backends))
 		r.out.Origins[r.id()] = r.at("spec.rules[0]")
 	}
 }
@@ -171,7 +171,7 @@ func (r *relayRoute) relay(at relayPlace, a attachment, backends []found) model.
 		var ref *backend.Ref
 		if ref, one.Respond = b.reached(at.name != "" && !out.Terminate); one.Respond == nil {
 			one.Service = ref.ID()
-			r.out.Refs = append(r.out.Refs, *ref)
+			r.out.Services = append(r.out.Services, *ref)
 		}
 		out.Backends = append(out.Backends, one)
 	}
@@ -278,8 +278,8 @@ func (t *translation) isolate() {
 				return
 			}
 			id := "listener/" + l.namespace + "/" + l.parentName() + "/" + string(l.spec.Name)
-			t.relayAt[at] = len(t.out.Relays)
-			t.out.Relays = append(t.out.Relays, model.Relay{
+			t.relayAt[at] = len(t.out.L4)
+			t.out.L4 = append(t.out.L4, model.Relay{
 				ID: id, Listener: at.listener, Name: at.name,
 				Respond: &model.Respond{Status: 404, Outcome: reason.NoRoute, Why: "no route has the listener's hostname"},
 			})

@@ -95,10 +95,10 @@ func (r *route) translate() {
 		status[i] = r.parentStatus(p)
 	}
 	if object.State != source.Tombstone { // an API server would not have it
-		r.out.Status.of(r.kind)[object.Name()] = status
+		r.status.of(r.kind)[object.Name()] = status
 	}
 	if served {
-		r.out.Refs = append(r.out.Refs, r.refs...)
+		r.out.Services = append(r.out.Services, r.refs...)
 	}
 }
 

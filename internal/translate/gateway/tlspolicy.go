@@ -233,7 +233,7 @@ const maxAncestors = 16
 func (t *translation) policyStatus() {
 	for _, p := range t.policies.all {
 		if p.object.State != source.Tombstone && len(p.ancestors) > 0 {
-			t.out.Status.BackendTLSPolicies[p.object.Name()] = p.status()
+			t.status.BackendTLSPolicies[p.object.Name()] = p.status()
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
-	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
 
 // Options are what the user of the translation chooses.
@@ -46,52 +46,14 @@ type Problem struct {
 // Dialect is the name of this dialect's blocks.
 const Dialect = "gateway"
 
-// Result is what the Gateways of a Set ask for.
-type Result struct {
-	Listeners []model.Listener
-	Hosts     []Host
-	Relays    []model.Relay
-	// Certificates are those that listeners ask for.
-	Certificates []Certificate
-	// BackendCertificates are those that listeners identify themselves by.
-	BackendCertificates []BackendCertificate
-	// Refs are the Service ports that rules forward to, with repeats.
-	Refs []backend.Ref
-	// Bundles are the authorities that listeners and Services name, with repeats.
-	Bundles []model.Bundle
-	Origins map[string]reason.Origin
-	Reports []reason.Report
-	Status  Status
-}
-
-// Host is the block for one host of one listener.
-type Host struct {
-	Listener model.ListenerID
-	// Name is as the model has it.
-	Name     string
-	Block    model.Block
-	Fallback bool
-}
-
-// Certificate is a listener's wish for a certificate.
-type Certificate struct {
-	Listener model.ListenerID
-	// Host is as the model has it.
-	Host   string
-	Secret source.Name
-	// Policy is the TLS that is spoken for Host; nil leaves it to the proxy.
-	Policy *model.TLSPolicy
-	Origin reason.Origin
-}
-
 // Translate translates the Gateway API's resources of a Set.
-func Translate(set *source.Set, opts Options) Result {
+func Translate(set *source.Set, opts Options) (fragment.Fragment, Status) {
 	t := &translation{
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		atHost: map[hostPlace][]*listener{}, https: map[model.ListenerID]*listener{}, claims: map[claim]*listener{},
 		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
-		out: Result{Origins: map[string]reason.Origin{}, Status: newStatus()},
+		out: fragment.Fragment{Origins: map[string]reason.Origin{}}, status: newStatus(),
 	}
 	t.readPolicies()
 	t.classes()
@@ -109,7 +71,7 @@ func Translate(set *source.Set, opts Options) Result {
 	t.finishBlocks()
 	t.gatewayStatus()
 	t.policyStatus()
-	return t.out
+	return t.out, t.status
 }
 
 // translation is the state of one Translate.
@@ -132,12 +94,13 @@ type translation struct {
 	order    []*gateway
 	policies tlsPolicies
 	placed   map[string]int     // rules by namespace
-	relayAt  map[relayPlace]int // where each stands in out.Relays
+	relayAt  map[relayPlace]int // where each stands in out.L4
 	// clientAuth is what each port asks of its clients.
 	clientAuth   map[model.ListenerID]*model.ClientAuth
 	certificates map[source.Name]error // of the secrets that were looked at
 	blocks       map[blockKey]*block
-	out          Result
+	out          fragment.Fragment
+	status       Status
 }
 
 func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {

@@ -7,9 +7,6 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// passthroughPort is where hosts with ssl-passthrough hand TLS on.
-var passthroughPort = model.ListenerID{Port: 443}
-
 // passthrough makes the relay of a host with ssl-passthrough, if it is one. The
 // oldest Ingress that names the host decides, as with ingress-nginx, and paths
 // count for nothing there. An Ingress that asks for it in vain is closed: the
@@ -59,7 +56,7 @@ func (h *host) root(in *ingress) *rule {
 }
 
 func (t *translation) relay(name string, h *host, one *rule) {
-	r := model.Relay{ID: one.id + "/tls", Listener: passthroughPort, Name: name, ConnectTimeout: one.connect}
+	r := model.Relay{ID: one.id + "/tls", Listener: httpsID, Name: name, ConnectTimeout: one.connect}
 	closed := t.closed(h, one)
 	switch {
 	case closed != "":
@@ -68,8 +65,8 @@ func (t *translation) relay(name string, h *host, one *rule) {
 		r.Respond = &model.Respond{Status: 503, Outcome: reason.BackendInvalid, Why: one.lost.Message}
 	default:
 		r.Backends = []model.Backend{{Service: one.ref.ID(), Weight: 1}}
-		t.out.Refs = append(t.out.Refs, *one.ref)
+		t.out.Services = append(t.out.Services, *one.ref)
 	}
-	t.out.Relays = append(t.out.Relays, r)
+	t.out.L4 = append(t.out.L4, r)
 	t.out.Origins[r.ID] = one.at
 }

@@ -370,7 +370,7 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 		Backends:       []model.Backend{{Service: one.ref.ID(), Weight: 1}},
 		ConnectTimeout: one.connect, ReadTimeout: one.read, SendTimeout: one.send,
 	}
-	t.out.Refs = append(t.out.Refs, *one.ref)
+	t.out.Services = append(t.out.Services, *one.ref)
 	return r
 }
 

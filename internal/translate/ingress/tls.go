@@ -10,6 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
 
 // collectTLS reads spec.tls. An entry without hosts is for the hosts of the
@@ -28,7 +29,7 @@ func (t *translation) collectTLS(in *ingress) {
 				continue
 			}
 			for _, one := range t.claimable(in, host, at) {
-				t.claim(Certificate{one, secret, at})
+				t.claim(fragment.Certificate{Listener: httpsID, Host: one, Secret: secret, Origin: at})
 			}
 		}
 	}
@@ -124,7 +125,7 @@ func hostsOf(entry networkingv1.IngressTLS, rules []networkingv1.IngressRule) []
 
 // claim gives a host a certificate, unless an older Ingress has given it
 // another.
-func (t *translation) claim(c Certificate) {
+func (t *translation) claim(c fragment.Certificate) {
 	first, taken := t.tls[c.Host]
 	if !taken {
 		t.tls[c.Host] = c

@@ -7,13 +7,8 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
-
-// Policy is the TLS that a host is spoken to with.
-type Policy struct {
-	TLS    *model.TLSPolicy
-	Origin reason.Origin
-}
 
 // sslAnnotations are those about the TLS of clients.
 var sslAnnotations = []Annotation{
@@ -146,13 +141,13 @@ func (t *translation) ciphersOf(name string, in *ingress) {
 		return
 	}
 	at := in.object.At("metadata.annotations[" + Prefix + "ssl-ciphers]")
-	first, taken := t.out.Policies[name]
+	first, taken := t.ciphers[name]
 	switch {
 	case !t.owns(in, name):
 		t.report(reason.NotHonoured, at, "host %s is served by rules of another namespace alone, so its cipher suites stay as they are", name)
 		t.fix("name the hosts of this namespace's own rules")
 	case !taken:
-		t.out.Policies[name] = Policy{&model.TLSPolicy{Suites: in.suites}, at}
+		t.ciphers[name] = fragment.Policy{Listener: httpsID, Host: name, TLS: &model.TLSPolicy{Suites: in.suites}, Origin: at}
 	case !slices.Equal(first.TLS.Suites, in.suites):
 		t.report(reason.PolicyConflict, at, "host %s has its cipher suites from %s, %s", name, first.Origin.Object(), first.Origin.Place())
 	}

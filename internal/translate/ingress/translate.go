@@ -12,6 +12,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
 
 // Options are what the user of the translation chooses.
@@ -29,41 +30,18 @@ type Options struct {
 // Dialect is the name of this dialect's blocks.
 const Dialect = "ingress"
 
-// Result is what the Ingresses of a Set ask for.
-type Result struct {
-	// Blocks holds one block for each host, keyed by its name.
-	Blocks map[string]model.Block
-	// Relays take the connections of hosts that pass TLS through, at port 443.
-	Relays []model.Relay
-	// Certificates are those that hosts ask for, in order of host.
-	Certificates []Certificate
-	// Policies are the TLS that hosts are spoken to with; one of which nothing is
-	// said has none.
-	Policies map[string]Policy
-	// Refs are the Service ports that the blocks forward to, with repeats.
-	Refs []backend.Ref
-	// Bundles and BackendSecrets are the authorities and the certificates that TLS
-	// to backends takes, with repeats.
-	Bundles        []model.Bundle
-	BackendSecrets []source.Name
-	Origins        map[string]reason.Origin
-	Reports        []reason.Report
-}
-
-// Certificate is a host's wish for a certificate.
-type Certificate struct {
-	// Host is a name, a wildcard, or * for any.
-	Host   string
-	Secret source.Name
-	Origin reason.Origin
-}
+// The ports that Ingress hosts are served on.
+var (
+	httpID  = model.ListenerID{Port: 80}
+	httpsID = model.ListenerID{Port: 443}
+)
 
 // Translate translates all Ingresses of a Set.
-func Translate(set *source.Set, opts Options) Result {
+func Translate(set *source.Set, opts Options) fragment.Fragment {
 	t := &translation{
-		set: set, opts: opts, hosts: map[string]*host{}, tls: map[string]Certificate{},
+		set: set, opts: opts, hosts: map[string]*host{}, tls: map[string]fragment.Certificate{}, ciphers: map[string]fragment.Policy{},
 		closedNamespaces: map[string]reason.Origin{}, policies: policiesOf(set),
-		out: Result{Blocks: map[string]model.Block{}, Policies: map[string]Policy{}, Origins: map[string]reason.Origin{}},
+		out: fragment.Fragment{HostPolicies: true, Origins: map[string]reason.Origin{}},
 	}
 	served := t.served()
 	t.owners = ownersOf(served)
@@ -79,12 +57,39 @@ func Translate(set *source.Set, opts Options) Result {
 	}
 	for _, name := range sortedKeys(t.hosts) {
 		t.reportMerged(name, t.hosts[name])
-		t.out.Blocks[name] = t.block(name, t.hosts[name])
+		block := t.block(name, t.hosts[name])
+		t.out.Hosts = append(t.out.Hosts, fragment.Host{Listeners: t.ports(), Name: name, Block: &block})
 	}
 	for _, name := range sortedKeys(t.tls) {
 		t.out.Certificates = append(t.out.Certificates, t.tls[name])
 	}
+	for _, name := range sortedKeys(t.ciphers) {
+		t.out.Policies = append(t.out.Policies, t.ciphers[name])
+	}
+	t.listen()
 	return t.out
+}
+
+// ports are the listeners of the hosts.
+func (t *translation) ports() []model.ListenerID {
+	if len(t.tls) > 0 {
+		return []model.ListenerID{httpID, httpsID}
+	}
+	return []model.ListenerID{httpID}
+}
+
+// listen asks for the listeners that hosts and connections that are passed through
+// need.
+func (t *translation) listen() {
+	if len(t.hosts) > 0 || len(t.tls) > 0 {
+		t.out.Listeners = append(t.out.Listeners, fragment.Listener{Listener: model.Listener{ID: httpID}})
+	}
+	switch {
+	case len(t.tls) > 0:
+		t.out.Listeners = append(t.out.Listeners, fragment.Listener{Listener: model.Listener{ID: httpsID, Protocol: model.HTTPS}})
+	case len(t.out.L4) > 0:
+		t.out.Listeners = append(t.out.Listeners, fragment.Listener{Listener: model.Listener{ID: httpsID, Protocol: model.TLS}, IfAbsent: true})
+	}
 }
 
 // translation is the state of one Translate.
@@ -92,14 +97,16 @@ type translation struct {
 	set    *source.Set
 	opts   Options
 	hosts  map[string]*host
-	tls    map[string]Certificate
+	tls    map[string]fragment.Certificate
 	owners ownership
 	// policies are the BackendTLSPolicies by Service, which Ingresses do not follow.
 	policies map[source.Name]string
 	// closedNamespaces are those in which a tombstone cannot say what it
 	// guarded.
 	closedNamespaces map[string]reason.Origin
-	out              Result
+	// ciphers are the TLS of hosts that have some of their own.
+	ciphers map[string]fragment.Policy
+	out     fragment.Fragment
 }
 
 // ingress is one Ingress with its settings.

@@ -14,6 +14,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/fragment"
 )
 
 // upstream is what the annotations of an Ingress say of its backends.
@@ -207,7 +208,7 @@ func (t *translation) useSecret(in *ingress, to *model.UpstreamTLS) (why string)
 			return fmt.Sprintf("Secret %s holds no certificate with its key: %v", at, err)
 		}
 		to.Certificate = at.String()
-		t.out.BackendSecrets = append(t.out.BackendSecrets, at)
+		t.out.Identities = append(t.out.Identities, fragment.Identity{Name: at.String(), Secret: at})
 	}
 	if !in.upstream.verify {
 		return ""

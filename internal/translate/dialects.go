@@ -1,0 +1,48 @@
+package translate
+
+import (
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/gateway"
+	"windrose.dev/windrose/internal/translate/ingress"
+)
+
+// dialect is a family of resources with one set of rules.
+type dialect struct {
+	// owner and owners say in Reports whose something is.
+	owner, owners string
+	translate     func(*source.Set, Options, *Result) fragment.Fragment
+	// guards reports whether a resource guards something (see Guards).
+	guards func(kind string, annotations map[string]string) bool
+}
+
+// dialects are all that there are, in the order in which they have what several of
+// them ask for. It is the one place where the merge could know a dialect's name.
+var dialects = []dialect{
+	{
+		owner: "a Gateway", owners: "Gateways", guards: gateway.Guards,
+		translate: func(set *source.Set, opts Options, r *Result) fragment.Fragment {
+			f, status := gateway.Translate(set, opts.Gateway)
+			r.Status = status
+			return f
+		},
+	},
+	{
+		owner: "an Ingress", owners: "Ingresses", guards: ingress.Guards,
+		translate: func(set *source.Set, opts Options, _ *Result) fragment.Fragment {
+			return ingress.Translate(set, opts.Ingress)
+		},
+	},
+}
+
+// Guards reports whether a resource of a kind, with these annotations, guards
+// something, so that it must not be passed over when it is broken (see
+// source.Config).
+func Guards(kind string, annotations map[string]string) bool {
+	for _, d := range dialects {
+		if d.guards(kind, annotations) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,109 @@
+package translate
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
+	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/fragment"
+)
+
+// answering is a block with one rule that answers.
+func answering(dialect, host string) *model.Block {
+	return &model.Block{Dialect: dialect, Rules: []model.Rule{{
+		ID: dialect + "/" + host, Respond: &model.Respond{Status: 200, Outcome: reason.Answered},
+	}}}
+}
+
+// dialectOf is a Fragment with hosts on ports 80 and 443.
+func dialectOf(name string, hosts ...string) owned {
+	id80, id443 := model.ListenerID{Port: 80}, model.ListenerID{Port: 443}
+	o := owned{dialect: dialect{owner: "a " + name, owners: name + "s"}}
+	o.Origins = map[string]reason.Origin{}
+	o.Listeners = []fragment.Listener{{Listener: model.Listener{ID: id80}}, {Listener: model.Listener{ID: id443, Protocol: model.HTTPS}}}
+	for _, host := range hosts {
+		block := answering(name, host)
+		o.Hosts = append(o.Hosts, fragment.Host{Listeners: []model.ListenerID{id80, id443}, Name: host, Block: block})
+		o.Origins[block.Rules[0].ID] = reason.Origin{Kind: name, Name: host, File: name + ".yaml", Line: 1}
+	}
+	return o
+}
+
+func emptySet() *source.Set { return source.NewLoader(source.Config{}).Load() }
+
+// TestMergeOfThree: the merge knows no dialect. What three of them ask for at one place
+// is one host with their blocks in order, each overlap is reported, and a request that
+// the more specific host of an earlier one does not take goes to a later one's.
+func TestMergeOfThree(t *testing.T) {
+	first, second, third := dialectOf("Alpha", "a.example.com", "only.example.com"), dialectOf("Beta", "a.example.com", "*.example.com"), dialectOf("Gamma", "a.example.com", "*")
+	third.L4 = []model.Relay{
+		{ID: "Gamma/raw", Listener: model.ListenerID{Port: 443}, Name: "raw.example.com", Respond: &model.Respond{Status: 503, Outcome: reason.Closed}},
+		{ID: "Gamma/a", Listener: model.ListenerID{Port: 443}, Name: "a.example.com", Respond: &model.Respond{Status: 503, Outcome: reason.Closed}},
+	}
+	second.Listeners[1].ClientAuth = &model.ClientAuth{Mode: model.RequestCertificate, Bundles: []string{"ca"}}
+	second.Certificates = []fragment.Certificate{{Listener: model.ListenerID{Port: 443}, Host: "a.example.com", Origin: reason.Origin{Kind: "Beta", Name: "a"}}}
+	snapshot, reports := merge(emptySet(), []owned{first, second, third}, false)
+	text := model.Format(snapshot)
+	for _, want := range []string{
+		"host a.example.com 443 fallback\nblock Alpha by-specificity\nrule Alpha/a.example.com any: respond=200:answered\nblock Beta by-specificity\nrule Beta/a.example.com any: respond=200:answered\nblock Gamma by-specificity\n",
+		"host only.example.com 80,443 fallback\n",
+		"host *.example.com 80,443 fallback\n",
+		"host * 80,443\n",
+		"relay Gamma/raw 443 name=raw.example.com",
+		"listener 443 https",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "relay Gamma/a") {
+		t.Error("a route of layer 4 took what an earlier dialect has")
+	}
+	var said []string
+	for _, r := range reports {
+		said = append(said, r.Message)
+	}
+	for _, want := range []string{
+		"host a.example.com on port 80 belongs to Alpha a.example.com first, Alpha.yaml:1",
+		"host a.example.com on port 443 belongs to Alpha a.example.com first, Alpha.yaml:1",
+		"a Beta that shares port 443 with Alphas asks clients for certificates: those of the Alphas need them too",
+	} {
+		if !slices.Contains(said, want) {
+			t.Errorf("no report %q among\n%s", want, strings.Join(said, "\n"))
+		}
+	}
+}
+
+// TestShuffledFragments: neither the order within Fragments nor, where they do not
+// overlap, their own order makes another Snapshot.
+func TestShuffledFragments(t *testing.T) {
+	draw := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var all []owned
+		for d := range 2 + draw.IntN(3) {
+			var hosts []string
+			for i := range 1 + draw.IntN(6) {
+				hosts = append(hosts, fmt.Sprintf("h%d.d%d.example.com", i, d))
+			}
+			o := dialectOf(fmt.Sprintf("D%d", d), hosts...)
+			o.L4 = []model.Relay{{ID: fmt.Sprintf("raw%d", d), Listener: model.ListenerID{Port: 443}, Name: fmt.Sprintf("raw.d%d.example.com", d), Respond: &model.Respond{Status: 503, Outcome: reason.Closed}}}
+			all = append(all, o)
+		}
+		want, _ := merge(emptySet(), all, true)
+		for range 5 {
+			draw.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			for _, o := range all {
+				draw.Shuffle(len(o.Hosts), func(i, j int) { o.Hosts[i], o.Hosts[j] = o.Hosts[j], o.Hosts[i] })
+				draw.Shuffle(len(o.Listeners), func(i, j int) { o.Listeners[i], o.Listeners[j] = o.Listeners[j], o.Listeners[i] })
+			}
+			if got, _ := merge(emptySet(), all, true); got.Root != want.Root {
+				t.Fatalf("%s\nis not\n%s", model.Format(got), model.Format(want))
+			}
+		}
+	}
+}
