@@ -10,5 +10,7 @@
 //
 // A Snapshot has a text form ([Format], [Parse]), one rule a line, without key
 // material, and a wire form ([Encode], [Decode]), strict CBOR with integer
-// keys. Translators build one with [Freeze]; proxies compile it.
+// keys. Translators build one with [Freeze], or with [Compose] of three parts
+// that were frozen each on its own, so that a change of endpoints encodes and
+// hashes no configuration; proxies compile it.
 package model

@@ -17,7 +17,7 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 type Hashes struct {
 	// Root composes the three below.
 	Root Hash
-	// ConfigHash composes the listeners', relays', hosts' and services' hashes.
+	// ConfigHash composes the hashes of each listener, relay, host and service.
 	ConfigHash Hash
 	// EndpointsHash composes ServiceHashes.
 	EndpointsHash Hash
@@ -31,14 +31,11 @@ type Hashes struct {
 // change them any more. The order in which things were added does not matter,
 // but for the rules of a FirstMatch block.
 func Freeze(parts Parts) *Snapshot {
-	eachList(&parts, sortList)
-	digestSecrets(parts.Secrets)
-	digestBundles(parts.Bundles)
-	s := &Snapshot{Parts: parts}
-	s.pieces.hosts, s.HostHashes = encodeAll(parts.Config.Hosts)
-	s.pieces.endpoints, s.ServiceHashes = encodeAll(parts.Endpoints)
-	s.compose()
-	return s
+	return Compose(
+		FreezeConfig(parts.Config, parts.Origins),
+		FreezeEndpoints(parts.Endpoints),
+		FreezeSecrets(parts.Secrets, parts.Bundles),
+	)
 }
 
 // list is a list of a Snapshot that has an order.
@@ -63,7 +60,12 @@ func checkList(l list) bool { return l.isSorted() }
 // eachList calls do for every list of parts that has an order, until it
 // returns false.
 func eachList(parts *Parts, do func(list) bool) bool {
-	c := &parts.Config
+	return eachConfigList(&parts.Config, do) &&
+		eachEndpointsList(parts.Endpoints, do) &&
+		eachSecretsList(parts.Secrets, parts.Bundles, do)
+}
+
+func eachConfigList(c *Config, do func(list) bool) bool {
 	for _, l := range c.Listeners {
 		for _, own := range l.Certificates {
 			if !do(own.Policy.suiteList()) {
@@ -89,18 +91,24 @@ func eachList(parts *Parts, do func(list) bool) bool {
 			}
 		}
 	}
-	for _, e := range parts.Endpoints {
+	return do(ordered[Listener]{c.Listeners, func(a, b Listener) int { return a.ID.Compare(b.ID) }}) &&
+		do(ordered[Host]{c.Hosts, compareHosts}) &&
+		do(ordered[Relay]{c.Relays, compareRelays}) &&
+		do(ordered[Service]{c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }})
+}
+
+func eachEndpointsList(all []Endpoints, do func(list) bool) bool {
+	for _, e := range all {
 		if !do(ordered[Endpoint]{e.Endpoints, compareEndpoints}) || !do(ordered[NamedEndpoint]{e.Names, compareNames}) {
 			return false
 		}
 	}
-	return do(ordered[Listener]{c.Listeners, func(a, b Listener) int { return a.ID.Compare(b.ID) }}) &&
-		do(ordered[Host]{c.Hosts, compareHosts}) &&
-		do(ordered[Relay]{c.Relays, compareRelays}) &&
-		do(ordered[Service]{c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }}) &&
-		do(ordered[Endpoints]{parts.Endpoints, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }}) &&
-		do(ordered[Secret]{parts.Secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) }}) &&
-		do(ordered[Bundle]{parts.Bundles, func(a, b Bundle) int { return cmp.Compare(a.Name, b.Name) }})
+	return do(ordered[Endpoints]{all, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }})
+}
+
+func eachSecretsList(secrets []Secret, bundles []Bundle, do func(list) bool) bool {
+	return do(ordered[Secret]{secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) }}) &&
+		do(ordered[Bundle]{bundles, func(a, b Bundle) int { return cmp.Compare(a.Name, b.Name) }})
 }
 
 // texts is a list of which the order does not matter.
@@ -153,23 +161,6 @@ func digest(inputs ...[]byte) string {
 		h.Write(in)
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// compose sets the hashes that are made of others.
-func (s *Snapshot) compose() {
-	var digests [2][]string // of secrets and bundles
-	for _, secret := range s.Secrets {
-		digests[0] = append(digests[0], secret.Name, secret.Digest)
-	}
-	for _, bundle := range s.Bundles {
-		digests[1] = append(digests[1], bundle.Name, bundle.Digest)
-	}
-	s.ConfigHash = compose(append([]Hash{
-		hashOf(encode(s.Config.Listeners)), hashOf(encode(s.Config.Relays)), hashOf(encode(s.Config.Services)),
-	}, s.HostHashes...)...)
-	s.EndpointsHash = compose(s.ServiceHashes...)
-	s.SecretsHash = hashOf(encode(digests))
-	s.Root = compose(s.ConfigHash, s.EndpointsHash, s.SecretsHash)
 }
 
 func hashOf(data []byte) Hash {

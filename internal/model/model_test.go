@@ -290,11 +290,14 @@ func TestDecodeOver(t *testing.T) {
 
 func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
 	good := func() envelope {
-		s := Freeze(sample())
-		return envelope{Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Bundles, s.Config.Relays}
+		return Freeze(sample()).envelope()
 	}
 	type newerEnvelope struct {
 		envelope
+		Extra int `cbor:"99,keyasint"`
+	}
+	type newerListener struct {
+		Listener
 		Extra int `cbor:"99,keyasint"`
 	}
 	type newerHost struct {
@@ -305,9 +308,12 @@ func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
 	for name, v := range map[string]any{
 		"unknown field":         newerEnvelope{good(), 1},
 		"unknown field of host": change(func(e *envelope) { e.Hosts[0] = encode(newerHost{sample().Config.Hosts[1], 1}) }),
-		"newer schema":          change(func(e *envelope) { e.Schema++ }),
-		"another order":         change(func(e *envelope) { slices.Reverse(e.Hosts) }),
-		"lost service":          change(func(e *envelope) { e.Services = e.Services[:1] }),
+		"unknown field of listener": change(func(e *envelope) {
+			e.Listeners[0] = encode(newerListener{Freeze(sample()).Config.Listeners[0], 1})
+		}),
+		"newer schema":  change(func(e *envelope) { e.Schema++ }),
+		"another order": change(func(e *envelope) { slices.Reverse(e.Hosts) }),
+		"lost service":  change(func(e *envelope) { e.Services = e.Services[:1] }),
 	} {
 		if _, err := Decode(slices.Concat(wireMagic, encode(v))); !errors.Is(err, ErrWire) {
 			t.Errorf("%s: %v", name, err)

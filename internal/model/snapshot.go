@@ -24,7 +24,8 @@ type Parts struct {
 type Snapshot struct {
 	Parts
 	Hashes
-	pieces pieces
+	config    configPieces
+	endpoints pieces
 }
 
 // Config says what is served and how, without endpoints and key material.

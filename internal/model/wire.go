@@ -22,23 +22,20 @@ var wireMagic = []byte{0xd9, 0xd9, 0xf7} // self-described CBOR, RFC 8949 §3.4.
 // maxWire bounds the elements of any one list or map in a wire form.
 const maxWire = 1 << 22
 
-// envelope is the wire form behind its magic. Hosts and endpoints are encoded
-// on their own: their hashes are those of these bytes, so that neither side
-// encodes anything twice.
+// envelope is the wire form behind its magic. Each value of the configuration
+// and of the endpoints is encoded on its own: its hash is that of these bytes,
+// so that neither side encodes anything twice.
 type envelope struct {
 	Schema    int                      `cbor:"1,keyasint"`
-	Listeners []Listener               `cbor:"2,keyasint,omitempty"`
+	Listeners []cbor.RawMessage        `cbor:"2,keyasint,omitempty"`
 	Hosts     []cbor.RawMessage        `cbor:"3,keyasint,omitempty"`
-	Services  []Service                `cbor:"4,keyasint,omitempty"`
+	Services  []cbor.RawMessage        `cbor:"4,keyasint,omitempty"`
 	Endpoints []cbor.RawMessage        `cbor:"5,keyasint,omitempty"`
 	Secrets   []Secret                 `cbor:"6,keyasint,omitempty"`
 	Origins   map[string]reason.Origin `cbor:"7,keyasint,omitempty"`
 	Bundles   []Bundle                 `cbor:"8,keyasint,omitempty"`
-	Relays    []Relay                  `cbor:"9,keyasint,omitempty"`
+	Relays    []cbor.RawMessage        `cbor:"9,keyasint,omitempty"`
 }
-
-// pieces are the encoded hosts and endpoints of a Snapshot.
-type pieces struct{ hosts, endpoints []cbor.RawMessage }
 
 // codec holds the CBOR modes. Building one is cheap beside what it codes.
 type codec struct {
@@ -77,13 +74,18 @@ var ErrWire = errors.New("not a valid snapshot")
 // Encode writes the wire form. It holds key material: keep it as private as
 // the keys.
 func Encode(s *Snapshot) ([]byte, error) {
-	body, err := wireCodec.enc.Marshal(envelope{
-		Schema, s.Config.Listeners, s.pieces.hosts, s.Config.Services, s.pieces.endpoints, s.Secrets, s.Origins, s.Bundles, s.Config.Relays,
-	})
+	body, err := wireCodec.enc.Marshal(s.envelope())
 	if err != nil {
 		return nil, fmt.Errorf("encode snapshot: %w", err)
 	}
 	return append(bytes.Clone(wireMagic), body...), nil
+}
+
+func (s *Snapshot) envelope() envelope {
+	c := &s.config
+	return envelope{
+		Schema, c.listeners.data, c.hosts.data, c.services.data, s.endpoints.data, s.Secrets, s.Origins, s.Bundles, c.relays.data,
+	}
 }
 
 // IsWire tells whether data begins as a wire form does.
@@ -119,28 +121,40 @@ func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 }
 
 func (e *envelope) snapshot(base *Snapshot) (*Snapshot, error) {
-	s := &Snapshot{
-		Parts:  Parts{Config: Config{Listeners: e.Listeners, Relays: e.Relays, Services: e.Services}, Secrets: e.Secrets, Bundles: e.Bundles, Origins: e.Origins},
-		pieces: pieces{e.Hosts, e.Endpoints},
-	}
-	var err error
-	hosts, endpoints := byHash(base.HostHashes, base.Config.Hosts), byHash(base.ServiceHashes, base.Endpoints)
-	if s.Config.Hosts, s.HostHashes, err = decodeAll(e.Hosts, hosts); err != nil {
+	config, err := e.config(base)
+	if err != nil {
 		return nil, err
 	}
-	if s.Endpoints, s.ServiceHashes, err = decodeAll(e.Endpoints, endpoints); err != nil {
+	endpoints, err := e.endpoints(base)
+	if err != nil {
 		return nil, err
 	}
-	if err := validate(&s.Parts, func(i int) bool { return hosts[s.HostHashes[i]] != nil }); err != nil {
+	parts := Parts{Config: config.config, Endpoints: endpoints.endpoints, Secrets: e.Secrets, Bundles: e.Bundles, Origins: e.Origins}
+	known := byHash(base.HostHashes, base.Config.Hosts)
+	if err := validate(&parts, func(i int) bool { return known[config.pieces.hosts.hashes[i]] != nil }); err != nil {
 		return nil, err
 	}
-	if !eachList(&s.Parts, checkList) {
+	if !eachList(&parts, checkList) {
 		return nil, errors.New("its parts are not in order")
 	}
-	digestSecrets(s.Secrets)
-	digestBundles(s.Bundles)
-	s.compose()
-	return s, nil
+	return Compose(config, endpoints, FreezeSecrets(e.Secrets, e.Bundles)), nil
+}
+
+// config decodes the configuration, and shares with base what is the same.
+func (e *envelope) config(base *Snapshot) (FrozenConfig, error) {
+	f, errs, b := FrozenConfig{origins: e.Origins}, [4]error{}, &base.config
+	f.config.Listeners, f.pieces.listeners, errs[0] = decodeAll(e.Listeners, b.listeners.hashes, base.Config.Listeners)
+	f.config.Relays, f.pieces.relays, errs[1] = decodeAll(e.Relays, b.relays.hashes, base.Config.Relays)
+	f.config.Services, f.pieces.services, errs[2] = decodeAll(e.Services, b.services.hashes, base.Config.Services)
+	f.config.Hosts, f.pieces.hosts, errs[3] = decodeAll(e.Hosts, b.hosts.hashes, base.Config.Hosts)
+	f.Hash = f.pieces.hash()
+	return f, errors.Join(errs[:]...)
+}
+
+// endpoints is config for the endpoints.
+func (e *envelope) endpoints(base *Snapshot) (FrozenEndpoints, error) {
+	all, p, err := decodeAll(e.Endpoints, base.endpoints.hashes, base.Endpoints)
+	return FrozenEndpoints{p.hash(), all, p}, err
 }
 
 // encode returns the deterministic encoding of v.
@@ -153,13 +167,13 @@ func encode(v any) []byte {
 }
 
 // encodeAll encodes and hashes each of all.
-func encodeAll[T any](all []T) ([]cbor.RawMessage, []Hash) {
-	data, hashes := make([]cbor.RawMessage, len(all)), make([]Hash, len(all))
+func encodeAll[T any](all []T) pieces {
+	p := pieces{make([]cbor.RawMessage, len(all)), make([]Hash, len(all))}
 	parallel(len(all), func(i int) {
-		data[i] = encode(&all[i])
-		hashes[i] = hashOf(data[i])
+		p.data[i] = encode(&all[i])
+		p.hashes[i] = hashOf(p.data[i])
 	})
-	return data, hashes
+	return p
 }
 
 // byHash indexes all by their hashes, which stand at the same places.
@@ -171,18 +185,20 @@ func byHash[T any](hashes []Hash, all []T) map[Hash]*T {
 	return out
 }
 
-// decodeAll hashes each of all, and decodes those that are not known.
-func decodeAll[T any](all []cbor.RawMessage, known map[Hash]*T) ([]T, []Hash, error) {
-	out, hashes, errs := make([]T, len(all)), make([]Hash, len(all)), make([]error, len(all))
-	parallel(len(all), func(i int) {
-		hashes[i] = hashOf(all[i])
-		if before := known[hashes[i]]; before != nil {
-			out[i] = *before
+// decodeAll hashes each of data, and decodes those that are not among known,
+// whose hashes are knownHashes.
+func decodeAll[T any](data []cbor.RawMessage, knownHashes []Hash, known []T) ([]T, pieces, error) {
+	out, hashes, errs := make([]T, len(data)), make([]Hash, len(data)), make([]error, len(data))
+	before := byHash(knownHashes, known)
+	parallel(len(data), func(i int) {
+		hashes[i] = hashOf(data[i])
+		if same := before[hashes[i]]; same != nil {
+			out[i] = *same
 			return
 		}
-		errs[i] = wireCodec.dec.Unmarshal(all[i], &out[i])
+		errs[i] = wireCodec.dec.Unmarshal(data[i], &out[i])
 	})
-	return out, hashes, errors.Join(errs...)
+	return out, pieces{data, hashes}, errors.Join(errs...)
 }
 
 // parallel calls do for 0 to n-1, on every core.

@@ -1,0 +1,96 @@
+package model
+
+import (
+	"bytes"
+	"testing"
+)
+
+// composed is Freeze with one part that took the place of another.
+func composed(base, other *Snapshot, part string) *Snapshot {
+	config, endpoints, secrets := base.FrozenConfig(), base.FrozenEndpoints(), base.FrozenSecrets()
+	switch part {
+	case "config":
+		config = other.FrozenConfig()
+	case "endpoints":
+		endpoints = other.FrozenEndpoints()
+	case "secrets":
+		secrets = other.FrozenSecrets()
+	}
+	return Compose(config, endpoints, secrets)
+}
+
+// TestComposeEqualsFreeze: a Snapshot of an old and a new part is what Freeze
+// makes of the whole, in every form.
+func TestComposeEqualsFreeze(t *testing.T) {
+	for part, change := range map[string]func(*Parts){
+		"none":      func(*Parts) {},
+		"config":    func(p *Parts) { p.Config.Services[0].Balance = RoundRobin; p.Origins = nil },
+		"endpoints": func(p *Parts) { p.Endpoints[1].Endpoints = p.Endpoints[1].Endpoints[:1] },
+		"secrets":   func(p *Parts) { p.Secrets[0].Digest, p.Bundles[0].Digest = "0e", "0f" },
+	} {
+		parts := sample()
+		change(&parts)
+		want := Freeze(parts)
+		got := composed(Freeze(sample()), want, part)
+		if got.Root != want.Root || Format(got)+FormatOrigins(got) != Format(want)+FormatOrigins(want) {
+			t.Errorf("%s: composed to another snapshot:\n%s", part, Format(got))
+		}
+		gotWire, err := Encode(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wantWire, err := Encode(want); err != nil || !bytes.Equal(gotWire, wantWire) {
+			t.Errorf("%s: another wire form: %v", part, err)
+		}
+		if changed := got.Root != Freeze(sample()).Root; changed != (part != "none") {
+			t.Errorf("%s: the root hash changed: %t", part, changed)
+		}
+	}
+}
+
+// TestComposeCostsNothingOfTheConfiguration: it allocates the Snapshot and what
+// three hashes need, however many hosts there are.
+func TestComposeCostsNothingOfTheConfiguration(t *testing.T) {
+	small, large := sample(), sample()
+	for range 1000 {
+		large.Config.Hosts = append(large.Config.Hosts, sample().Config.Hosts...)
+	}
+	cost := func(p Parts) float64 {
+		s := Freeze(p)
+		return testing.AllocsPerRun(10, func() { composed(s, s, "endpoints") })
+	}
+	if few, many := cost(small), cost(large); few != many {
+		t.Errorf("%v allocations, %v with 1000 times the hosts", few, many)
+	}
+}
+
+// TestDecodeOverSharesEveryKind: what did not change is the base's own.
+func TestDecodeOverSharesEveryKind(t *testing.T) {
+	data, err := Encode(Freeze(sample()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := DecodeOver(data, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range over.Config.Listeners {
+		if l.ClientAuth != base.Config.Listeners[i].ClientAuth {
+			t.Errorf("listener %s was decoded anew", l.ID)
+		}
+	}
+	for i, s := range over.Config.Services {
+		if s.TLS != base.Config.Services[i].TLS {
+			t.Errorf("service %s was decoded anew", s.ID)
+		}
+	}
+	for i, r := range over.Config.Relays {
+		if len(r.Backends) > 0 && &r.Backends[0] != &base.Config.Relays[i].Backends[0] {
+			t.Errorf("relay %s was decoded anew", r.ID)
+		}
+	}
+}
