@@ -311,6 +311,11 @@ func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
 		"unknown field of listener": change(func(e *envelope) {
 			e.Listeners[0] = encode(newerListener{Freeze(sample()).Config.Listeners[0], 1})
 		}),
+		"unknown path kind": change(func(e *envelope) {
+			e.Hosts[0] = encode(Host{Name: "*", Blocks: []Block{{Dialect: "ingress", Rules: []Rule{
+				{ID: "a", Path: PathMatch{Kind: 9}, Respond: &Respond{Status: 503}}, {ID: "b", Respond: &Respond{Status: 503}},
+			}}}})
+		}),
 		"newer schema":  change(func(e *envelope) { e.Schema++ }),
 		"another order": change(func(e *envelope) { slices.Reverse(e.Hosts) }),
 		"lost service":  change(func(e *envelope) { e.Services = e.Services[:1] }),
@@ -434,8 +439,16 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	base, err := Decode(data)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Decode(data)
+		over, errOver := DecodeOver(data, base)
+		if (err == nil) != (errOver == nil) || err == nil && (over.Root != s.Root || Format(over) != Format(s)) {
+			t.Fatalf("alone %v, over a base %v, or another snapshot", err, errOver)
+		}
 		if err != nil {
 			return
 		}
