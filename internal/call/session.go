@@ -214,7 +214,7 @@ func readAnswer(resp *http.Response) (*Answer, error) {
 	return nil, fmt.Errorf("%w: %w", errInvalid, err)
 }
 
-// isNetwork tells whether the connection failed, and not what came over it.
+// isNetwork reports whether the connection failed, and not what came over it.
 func isNetwork(err error) bool {
 	var network net.Error
 	return errors.As(err, &network)

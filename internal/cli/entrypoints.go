@@ -104,9 +104,9 @@ func urlOf(h model.Host, r *model.Rule, secure map[model.ListenerID]bool, addr f
 			listener = h.Listeners[i]
 		}
 	}
-	scheme, standard := "http", "80"
+	scheme, defaultPort := "http", "80"
 	if secure[listener] {
-		scheme, standard = "https", "443"
+		scheme, defaultPort = "https", "443"
 	}
 	host, shown := h.Name, strconv.Itoa(int(listener.Port))
 	if a, ok := addr(listener).(*net.TCPAddr); ok {
@@ -115,7 +115,7 @@ func urlOf(h model.Host, r *model.Rule, secure map[model.ListenerID]bool, addr f
 			host = a.IP.String()
 		}
 	}
-	if shown != standard {
+	if shown != defaultPort {
 		host = net.JoinHostPort(host, shown)
 	}
 	return scheme + "://" + host + pathOf(r.Path)

@@ -250,7 +250,7 @@ func (r *runner) startError(first control.Result) error {
 	return nil
 }
 
-// nothingToServe tells whether --class is why.
+// nothingToServe reports whether --class is why.
 func (r *runner) nothingToServe(reports []reason.Report) error {
 	others := 0
 	for _, report := range reports {

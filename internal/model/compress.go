@@ -49,7 +49,7 @@ func (v *validator) compress(id string, c *Compress) {
 	v.check(c.MinLength >= 0, "rule %s: negative length to compress from", id)
 }
 
-// IsMediaType tells whether name is a media type in lower case and without
+// IsMediaType reports whether name is a media type in lower case and without
 // parameters (RFC 9110 §8.3.1).
 func IsMediaType(name string) bool {
 	kind, sub, found := strings.Cut(name, "/")

@@ -86,8 +86,8 @@ func sample() Parts {
 func sampleTLS() []Service {
 	return []Service{
 		{ID: "shop/cart:80~http2", Protocol: HTTP2},
-		{ID: "shop/cart:80~proxy-v1", SendProxy: ProxyV1},
-		{ID: "shop/pay:443~any~proxy-v2", SendProxy: ProxyV2, TLS: &UpstreamTLS{Unverified: true}},
+		{ID: "shop/cart:80~proxy-v1", ProxyProtocol: ProxyV1},
+		{ID: "shop/pay:443~any~proxy-v2", ProxyProtocol: ProxyV2, TLS: &UpstreamTLS{Unverified: true}},
 		{ID: "shop/pay:443~any", TLS: &UpstreamTLS{Unverified: true, Certificate: "shop/tls", Policy: &TLSPolicy{Suites: []string{"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}}}},
 		{ID: "shop/pay:443~tls:pay", Protocol: Negotiated, TLS: &UpstreamTLS{
 			ServerName: "pay.example.com", Names: []string{"pay.example.com", "*.pay.example.com"},
@@ -128,8 +128,8 @@ func sampleGateway() Host {
 						{Service: "shop/front:http", Weight: 0, Filters: Filters{&Rewrite{Path: &PathEdit{With: "/c"}}, &Mirror{"shop/cart:80", 1, 2}}},
 					},
 					Timeout: 10 * time.Second, AttemptTimeout: time.Second,
-					Retry:   &Retry{Attempts: 3, Codes: []int{500, 503}, Backoff: 100 * time.Millisecond},
-					Session: &Session{Name: "sid", Absolute: time.Hour, Idle: time.Minute, Permanent: true, Path: "/a"},
+					Retry:    &Retry{Attempts: 3, Codes: []int{500, 503}, Backoff: 100 * time.Millisecond},
+					Affinity: &Affinity{Name: "sid", Absolute: time.Hour, Idle: time.Minute, Permanent: true, Path: "/a"},
 				},
 			},
 			{

@@ -31,7 +31,7 @@ func compareNames(a, b NamedEndpoint) int {
 // maxName bounds a name, in bytes (RFC 1035 §2.3.4), without a dot at its end.
 const maxName = 253
 
-// Valid tells whether the name can be looked up. Underscores stand in names of
+// Valid reports whether the name can be looked up. Underscores stand in names of
 // hosts, whatever RFC 1123 says.
 func (n NamedEndpoint) Valid() bool {
 	bad := strings.ContainsFunc(n.Host, func(c rune) bool {

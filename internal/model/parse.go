@@ -333,19 +333,19 @@ var ruleOptions = map[string]func(*Rule, string) error{
 		if carrier != "cookie" && carrier != "header" {
 			return fmt.Errorf("%q is neither cookie nor header", carrier)
 		}
-		return setOn(r.Forward, func(f *Forward) { f.Session = &Session{Name: name, Header: carrier == "header"} })
+		return setOn(r.Forward, func(f *Forward) { f.Affinity = &Affinity{Name: name, Header: carrier == "header"} })
 	},
 	"session-absolute": func(r *Rule, v string) error {
-		return onSession(r, func(s *Session) (err error) { s.Absolute, err = time.ParseDuration(v); return err })
+		return onAffinity(r, func(s *Affinity) (err error) { s.Absolute, err = time.ParseDuration(v); return err })
 	},
 	"session-idle": func(r *Rule, v string) error {
-		return onSession(r, func(s *Session) (err error) { s.Idle, err = time.ParseDuration(v); return err })
+		return onAffinity(r, func(s *Affinity) (err error) { s.Idle, err = time.ParseDuration(v); return err })
 	},
 	"session-permanent": func(r *Rule, _ string) error {
-		return onSession(r, func(s *Session) error { s.Permanent = true; return nil })
+		return onAffinity(r, func(s *Affinity) error { s.Permanent = true; return nil })
 	},
 	"session-path": func(r *Rule, v string) error {
-		return onSession(r, func(s *Session) error { s.Path = v; return nil })
+		return onAffinity(r, func(s *Affinity) error { s.Path = v; return nil })
 	},
 	"connect": func(r *Rule, v string) error {
 		return durationOption(r.Forward, v, func(f *Forward) *time.Duration { return &f.ConnectTimeout })
@@ -406,11 +406,11 @@ func onRetry(r *Rule, set func(*Retry) error) error {
 	return set(r.Forward.Retry)
 }
 
-func onSession(r *Rule, set func(*Session) error) error {
-	if r.Forward == nil || r.Forward.Session == nil {
+func onAffinity(r *Rule, set func(*Affinity) error) error {
+	if r.Forward == nil || r.Forward.Affinity == nil {
 		return errNothingAbove
 	}
-	return set(r.Forward.Session)
+	return set(r.Forward.Affinity)
 }
 
 func ruleOption(r *Rule, word string) error {

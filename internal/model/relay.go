@@ -42,7 +42,7 @@ func compareRelays(a, b Relay) int {
 	return cmp.Or(a.Listener.Compare(b.Listener), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// named tells whether the connections of a protocol tell a server name.
+// named reports whether the connections of a protocol tell a server name.
 func (p Protocol) named() bool { return p == HTTPS || p == TLS }
 
 // Validate tells what is wrong with a relay within itself. Whether its services

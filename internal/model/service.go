@@ -57,8 +57,8 @@ type Service struct {
 	Protocol BackendProtocol `cbor:"3,keyasint,omitempty" json:"protocol,omitempty"`
 	// TLS is how connections to the endpoints are secured; nil is plain text.
 	TLS *UpstreamTLS `cbor:"4,keyasint,omitempty" json:"tls,omitempty"`
-	// SendProxy is the header that connections begin with, before TLS.
-	SendProxy ProxyProtocol `cbor:"5,keyasint,omitempty" json:"sendProxy,omitempty"`
+	// ProxyProtocol is the header that connections begin with, before TLS.
+	ProxyProtocol ProxyProtocol `cbor:"5,keyasint,omitempty" json:"sendProxy,omitempty"`
 }
 
 // UpstreamTLS says whom a connection to an endpoint must lead to, and who
@@ -87,7 +87,7 @@ type UpstreamTLS struct {
 	Policy *TLSPolicy `cbor:"9,keyasint,omitempty" json:"policy,omitempty"`
 }
 
-// Equal tells whether two Services say the same.
+// Equal reports whether two Services say the same.
 func (s Service) Equal(other Service) bool {
 	if s.TLS == nil || other.TLS == nil {
 		return s == other
@@ -115,8 +115,8 @@ func (w *textWriter) service(s Service) {
 	if s.Protocol != HTTP1 {
 		words = append(words, "protocol="+backendProtocolNames[s.Protocol])
 	}
-	if s.SendProxy != NoProxyProtocol {
-		words = append(words, "send-proxy="+proxyProtocolNames[s.SendProxy])
+	if s.ProxyProtocol != NoProxyProtocol {
+		words = append(words, "send-proxy="+proxyProtocolNames[s.ProxyProtocol])
 	}
 	w.line(append(words, s.TLS.words()...)...)
 }
@@ -175,7 +175,7 @@ func (s *Service) option(word string) (err error) {
 		s.Protocol, err = indexOf[BackendProtocol](backendProtocolNames, value, "protocol")
 		return err
 	case key == "send-proxy":
-		s.SendProxy, err = indexOf[ProxyProtocol](proxyProtocolNames, value, "version of the PROXY protocol")
+		s.ProxyProtocol, err = indexOf[ProxyProtocol](proxyProtocolNames, value, "version of the PROXY protocol")
 		return err
 	case key == "tls":
 		s.TLS = &UpstreamTLS{}
@@ -198,8 +198,8 @@ func (v *validator) service(s Service) {
 	v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
 	v.check(s.Protocol <= Opaque, "service %s: unknown protocol %d", s.ID, s.Protocol)
 	v.check(s.Protocol != Negotiated || s.TLS != nil, "service %s: a protocol is negotiated over TLS only", s.ID)
-	v.check(s.SendProxy <= ProxyV2, "service %s: unknown version %d of the PROXY protocol", s.ID, s.SendProxy)
-	v.announced[s.ID] = s.SendProxy != NoProxyProtocol
+	v.check(s.ProxyProtocol <= ProxyV2, "service %s: unknown version %d of the PROXY protocol", s.ID, s.ProxyProtocol)
+	v.announced[s.ID] = s.ProxyProtocol != NoProxyProtocol
 	v.spoken[s.ID] = s.Protocol != Opaque && (s.TLS != nil || s.Protocol != HTTP1)
 	v.secured[s.ID] = s.TLS != nil
 	if s.TLS != nil {

@@ -319,8 +319,8 @@ type Forward struct {
 	// Retry is nil where a request is repeated only if it cannot have had an
 	// effect.
 	Retry *Retry `cbor:"7,keyasint,omitempty" json:"retry,omitempty"`
-	// Session keeps a client at one endpoint; nil does not.
-	Session *Session `cbor:"8,keyasint,omitempty" json:"session,omitempty"`
+	// Affinity keeps a client at one endpoint; nil does not.
+	Affinity *Affinity `cbor:"8,keyasint,omitempty" json:"session,omitempty"`
 }
 
 // Retry says which failed attempts are repeated.
@@ -333,9 +333,9 @@ type Retry struct {
 	Backoff time.Duration `cbor:"3,keyasint,omitempty" json:"backoff,omitempty"`
 }
 
-// Session keeps the requests of a client at the endpoint that answered the
+// Affinity keeps the requests of a client at the endpoint that answered the
 // first. The client carries a token, in a cookie or in a header field.
-type Session struct {
+type Affinity struct {
 	Name string `cbor:"1,keyasint" json:"name"`
 	// Header carries the token in the field Name instead of a cookie.
 	Header bool `cbor:"2,keyasint,omitempty" json:"header,omitempty"`

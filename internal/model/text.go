@@ -219,7 +219,7 @@ func (r *Rule) doesWords() []string {
 	return append(words, r.Filters.words()...)
 }
 
-// plain tells whether services and weights are all there is to say of the
+// plain reports whether services and weights are all there is to say of the
 // backends.
 func (f *Forward) plain() bool {
 	return len(f.Backends) > 0 && !slices.ContainsFunc(f.Backends, func(b Backend) bool {
@@ -253,7 +253,7 @@ func forwardWords(f *Forward) []string {
 		words = append(words, "retry="+strconv.Itoa(r.Attempts),
 			option("retry-codes", strings.Join(codes, ",")), option("backoff", duration(r.Backoff)))
 	}
-	if s := f.Session; s != nil {
+	if s := f.Affinity; s != nil {
 		carrier := "cookie"
 		if s.Header {
 			carrier = "header"

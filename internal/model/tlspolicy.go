@@ -61,7 +61,7 @@ var suitesOf13 = []string{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "T
 // crypto/tls for TLS 1.2 that it does not call insecure.
 func CipherSuites() []CipherSuite { return slices.Clone(cipherSuites) }
 
-// Always tells whether a cipher suite is one of TLS 1.3, which are not chosen.
+// Always reports whether a cipher suite is one of TLS 1.3, which are not chosen.
 func Always(suite string) bool { return slices.Contains(suitesOf13, suite) }
 
 // AEADSuites are the names of those that may be used for HTTP/2 (RFC 9113 §9.2.2),

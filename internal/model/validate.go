@@ -20,7 +20,7 @@ const MaxRegexLength = 1024
 // a hostile path can cost.
 const MaxPathDepth = 63
 
-// Validate tells whether parts that came from outside can be compiled: every
+// Validate reports whether parts that came from outside can be compiled: every
 // reference leads somewhere, every value is one that the model defines. It
 // returns all that is wrong, joined.
 func Validate(p *Parts) error { return validate(p, func(int) bool { return false }) }
@@ -297,14 +297,14 @@ func (v *validator) edit(id string, e *Edit) {
 	}
 }
 
-// isToken tells whether name can be a field name (RFC 9110 §5.6.2).
+// isToken reports whether name can be a field name (RFC 9110 §5.6.2).
 func isToken(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(c rune) bool {
 		return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
 	})
 }
 
-// isFieldValue tells whether value can stand in a field (RFC 9110 §5.5).
+// isFieldValue reports whether value can stand in a field (RFC 9110 §5.5).
 func isFieldValue(value string) bool {
 	return !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) &&
 		strings.TrimSpace(value) == value
@@ -329,7 +329,7 @@ func (v *validator) forward(id string, f *Forward) {
 		v.check(r.Backoff >= 0, "rule %s: negative backoff", id)
 		v.check(slices.IsSorted(r.Codes), "rule %s: retry codes not in order", id)
 	}
-	if s := f.Session; s != nil {
+	if s := f.Affinity; s != nil {
 		v.check(isToken(s.Name) && !(s.Header && framing[strings.ToLower(s.Name)]), "rule %s: %q cannot carry a session", id, s.Name)
 		v.check(s.Absolute >= 0 && s.Idle >= 0, "rule %s: negative session time", id)
 		v.check(isFieldValue(s.Path) && !strings.Contains(s.Path, ";"), "rule %s: %q cannot be a cookie's path", id, s.Path)

@@ -140,9 +140,9 @@ func TestValidateTrust(t *testing.T) {
 		{"an empty name", verified(func(s *UpstreamTLS) { s.Names = []string{""} })},
 		{"over TLS only", func(p *Parts) { p.Config.Services[0].Protocol = Negotiated }},
 		{"unknown protocol", func(p *Parts) { p.Config.Services[0].Protocol = Opaque + 1 }},
-		{"unknown version 3", func(p *Parts) { p.Config.Services[0].SendProxy = ProxyV2 + 1 }},
+		{"unknown version 3", func(p *Parts) { p.Config.Services[0].ProxyProtocol = ProxyV2 + 1 }},
 		{"not sent over UDP", func(p *Parts) {
-			p.Config.Services = append(p.Config.Services, Service{ID: "shop/new:53", SendProxy: ProxyV2})
+			p.Config.Services = append(p.Config.Services, Service{ID: "shop/new:53", ProxyProtocol: ProxyV2})
 			p.Config.Relays[0].Backends = []Backend{{Service: "shop/new:53", Weight: 1}}
 		}},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"A.example.com", 1}} }},

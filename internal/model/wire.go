@@ -88,7 +88,7 @@ func (s *Snapshot) envelope() envelope {
 	}
 }
 
-// IsWire tells whether data begins as a wire form does.
+// IsWire reports whether data begins as a wire form does.
 func IsWire(data []byte) bool { return bytes.HasPrefix(data, wireMagic) }
 
 // Decode reads a wire form. An unknown field, a duplicate key, a newer schema

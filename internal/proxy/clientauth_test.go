@@ -87,7 +87,7 @@ func asking(t *testing.T, endpoint string, server keyPair, mode model.ClientAuth
 	return model.Freeze(parts)
 }
 
-// served tells whether a client is served over TLS.
+// served reports whether a client is served over TLS.
 func (r *rig) served(cfg *tls.Config) (*tls.Conn, bool) {
 	r.t.Helper()
 	c, conn, err := r.shake(cfg)

@@ -129,7 +129,7 @@ func TestSendProxyOfStreams(t *testing.T) {
 		})
 		for version, asked := range map[string]model.ProxyProtocol{"v1": model.ProxyV1, "v2": model.ProxyV2} {
 			parts := tlsRule(t, b.addr, map[string]keyPair{"*": pair}).Parts
-			parts.Config.Services[0].SendProxy = asked
+			parts.Config.Services[0].ProxyProtocol = asked
 			r.applySnapshot(freeze(parts))
 			quic := r.rawAt("127.0.0.1:" + secure)
 			answer, err := io.ReadAll(quic.ask(true, getFields()))

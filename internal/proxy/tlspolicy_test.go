@@ -100,7 +100,7 @@ func TestPoliciesGoByServerName(t *testing.T) {
 func TestPoliciesAreAboveTheDefault(t *testing.T) {
 	b := newBackend(t, always(ok2))
 	for _, test := range []struct {
-		standard, own string
+		defaults, own string
 		suite         string
 		admitted      bool
 	}{
@@ -118,16 +118,16 @@ func TestPoliciesAreAboveTheDefault(t *testing.T) {
 	} {
 		r := newRig(t, func(cfg *proxy.Config) {
 			cfg.Limits.TLS = model.TLSPolicy{}
-			if p := policyOf(t, test.standard); p != nil {
+			if p := policyOf(t, test.defaults); p != nil {
 				cfg.Limits.TLS = *p
 			}
 		})
 		r.applySnapshot(policies(t, b.addr, newKeyPair(t, "x"), map[string]string{"*": test.own}))
 		if _, _, err := r.shake(tls12("x", test.suite)); (err == nil) != test.admitted {
-			t.Errorf("default %q, policy %q: %s: %v", test.standard, test.own, test.suite, err)
+			t.Errorf("default %q, policy %q: %s: %v", test.defaults, test.own, test.suite, err)
 		}
 		if _, _, err := r.shake(&tls.Config{ServerName: "x"}); err != nil {
-			t.Errorf("default %q, policy %q: TLS 1.3: %v", test.standard, test.own, err)
+			t.Errorf("default %q, policy %q: TLS 1.3: %v", test.defaults, test.own, err)
 		}
 	}
 }

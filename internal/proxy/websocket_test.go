@@ -244,7 +244,7 @@ func TestWebSocketDrainWithinAFrame(t *testing.T) {
 	}
 }
 
-// refuses tells whether the proxy takes no more connections.
+// refuses reports whether the proxy takes no more connections.
 func (r *rig) refuses() bool {
 	nc, err := net.Dial("tcp", r.addr(80))
 	if err == nil {

@@ -42,7 +42,7 @@ func (c *checker) fail(path *field.Path, message, fix string) {
 	c.problems = append(c.problems, problem{code: reason.InvalidValue, field: at, line: line, message: message, fix: fix})
 }
 
-// follows tells whether a problem at path may only be a consequence of one that
+// follows reports whether a problem at path may only be a consequence of one that
 // the decoder found nearby: a misspelled field is also a missing one.
 func (c *checker) follows(path string) bool {
 	return slices.ContainsFunc(c.object.problems, func(p problem) bool {

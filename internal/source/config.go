@@ -16,7 +16,7 @@ type Config struct {
 	// file is read as such, whatever its name.
 	Dirs []string
 
-	// Guards tells whether a resource of that kind with those annotations
+	// Guards reports whether a resource of that kind with those annotations
 	// restricts who may reach something. A broken resource that guards is not
 	// dropped, but left as a Tombstone. It must be a pure function, safe for
 	// concurrent use: its answers are kept with the text. Of broken resources it
@@ -54,8 +54,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	for _, bound := range []struct {
-		field    *int
-		standard int
+		field *int
+		value int
 	}{
 		{&c.MaxFileBytes, 16 << 20},
 		{&c.MaxFiles, 50_000},
@@ -65,7 +65,7 @@ func (c Config) withDefaults() Config {
 		{&c.MaxAliasNodes, 100_000},
 		{&c.MaxProblems, 100},
 	} {
-		*bound.field = cmp.Or(*bound.field, bound.standard)
+		*bound.field = cmp.Or(*bound.field, bound.value)
 	}
 	c.Settle = cmp.Or(c.Settle, 2*time.Second)
 	c.Torn = cmp.Or(c.Torn, time.Second)

@@ -120,7 +120,7 @@ func (d *decoder) exhaust(line int, message, fix string) {
 	d.exhausted = true
 }
 
-// visit counts a node on the way down and tells whether it may be read. If so,
+// visit counts a node on the way down and reports whether it may be read. If so,
 // the caller calls done with the same node after it.
 func (d *decoder) visit(node *yaml.Node) bool {
 	if len(d.aliases) > 0 {
@@ -153,7 +153,7 @@ func (d *decoder) done(node *yaml.Node) {
 	}
 }
 
-// value reads node into v and tells whether v holds something of it.
+// value reads node into v and reports whether v holds something of it.
 func (d *decoder) value(node *yaml.Node, t *typeInfo, v reflect.Value) bool {
 	if !d.visit(node) {
 		return false

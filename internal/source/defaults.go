@@ -65,16 +65,16 @@ func completeTrafficPolicies(s *corev1.ServiceSpec) {
 	}
 }
 
-func orDefault[T comparable](field *T, standard T) {
+func orDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
-		*field = standard
+		*field = value
 	}
 }
 
-func orNew[T any](field **T, standard T) {
+func orNew[T any](field **T, value T) {
 	if *field == nil {
-		*field = &standard
+		*field = &value
 	}
 }
 

@@ -211,7 +211,7 @@ func (r *reading) add(o *decoded) {
 	r.objects = append(r.objects, o)
 }
 
-// anyUnder tells whether any problem lies in a field, or below it. A problem
+// anyUnder reports whether any problem lies in a field, or below it. A problem
 // without a field concerns all of them.
 func anyUnder(problems []problem, field string) bool {
 	return slices.ContainsFunc(problems, func(p problem) bool {

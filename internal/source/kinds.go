@@ -280,7 +280,7 @@ func lineOfKey(node *yaml.Node, key string) int {
 	return node.Line
 }
 
-// foreign tells whether apiVersion is that of somebody else's kind with the
+// foreign reports whether apiVersion is that of somebody else's kind with the
 // same name, such as serving.knative.dev/v1 Service. The groups of Kubernetes
 // itself, and slips of the pen, are not foreign.
 func (k *kind) foreign(apiVersion string) bool {

@@ -60,7 +60,7 @@ func gatewayKinds() []*kind {
 	}
 }
 
-// reads tells whether objects of that apiVersion are read.
+// reads reports whether objects of that apiVersion are read.
 func (k *kind) reads(apiVersion string) bool {
 	return apiVersion == k.version || slices.Contains(k.also, apiVersion)
 }

@@ -33,7 +33,7 @@ type listing struct {
 	lost []lostPath
 }
 
-// moved tells whether a link has another target than during the scan: what was
+// moved reports whether a link has another target than during the scan: what was
 // read then may be of two versions.
 func (l *listing) moved() bool {
 	for link, target := range l.targets {

@@ -21,7 +21,7 @@ var pseudoFiles = map[int64]bool{
 	0x9fa0: true, 0x62656572: true, 0x64626720: true, 0x74726163: true, // proc, sysfs, debugfs, tracefs
 }
 
-// isPseudo tells whether a file is one of those.
+// isPseudo reports whether a file is one of those.
 func isPseudo(f *os.File) bool {
 	raw, err := f.SyscallConn()
 	if err != nil {

@@ -35,7 +35,7 @@ func (t *fileText) follow(before *fileText, now time.Time, torn time.Duration) {
 	}
 }
 
-// believed tells whether the content counts, rather than what stood there
+// believed reports whether the content counts, rather than what stood there
 // before. Nothing is held because a file is empty.
 func (t *fileText) believed(now time.Time) bool {
 	return t.whole == nil || !t.until.IsZero() && !now.Before(t.until)

@@ -42,7 +42,7 @@ func (t *traces) guard(k *kind, config *Config) *mark {
 	return nil
 }
 
-// may tells whether an object of kind k may have left the traces: one that
+// may reports whether an object of kind k may have left the traces: one that
 // names no kind may be of any.
 func (r *reader) may(t *traces, k *kind) bool {
 	named := false
@@ -91,7 +91,7 @@ func (r *reading) tracesOf(node *yaml.Node) *traces {
 	return &w.traces
 }
 
-// looksLikeObject tells whether a mapping without a kind may have been meant as
+// looksLikeObject reports whether a mapping without a kind may have been meant as
 // a resource, and is not just some YAML.
 func looksLikeObject(node *yaml.Node) bool {
 	node = aliased(node)
@@ -246,7 +246,7 @@ func (t *traces) marksIn(row string, line int) {
 	}
 }
 
-// wordsIn tells whether hosts are to follow in lines of their own.
+// wordsIn reports whether hosts are to follow in lines of their own.
 func (t *traces) wordsIn(row string) (hostsFollow bool) {
 	for _, at := range traceWord.FindAllStringSubmatchIndex(row, -1) {
 		word, rest := submatch(row, at), row[at[1]:]
@@ -287,7 +287,7 @@ func textValue(text string) (value string, ok bool) {
 	return strings.TrimSpace(uncommented(text)), true
 }
 
-// hostList reads the hosts that stand behind "hosts:", and tells whether more
+// hostList reads the hosts that stand behind "hosts:", and reports whether more
 // are to follow in lines of their own.
 func (t *traces) hostList(rest string) (follow bool) {
 	list, _, closed := strings.Cut(rest, "]")
@@ -298,7 +298,7 @@ func (t *traces) hostList(rest string) (follow bool) {
 	return !closed && (len(names) == 0 || strings.Contains(list, "["))
 }
 
-// hostItem reads a line of a list of hosts, and tells whether it was one.
+// hostItem reads a line of a list of hosts, and reports whether it was one.
 func (t *traces) hostItem(row string) bool {
 	if strings.Contains(row, ":") {
 		return false

@@ -93,7 +93,7 @@ func (w *watch) next(ctx context.Context) (matters bool, err error) {
 	return matters, err
 }
 
-// matters tells whether an event may change what Load reads. An event of a
+// matters reports whether an event may change what Load reads. An event of a
 // watched directory itself always may.
 func (w *watch) matters(event fsnotify.Event) bool {
 	if event.Name == "" {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// isBound tells whether somebody has opened a UDP port. Nothing answers on one
+// isBound reports whether somebody has opened a UDP port. Nothing answers on one
 // that could be asked, so the system is: /proc/net/udp lists local addresses as
 // ADDRESS:PORT in hexadecimal (proc(5)).
 func isBound(port int32) bool {

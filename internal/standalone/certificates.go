@@ -106,7 +106,7 @@ func certificateHosts(ingress *networkingv1.Ingress, entry networkingv1.IngressT
 	return hosts
 }
 
-// isASCIIName tells whether a certificate can hold the name at all. Whether it
+// isASCIIName reports whether a certificate can hold the name at all. Whether it
 // is a good one is for others to report.
 func isASCIIName(host string) bool {
 	return host != "" && !strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r >= 0x7F })
@@ -164,7 +164,7 @@ func reportAll(wanted wantedSecret, code reason.Code, message string) []reason.R
 	return out
 }
 
-// has tells whether what was made before will do.
+// has reports whether what was made before will do.
 func (s *issuer) has(wanted wantedSecret, now time.Time) bool {
 	old, found := s.issued[wanted.name]
 	return found && slices.Equal(old.hosts, wanted.hosts) && now.Before(old.until)

@@ -86,7 +86,7 @@ func (e Echo) writeAnswer(w http.ResponseWriter, r *http.Request, status int) {
 	w.Write(append(body, '\n')) // an error means that the client has gone
 }
 
-// pause waits, and tells whether there still is a client.
+// pause waits, and reports whether there still is a client.
 func pause(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true

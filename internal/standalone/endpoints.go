@@ -75,7 +75,7 @@ func targetPort(spec *corev1.PodSpec, port corev1.ServicePort) (int32, bool) {
 	return port.Port, true
 }
 
-// selects tells whether a Service sends to a pod by its selector.
+// selects reports whether a Service sends to a pod by its selector.
 func selects(service *source.Object[corev1.Service], pod *corev1.Pod) bool {
 	if !hasSelector(service) || service.Name().Namespace != pod.Namespace {
 		return false
@@ -118,7 +118,7 @@ func keep[T any](index source.Index[T], wanted func(*source.Object[T]) bool) sou
 	return source.NewIndex(slices.DeleteFunc(all, func(o *source.Object[T]) bool { return !wanted(o) }))
 }
 
-// isExported tells whether a slice was made by a cluster's controller for a
+// isExported reports whether a slice was made by a cluster's controller for a
 // Service whose endpoints are made here.
 func isExported(set *source.Set, slice *source.Object[discoveryv1.EndpointSlice]) bool {
 	labels := slice.Value.Labels

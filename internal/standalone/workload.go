@@ -57,7 +57,7 @@ func workloads(set *source.Set) []workload {
 	return out
 }
 
-// madeByWorkload tells whether a Pod in the directory is the trace of a
+// madeByWorkload reports whether a Pod in the directory is the trace of a
 // workload in the same directory, as in an export of a cluster. The workload
 // makes its own pods here, so that one would be there twice.
 func madeByWorkload(set *source.Set, pod *source.Object[corev1.Pod]) bool {

@@ -74,7 +74,7 @@ func namesOf(cert *tls.Certificate) names {
 	return out
 }
 
-// cover tells whether a host has one of the names, of which a wildcard stands for
+// cover reports whether a host has one of the names, of which a wildcard stands for
 // one label (RFC 9525 §6.3).
 func (n names) cover(host string) bool {
 	_, parent, _ := strings.Cut(host, ".")

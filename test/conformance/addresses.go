@@ -104,7 +104,7 @@ func (a *addresses) of(name source.Name, asked []gatewayv1.GatewaySpecAddress) (
 	return out, gateway.Problem{}
 }
 
-// offers tells whether a Gateway may ask for an address.
+// offers reports whether a Gateway may ask for an address.
 func (a *addresses) offers(addr netip.Addr) bool {
 	return netip.PrefixFrom(a.at(1, 0), 24).Contains(addr)
 }

@@ -276,7 +276,7 @@ func sameVersion(k key, o, old object) error {
 
 var errModified = apierrors.NewBadRequest("the object has been modified; apply your changes to the latest version and try again")
 
-// differs tells whether two versions of an object differ in anything but their
+// differs reports whether two versions of an object differ in anything but their
 // status, and whether they do so outside their metadata.
 func differs(a, b object) (content, body bool) {
 	for _, name := range slices.Sorted(maps.Keys(union(a, b))) {

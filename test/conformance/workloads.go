@@ -109,7 +109,7 @@ func literals(env []corev1.EnvVar, namespace string) []corev1.EnvVar {
 }
 
 // mount writes the Secrets and ConfigMaps that a pod mounts into files, and
-// leads its environment there. It tells whether all are to be had.
+// leads its environment there. It reports whether all are to be had.
 func (c *Cluster) mount(set *source.Set, namespace string, spec *corev1.PodSpec) bool {
 	container := &spec.Containers[0]
 	for _, m := range container.VolumeMounts {

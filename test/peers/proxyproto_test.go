@@ -27,7 +27,7 @@ func TestProxyProtocol(t *testing.T) {
 	for _, out := range []model.ProxyProtocol{model.ProxyV1, model.ProxyV2} {
 		parts := rig.ForwardAll(rig.Backends{HTTP1: nginx}, cert).Parts
 		for i := range parts.Config.Services {
-			parts.Config.Services[i].SendProxy = out
+			parts.Config.Services[i].ProxyProtocol = out
 		}
 		p := must[*rig.Process](t)(r.StartDataPlane(soon(t), rig.DataPlane{
 			Command: "windrose-gateway", Snapshot: model.Freeze(parts), Plain: plain, Secure: secure, Admin: admin, Log: "off",

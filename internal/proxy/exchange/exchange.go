@@ -31,12 +31,12 @@ type Peer struct {
 	// ClientCert says who the client's verified certificate is for, as
 	// X-Forwarded-Client-Cert has it; empty is that it has shown none.
 	ClientCert string
-	// SecureAhead tells that the client speaks TLS to a balancer that has taken it
+	// TLSOffloaded says that the client speaks TLS to a balancer that has taken it
 	// off, and has said so by PROXY protocol.
-	SecureAhead bool
+	TLSOffloaded bool
 	// Trusted peers are believed when they say who their client is.
 	Trusted bool
-	// Trusts tells whether peers at an address are.
+	// Trusts reports whether peers at an address are.
 	Trusts func(netip.Addr) bool
 	// PublicPorts tells what clients dial to reach another listener of the same
 	// Gateway.
@@ -61,7 +61,7 @@ type Exchange struct {
 	Host []byte
 	// Path is the canonical path.
 	Path route.Path
-	// HTTPS tells whether the client speaks TLS, to us or to a trusted peer.
+	// HTTPS reports whether the client speaks TLS, to us or to a trusted peer.
 	HTTPS bool
 	// dialled is the port that a trusted peer says the client dialled, or 0.
 	dialled uint16
@@ -365,9 +365,9 @@ func (x *Exchange) setIdentity() {
 	h.Add(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
 }
 
-// secure tells whether the client speaks TLS, as far as is known without its
+// secure reports whether the client speaks TLS, as far as is known without its
 // requests.
-func (p *Peer) secure() bool { return p.TLS || p.SecureAhead }
+func (p *Peer) secure() bool { return p.TLS || p.TLSOffloaded }
 
 // Prepare makes what a Peer keeps for its requests. It is for those whose
 // requests come at the same time.
@@ -485,7 +485,7 @@ func (x *Exchange) EachMirror(do func(*upstream.Cluster)) {
 	}
 }
 
-// Mirrored tells whether the request's rule has mirrors at all.
+// Mirrored reports whether the request's rule has mirrors at all.
 func (x *Exchange) Mirrored() bool { return len(x.Route.mirrors)+len(x.backend.mirrors) > 0 }
 
 // ForwardTarget is the target that goes to the backend: a filter's, or the

@@ -39,7 +39,7 @@ type Explanation struct {
 	Method   string `json:"method"`
 	URL      string `json:"url"`
 	Listener string `json:"listener"`
-	// Open tells whether anything is served on the listener.
+	// Open reports whether anything is served on the listener.
 	Open bool `json:"open"`
 	// Host and Path are what rules are compared with.
 	Host string `json:"host"`
@@ -60,7 +60,7 @@ type Explanation struct {
 	Forward *ExplainedForward `json:"forward,omitempty"`
 }
 
-// Matched tells whether a rule takes the request.
+// Matched reports whether a rule takes the request.
 func (e *Explanation) Matched() bool { return e.Rule != nil }
 
 // ExplainedHost is a virtual host that was asked.
@@ -426,8 +426,8 @@ func limitsOf(r *Route, f *model.Forward) []string {
 	if f.Retry != nil {
 		out = append(out, fmt.Sprintf("repeated up to %d times on a failed connection and on %v, no sooner than %v", f.Retry.Attempts, f.Retry.Codes, f.Retry.Backoff))
 	}
-	if f.Session != nil {
-		out = append(out, "a client stays at its endpoint: session "+f.Session.Name)
+	if f.Affinity != nil {
+		out = append(out, "a client stays at its endpoint: session "+f.Affinity.Name)
 	}
 	return out
 }

@@ -217,7 +217,7 @@ func (c *Compiler) hosts(s *model.Snapshot, all map[string]*upstream.Cluster, ol
 	}
 	out := make([]*host, len(s.Config.Hosts))
 	for i := range s.Config.Hosts {
-		if out[i] = made[s.HostHashes[i]]; out[i] != nil && out[i].standsWhere(s.Origins) && out[i].holds(all) {
+		if out[i] = made[s.HostHashes[i]]; out[i] != nil && out[i].writtenWhere(s.Origins) && out[i].holds(all) {
 			continue
 		}
 		var err error
@@ -233,9 +233,9 @@ func (h *host) holds(all map[string]*upstream.Cluster) bool {
 	return !slices.ContainsFunc(h.clusters, func(c *upstream.Cluster) bool { return all[c.Service.ID] != c })
 }
 
-// standsWhere tells whether the routes of a host were written where origins
+// writtenWhere reports whether the routes of a host were written where origins
 // has them.
-func (h *host) standsWhere(origins map[string]reason.Origin) bool {
+func (h *host) writtenWhere(origins map[string]reason.Origin) bool {
 	for _, r := range h.routes {
 		if origins[r.Rule.ID] != r.origin {
 			return false
@@ -318,7 +318,7 @@ func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters) (why str
 	out.Read = orDefault(f.ReadTimeout, model.DefaultReadTimeout)
 	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
 	out.Timeout, out.Attempt, out.Retry = f.Timeout, f.AttemptTimeout, f.Retry
-	out.session = newSession(f.Session)
+	out.session = newSession(f.Affinity)
 	out.mirrors = mirrors(out.Rule.Filters, all)
 	for i := range f.Backends {
 		b := &f.Backends[i]
@@ -360,7 +360,7 @@ func (g *Generation) Rules() map[string]bool {
 	return rules
 }
 
-// Closed tells whether such a request to that listener is now refused because
+// Closed reports whether such a request to that listener is now refused because
 // something that guards it is not in force. It may be called from any
 // goroutine.
 func (g *Generation) Closed(listener model.ListenerID, request *route.Request) bool {

@@ -17,7 +17,7 @@ func namesOf(s *model.Snapshot) map[model.ListenerID]map[string]bool {
 	return out
 }
 
-// misdirects tells whether a host belongs to another listener than the server
+// misdirects reports whether a host belongs to another listener than the server
 // name of the connection, of those that share the port (Gateway API,
 // Listener.hostname), or to a relay: clients come here for it when a certificate of
 // ours covers it, too. A host of none of them is not misdirected: it has no route

@@ -41,10 +41,10 @@ type Relays struct {
 	// byName has the relays by server name, or by the empty one where there are
 	// no names. Nil is a host of HTTP.
 	byName map[string]*Relay
-	// Named tells whether a connection begins with TLS, and its server name
+	// Named reports whether a connection begins with TLS, and its server name
 	// counts.
 	Named bool
-	// HTTP tells whether what no relay takes is HTTP's.
+	// HTTP reports whether what no relay takes is HTTP's.
 	HTTP bool
 }
 
@@ -53,7 +53,7 @@ type Relays struct {
 func (g *Generation) Relays(id model.ListenerID) *Relays { return g.relays[id] }
 
 // Match finds the relay for a server name, which is empty where a client gave
-// none. Without one, http tells whether the connection is HTTP's.
+// none. Without one, http reports whether the connection is HTTP's.
 func (r *Relays) Match(name string) (relay *Relay, http bool) {
 	if !r.Named {
 		return r.byName[""], false
@@ -112,7 +112,7 @@ func (r *Relay) Draw() (*upstream.Cluster, *model.Respond) {
 	return c, nil
 }
 
-// Closed tells whether connections to a name are now refused because something
+// Closed reports whether connections to a name are now refused because something
 // that guards them is not in force. r may be nil.
 func (r *Relays) Closed(name string) bool {
 	if r == nil {
@@ -122,7 +122,7 @@ func (r *Relays) Closed(name string) bool {
 	return relay != nil && relay.closed()
 }
 
-// closed tells whether the rule is closed as a whole, or all its backends are.
+// closed reports whether the rule is closed as a whole, or all its backends are.
 func (r *Relay) closed() bool {
 	if respond := r.Rule.Respond; respond != nil {
 		return respond.Outcome == reason.Closed

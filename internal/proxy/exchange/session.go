@@ -17,11 +17,11 @@ import (
 // GEP-1619). All state is with the client: a token that names the endpoint by a
 // keyed hash, says when the session began and was last used, and is signed.
 type session struct {
-	*model.Session
+	*model.Affinity
 	name []byte
 }
 
-func newSession(s *model.Session) *session {
+func newSession(s *model.Affinity) *session {
 	if s == nil {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (x *Exchange) findSession(s *session, drawn int) int {
 	return drawn
 }
 
-// lives tells whether a session is within its bounds at now.
+// lives reports whether a session is within its bounds at now.
 func (s *session) lives(issued, used, now uint32) bool {
 	within := func(since uint32, bound time.Duration) bool {
 		return bound == 0 || time.Duration(int64(now)-int64(since))*time.Second < bound

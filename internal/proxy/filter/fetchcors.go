@@ -58,7 +58,7 @@ const (
 	requestFields = "Access-Control-Request-Headers"
 )
 
-// hasStar tells whether a list holds a star.
+// hasStar reports whether a list holds a star.
 func hasStar(list string) bool { return msg.HasToken([]byte(list), "*") }
 
 // ownPorts are those that go without saying.
@@ -77,7 +77,7 @@ func withoutOwnPort(from []byte) []byte {
 // received is a field as the client sent it, whatever other filters did.
 func received(x *exchange.Exchange, name string) []byte { return x.View().Received(name) }
 
-// isPreflight tells whether a browser asks what it may send.
+// isPreflight reports whether a browser asks what it may send.
 func isPreflight(x *exchange.Exchange) bool {
 	return string(x.Req.Bytes(x.Req.Method)) == "OPTIONS" && received(x, "Origin") != nil && received(x, requestMethod) != nil
 }

@@ -27,7 +27,7 @@ type HTTP3Config struct {
 	Clock  *sock.Clock
 	// Growth is what flow-control windows may still grow by, in bytes.
 	Growth *atomic.Int64
-	// Room tells whether there is room for another connection. It is asked before
+	// Room reports whether there is room for another connection. It is asked before
 	// each handshake.
 	Room func() bool
 	// Admit takes a connection whose handshake is done, and serves it. It returns

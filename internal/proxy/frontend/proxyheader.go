@@ -79,9 +79,9 @@ func (c *conn) takeDestination(h *proxyproto.Header) {
 	if port := h.Destination.Port(); port != 0 {
 		c.Peer.PublicPort = port
 	}
-	c.Peer.SecureAhead = h.Destination.Port() == httpsPort
+	c.Peer.TLSOffloaded = h.Destination.Port() == httpsPort
 	if h.TLS != nil {
-		c.Peer.SecureAhead = h.TLS.Client
+		c.Peer.TLSOffloaded = h.TLS.Client
 	}
 }
 

@@ -15,8 +15,8 @@ var tlsVersions = map[model.TLSVersion]uint16{
 
 // agreed is what a policy comes to: the proxy's own fills in what it leaves
 // open, and is the least that it can ask for.
-func agreed(standard model.TLSPolicy, own *model.TLSPolicy) model.TLSPolicy {
-	out := model.TLSPolicy{MinVersion: max(standard.MinVersion, model.TLS12), Suites: standard.Suites}
+func agreed(defaults model.TLSPolicy, own *model.TLSPolicy) model.TLSPolicy {
+	out := model.TLSPolicy{MinVersion: max(defaults.MinVersion, model.TLS12), Suites: defaults.Suites}
 	if own != nil {
 		out.MinVersion = max(out.MinVersion, own.MinVersion)
 		if len(own.Suites) > 0 {
@@ -88,12 +88,12 @@ func (t *spokenTLS) forClient(hello *tls.ClientHelloInfo, cert *tls.Certificate)
 // agree has config speak with the client of each server name as the policy of
 // its certificate says. It returns what needs ticket keys, which derive from
 // sessions, too.
-func (t *ListenerTLS) agree(config *tls.Config, standard model.TLSPolicy, certificates []model.Certificate, sessions string) []ticketUser {
-	own := agreed(standard, nil)
+func (t *ListenerTLS) agree(config *tls.Config, defaults model.TLSPolicy, certificates []model.Certificate, sessions string) []ticketUser {
+	own := agreed(defaults, nil)
 	spoken := map[string]*spokenTLS{}
 	byName := make(map[string]*spokenTLS, len(certificates))
 	for _, c := range certificates {
-		policy := agreed(standard, c.Policy)
+		policy := agreed(defaults, c.Policy)
 		text := policy.String()
 		if spoken[text] == nil && text != own.String() {
 			spoken[text] = newSpoken(config.Clone(), policy)

@@ -165,7 +165,7 @@ func (l *listener) begun(ctx context.Context, info *quic.ClientInfo) (context.Co
 	return context.WithValue(ctx, handshakeKey{}, h), nil
 }
 
-// end tells whether the handshake was under way.
+// end reports whether the handshake was under way.
 func (h *handshake) end() bool {
 	if h.ended.Swap(true) {
 		return false

@@ -152,7 +152,7 @@ func (s *stream) readFirst() error {
 	return nil
 }
 
-// seldomHasBody tells whether a body has no meaning of its own for the request's
+// seldomHasBody reports whether a body has no meaning of its own for the request's
 // method (RFC 9110 §9.3).
 func (s *stream) seldomHasBody() bool {
 	h := &s.reader.Head

@@ -18,7 +18,7 @@ type HTTP3Stream interface {
 	Request(head *msg.Head) (fault *msg.Error, ok bool)
 	// BodyLength is that of the request's body, or -1.
 	BodyLength() int64
-	// Early takes what has come of the body, without waiting, and tells whether that
+	// Early takes what has come of the body, without waiting, and reports whether that
 	// was all of it. It stays where it is until the stream is finished.
 	Early() (data []byte, whole bool, err error)
 	// More waits for more of the body, which stays where it is until the next More.

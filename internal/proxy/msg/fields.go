@@ -103,10 +103,10 @@ var identityBits = func() (bits uint64) {
 	return bits | 1<<Spoof
 }()
 
-// Identity tells whether only trusted peers may send this field.
+// Identity reports whether only trusted peers may send this field.
 func (id FieldID) Identity() bool { return identityBits&(1<<id) != 0 }
 
-// Classify finds the id of a field name. underscore tells whether the name
+// Classify finds the id of a field name. underscore reports whether the name
 // holds an underscore, which the caller saw when it checked the name.
 func Classify(name []byte, underscore bool) FieldID {
 	if underscore {
@@ -137,7 +137,7 @@ func hasSpoofPrefix(name []byte) bool {
 	return false
 }
 
-// classifyTwin tells whether a name is that of a known field once its
+// classifyTwin reports whether a name is that of a known field once its
 // underscores are read as hyphens.
 func classifyTwin(name []byte) FieldID {
 	var buf [64]byte

@@ -81,7 +81,7 @@ func (h *Head) Value(f *Field) []byte {
 	return h.Buf[f.Value.Start:f.Value.End]
 }
 
-// Has tells whether a known field was received.
+// Has reports whether a known field was received.
 func (h *Head) Has(id FieldID) bool { return h.Known&(1<<id) != 0 }
 
 // Get returns the value of the first field with that id, or nil.

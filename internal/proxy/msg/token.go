@@ -25,7 +25,7 @@ var charClass = func() (table [256]uint8) {
 	return table
 }()
 
-// IsToken tells whether b is a token of RFC 9110 §5.6.2: not empty, and only
+// IsToken reports whether b is a token of RFC 9110 §5.6.2: not empty, and only
 // of its characters.
 func IsToken(b []byte) bool {
 	for _, c := range b {
@@ -36,7 +36,7 @@ func IsToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// CheckName tells whether b is a field name, and whether it has an underscore.
+// CheckName reports whether b is a field name, and whether it has an underscore.
 func CheckName(b []byte) (ok, underscore bool) {
 	for _, c := range b {
 		if charClass[c]&tokenChar == 0 {
@@ -47,7 +47,7 @@ func CheckName(b []byte) (ok, underscore bool) {
 	return len(b) > 0, underscore
 }
 
-// IsTarget tells whether b may stand as a request target: visible ASCII, and
+// IsTarget reports whether b may stand as a request target: visible ASCII, and
 // no fragment (RFC 9112 §3.2).
 func IsTarget(b []byte) bool {
 	for _, c := range b {
@@ -58,10 +58,10 @@ func IsTarget(b []byte) bool {
 	return len(b) > 0
 }
 
-// IsHex tells whether c is a hexadecimal digit.
+// IsHex reports whether c is a hexadecimal digit.
 func IsHex(c byte) bool { return charClass[c]&hexChar != 0 }
 
-// IsValue tells whether b may stand as a field value (RFC 9110 §5.5): no
+// IsValue reports whether b may stand as a field value (RFC 9110 §5.5): no
 // control character but the tab.
 func IsValue(b []byte) bool {
 	for len(b) >= 8 {
@@ -75,7 +75,7 @@ func IsValue(b []byte) bool {
 	return isValueSlow(b)
 }
 
-// maybeControl tells whether any of eight bytes may be below 0x20 or 0x7f. It
+// maybeControl reports whether any of eight bytes may be below 0x20 or 0x7f. It
 // errs only towards true.
 func maybeControl(w uint64) bool {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
@@ -114,7 +114,7 @@ func NextToken(list []byte) (token, rest []byte) {
 	return TrimOWS(list), nil
 }
 
-// HasToken tells whether a comma-separated list holds a token, in any case.
+// HasToken reports whether a comma-separated list holds a token, in any case.
 func HasToken(list []byte, token string) bool {
 	for len(list) > 0 {
 		var one []byte

@@ -10,7 +10,7 @@ var neverTrailing = [...]string{
 	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
 }
 
-// MayTrail tells whether a field may stand in a trailer section: those that
+// MayTrail reports whether a field may stand in a trailer section: those that
 // frame, route or authenticate may not (RFC 9110 §6.5.1).
 func MayTrail(id FieldID, name []byte) bool {
 	if id != OtherField {

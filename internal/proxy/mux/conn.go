@@ -161,7 +161,7 @@ func (c *Conn) expects() (by int64, otherwise error) {
 	return c.heard + int64(c.cfg.Idle), nil
 }
 
-// idle tells whether nobody has a stream, or is about to.
+// idle reports whether nobody has a stream, or is about to.
 func (c *Conn) idle() bool { return c.codec.Streams() == 0 && c.reserved == 0 }
 
 func (c *Conn) read() error {
@@ -357,10 +357,10 @@ func (c *Conn) flush() {
 	c.flushes.Done()
 }
 
-// over tells whether a connection that is to end with its last stream may end.
+// over reports whether a connection that is to end with its last stream may end.
 func (c *Conn) over() bool { return c.leaving && c.idle() && c.codec.Pending() == 0 }
 
-// full tells whether the output holds as much as is written at a time.
+// full reports whether the output holds as much as is written at a time.
 func (c *Conn) full() bool { return c.codec.Pending() >= maxOut }
 
 // unblock has all streams whose writes wait for something try again.

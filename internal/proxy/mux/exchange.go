@@ -47,7 +47,7 @@ func (s *Stream) Broken() *msg.Error {
 // has ended.
 func (s *Stream) Trailer() []byte { return s.codec.Trailer }
 
-// Early takes what has come of a body, without waiting, and tells whether that
+// Early takes what has come of a body, without waiting, and reports whether that
 // was all of it. It stays where it is until the stream is released, and can be
 // called once.
 func (s *Stream) Early() (data []byte, whole bool) {
@@ -89,7 +89,7 @@ func (s *Stream) Response(head *msg.Head) bool {
 }
 
 // Data returns what has come of a body, which stays where it is until Took, and
-// tells whether the body ends with it.
+// reports whether the body ends with it.
 func (s *Stream) Data() (data []byte, last bool) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -233,7 +233,7 @@ func (s *Stream) Finish() {
 	}
 }
 
-// Reused tells whether the connection has carried a stream before this one.
+// Reused reports whether the connection has carried a stream before this one.
 func (s *Stream) Reused() bool { return s.codec.ID > 1 }
 
 // Settled waits until the other side has said what it takes.
@@ -255,7 +255,7 @@ func (s *Stream) Settled() error {
 	return nil
 }
 
-// TakesConnect tells whether the other side takes extended CONNECT (RFC 8441).
+// TakesConnect reports whether the other side takes extended CONNECT (RFC 8441).
 func (s *Stream) TakesConnect() bool {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()

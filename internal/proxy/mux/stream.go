@@ -275,7 +275,7 @@ func (s *Stream) expire() {
 	}
 }
 
-// expireAt ends the waits of a stream that is at c, and tells whether it is.
+// expireAt ends the waits of a stream that is at c, and reports whether it is.
 func (s *Stream) expireAt(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

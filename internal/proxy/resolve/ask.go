@@ -83,7 +83,7 @@ func converse(ctx context.Context, client *dns.Client, question *dns.Msg, addres
 	return reply, err
 }
 
-// answers tells whether a message is the answer to a question, which miekg/dns
+// answers reports whether a message is the answer to a question, which miekg/dns
 // goes by the ID for.
 func answers(reply, question *dns.Msg) bool {
 	if !reply.Response || len(reply.Question) != 1 {

@@ -126,7 +126,7 @@ func hasPathPrefix(path []byte, prefix string) bool {
 		(len(path) == len(prefix) || path[len(prefix)] == '/')
 }
 
-// HasPrefix tells whether path lies at or below prefix, by whole elements.
+// HasPrefix reports whether path lies at or below prefix, by whole elements.
 func HasPrefix(path []byte, prefix string) bool {
 	return hasPathPrefix(path, strings.TrimSuffix(prefix, "/"))
 }

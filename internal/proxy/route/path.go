@@ -51,7 +51,7 @@ const (
 	pathDot
 )
 
-// needsWork tells whether a path may differ from its canonical form: it has an
+// needsWork reports whether a path may differ from its canonical form: it has an
 // escape or what should be one, or a segment that begins with a dot.
 func needsWork(path []byte) bool {
 	for i, c := range path {

@@ -87,7 +87,7 @@ func fieldOf(name string) msg.FieldID {
 	return msg.Classify([]byte(name), underscore)
 }
 
-// holds tells whether a request meets the condition.
+// holds reports whether a request meets the condition.
 func (p *predicate) holds(r *Request) bool {
 	switch p.test {
 	case model.All:

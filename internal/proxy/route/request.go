@@ -33,7 +33,7 @@ func (r *Request) Apart() Request {
 	return other
 }
 
-// received tells whether a field counts: it came from the client, and would
+// received reports whether a field counts: it came from the client, and would
 // not be held back from a backend because of who that is.
 func (r *Request) received(f *msg.Field) bool {
 	return !f.Added && f.ID != msg.Twin && (r.Trusted || !f.ID.Identity())
@@ -104,7 +104,7 @@ func decodeAt(raw []byte, i int) (c byte, n int) {
 	return raw[i], 1
 }
 
-// sameDecoded tells whether raw, decoded, is want.
+// sameDecoded reports whether raw, decoded, is want.
 func sameDecoded(raw []byte, want string) bool {
 	at := 0
 	for i := 0; i < len(raw); at++ {

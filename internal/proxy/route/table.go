@@ -145,7 +145,7 @@ func (hs *hosts[T]) matchWildcards(r *Request, trace *Trace) (rule T, found, don
 	}
 }
 
-// try has a host decide, if there is one. done tells whether it has: a miss
+// try has a host decide, if there is one. done reports whether it has: a miss
 // decides unless it falls back.
 func (h *Host[T]) try(r *Request, trace *Trace) (rule T, found, done bool) {
 	if h == nil {

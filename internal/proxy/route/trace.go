@@ -7,7 +7,7 @@ import (
 // Trace says how the rule for a request was found, or why none was.
 type Trace struct {
 	Listener model.ListenerID
-	// Open tells whether anything is served on the listener.
+	// Open reports whether anything is served on the listener.
 	Open bool
 	// Hosts are those that were asked, in that order.
 	Hosts []HostTrace

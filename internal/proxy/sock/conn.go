@@ -65,7 +65,7 @@ func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
 // Net is the wrapped connection.
 func (c *Conn) Net() net.Conn { return c.net }
 
-// Plain tells whether the bytes go to a TCP socket as they are.
+// Plain reports whether the bytes go to a TCP socket as they are.
 func (c *Conn) Plain() bool { return c.plain }
 
 // Abort ends the connection at once, and what it was a partner of. It may be
@@ -177,7 +177,7 @@ func (c *Conn) fillBuffered() int {
 	return n
 }
 
-// Quiet tells whether nothing has come, not even the end of the stream. It is
+// Quiet reports whether nothing has come, not even the end of the stream. It is
 // for connections that nobody reads from; of those that are not TCP it knows
 // nothing and returns true. Over TLS anything counts, also what would say nothing.
 func (c *Conn) Quiet() bool {
@@ -191,7 +191,7 @@ func (c *Conn) Quiet() bool {
 	return c.raw.Control(c.peekRaw) == nil && c.err == syscall.EAGAIN
 }
 
-// Left tells whether more has been read from the socket than was asked for.
+// Left reports whether more has been read from the socket than was asked for.
 func (c *Conn) Left() bool {
 	return c.In != nil || c.records != nil && c.records.raw.Len()+c.records.input.Len() > 0
 }

@@ -15,7 +15,7 @@ type Hangup struct {
 	partner atomic.Pointer[Partner]
 }
 
-// Gone tells whether the peer hung up.
+// Gone reports whether the peer hung up.
 func (h *Hangup) Gone() bool { return h.gone.Load() }
 
 // AbortOnHangup has partner interrupted when the peer hangs up. It returns false

@@ -237,7 +237,7 @@ func (p *Plan) bare(s *model.Service, secured *TLS) *Cluster {
 	r := p.registry
 	c := &Cluster{
 		Service: r.service(s.ID), Protocol: s.Protocol, Secure: secured != nil, definition: *s, registry: r,
-		transport: Transport{Protocol: s.Protocol, TLS: secured, SendProxy: s.SendProxy},
+		transport: Transport{Protocol: s.Protocol, TLS: secured, ProxyProtocol: s.ProxyProtocol},
 	}
 	if r.cfg.Metrics != nil {
 		c.Stats = r.cfg.Metrics.Service(s.ID)
@@ -260,7 +260,7 @@ func (c *Cluster) sameAs(other *Cluster) bool {
 
 // sameAs reports whether connections may be shared.
 func (t Transport) sameAs(other Transport) bool {
-	if t.Protocol != other.Protocol || t.SendProxy != other.SendProxy || (t.TLS == nil) != (other.TLS == nil) {
+	if t.Protocol != other.Protocol || t.ProxyProtocol != other.ProxyProtocol || (t.TLS == nil) != (other.TLS == nil) {
 		return false
 	}
 	return t.TLS == nil || t.TLS.protocol == other.TLS.protocol && t.TLS.handle == other.TLS.handle

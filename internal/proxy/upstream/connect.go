@@ -48,13 +48,13 @@ type Link struct {
 // dialled. Endpoints that do not ask for it are not told.
 type Client struct{ Addr, Dialled netip.AddrPort }
 
-// announced tells whether each connection begins with the header of a client.
-func (p *Pool) announced() bool { return p.Key.SendProxy != model.NoProxyProtocol }
+// announced reports whether each connection begins with the header of a client.
+func (p *Pool) announced() bool { return p.Key.ProxyProtocol != model.NoProxyProtocol }
 
 // announce begins a connection with the header of a client.
 func (p *Pool) announce(ctx context.Context, conn *sock.Conn, client Client) error {
 	var header []byte
-	switch p.Key.SendProxy {
+	switch p.Key.ProxyProtocol {
 	case model.NoProxyProtocol:
 		return nil
 	case model.ProxyV1:

@@ -105,15 +105,15 @@ type Transport struct {
 	Protocol model.BackendProtocol
 	// TLS is nil for plain text.
 	TLS *TLS
-	// SendProxy has every connection begin with the header of the one client that
+	// ProxyProtocol has every connection begin with the header of the one client that
 	// it is for.
-	SendProxy model.ProxyProtocol
+	ProxyProtocol model.ProxyProtocol
 }
 
 // Key is what connections to an endpoint are shared by.
 func (t Transport) Key(addr netip.AddrPort) Key {
 	key := t.TLS.Key(addr, t.Protocol)
-	key.SendProxy = t.SendProxy
+	key.ProxyProtocol = t.ProxyProtocol
 	return key
 }
 

@@ -28,8 +28,8 @@ type Key struct {
 	// identities.
 	Identity unique.Handle[Identity]
 	Protocol model.BackendProtocol
-	// SendProxy is not none for connections that are not shared at all.
-	SendProxy model.ProxyProtocol
+	// ProxyProtocol is not none for connections that are not shared at all.
+	ProxyProtocol model.ProxyProtocol
 }
 
 // Identity is who both ends of a connection over TLS are.
@@ -255,7 +255,7 @@ func (v *verifier) names(cert *x509.Certificate) error {
 	return fmt.Errorf("%w: its certificate is for %s, not for %s", ErrUnverified, listOf(namesOf(cert)), listOf(slices.Concat(v.spec.Names, v.spec.URIs)))
 }
 
-// hasName tells whether a certificate is for a DNS name (RFC 6125), or, where
+// hasName reports whether a certificate is for a DNS name (RFC 6125), or, where
 // the name is a wildcard, for it or for a name with one more label.
 func hasName(cert *x509.Certificate, name string) bool {
 	parent, wildcard := strings.CutPrefix(name, "*.")
@@ -271,7 +271,7 @@ func hasName(cert *x509.Certificate, name string) bool {
 	return false
 }
 
-// hasURI tells whether a certificate is for a URI. One for a SPIFFE ID has no
+// hasURI reports whether a certificate is for a URI. One for a SPIFFE ID has no
 // other URI (X.509-SVID §2).
 func hasURI(cert *x509.Certificate, uri string) bool {
 	if strings.HasPrefix(uri, "spiffe://") && len(cert.URIs) != 1 {

@@ -122,7 +122,7 @@ func (s *compiledSchema) validate(object map[string]any) field.ErrorList {
 	return append(errs, broken...)
 }
 
-// blocks tells whether an API server runs no rules after these errors.
+// blocks reports whether an API server runs no rules after these errors.
 func blocks(errs field.ErrorList) bool {
 	for _, err := range errs {
 		switch err.Type {

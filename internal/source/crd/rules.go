@@ -99,12 +99,12 @@ func typeOf(declType *apiservercel.DeclType, property string) *apiservercel.Decl
 	return declType.Fields[escaped].Type
 }
 
-// hasRules tells whether there is a rule in s or below it.
+// hasRules reports whether there is a rule in s or below it.
 func hasRules(s *structuralschema.Structural) bool {
 	return cel.NewValidator(s, false, celconfig.PerCallLimit) != nil
 }
 
-// keeps tells whether value keeps all rules within the budget, from which it
+// keeps reports whether value keeps all rules within the budget, from which it
 // takes what they cost.
 func (r *rules) keeps(ctx context.Context, value any, budget *int64) bool {
 	if r == nil || value == nil {

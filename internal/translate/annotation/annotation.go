@@ -26,18 +26,18 @@ func All() []Row {
 // CompressName is the annotation that says how answers are compressed.
 const CompressName = Prefix + "compress"
 
-// Compress reads it, where standard is what stands without it; no encodings are
+// Compress reads it, where defaults is what stands without it; no encodings are
 // no compression. With a value that cannot be understood there is none, and the
 // error says what to write.
-func Compress(annotations map[string]string, standard model.Compress) (*model.Compress, error) {
+func Compress(annotations map[string]string, defaults model.Compress) (*model.Compress, error) {
 	var err error
 	if value, found := annotations[CompressName]; found {
-		standard.Encodings, err = Encodings(value)
+		defaults.Encodings, err = Encodings(value)
 	}
-	if err != nil || len(standard.Encodings) == 0 {
+	if err != nil || len(defaults.Encodings) == 0 {
 		return nil, err
 	}
-	return &standard, nil
+	return &defaults, nil
 }
 
 // Invalid is the Report of a value that cannot be understood; err says what to

@@ -9,31 +9,31 @@ import (
 )
 
 func TestCompress(t *testing.T) {
-	none, standard := model.Compress{MinLength: 9}, model.Compress{Encodings: []string{"gzip"}, Types: []string{"text/css"}}
+	none, defaults := model.Compress{MinLength: 9}, model.Compress{Encodings: []string{"gzip"}, Types: []string{"text/css"}}
 	tests := []struct {
 		value    string // "" is no annotation
-		standard model.Compress
+		defaults model.Compress
 		want     *model.Compress
 		invalid  bool
 	}{
 		{"", none, nil, false},
-		{"", standard, &standard, false},
-		{"off", standard, nil, false},
+		{"", defaults, &defaults, false},
+		{"off", defaults, nil, false},
 		{"on", none, &model.Compress{Encodings: []string{"zstd", "br", "gzip"}, MinLength: 9}, false},
-		{" br , gzip ", standard, &model.Compress{Encodings: []string{"br", "gzip"}, Types: []string{"text/css"}}, false},
-		{"deflate", standard, nil, true},
-		{"gzip,gzip", standard, nil, true},
-		{"gzip,", standard, nil, true},
-		{" ", standard, nil, true},
+		{" br , gzip ", defaults, &model.Compress{Encodings: []string{"br", "gzip"}, Types: []string{"text/css"}}, false},
+		{"deflate", defaults, nil, true},
+		{"gzip,gzip", defaults, nil, true},
+		{"gzip,", defaults, nil, true},
+		{" ", defaults, nil, true},
 	}
 	for _, tt := range tests {
 		annotations := map[string]string{"other": "on"}
 		if tt.value != "" {
 			annotations[CompressName] = tt.value
 		}
-		got, err := Compress(annotations, tt.standard)
+		got, err := Compress(annotations, tt.defaults)
 		if diff := cmp.Diff(tt.want, got); diff != "" || (err != nil) != tt.invalid {
-			t.Errorf("%q over %v: %v\n%s", tt.value, tt.standard.Encodings, err, diff)
+			t.Errorf("%q over %v: %v\n%s", tt.value, tt.defaults.Encodings, err, diff)
 		}
 	}
 }

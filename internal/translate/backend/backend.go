@@ -29,11 +29,11 @@ type Ref struct {
 
 	Protocol model.BackendProtocol
 	TLS      *model.UpstreamTLS
-	// Way names TLS among the others that are spoken to the port: who asks for
+	// TLSFrom names TLS among the others that are spoken to the port: who asks for
 	// it, in one word. One way of a port is always the same TLS.
-	Way string
-	// SendProxy is the PROXY header that connections begin with.
-	SendProxy model.ProxyProtocol
+	TLSFrom string
+	// ProxyProtocol is the PROXY header that connections begin with.
+	ProxyProtocol model.ProxyProtocol
 	// External is the host that an ExternalName stands for, and TargetPort its
 	// port; empty and 0 for other Services.
 	External   string
@@ -50,14 +50,14 @@ func (r Ref) ID() string {
 		id += "/udp"
 	}
 	if r.TLS != nil {
-		id += "~" + r.Way
+		id += "~" + r.TLSFrom
 	}
 	if r.Protocol != model.HTTP1 {
 		word, _ := r.Protocol.MarshalText()
 		id += "~" + string(word)
 	}
-	if r.SendProxy != model.NoProxyProtocol {
-		word, _ := r.SendProxy.MarshalText()
+	if r.ProxyProtocol != model.NoProxyProtocol {
+		word, _ := r.ProxyProtocol.MarshalText()
 		id += "~proxy-" + string(word)
 	}
 	return id
@@ -107,7 +107,7 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 	}
 	ref, problem := find(service, port)
 	if ref != nil && !ref.UDP { // over UDP there are no connections to begin
-		ref.SendProxy = version
+		ref.ProxyProtocol = version
 	}
 	return ref, problem
 }
@@ -172,7 +172,7 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 	return out
 }
 
-// has tells whether a slice's port is the one that is referred to.
+// has reports whether a slice's port is the one that is referred to.
 func (r Ref) has(port *discoveryv1.EndpointPort) bool {
 	return port.Port != nil && deref(port.Name, "") == r.PortName && (deref(port.Protocol, corev1.ProtocolTCP) == corev1.ProtocolUDP) == r.UDP
 }

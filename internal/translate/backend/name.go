@@ -39,7 +39,7 @@ func findExternal(service *source.Object[corev1.Service], port Port) (*Ref, *Pro
 	return nil, missingPort(service, port)
 }
 
-// names tells whether a port of a Service is the one that is asked for.
+// names reports whether a port of a Service is the one that is asked for.
 func (p Port) names(of *corev1.ServicePort) bool {
 	return of.Protocol == p.protocol() && (p.Name != "" && of.Name == p.Name || p.Name == "" && of.Port == p.Number)
 }

@@ -40,5 +40,5 @@ func (r Ref) Asked() Asked {
 
 // Model is the Service of the model that the reference leads to.
 func (r Ref) Model() model.Service {
-	return model.Service{ID: r.ID(), Protocol: r.Protocol, TLS: r.TLS, SendProxy: r.SendProxy}
+	return model.Service{ID: r.ID(), Protocol: r.Protocol, TLS: r.TLS, ProxyProtocol: r.ProxyProtocol}
 }

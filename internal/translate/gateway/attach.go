@@ -79,7 +79,7 @@ func (t *translation) reportParent(ref gatewayv1.ParentReference, namespace stri
 	}
 }
 
-// listenersOf finds the listeners of a parent, and tells whether it is ours.
+// listenersOf finds the listeners of a parent, and reports whether it is ours.
 func (t *translation) listenersOf(ref gatewayv1.ParentReference, namespace string) ([]*listener, bool) {
 	if deref(ref.Group, gatewayv1.GroupName) != gatewayv1.GroupName {
 		return nil, false
@@ -173,7 +173,7 @@ func (t *translation) owner(l *listener, host string) *listener {
 	return best
 }
 
-// coveredBy tells whether a listener of the same port that is programmed and
+// coveredBy reports whether a listener of the same port that is programmed and
 // suits has a less specific hostname that covers that of l.
 func (t *translation) coveredBy(l *listener, suits func(other *listener) bool) bool {
 	return slices.ContainsFunc(widerHosts(l.host()), func(wider string) bool {
@@ -183,13 +183,13 @@ func (t *translation) coveredBy(l *listener, suits func(other *listener) bool) b
 	})
 }
 
-// coveredByOthers tells whether another Gateway that shares the port has a less
+// coveredByOthers reports whether another Gateway that shares the port has a less
 // specific listener for the same host: a miss is then its to answer.
 func (t *translation) coveredByOthers(l *listener) bool {
 	return t.coveredBy(l, func(other *listener) bool { return other.gateway != l.gateway })
 }
 
-// coveredBySibling tells whether a less specific listener of the same Gateway
+// coveredBySibling reports whether a less specific listener of the same Gateway
 // covers a listener's host.
 func (t *translation) coveredBySibling(l *listener) bool {
 	return t.coveredBy(l, func(other *listener) bool { return other.gateway == l.gateway })

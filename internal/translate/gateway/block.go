@@ -72,7 +72,7 @@ func (t *translation) block(id model.ListenerID, host string, fallback bool) *bl
 	return b
 }
 
-// takes tells whether routes of a kind may have rules at this host. "Merging
+// takes reports whether routes of a kind may have rules at this host. "Merging
 // MUST not be done between GRPCRoutes and HTTPRoutes"; within a Gateway no host
 // of a listener has both (see listener.rival).
 func (b *block) takes(kind gatewayv1.Kind) bool {

@@ -45,7 +45,7 @@ func (r *route) forward(rule *gatewayv1.HTTPRouteRule, field string) *forward {
 	}
 	r.timeouts(f, rule)
 	f.Retry = retry(rule.Retry)
-	f.Session = session(rule.SessionPersistence, r.object.Name(), rule)
+	f.Affinity = session(rule.SessionPersistence, r.object.Name(), rule)
 	return f
 }
 
@@ -145,11 +145,11 @@ func retry(spec *gatewayv1.HTTPRouteRetry) *model.Retry {
 }
 
 // session reads session persistence (GEP-1619).
-func session(spec *gatewayv1.SessionPersistence, route source.Name, rule *gatewayv1.HTTPRouteRule) *model.Session {
+func session(spec *gatewayv1.SessionPersistence, route source.Name, rule *gatewayv1.HTTPRouteRule) *model.Affinity {
 	if spec == nil {
 		return nil
 	}
-	out := &model.Session{
+	out := &model.Affinity{
 		Name:     deref(spec.SessionName, "windrose-"+route.Name+"-"+string(deref(rule.Name, "session"))),
 		Header:   deref(spec.Type, gatewayv1.CookieBasedSessionPersistence) == gatewayv1.HeaderBasedSessionPersistence,
 		Absolute: duration(spec.AbsoluteTimeout),

@@ -94,7 +94,7 @@ func (t *translation) validates(l *listener) {
 	}
 }
 
-// insecure tells whether a Gateway takes clients that no authority vouches for
+// insecure reports whether a Gateway takes clients that no authority vouches for
 // where it asks for one (condition InsecureFrontendValidationMode).
 func (g *gateway) insecure() bool {
 	spec := g.object.Value.Spec.TLS

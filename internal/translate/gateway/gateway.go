@@ -143,7 +143,7 @@ func (t *translation) allowsSet(g *gateway, namespace string) bool {
 	return t.takes(from, allowed.Namespaces.Selector, g.object.Origin.Namespace, namespace)
 }
 
-// takes tells whether an object of a namespace may attach to one in home.
+// takes reports whether an object of a namespace may attach to one in home.
 func (t *translation) takes(from gatewayv1.FromNamespaces, selector *metav1.LabelSelector, home, namespace string) bool {
 	switch from {
 	case gatewayv1.NamespacesFromAll:
@@ -156,7 +156,7 @@ func (t *translation) takes(from gatewayv1.FromNamespaces, selector *metav1.Labe
 	return false
 }
 
-// selects tells whether a selector takes a namespace by its labels. A namespace
+// selects reports whether a selector takes a namespace by its labels. A namespace
 // that no file declares has the label that every namespace has.
 func (t *translation) selects(selector *metav1.LabelSelector, namespace string) bool {
 	wanted, err := metav1.LabelSelectorAsSelector(selector)

@@ -38,7 +38,7 @@ func newGrants(set *source.Set) grants {
 // reference is one object that another refers to.
 type reference struct{ group, kind, namespace, name string }
 
-// permit tells whether an object of the Gateway API may refer to another.
+// permit reports whether an object of the Gateway API may refer to another.
 func (g grants) permit(fromKind, fromNamespace string, to reference) bool {
 	if fromNamespace == to.namespace {
 		return true

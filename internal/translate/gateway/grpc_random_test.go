@@ -138,7 +138,7 @@ func (w grpcWorld) accepted(l *gatewayv1.Listener) map[string]bool {
 	return out
 }
 
-// meets tells whether any host is one of both routes and of the listener.
+// meets reports whether any host is one of both routes and of the listener.
 func (c contender) meets(other contender, l *gatewayv1.Listener) bool {
 	all := []string{"a.test", "b.a.test", "c.b.a.test", "d.test", "other", "x.a.test", "x.b.a.test", "x.c.b.a.test", "x.test"}
 	takes := func(hosts []string, host string) bool {

@@ -9,7 +9,7 @@ import (
 // anyHost is the host of a listener or route that names none.
 const anyHost = ""
 
-// covers tells whether every name that host stands for is one that pattern
+// covers reports whether every name that host stands for is one that pattern
 // stands for. A wildcard stands for any number of labels (Listener.hostname).
 func covers(pattern, host string) bool {
 	if pattern == anyHost || pattern == host {
@@ -47,7 +47,7 @@ func intersectAll(listener string, route []string) []string {
 	return out
 }
 
-// moreSpecific tells whether a host is closer than another to a name that both
+// moreSpecific reports whether a host is closer than another to a name that both
 // stand for: an exact one before wildcards, the longer before the shorter.
 func moreSpecific(a, b string) bool {
 	exactA, exactB := a != anyHost && a[0] != '*', b != anyHost && b[0] != '*'

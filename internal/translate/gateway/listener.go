@@ -58,10 +58,10 @@ var protocols = map[gatewayv1.ProtocolType]model.Protocol{
 
 func (l *listener) protocol() model.Protocol { return protocols[l.spec.Protocol] }
 
-// http tells whether requests are told apart, and not only connections.
+// http reports whether requests are told apart, and not only connections.
 func (l *listener) http() bool { return l.protocol() <= model.HTTPS }
 
-// terminates tells whether TLS ends at the listener, which needs a certificate
+// terminates reports whether TLS ends at the listener, which needs a certificate
 // for that.
 func (l *listener) terminates() bool {
 	switch l.protocol() {
@@ -81,12 +81,12 @@ func (l *listener) address() string {
 	return net.JoinHostPort(l.gateway.addresses[0].Value, strconv.Itoa(int(l.spec.Port)))
 }
 
-// usable tells whether routes of a listener can be served.
+// usable reports whether routes of a listener can be served.
 func (l *listener) usable() bool { return !l.accepted.no && l.gateway.invalid == nil && !l.refused() }
 
 func (l *listener) refused() bool { return l.set != nil && l.set.refused != nil }
 
-// programmed tells whether a listener is opened.
+// programmed reports whether a listener is opened.
 func (l *listener) programmed() bool {
 	return l.usable() && l.gateway.address.Reason == "" && (!l.terminates() || l.secret != nil)
 }
@@ -238,7 +238,7 @@ func (t *translation) checkListener(l *listener) {
 	}
 }
 
-// unlikeIngress tells whether a listener cannot share its port with Ingress.
+// unlikeIngress reports whether a listener cannot share its port with Ingress.
 func unlikeIngress(l *listener) bool {
 	switch l.id() {
 	case model.ListenerID{Port: 80}:
@@ -253,7 +253,7 @@ func unlikeIngress(l *listener) bool {
 // would not start.
 var ownPorts = [...]gatewayv1.PortNumber{15000, 15020}
 
-// takesHTTP3 tells whether a listener of UDP, which is a ListenerSet's, stands
+// takesHTTP3 reports whether a listener of UDP, which is a ListenerSet's, stands
 // beside HTTPS of another namespace, or of Ingresses. Their clients go on to speak
 // HTTP/3 to that port, which proxies give to whoever asks for it as such.
 func (t *translation) takesHTTP3(l *listener) bool {

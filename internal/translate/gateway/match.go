@@ -77,7 +77,7 @@ func leaf(test model.Test, name, value string, expression bool) model.Predicate 
 // anchored has an expression match the whole of a text.
 func anchored(expression string) string { return "^(?:" + expression + ")$" }
 
-// wholeExpression tells whether what was anchored is an expression by itself,
+// wholeExpression reports whether what was anchored is an expression by itself,
 // so that it cannot close the group that it was put in.
 func wholeExpression(text string) error {
 	_, err := syntax.Parse(strings.TrimSuffix(strings.TrimPrefix(text, "^(?:"), ")$"), syntax.Perl)

@@ -230,7 +230,7 @@ func (r *relayRoute) lose(l *lost, field string) {
 	r.report(l.code, r.at(field), "%s", l.message)
 }
 
-// passesThrough tells whether clients speak TLS with the backend itself at all
+// passesThrough reports whether clients speak TLS with the backend itself at all
 // listeners of the route.
 func (r *relayRoute) passesThrough() bool {
 	if r.kind != "TLSRoute" {
@@ -260,7 +260,7 @@ func (r *relayRoute) secure(f *found) {
 		f.refused = policy.object.Origin.Object() + " guards this backend and is not in force: " + policy.why()
 	case policy != nil:
 		ref := *f.ref
-		ref.TLS, ref.Way, ref.Protocol = policy.tls, "policy:"+policy.object.Origin.Name, model.Opaque
+		ref.TLS, ref.TLSFrom, ref.Protocol = policy.tls, "policy:"+policy.object.Origin.Name, model.Opaque
 		f.secured = &ref
 	case r.kind == "TLSRoute" && f.ref.Asked().TLS:
 		f.refused = fmt.Sprintf("the backend speaks %s, and no BackendTLSPolicy says whom to trust", f.ref.AppProtocol)

@@ -17,7 +17,7 @@ type hostClaims struct {
 	wider map[string]bool
 }
 
-// rival tells whether an attached route of the other kind has a host in common
+// rival reports whether an attached route of the other kind has a host in common
 // with these.
 func (l *listener) rival(kind gatewayv1.Kind, hosts []string) bool {
 	other, any := l.claims[rivals[kind]]

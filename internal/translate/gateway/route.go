@@ -145,7 +145,7 @@ func (r *route) place(p parent, entries []entry) verdict {
 // listener where they stand: a small file could ask for millions.
 const maxPlaced = 100_000
 
-// room tells whether n more rules of a namespace can be placed, and reports it
+// room reports whether n more rules of a namespace can be placed, and reports it
 // once if not.
 func (t *translation) room(namespace string, n int, at reason.Origin) bool {
 	before := t.placed[namespace]

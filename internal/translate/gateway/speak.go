@@ -25,7 +25,7 @@ func (r *route) speak(ref *backend.Ref) *lost {
 	case policy == nil && asked.TLS:
 		return unsupported(reason.ServiceTypeNotServed, "the backend speaks %s, and no BackendTLSPolicy says whom to trust", ref.AppProtocol)
 	case policy != nil:
-		ref.TLS, ref.Way = policy.tls, "policy:"+policy.object.Origin.Name
+		ref.TLS, ref.TLSFrom = policy.tls, "policy:"+policy.object.Origin.Name
 	}
 	switch {
 	case r.kind == "GRPCRoute" && !asked.Open && asked.Protocol != model.HTTP2:

@@ -193,7 +193,7 @@ var byName = func() map[string]Annotation {
 	return index
 }()
 
-// Guards tells whether annotations of a resource guard something that Windrose
+// Guards reports whether annotations of a resource guard something that Windrose
 // does not honour yet. It serves the source, which then leaves a tombstone.
 func Guards(kind string, annotations map[string]string) bool {
 	if kind != "Ingress" {
@@ -247,7 +247,7 @@ func (a Annotation) inert(value string) bool {
 	return strings.TrimSpace(value) == "" || slices.Contains(a.Inert, strings.TrimSpace(value))
 }
 
-// guards tells whether the annotation, with this value, guards something that
+// guards reports whether the annotation, with this value, guards something that
 // is not honoured.
 func (a Annotation) guards(value string) bool {
 	if !a.Guard || a.honoured() || a.inert(value) {
@@ -270,7 +270,7 @@ var harmless = []string{
 	"underscores_in_headers", "large_client_header", "chunked_transfer_encoding", "tcp_nodelay", "default_type",
 }
 
-// snippetGuards tells whether any statement of a snippet may guard something.
+// snippetGuards reports whether any statement of a snippet may guard something.
 func snippetGuards(text string) bool {
 	for _, statement := range strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(";{}\n", c) }) {
 		words := strings.Fields(statement)
@@ -346,7 +346,7 @@ func (s *settings) take(a Annotation, value string, opts Options) *reason.Report
 	return report(reason.NotHonoured, "%s is not honoured yet; traffic flows without it", a.Name)
 }
 
-// honoured tells whether the annotation does what it says. One that is
+// honoured reports whether the annotation does what it says. One that is
 // misspelled does not, as with ingress-nginx.
 func (a Annotation) honoured() bool { return a.Apply != nil && a.meant == "" }
 

@@ -16,8 +16,8 @@ const legacyClass = "kubernetes.io/ingress.class"
 type classes struct {
 	// only narrows to one class; empty serves every class.
 	only string
-	// standard is the default class, for Ingresses that name none.
-	standard string
+	// byDefault is the default class, for Ingresses that name none.
+	byDefault string
 }
 
 func newClasses(set *source.Set, only string) (classes, []reason.Report) {
@@ -37,7 +37,7 @@ func newClasses(set *source.Set, only string) (classes, []reason.Report) {
 	if chosen == nil {
 		return c, nil
 	}
-	c.standard = chosen.Origin.Name
+	c.byDefault = chosen.Origin.Name
 	var reports []reason.Report
 	for _, object := range marked {
 		if object != chosen {
@@ -49,9 +49,9 @@ func newClasses(set *source.Set, only string) (classes, []reason.Report) {
 	return c, reports
 }
 
-// serves tells whether an Ingress is served; if not, it says why.
+// serves reports whether an Ingress is served; if not, it says why.
 func (c classes) serves(object *source.Object[networkingv1.Ingress]) (bool, *reason.Report) {
-	class, field := c.standard, "spec.ingressClassName"
+	class, field := c.byDefault, "spec.ingressClassName"
 	switch {
 	case object.Value.Spec.IngressClassName != nil:
 		class = *object.Value.Spec.IngressClassName

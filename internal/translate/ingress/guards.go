@@ -58,7 +58,7 @@ func ownerOf(key string) (name string, of *owner) {
 	return "", nil
 }
 
-// near tells whether two words differ by two letters at most.
+// near reports whether two words differ by two letters at most.
 func near(a, b string) bool {
 	const most = 2
 	return max(len(a), len(b))-min(len(a), len(b)) <= most && source.Distance(a, b) <= most
@@ -96,7 +96,7 @@ var guardWords = []string{
 // foreignInert are values with which no guard of another controller guards.
 var foreignInert = []string{"false", "off", "none", "0"}
 
-// soundsLikeGuard tells whether the name of another controller's annotation is
+// soundsLikeGuard reports whether the name of another controller's annotation is
 // evidently that of a guard.
 func soundsLikeGuard(name string) bool {
 	name = strings.ToLower(strings.ReplaceAll(name, "-", ""))

@@ -43,8 +43,8 @@ func (t *translation) closePassthrough(in *ingress, why string) {
 // its root path, or else its first.
 func (h *host) root(in *ingress) *rule {
 	own := slices.DeleteFunc(slices.Clone(h.rules), func(r *rule) bool { return r.ingress != in })
-	if h.standard != nil && h.standard.ingress == in {
-		own = append(own, h.standard)
+	if h.fallback != nil && h.fallback.ingress == in {
+		own = append(own, h.fallback)
 	}
 	if i := slices.IndexFunc(own, func(r *rule) bool { return r.path.Value == "/" }); i >= 0 {
 		return own[i]

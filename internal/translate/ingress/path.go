@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// isHost tells whether a name can be a host of the model: a lower-case DNS name,
+// isHost reports whether a name can be a host of the model: a lower-case DNS name,
 // perhaps with a wildcard as its first label, or * for any. The source has
 // refused others; tombstones may still have them.
 func isHost(name string) bool {

@@ -22,7 +22,7 @@ func inRequest(path string) (canonical string, dotsRemoved, ok bool) {
 	return string(seen), dots, true
 }
 
-// hasDots tells whether a path has dot segments once its encoded slashes are
+// hasDots reports whether a path has dot segments once its encoded slashes are
 // slashes.
 func hasDots(path string) bool {
 	segments := strings.Split(strings.ReplaceAll(path, "%2F", "/"), "/")

@@ -56,7 +56,7 @@ func (t *translation) collectRules(in *ingress) {
 			one := t.newRule(in, fmt.Sprintf("%d/%d", i, j), field, p.Backend)
 			path, ok := t.path(p, in, field)
 			if ok {
-				one.path, one.tight = path, in.expressions(cmp.Or(p.Path, "/"))
+				one.path, one.useRegex = path, in.expressions(cmp.Or(p.Path, "/"))
 				one.rewritten = in.rewrites(cmp.Or(p.Path, "/"))
 				t.addRule(r.Host, h, one)
 			} else if in.closedBy != "" {
@@ -140,14 +140,14 @@ func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field st
 	return match, true
 }
 
-// expressions tells whether this Ingress itself has a path read as an
+// expressions reports whether this Ingress itself has a path read as an
 // expression: ingress-nginx does so for use-regex, and for a rewrite-target
 // that differs from the path.
 func (s *settings) expressions(path string) bool {
 	return s.useRegex || s.rewrites(path)
 }
 
-// rewrites tells whether a path is rewritten. One that is its own target is
+// rewrites reports whether a path is rewritten. One that is its own target is
 // not, as in ingress-nginx.
 func (s *settings) rewrites(path string) bool {
 	return s.rewriteTarget != "" && s.rewriteTarget != path
@@ -224,7 +224,7 @@ func (t *translation) addRule(name string, h *host, one *rule) {
 	}
 	h.byMatch[one.path] = one
 	h.rules = append(h.rules, one)
-	h.regex = h.regex || one.tight
+	h.regex = h.regex || one.useRegex
 	t.out.Origins[one.id] = one.at
 }
 
@@ -242,11 +242,11 @@ func (t *translation) closeConflict(h *host, one, first *rule) {
 
 func (t *translation) setDefault(name string, one *rule) {
 	h := t.host(name)
-	if h.standard != nil {
-		t.report(reason.DefaultConflict, one.at, "host %s has its default backend from %s, %s", name, h.standard.at.Object(), h.standard.at.Place())
+	if h.fallback != nil {
+		t.report(reason.DefaultConflict, one.at, "host %s has its default backend from %s, %s", name, h.fallback.at.Object(), h.fallback.at.Place())
 		return
 	}
-	h.standard = one
+	h.fallback = one
 	t.out.Origins[one.id] = one.at
 }
 
@@ -254,15 +254,15 @@ func (t *translation) setDefault(name string, one *rule) {
 // none: it takes what no host and path matches (Ingress API, DefaultBackend).
 func (t *translation) shareDefault() {
 	all := t.hosts["*"]
-	if all == nil || all.standard == nil {
+	if all == nil || all.fallback == nil {
 		return
 	}
 	for _, name := range sortedKeys(t.hosts) {
-		if h := t.hosts[name]; h.standard == nil {
-			shared := *all.standard
+		if h := t.hosts[name]; h.fallback == nil {
+			shared := *all.fallback
 			shared.id += "/" + name
 			shared.hostClosedBy = all.closer(&shared)
-			h.standard = &shared
+			h.fallback = &shared
 			t.out.Origins[shared.id] = shared.at
 		}
 	}
@@ -291,9 +291,9 @@ func (t *translation) block(name string, h *host) model.Block {
 		}
 		b.Rules = append(b.Rules, t.modelRule(name, h, one))
 	}
-	if h.standard != nil {
-		h.standard.path = model.PathMatch{}
-		b.Rules = append(b.Rules, t.modelRule(name, h, h.standard))
+	if h.fallback != nil {
+		h.fallback.path = model.PathMatch{}
+		b.Rules = append(b.Rules, t.modelRule(name, h, h.fallback))
 	}
 	return b
 }
@@ -302,7 +302,7 @@ func (t *translation) block(name string, h *host) model.Block {
 // they are tried one after the other, at everyone's cost.
 const maxExpressions = 1000
 
-// tooMany tells whether a rule is beyond the bound and is set aside. What is
+// tooMany reports whether a rule is beyond the bound and is set aside. What is
 // closed stays, so that nothing opens.
 func (t *translation) tooMany(counts map[string]int, one *rule) bool {
 	namespace := one.object.Origin.Namespace
@@ -327,14 +327,14 @@ func (t *translation) makeExpression(one *rule) bool {
 		literal := one.path.Value[:strings.IndexAny(one.path.Value+"(", `\.+*?()|[]{}^$`)]
 		pattern = "(?i)^" + literal[:min(len(literal), model.MaxRegexLength/2)]
 	}
-	if !one.tight {
+	if !one.useRegex {
 		t.report(reason.RegexHost, one.at, "path %s is read as an expression", one.path.Value)
 	}
 	one.path = model.PathMatch{Kind: model.RegexPath, Value: pattern}
 	return true
 }
 
-// compiles tells whether a path can be an expression, and reports why not.
+// compiles reports whether a path can be an expression, and reports why not.
 func (t *translation) compiles(one *rule, pattern string) bool {
 	if len(pattern) > model.MaxRegexLength {
 		t.report(reason.TooLarge, one.at, "the path is an expression of %d bytes, and no more than %d are tried", len(pattern), model.MaxRegexLength)

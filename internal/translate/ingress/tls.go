@@ -100,7 +100,7 @@ func (t *translation) claimable(in *ingress, host string, at reason.Origin) []st
 	return own
 }
 
-// owns tells whether the namespace of an Ingress has a say over a host's TLS.
+// owns reports whether the namespace of an Ingress has a say over a host's TLS.
 func (t *translation) owns(in *ingress, host string) bool {
 	own := func(namespaces map[string]bool) bool {
 		return len(namespaces) == 0 || namespaces[in.object.Origin.Namespace]
@@ -136,7 +136,7 @@ func (t *translation) claim(c fragment.Certificate) {
 	}
 }
 
-// hasTLS tells whether TLS is asked for a host: by name, or by the wildcard of
+// hasTLS reports whether TLS is asked for a host: by name, or by the wildcard of
 // its parent in the same namespace. A certificate for any host does not redirect
 // those of others.
 func (t *translation) hasTLS(host, namespace string) bool {

@@ -120,8 +120,8 @@ type ingress struct {
 type host struct {
 	rules   []*rule
 	byMatch map[model.PathMatch]*rule
-	// standard is the default backend.
-	standard *rule
+	// fallback is the default backend.
+	fallback *rule
 	regex    bool
 	// names are the Ingresses that name the host, oldest first.
 	names []naming
@@ -138,12 +138,12 @@ type naming struct {
 // rule is one path of one Ingress.
 type rule struct {
 	*ingress
-	id    string
-	path  model.PathMatch
-	at    reason.Origin
-	ref   *backend.Ref
-	lost  *backend.Problem // why there is no ref
-	tight bool             // the Ingress asked for expressions itself
+	id       string
+	path     model.PathMatch
+	at       reason.Origin
+	ref      *backend.Ref
+	lost     *backend.Problem // why there is no ref
+	useRegex bool             // the Ingress asked for expressions itself
 	// rewritten: rewrite-target applies to it.
 	rewritten bool
 	// hostClosedBy closes the host that the rule is shared from, if it does.
@@ -188,7 +188,7 @@ func (t *translation) served() []*ingress {
 	return out
 }
 
-// setAside tells whether an Ingress has no rules to give. A tombstone closes
+// setAside reports whether an Ingress has no rules to give. A tombstone closes
 // the hosts that it names, and, when not all of it can be read, its namespace.
 func (t *translation) setAside(in *ingress) bool {
 	if in.canary {

@@ -151,7 +151,7 @@ func (t *translation) speak(one *rule) (problem string) {
 	if one.secured == nil {
 		one.secured = t.secure(one.ingress)
 	}
-	one.ref.TLS, one.ref.Way = one.secured.tls, one.secured.way
+	one.ref.TLS, one.ref.TLSFrom = one.secured.tls, one.secured.way
 	return one.secured.problem
 }
 

@@ -97,7 +97,7 @@ func (w *weights) choose(offered []int) int {
 	return best
 }
 
-// refusesIdentity tells whether the client does not take what is not encoded.
+// refusesIdentity reports whether the client does not take what is not encoded.
 func (w *weights) refusesIdentity() bool {
 	return w.identity == 0 || w.identity == unsaid && w.wildcard == 0
 }

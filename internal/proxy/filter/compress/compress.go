@@ -91,13 +91,13 @@ func (f *filter) Response(x *exchange.Exchange) {
 	}
 }
 
-// takesBody tells whether an answer to a request has a body, and the body need
+// takesBody reports whether an answer to a request has a body, and the body need
 // not have a length: without that, HTTP/1.0 could not keep the connection.
 func takesBody(h *msg.Head) bool {
 	return string(h.Bytes(h.Method)) != "HEAD" && h.Minor > 0
 }
 
-// suits tells whether an answer may be compressed, whoever asks.
+// suits reports whether an answer may be compressed, whoever asks.
 func (f *filter) suits(h *msg.Head) bool {
 	switch h.Status {
 	case 204, 205, 206, 304:
@@ -106,7 +106,7 @@ func (f *filter) suits(h *msg.Head) bool {
 	return f.hasType(h) && !isFixed(h)
 }
 
-// hasType tells whether an answer is of a type that is compressed.
+// hasType reports whether an answer is of a type that is compressed.
 func (f *filter) hasType(h *msg.Head) bool {
 	kind, _, _ := bytes.Cut(h.Get(msg.ContentType), semicolon)
 	kind = msg.TrimOWS(kind)
@@ -116,7 +116,7 @@ func (f *filter) hasType(h *msg.Head) bool {
 	return f.all || slices.ContainsFunc(f.types, func(one string) bool { return msg.EqualFold(kind, one) })
 }
 
-// isCall tells whether a type is one of gRPC or gRPC-Web, whose messages are
+// isCall reports whether a type is one of gRPC or gRPC-Web, whose messages are
 // compressed one by one if at all.
 func isCall(kind []byte) bool {
 	const prefix = "application/grpc"
@@ -128,7 +128,7 @@ const noTransform = "no-transform"
 // fixing are fields that say something of the very bytes of a body.
 var fixing = [...]string{"content-range", "content-md5", "digest", "content-digest", "repr-digest"}
 
-// isFixed tells whether the bytes of an answer must stay as they are.
+// isFixed reports whether the bytes of an answer must stay as they are.
 func isFixed(h *msg.Head) bool {
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -152,7 +152,7 @@ func isFixed(h *msg.Head) bool {
 	return false
 }
 
-// isShort tells whether a body is known to be too short to gain by it.
+// isShort reports whether a body is known to be too short to gain by it.
 func (f *filter) isShort(h *msg.Head) bool {
 	n, known := msg.ParseLength(h.Get(msg.ContentLength))
 	return known && n < f.least

@@ -99,7 +99,7 @@ type frames struct {
 	left uint32
 }
 
-// pass tells whether a frame ends where data does, which follows what has passed
+// pass reports whether a frame ends where data does, which follows what has passed
 // before.
 func (f *frames) pass(data []byte) (whole bool) {
 	for len(data) > 0 {

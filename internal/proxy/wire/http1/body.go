@@ -42,7 +42,7 @@ func NewBody(kind Kind, length int64) Body {
 // Kind tells how the body's end is found.
 func (b *Body) Kind() Kind { return b.kind }
 
-// Done tells whether the whole body was decoded.
+// Done reports whether the whole body was decoded.
 func (b *Body) Done() bool { return b.done }
 
 // Remaining is what is left of a body whose kind is Length.

@@ -99,7 +99,7 @@ func chunkedFraming(h *msg.Head) (Kind, int64, error) {
 	return Chunked, 0, nil
 }
 
-// KeepsAlive tells whether the sender of h lets the connection go on after
+// KeepsAlive reports whether the sender of h lets the connection go on after
 // this message (RFC 9112 §9.3).
 func KeepsAlive(h *msg.Head) bool {
 	if !h.Has(msg.Connection) {
@@ -132,7 +132,7 @@ func UpgradeOf(h *msg.Head) []byte {
 	return nil
 }
 
-// AsksFor tells whether every protocol that a 101 answer switches to is one
+// AsksFor reports whether every protocol that a 101 answer switches to is one
 // that the request asked for.
 func AsksFor(asked, answered []byte) bool {
 	for rest := answered; len(rest) > 0; {
@@ -203,7 +203,7 @@ func dropNominated(h *msg.Head) {
 	}
 }
 
-// mayNominate tells whether a sender may have a field removed. Identity fields
+// mayNominate reports whether a sender may have a field removed. Identity fields
 // are ours to set and are removed or kept by trust alone.
 func mayNominate(id msg.FieldID) bool {
 	switch id {

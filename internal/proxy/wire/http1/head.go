@@ -36,7 +36,7 @@ func (p *Parser) Response(h *msg.Head, buf []byte, limits *msg.Limits) (int, err
 // spaces, the version and the line's end.
 const startLineRest = 32
 
-// Started tells whether any byte of a head was seen beyond empty lines.
+// Started reports whether any byte of a head was seen beyond empty lines.
 func (p *Parser) Started(buf []byte) bool { return p.started || len(buf) > p.line }
 
 // skipEmptyLines passes over one CRLF before a request line (RFC 9112 §2.2).

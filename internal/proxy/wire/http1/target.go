@@ -113,7 +113,7 @@ func HostName(value, scratch []byte) ([]byte, error) {
 	return scratch, nil
 }
 
-// isIPv6 tells whether text can be an IPv6 address: enough to tell it from a
+// isIPv6 reports whether text can be an IPv6 address: enough to tell it from a
 // name. netip would allocate for it.
 func isIPv6(text []byte) bool {
 	colons := 0

@@ -254,7 +254,7 @@ func (c *Conn) control(f frame, p []byte) {
 	c.queuedControl += frameHead + len(p)
 }
 
-// overControl tells whether the peer has asked for more answers than it reads.
+// overControl reports whether the peer has asked for more answers than it reads.
 func (c *Conn) overControl() bool { return c.queuedControl > maxControl }
 
 func (c *Conn) readPing(f frame, p []byte) error {
@@ -351,11 +351,11 @@ func (c *Conn) End(code ErrorCode, text string) {
 // Streams is the number of streams that have neither ended nor been reset.
 func (c *Conn) Streams() int { return len(c.streams) }
 
-// TakesConnect tells whether the peer takes extended CONNECT (RFC 8441).
+// TakesConnect reports whether the peer takes extended CONNECT (RFC 8441).
 func (c *Conn) TakesConnect() bool { return c.peer.connect }
 
-// Settled tells whether the peer's settings have come.
+// Settled reports whether the peer's settings have come.
 func (c *Conn) Settled() bool { return c.peer.received }
 
-// InHead tells whether a header block has begun and not ended.
+// InHead reports whether a header block has begun and not ended.
 func (c *Conn) InHead() bool { return c.block.open }

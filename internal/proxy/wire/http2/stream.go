@@ -64,10 +64,10 @@ func (s *Stream) clearHead() {
 // Window is how much DATA the other side has room for.
 func (s *Stream) Window() int64 { return s.sendWindow }
 
-// peerOpens tells whether streams with that id are the peer's to open.
+// peerOpens reports whether streams with that id are the peer's to open.
 func (c *Conn) peerOpens(id uint32) bool { return (id%2 == 1) == c.cfg.Server }
 
-// wasOpened tells whether a stream of that id is open or has been.
+// wasOpened reports whether a stream of that id is open or has been.
 func (c *Conn) wasOpened(id uint32) bool {
 	if c.peerOpens(id) {
 		return id <= c.lastPeer
@@ -94,7 +94,7 @@ func (c *Conn) NewStream(s *Stream) bool {
 	return true
 }
 
-// Room tells whether NewStream would succeed after so many others.
+// Room reports whether NewStream would succeed after so many others.
 func (c *Conn) Room(others int) bool {
 	return c.failed == nil && !c.left && uint32(len(c.streams)+others) < min(c.peer.streams, c.cfg.MaxStreams) && c.nextOwn < maxWindow
 }

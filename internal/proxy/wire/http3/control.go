@@ -75,7 +75,7 @@ func (c *Control) Read(p []byte) (used int, err error) {
 	}
 }
 
-// allow tells whether a frame may come now (RFC 9114 §6.2.1, §7.2).
+// allow reports whether a frame may come now (RFC 9114 §6.2.1, §7.2).
 func (c *Control) allow(kind uint64) error {
 	switch {
 	case !c.settled && kind != settingsFrame:

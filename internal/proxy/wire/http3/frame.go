@@ -11,7 +11,7 @@ const (
 	maxPushIDFrame   = 0xd
 )
 
-// isHTTP2 tells whether a frame is one of HTTP/2 that HTTP/3 does not have, and
+// isHTTP2 reports whether a frame is one of HTTP/2 that HTTP/3 does not have, and
 // that must not be sent (RFC 9114 §7.2.8).
 func isHTTP2(kind uint64) bool { return kind == 0x2 || kind == 0x6 || kind == 0x8 || kind == 0x9 }
 

@@ -62,7 +62,7 @@ func Parse(data []byte) (h Header, n int, err error) {
 	return Header{}, 0, ErrNone
 }
 
-// begins tells whether data begins with start, as far as either goes.
+// begins reports whether data begins with start, as far as either goes.
 func begins(data []byte, start string) bool {
 	n := min(len(data), len(start))
 	return bytes.Equal(data[:n], []byte(start[:n]))

@@ -11,10 +11,10 @@ import (
 const ownFields = 1<<msg.Host | 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection |
 	1<<msg.TransferEncoding | 1<<msg.Upgrade | 1<<msg.HTTP2Settings
 
-// Carried tells whether a field of a head goes on in a field section.
+// Carried reports whether a field of a head goes on in a field section.
 func Carried(f *msg.Field) bool { return !f.Dropped && ownFields&(1<<f.ID) == 0 }
 
-// Secret tells whether a field, whose name is in lower case, is never to enter a
+// Secret reports whether a field, whose name is in lower case, is never to enter a
 // table of anybody on the way (RFC 7541 §7.1.3, RFC 9204 §7.1.3).
 func Secret(name []byte) bool {
 	switch string(name) {

@@ -178,7 +178,7 @@ func serverName(list reader) (name string, err error) {
 	return name, nil
 }
 
-// isHostName tells whether text is ASCII without what no name has (RFC 6066
+// isHostName reports whether text is ASCII without what no name has (RFC 6066
 // §3: no dot at its end).
 func isHostName(text []byte) bool {
 	for _, c := range text {

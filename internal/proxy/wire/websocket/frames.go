@@ -49,10 +49,10 @@ func (f *Frames) ToEnd(p []byte) (n int) {
 	return n
 }
 
-// Between tells whether a frame has ended and no other has begun.
+// Between reports whether a frame has ended and no other has begun.
 func (f *Frames) Between() bool { return f.n == 0 && f.left == 0 }
 
-// Closed tells whether a Close frame has gone by, behind which nothing goes.
+// Closed reports whether a Close frame has gone by, behind which nothing goes.
 func (f *Frames) Closed() bool { return f.closed }
 
 // headLength is that of a frame's head, of which there is at least one byte; as
