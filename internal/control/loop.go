@@ -62,6 +62,7 @@ type Loop struct {
 	holdoff *source.Holdoff
 	since   atomic.Pointer[time.Time]
 	applied *model.Snapshot // the last one that was decoded
+	built   translate.Result
 }
 
 // New makes a Loop.
@@ -91,7 +92,8 @@ func (l *Loop) Build() Result {
 	start := time.Now()
 	set := l.cfg.Read()
 	r.Took.Read = lap(&start)
-	built := translate.Build(set, l.cfg.Options)
+	built := translate.BuildOver(set, l.cfg.Options, &l.built)
+	l.built = built
 	r.Took.Translate = lap(&start)
 	more, err := l.apply(built.Snapshot)
 	if errors.Is(err, model.ErrWire) {

@@ -1,6 +1,9 @@
 package model
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/fxamacker/cbor/v2"
 
 	"windrose.dev/windrose/internal/reason"
@@ -59,6 +62,25 @@ func FreezeConfig(c Config, origins map[string]reason.Origin) FrozenConfig {
 func FreezeEndpoints(all []Endpoints) FrozenEndpoints {
 	eachEndpointsList(all, sortList)
 	p := encodeAll(all)
+	return FrozenEndpoints{p.hash(), all, p}
+}
+
+// With is f with other endpoints for some of its Services: the rest is shared, and
+// neither encoded nor hashed again. It takes changed over; a Service that f does not
+// have is left out.
+func (f FrozenEndpoints) With(changed []Endpoints) FrozenEndpoints {
+	if len(changed) == 0 {
+		return f
+	}
+	eachEndpointsList(changed, sortList)
+	all, p := slices.Clone(f.endpoints), pieces{slices.Clone(f.pieces.data), slices.Clone(f.pieces.hashes)}
+	for i := range changed {
+		at, has := slices.BinarySearchFunc(all, changed[i].Service, func(e Endpoints, id string) int { return cmp.Compare(e.Service, id) })
+		if has {
+			all[at], p.data[at] = changed[i], encode(&changed[i])
+			p.hashes[at] = hashOf(p.data[at])
+		}
+	}
 	return FrozenEndpoints{p.hash(), all, p}
 }
 

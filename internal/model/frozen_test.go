@@ -2,6 +2,9 @@ package model
 
 import (
 	"bytes"
+	"net/netip"
+	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -92,5 +95,26 @@ func TestDecodeOverSharesEveryKind(t *testing.T) {
 		if len(r.Backends) > 0 && &r.Backends[0] != &base.Config.Relays[i].Backends[0] {
 			t.Errorf("relay %s was decoded anew", r.ID)
 		}
+	}
+}
+
+// TestEndpointsWith: endpoints with some replaced are those that were frozen whole, and
+// what they were made of stays as it was.
+func TestEndpointsWith(t *testing.T) {
+	before := FreezeEndpoints(sample().Endpoints)
+	was := before.Hash
+	for i := range sample().Endpoints {
+		all := sample().Endpoints
+		all[i].Endpoints = []Endpoint{{Addr: netip.MustParseAddrPort("10.9.0.2:80")}, {Addr: netip.MustParseAddrPort("10.9.0.1:80")}}
+		want, changed := FreezeEndpoints(all), all[i]
+		changed.Endpoints = slices.Clone(changed.Endpoints)
+		slices.Reverse(changed.Endpoints)
+		got := before.With([]Endpoints{changed, {Service: "shop/unknown:1"}})
+		if got.Hash != want.Hash || !reflect.DeepEqual(got.endpoints, want.endpoints) {
+			t.Errorf("%s: %+v, not %+v", changed.Service, got.endpoints, want.endpoints)
+		}
+	}
+	if before.pieces.hash() != was || !reflect.DeepEqual(before.endpoints, FreezeEndpoints(sample().Endpoints).endpoints) {
+		t.Error("they changed")
 	}
 }

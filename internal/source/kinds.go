@@ -44,6 +44,9 @@ type kind struct {
 	// name. Nil: nothing is closed on account of this kind.
 	salvage func(o metav1.Object, hosts []string)
 
+	// same reports whether two Sets have the same objects of the kind. Nil: they
+	// say what runs, and not how it is served.
+	same func(a, b *Set) bool
 	// place makes the *Object[T] of a decoded object.
 	place func(o *decoded, at reason.Origin, base int, state State) any
 	// stale copies an *Object[T] as Stale.
@@ -58,10 +61,12 @@ type row[T any] struct {
 	also      []string
 	cluster   bool
 	validName func(string) []string
-	index     func(*Set) *Index[T]
-	check     func(*checker, *T)
-	complete  func(*T)
-	salvage   func(o *T, hosts []string)
+	// running: objects say what runs, and not how it is served.
+	running  bool
+	index    func(*Set) *Index[T]
+	check    func(*checker, *T)
+	complete func(*T)
+	salvage  func(o *T, hosts []string)
 }
 
 // kinds returns the table. To add a kind: a field of Set, a row here, and a
@@ -79,14 +84,14 @@ func kinds() []*kind {
 			check: checkService, complete: completeService,
 		}.kind(),
 		row[discoveryv1.EndpointSlice]{
-			version: "discovery.k8s.io/v1",
-			index:   func(s *Set) *Index[discoveryv1.EndpointSlice] { return &s.EndpointSlices },
-			check:   checkEndpointSlice, complete: completeEndpointSlice,
+			version: "discovery.k8s.io/v1", running: true,
+			index: func(s *Set) *Index[discoveryv1.EndpointSlice] { return &s.EndpointSlices },
+			check: checkEndpointSlice, complete: completeEndpointSlice,
 		}.kind(),
 		row[corev1.Endpoints]{
-			version: "v1",
-			index:   func(s *Set) *Index[corev1.Endpoints] { return &s.Endpoints },
-			check:   checkEndpoints, complete: completeEndpoints,
+			version: "v1", running: true,
+			index: func(s *Set) *Index[corev1.Endpoints] { return &s.Endpoints },
+			check: checkEndpoints, complete: completeEndpoints,
 		}.kind(),
 		row[corev1.Secret]{
 			version: "v1",
@@ -99,19 +104,19 @@ func kinds() []*kind {
 			check:   checkConfigMap,
 		}.kind(),
 		row[corev1.Pod]{
-			version: "v1",
-			index:   func(s *Set) *Index[corev1.Pod] { return &s.Pods },
-			check:   checkPod, complete: func(p *corev1.Pod) { completePodSpec(&p.Spec) },
+			version: "v1", running: true,
+			index: func(s *Set) *Index[corev1.Pod] { return &s.Pods },
+			check: checkPod, complete: func(p *corev1.Pod) { completePodSpec(&p.Spec) },
 		}.kind(),
 		row[appsv1.Deployment]{
-			version: "apps/v1",
-			index:   func(s *Set) *Index[appsv1.Deployment] { return &s.Deployments },
-			check:   checkDeployment, complete: completeDeployment,
+			version: "apps/v1", running: true,
+			index: func(s *Set) *Index[appsv1.Deployment] { return &s.Deployments },
+			check: checkDeployment, complete: completeDeployment,
 		}.kind(),
 		row[appsv1.StatefulSet]{
-			version: "apps/v1",
-			index:   func(s *Set) *Index[appsv1.StatefulSet] { return &s.StatefulSets },
-			check:   checkStatefulSet, complete: completeStatefulSet,
+			version: "apps/v1", running: true,
+			index: func(s *Set) *Index[appsv1.StatefulSet] { return &s.StatefulSets },
+			check: checkStatefulSet, complete: completeStatefulSet,
 		}.kind(),
 		row[networkingv1.Ingress]{
 			version: "networking.k8s.io/v1",
@@ -136,6 +141,9 @@ func (r row[T]) kind() *kind {
 		stale:    stale[T],
 		place:    place[T],
 		install:  func(s *Set, objects []any) { *r.index(s) = indexOfAny[T](objects) },
+	}
+	if !r.running {
+		k.same = func(a, b *Set) bool { return r.index(a).equal(*r.index(b)) }
 	}
 	if r.validName == nil {
 		k.validName = validation.IsDNS1123Subdomain

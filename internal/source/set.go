@@ -3,6 +3,7 @@ package source
 import (
 	"cmp"
 	"iter"
+	"reflect"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -106,6 +107,41 @@ func (x Index[T]) All() iter.Seq[*Object[T]] { return slices.Values(x.sorted) }
 // same name. The receiver stays as it is.
 func (x Index[T]) With(objects ...*Object[T]) Index[T] {
 	return NewIndex(append(slices.Clone(objects), x.sorted...))
+}
+
+// equal reports whether two Indexes hold the same objects, written at the same places.
+func (x Index[T]) equal(other Index[T]) bool {
+	return slices.EqualFunc(x.sorted, other.sorted, func(a, b *Object[T]) bool {
+		known := a.Value == b.Value && a.Origin == b.Origin && a.State == b.State && a.Incomplete == b.Incomplete
+		return a == b || known || reflect.DeepEqual(a, b)
+	})
+}
+
+// Changed returns the objects of x and of other that are not in both as they are. It
+// goes by what is shared: an object that was read anew counts as changed.
+func (x Index[T]) Changed(other Index[T]) (changed []*Object[T]) {
+	a, b := x.sorted, other.sorted
+	for len(a) > 0 && len(b) > 0 {
+		switch order := a[0].Name().Compare(b[0].Name()); {
+		case order < 0:
+			changed, a = append(changed, a[0]), a[1:]
+		case order > 0:
+			changed, b = append(changed, b[0]), b[1:]
+		default:
+			if a[0].Value != b[0].Value {
+				changed = append(changed, a[0], b[0])
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	return append(append(changed, a...), b...)
+}
+
+// SameConfig reports whether s and other differ at most in what runs: in
+// EndpointSlices, Endpoints, Pods and workloads, and in Reports. It is fast for Sets of
+// one Loader, which share the objects of texts that did not change.
+func (s *Set) SameConfig(other *Set) bool {
+	return !slices.ContainsFunc(kinds(), func(k *kind) bool { return k.same != nil && !k.same(s, other) })
 }
 
 // Set is all resources known at one moment. It is read-only. Its objects have

@@ -34,6 +34,12 @@ func dialectOf(name string, hosts ...string) owned {
 	return o
 }
 
+func mergedOf(all []owned, closeUnsound bool) (*model.Snapshot, []reason.Report) {
+	var r Result
+	merge(emptySet(), all, closeUnsound, &r)
+	return r.Snapshot, r.Reports
+}
+
 func emptySet() *source.Set { return source.NewLoader(source.Config{}).Load() }
 
 // TestMergeOfThree: the merge knows no dialect. What three of them ask for at one place
@@ -47,7 +53,7 @@ func TestMergeOfThree(t *testing.T) {
 	}
 	second.Listeners[1].ClientAuth = &model.ClientAuth{Mode: model.RequestCertificate, Bundles: []string{"ca"}}
 	second.Certificates = []fragment.Certificate{{Listener: model.ListenerID{Port: 443}, Host: "a.example.com", Origin: reason.Origin{Kind: "Beta", Name: "a"}}}
-	snapshot, reports := merge(emptySet(), []owned{first, second, third}, false)
+	snapshot, reports := mergedOf([]owned{first, second, third}, false)
 	text := model.Format(snapshot)
 	for _, want := range []string{
 		"host a.example.com 443 fallback\nblock Alpha by-specificity\nrule Alpha/a.example.com any: respond=200:answered\nblock Beta by-specificity\nrule Beta/a.example.com any: respond=200:answered\nblock Gamma by-specificity\n",
@@ -94,14 +100,14 @@ func TestShuffledFragments(t *testing.T) {
 			o.L4 = []model.Relay{{ID: fmt.Sprintf("raw%d", d), Listener: model.ListenerID{Port: 443}, Name: fmt.Sprintf("raw.d%d.example.com", d), Respond: &model.Respond{Status: 503, Outcome: reason.Closed}}}
 			all = append(all, o)
 		}
-		want, _ := merge(emptySet(), all, true)
+		want, _ := mergedOf(all, true)
 		for range 5 {
 			draw.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 			for _, o := range all {
 				draw.Shuffle(len(o.Hosts), func(i, j int) { o.Hosts[i], o.Hosts[j] = o.Hosts[j], o.Hosts[i] })
 				draw.Shuffle(len(o.Listeners), func(i, j int) { o.Listeners[i], o.Listeners[j] = o.Listeners[j], o.Listeners[i] })
 			}
-			if got, _ := merge(emptySet(), all, true); got.Root != want.Root {
+			if got, _ := mergedOf(all, true); got.Root != want.Root {
 				t.Fatalf("%s\nis not\n%s", model.Format(got), model.Format(want))
 			}
 		}

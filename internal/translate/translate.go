@@ -41,6 +41,11 @@ type Result struct {
 	Reports []reason.Report
 	// Status is what a controller would write into the Set's objects.
 	Status gateway.Status
+
+	// What BuildOver needs of it.
+	set      *source.Set
+	services []backend.Ref
+	reports  []reason.Report // without those of the Set
 }
 
 // Build makes the Snapshot for a Set.
@@ -50,7 +55,21 @@ func Build(set *source.Set, opts Options) Result {
 	for i, d := range dialects {
 		owned[i].Fragment, owned[i].dialect = d.translate(set, opts, &result), d
 	}
-	result.Snapshot, result.Reports = merge(set, owned, opts.CloseUnsound)
+	merge(set, owned, opts.CloseUnsound, &result)
+	return result
+}
+
+// BuildOver is Build for a Set that comes after that of last, with the same options.
+// Where only what runs has changed, only endpoints are made anew: configuration and
+// secrets are those of last.
+func BuildOver(set *source.Set, opts Options, last *Result) Result {
+	if last.set == nil || !set.SameConfig(last.set) {
+		return Build(set, opts)
+	}
+	result := *last
+	result.set, result.Reports = set, reason.Sorted(slices.Concat(set.Reports, last.reports))
+	endpoints := last.Snapshot.FrozenEndpoints().With(backend.Moved(set, last.set, last.services))
+	result.Snapshot = model.Compose(last.Snapshot.FrozenConfig(), endpoints, last.Snapshot.FrozenSecrets())
 	return result
 }
 
@@ -60,10 +79,10 @@ type owned struct {
 	dialect
 }
 
-// merge makes a Snapshot of Fragments, of which earlier ones have what several ask for.
+// merge makes the Snapshot of a Result of Fragments, of which earlier ones have what several ask for.
 // Dialects never interleave within a host, and every overlap is reported.
-func merge(set *source.Set, all []owned, closeUnsound bool) (*model.Snapshot, []reason.Report) {
-	b := builder{set: set, fragments: all, reports: set.Reports, made: map[source.Name]names{}, certified: map[model.ListenerID]map[string]holder{}}
+func merge(set *source.Set, all []owned, closeUnsound bool, result *Result) {
+	b := builder{set: set, fragments: all, made: map[source.Name]names{}, certified: map[model.ListenerID]map[string]holder{}}
 	var refs []backend.Ref
 	var bundled []model.Bundle
 	parts := model.Parts{Origins: map[string]reason.Origin{}}
@@ -85,7 +104,8 @@ func merge(set *source.Set, all []owned, closeUnsound bool) (*model.Snapshot, []
 	}
 	parts.Secrets = b.secrets
 	parts.Bundles = bundles(bundled)
-	return model.Freeze(parts), reason.Sorted(b.reports)
+	result.Snapshot, result.Reports = model.Freeze(parts), reason.Sorted(slices.Concat(set.Reports, b.reports))
+	result.set, result.services, result.reports = set, refs, b.reports
 }
 
 // printable makes origins fit for the wire: a file's name may be any bytes.

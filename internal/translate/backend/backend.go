@@ -121,13 +121,44 @@ func findPort(service *source.Object[corev1.Service], port Port) (*Ref, *Problem
 	return nil, missingPort(service, port)
 }
 
+// serviceOf is the Service that a slice belongs to.
+func serviceOf(slice *discoveryv1.EndpointSlice) source.Name {
+	return source.Name{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
+}
+
+// Moved returns the endpoints of those of refs whose endpoints may be others in set than
+// in before, where their Services are the same.
+func Moved(set, before *source.Set, refs []Ref) []model.Endpoints {
+	moved := map[source.Name]bool{}
+	for _, object := range set.EndpointSlices.Changed(before.EndpointSlices) {
+		moved[serviceOf(object.Value)] = true
+	}
+	for _, object := range set.Endpoints.Changed(before.Endpoints) {
+		moved[object.Name()] = true
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	var some []Ref
+	for i := range refs {
+		if moved[refs[i].Service] {
+			some = append(some, refs[i])
+		}
+	}
+	return Endpoints(set, some)
+}
+
 // Endpoints returns the endpoints of refs, each ref once.
 func Endpoints(set *source.Set, refs []Ref) []model.Endpoints {
-	slicesOf := map[source.Name][]*discoveryv1.EndpointSlice{}
+	slicesOf := make(map[source.Name][]*discoveryv1.EndpointSlice, len(refs))
+	for i := range refs {
+		slicesOf[refs[i].Service] = nil
+	}
 	for object := range set.EndpointSlices.All() {
-		slice := object.Value
-		key := source.Name{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
-		slicesOf[key] = append(slicesOf[key], slice)
+		service := serviceOf(object.Value)
+		if all, asked := slicesOf[service]; asked {
+			slicesOf[service] = append(all, object.Value)
+		}
 	}
 	seen := make(map[string]bool, len(refs))
 	out := make([]model.Endpoints, 0, len(refs))
