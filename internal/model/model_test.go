@@ -108,7 +108,7 @@ func sampleGateway() Host {
 					{Test: MethodIs, Value: "GET"},
 					{Test: HeaderIs, Name: "x-env", Value: "a,(b)=~\\ c"},
 					{Test: Not, Of: []Predicate{{Test: QueryIs, Name: "q=", Comparison: Matches, Value: "^b"}}},
-					{Test: Any, Of: []Predicate{{Test: HeaderIs, Name: "y", Comparison: Present}}},
+					{Test: Any, Of: []Predicate{{Test: HeaderIs, Name: "y", Comparison: Present}, {Test: CookieIs, Name: "user", Comparison: Matches, Value: "^beta-"}}},
 				}},
 				Filters: Filters{
 					&Edit{
@@ -172,7 +172,7 @@ rule ingress/shop/default/default any: forward=shop/front:http
 host **.example.com shop/edge:8080 fallback
 block gateway by-specificity
 rule gateway/shop/all/1/0 exact:/old redirect=301 redirect-scheme=https redirect-host=new.example.com redirect-port=8443 redirect-path=/old>
-rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y))" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g edit request-remove=x-b rewrite= rewrite-path=/a>/b rewrite-host=b.example.com mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100 request-set=x-i:j
+rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y,cookie:user~^beta-))" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g edit request-remove=x-b rewrite= rewrite-path=/a>/b rewrite-host=b.example.com mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100 request-set=x-i:j
 backend shop/cart:80 9 request-set=x-h:i
 backend none 1 respond=500:backend_invalid "why=no such Service"
 backend shop/front:http 0 rewrite= rewrite-path=/c mirror=shop/cart:80*1/2

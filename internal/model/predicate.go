@@ -17,6 +17,7 @@ const (
 	MethodIs
 	HeaderIs
 	QueryIs
+	CookieIs
 )
 
 // Comparison is how a leaf compares.
@@ -37,9 +38,9 @@ type Predicate struct {
 	Test Test `cbor:"1,keyasint,omitempty" json:"test,omitempty"`
 	// Of are what All and Any combine, and the one that Not turns round.
 	Of []Predicate `cbor:"2,keyasint,omitempty" json:"of,omitempty"`
-	// Name is that of a header field, which matches in any case, or of a query
-	// parameter. Of a field that stands several times all values count, joined
-	// by commas; of a parameter the first.
+	// Name is that of a header field, which matches in any case, of a query
+	// parameter, or of a cookie. Of a field that stands several times all values
+	// count, joined by commas; of a parameter or a cookie the first.
 	Name       string     `cbor:"3,keyasint,omitempty" json:"name,omitempty"`
 	Comparison Comparison `cbor:"4,keyasint,omitempty" json:"comparison,omitempty"`
 	Value      string     `cbor:"5,keyasint,omitempty" json:"value,omitempty"`
@@ -49,7 +50,7 @@ type Predicate struct {
 const MaxPredicates = 64
 
 var (
-	testNames       = []string{All: "all", Any: "any", Not: "not", MethodIs: "method", HeaderIs: "header", QueryIs: "query"}
+	testNames       = []string{All: "all", Any: "any", Not: "not", MethodIs: "method", HeaderIs: "header", QueryIs: "query", CookieIs: "cookie"}
 	comparisonSigns = []string{Equal: "=", Matches: "~", Present: ""}
 )
 
@@ -203,7 +204,7 @@ func (v *validator) predicate(what string, p *Predicate) {
 }
 
 func (v *validator) predicateTree(what string, p *Predicate) {
-	if !v.check(p.Test <= QueryIs, "%s: unknown condition %d", what, p.Test) {
+	if !v.check(p.Test <= CookieIs, "%s: unknown condition %d", what, p.Test) {
 		return
 	}
 	if p.Test <= Not {

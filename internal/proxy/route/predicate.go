@@ -106,6 +106,9 @@ func (p *predicate) holds(r *Request) bool {
 	case model.HeaderIs:
 		value, present := r.header(p.id, p.name)
 		return present && p.compare(value)
+	case model.CookieIs:
+		value, present := r.cookie(p.name)
+		return present && p.compare(value)
 	}
 	return p.holdsQuery(r)
 }

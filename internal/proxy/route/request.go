@@ -85,6 +85,29 @@ func (r *Request) query(name string) (raw []byte, present bool) {
 	return nil, false
 }
 
+// cookie returns the first value of a cookie (RFC 6265 §4.2), or present false.
+// HTTP/2 may spread the cookies over several fields (RFC 9113 §8.2.3).
+func (r *Request) cookie(name string) (value []byte, present bool) {
+	if r.Head == nil {
+		return nil, false
+	}
+	for i := range r.Head.Fields {
+		f := &r.Head.Fields[i]
+		if f.ID != msg.Cookie || !r.received(f) {
+			continue
+		}
+		for rest := r.Head.Value(f); len(rest) > 0; {
+			var pair []byte
+			pair, rest = cut(rest, ';')
+			pair = msg.TrimOWS(pair)
+			if n := len(name); len(pair) > n && pair[n] == '=' && string(pair[:n]) == name {
+				return pair[n+1:], true
+			}
+		}
+	}
+	return nil, false
+}
+
 // cut splits at the first sep. Without one all is before.
 func cut(b []byte, sep byte) (before, after []byte) {
 	for i, c := range b {

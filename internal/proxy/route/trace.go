@@ -129,6 +129,9 @@ func gotFor(p *model.Predicate, r *Request) (Condition, string) {
 	case model.QueryIs:
 		raw, _ := r.query(p.Name)
 		return ByQuery, string(appendDecoded(nil, raw))
+	case model.CookieIs:
+		value, _ := r.cookie(p.Name)
+		return ByHeader, string(value)
 	}
 	if p.Name == "" {
 		return ByHeader, "" // a condition that holds no other
