@@ -514,3 +514,25 @@ func TestConditionsDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations a match", n)
 	}
 }
+
+func TestCookiesDoNotAllocate(t *testing.T) {
+	p, err := compilePredicate(&model.Predicate{Test: model.CookieIs, Name: "a", Value: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request("GET", "h", "/", "Cookie: b=2; c=3", "Cookie: a=1")
+	if n := testing.AllocsPerRun(100, func() {
+		if !p.holds(r) {
+			t.Fatal("the cookie was not found")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations a request", n)
+	}
+}
+
+func TestTraceNamesTheCookie(t *testing.T) {
+	p := &model.Predicate{Test: model.CookieIs, Name: "a", Value: "1"}
+	if by, got := gotFor(p, request("GET", "h", "/", "Cookie: a=2")); by != ByCookie || got != "2" {
+		t.Errorf("by %s, has %q", by, got)
+	}
+}

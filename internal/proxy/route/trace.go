@@ -42,11 +42,12 @@ const (
 	ByMethod
 	ByHeader
 	ByQuery
+	ByCookie
 	// ByOrder: it matches, but another rule comes first.
 	ByOrder
 )
 
-var conditionNames = [...]string{ByPath: "path", ByMethod: "method", ByHeader: "header", ByQuery: "query", ByOrder: "order"}
+var conditionNames = [...]string{ByPath: "path", ByMethod: "method", ByHeader: "header", ByQuery: "query", ByCookie: "cookie", ByOrder: "order"}
 
 func (c Condition) String() string { return conditionNames[c] }
 
@@ -131,7 +132,7 @@ func gotFor(p *model.Predicate, r *Request) (Condition, string) {
 		return ByQuery, string(appendDecoded(nil, raw))
 	case model.CookieIs:
 		value, _ := r.cookie(p.Name)
-		return ByHeader, string(value)
+		return ByCookie, string(value)
 	}
 	if p.Name == "" {
 		return ByHeader, "" // a condition that holds no other
