@@ -65,7 +65,6 @@ func TestBuildOver(t *testing.T) {
 		{"an endpoint, beside the broken Ingress", "slice.yaml", slice("10.0.0.4"), true},
 		{"a Namespace", "namespace.yaml", "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}", false},
 	} {
-		time.Sleep(5 * time.Millisecond)
 		write(step.file, step.text)
 		set := loader.Load()
 		if same := set.SameConfig(last.set); same != step.endpointsOnly {

@@ -130,7 +130,7 @@ func (c *Cluster) Active() int64 {
 	return sum
 }
 
-// current returns the endpoints, with what names stand for now.
+// current returns the endpoints, with the addresses that names lead to at this moment.
 func (c *Cluster) current() *endpointSet {
 	set := c.set.Load()
 	for i := range set.names {
@@ -303,7 +303,7 @@ func (n *named) lack() string {
 	return ""
 }
 
-// NamedAddrs is a name among endpoints: what it stands for now, or why for nothing.
+// NamedAddrs is a name among endpoints: the addresses it leads to, or why it leads to none.
 type NamedAddrs struct {
 	Host  string
 	Port  uint16

@@ -152,7 +152,7 @@ func (r *Registry) forgetNames() {
 	r.retainNames(func(host string) bool { return named[host] })
 }
 
-// RenewNamed has the clusters with host names follow what those stand for now.
+// RenewNamed has the clusters with host names follow the addresses that those lead to.
 func (r *Registry) RenewNamed() {
 	for _, c := range r.clusters {
 		c.each(func(c *Cluster) { c.current() })
