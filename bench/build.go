@@ -33,6 +33,7 @@ type pipeline struct {
 	compiler exchange.Compiler
 	shift    int              // of the endpoints of the Service that changes
 	built    translate.Result // the last one
+	sent     *model.Snapshot  // the last one that was encoded
 }
 
 func newPipeline(dir string) (*pipeline, error) {
@@ -90,15 +91,17 @@ func first[T any](all []T) []T { return all[:min(len(all), 3)] }
 
 // wire encodes and decodes, as a Snapshot goes to a proxy that has the one of
 // old, which may be nil.
-func wire(s *model.Snapshot, old *exchange.Generation) (*model.Snapshot, error) {
-	data, err := model.Encode(s)
+func (p *pipeline) wire(s *model.Snapshot, old *exchange.Generation) (*model.Snapshot, error) {
+	var base, sent *model.Snapshot
+	if old != nil {
+		base, sent = old.Snapshot, p.sent
+	}
+	p.sent = s
+	data, err := model.EncodeOver(s, sent)
 	if err != nil {
 		return nil, err
 	}
-	if old == nil {
-		return model.Decode(data)
-	}
-	return model.DecodeOver(data, old.Snapshot)
+	return model.DecodeOver(data, base)
 }
 
 // laps are the times of one pass, by step.
@@ -120,7 +123,7 @@ func (p *pipeline) pass(old *exchange.Generation) (*exchange.Generation, laps, e
 		return nil, nil, err
 	}
 	lap("translate")
-	if s, err = wire(s, old); err != nil {
+	if s, err = p.wire(s, old); err != nil {
 		return nil, nil, err
 	}
 	lap("wire")

@@ -46,9 +46,10 @@ func BenchmarkBuild(b *testing.B) {
 }
 
 func BenchmarkWire(b *testing.B) {
-	s := testSnapshot(b, testPipeline(b))
+	p := testPipeline(b)
+	s := testSnapshot(b, p)
 	for b.Loop() {
-		if _, err := wire(s, nil); err != nil {
+		if _, err := p.wire(s, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -61,8 +61,9 @@ type Loop struct {
 	cfg     Config
 	holdoff *source.Holdoff
 	since   atomic.Pointer[time.Time]
-	applied *model.Snapshot // the last one that was decoded
-	built   translate.Result
+	// sent is the Snapshot that was encoded last, and decoded is what came of it.
+	sent, decoded *model.Snapshot
+	built         translate.Result
 }
 
 // New makes a Loop.
@@ -119,20 +120,20 @@ func lap(start *time.Time) time.Duration {
 	return d
 }
 
-// apply hands the Snapshot over as a remote proxy would get it: encoded and
-// decoded, so that what the wire cannot carry is seen here first.
+// apply hands the Snapshot over as a remote proxy would get it: what changed is encoded
+// and decoded, so that what the wire cannot carry is seen here first.
 func (l *Loop) apply(s *model.Snapshot) ([]reason.Report, error) {
-	data, err := model.Encode(s)
+	data, err := model.EncodeOver(s, l.sent)
 	if err != nil {
 		return nil, err
 	}
-	decoded, err := model.DecodeOver(data, l.applied)
+	decoded, err := model.DecodeOver(data, l.decoded)
 	if err != nil {
 		return nil, err
 	}
-	l.applied = decoded
 	if decoded.Root != s.Root {
 		return nil, fmt.Errorf("the snapshot changed on the wire from %s to %s", s.Root, decoded.Root)
 	}
+	l.sent, l.decoded = s, decoded
 	return l.cfg.Apply(decoded)
 }

@@ -19,12 +19,12 @@ type Hashes struct {
 	Root Hash
 	// ConfigHash composes the hashes of each listener, relay, host and service.
 	ConfigHash Hash
-	// EndpointsHash composes ServiceHashes.
+	// EndpointsHash composes EndpointsHashes.
 	EndpointsHash Hash
 	SecretsHash   Hash
-	// HostHashes and ServiceHashes follow Config.Hosts and Endpoints.
-	HostHashes    []Hash
-	ServiceHashes []Hash
+	// HostHashes and EndpointsHashes follow Config.Hosts and Endpoints.
+	HostHashes      []Hash
+	EndpointsHashes []Hash
 }
 
 // Freeze sorts and hashes parts. It takes them over: the caller must not
@@ -38,7 +38,7 @@ func Freeze(parts Parts) *Snapshot {
 	)
 }
 
-// list is a list of a Snapshot that has an order.
+// list is a list within a value of a Snapshot that has an order.
 type list interface {
 	sort()
 	isSorted() bool
@@ -53,62 +53,58 @@ type ordered[T any] struct {
 func (o ordered[T]) sort()          { slices.SortFunc(o.items, o.compare) }
 func (o ordered[T]) isSorted() bool { return slices.IsSortedFunc(o.items, o.compare) }
 
-// sortList and checkList are what eachList is called with.
+// sortList and checkList are what eachInConfig and eachInEndpoints are called with.
 func sortList(l list) bool  { l.sort(); return true }
 func checkList(l list) bool { return l.isSorted() }
 
-// eachList calls do for every list of parts that has an order, until it
-// returns false.
-func eachList(parts *Parts, do func(list) bool) bool {
-	return eachConfigList(&parts.Config, do) &&
-		eachEndpointsList(parts.Endpoints, do) &&
-		eachSecretsList(parts.Secrets, parts.Bundles, do)
+// eachInConfig calls do for every list within the values of c that has an order, until
+// it returns false.
+func eachInConfig(c *Config, do func(list) bool) bool {
+	for i := range c.Listeners {
+		if !c.Listeners[i].eachList(do) {
+			return false
+		}
+	}
+	for i := range c.Services {
+		if t := c.Services[i].TLS; t != nil && !(do(texts(t.Names)) && do(texts(t.URIs)) && do(texts(t.Bundles)) && do(t.Policy.suiteList())) {
+			return false
+		}
+	}
+	for i := range c.Hosts {
+		if !c.Hosts[i].eachList(do) {
+			return false
+		}
+	}
+	return true
 }
 
-func eachConfigList(c *Config, do func(list) bool) bool {
-	for _, l := range c.Listeners {
-		for _, own := range l.Certificates {
-			if !do(own.Policy.suiteList()) {
-				return false
-			}
-		}
-		if !do(ordered[Certificate]{l.Certificates, compareCertificates}) || !do(texts(l.Names)) || l.ClientAuth != nil && !do(texts(l.ClientAuth.Bundles)) {
+func (l *Listener) eachList(do func(list) bool) bool {
+	for _, own := range l.Certificates {
+		if !do(own.Policy.suiteList()) {
 			return false
 		}
 	}
-	for _, s := range c.Services {
-		if t := s.TLS; t != nil && !(do(texts(t.Names)) && do(texts(t.URIs)) && do(texts(t.Bundles)) && do(t.Policy.suiteList())) {
-			return false
-		}
-	}
-	for _, h := range c.Hosts {
-		if !do(ordered[ListenerID]{h.Listeners, ListenerID.Compare}) {
-			return false
-		}
-		for _, b := range h.Blocks {
-			if b.Order == BySpecificity && !do(ordered[Rule]{b.Rules, compareRules}) {
-				return false
-			}
-		}
-	}
-	return do(ordered[Listener]{c.Listeners, func(a, b Listener) int { return a.ID.Compare(b.ID) }}) &&
-		do(ordered[Host]{c.Hosts, compareHosts}) &&
-		do(ordered[Relay]{c.Relays, compareRelays}) &&
-		do(ordered[Service]{c.Services, func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }})
+	return do(ordered[Certificate]{l.Certificates, compareCertificates}) && do(texts(l.Names)) &&
+		(l.ClientAuth == nil || do(texts(l.ClientAuth.Bundles)))
 }
 
-func eachEndpointsList(all []Endpoints, do func(list) bool) bool {
+func (h *Host) eachList(do func(list) bool) bool {
+	for _, b := range h.Blocks {
+		if b.Order == BySpecificity && !do(ordered[Rule]{b.Rules, compareRules}) {
+			return false
+		}
+	}
+	return do(ordered[ListenerID]{h.Listeners, ListenerID.Compare})
+}
+
+// eachInEndpoints is eachInConfig for endpoints.
+func eachInEndpoints(all []Endpoints, do func(list) bool) bool {
 	for _, e := range all {
 		if !do(ordered[Endpoint]{e.Endpoints, compareEndpoints}) || !do(ordered[NamedEndpoint]{e.Names, compareNames}) {
 			return false
 		}
 	}
-	return do(ordered[Endpoints]{all, func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }})
-}
-
-func eachSecretsList(secrets []Secret, bundles []Bundle, do func(list) bool) bool {
-	return do(ordered[Secret]{secrets, func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) }}) &&
-		do(ordered[Bundle]{bundles, func(a, b Bundle) int { return cmp.Compare(a.Name, b.Name) }})
+	return true
 }
 
 // texts is a list of which the order does not matter.
@@ -142,12 +138,9 @@ func pathRank(k PathKind) int {
 	return [...]int{ExactPath: 0, RegexPath: 1, PrefixPath: 2, AnyPath: 3}[k]
 }
 
-func digestSecrets(all []Secret) {
-	for i := range all {
-		if len(all[i].Chain) == 0 && len(all[i].Key) == 0 {
-			continue
-		}
-		all[i].Digest = digest(all[i].Chain, all[i].Key)
+func (s *Secret) setDigest() {
+	if len(s.Chain) > 0 || len(s.Key) > 0 {
+		s.Digest = digest(s.Chain, s.Key)
 	}
 }
 

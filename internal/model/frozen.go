@@ -2,106 +2,223 @@ package model
 
 import (
 	"cmp"
+	"errors"
 	"slices"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"windrose.dev/windrose/internal/reason"
 )
 
-// FrozenConfig is the configuration of Snapshots, sorted, encoded and hashed
-// once. It is read-only and may be shared, as FrozenEndpoints and FrozenSecrets.
+// frozen is a sorted list of the values of one kind, with the hash of each.
+type frozen[T any] struct {
+	items  []T
+	hashes []Hash
+}
+
+// hash composes the hashes of all values.
+func (f frozen[T]) hash() Hash { return compose(f.hashes...) }
+
+// listKind is what lists of one kind have in common.
+type listKind[T any] struct {
+	// name is what messages call a value.
+	name    string
+	compare func(a, b T) int
+	// digested is what the hash of a value is of; nil is all of it, encoded.
+	digested func(*T) [2]string
+	// complete sets the digest of a value; nil where there is none.
+	complete func(*T)
+}
+
+// hash is that of a value, whose encoding is data.
+func (k listKind[T]) hash(v *T, data []byte) Hash {
+	if k.digested != nil {
+		data = encode(k.digested(v))
+	}
+	return hashOf(data)
+}
+
+// The kinds of lists. The hash of a secret leaves out its key material, and that of a
+// bundle its certificates: both have a digest, which is all that a text form has.
+var (
+	listenerKind  = listKind[Listener]{"listener", func(a, b Listener) int { return a.ID.Compare(b.ID) }, nil, nil}
+	relayKind     = listKind[Relay]{"relay", compareRelays, nil, nil}
+	serviceKind   = listKind[Service]{"service", func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }, nil, nil}
+	hostKind      = listKind[Host]{"host", compareHosts, nil, nil}
+	endpointsKind = listKind[Endpoints]{"endpoints", func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }, nil, nil}
+	secretKind    = listKind[Secret]{
+		"secret", func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) },
+		func(s *Secret) [2]string { return [2]string{s.Name, s.Digest} }, (*Secret).setDigest,
+	}
+	bundleKind = listKind[Bundle]{
+		"bundle", func(a, b Bundle) int { return cmp.Compare(a.Name, b.Name) },
+		func(b *Bundle) [2]string { return [2]string{b.Name, b.Digest} }, (*Bundle).setDigest,
+	}
+)
+
+// freeze sorts and hashes all.
+func (k listKind[T]) freeze(all []T) frozen[T] {
+	slices.SortFunc(all, k.compare)
+	return frozen[T]{all, k.hashAll(all)}
+}
+
+func (k listKind[T]) hashAll(all []T) []Hash {
+	hashes := make([]Hash, len(all))
+	parallel(len(all), func(i int) { hashes[i] = k.hash(&all[i], encode(&all[i])) })
+	return hashes
+}
+
+// splice is base without the values at the places gone, and with added. Both have to
+// be in order, and no value may take the place of one that stays.
+func (k listKind[T]) splice(base frozen[T], gone []uint32, added frozen[T]) (frozen[T], error) {
+	if len(gone) == 0 && len(added.items) == 0 {
+		return base, nil
+	}
+	size := max(len(base.items)-len(gone), 0) + len(added.items)
+	out := frozen[T]{make([]T, 0, size), make([]Hash, 0, size)}
+	next := 0 // of added
+	for i := range base.items {
+		if len(gone) > 0 && gone[0] == uint32(i) {
+			gone = gone[1:]
+			continue
+		}
+		for next < len(added.items) && k.compare(added.items[next], base.items[i]) < 0 {
+			out.items, out.hashes = append(out.items, added.items[next]), append(out.hashes, added.hashes[next])
+			next++
+		}
+		out.items, out.hashes = append(out.items, base.items[i]), append(out.hashes, base.hashes[i])
+	}
+	if len(gone) > 0 {
+		return out, errors.New("a " + k.name + " is gone that was not there")
+	}
+	out.items, out.hashes = append(out.items, added.items[next:]...), append(out.hashes, added.hashes[next:]...)
+	for i := 1; i < len(out.items); i++ {
+		if k.compare(out.items[i-1], out.items[i]) >= 0 {
+			return out, errors.New("a " + k.name + " stands twice, or out of order")
+		}
+	}
+	return out, nil
+}
+
+// changed walks two lists and tells which places of base are gone, and which of f are
+// new. A value that is another now is both.
+func (k listKind[T]) changed(base, f frozen[T]) (gone, added []uint32) {
+	if len(base.hashes) > 0 && len(base.hashes) == len(f.hashes) && &base.hashes[0] == &f.hashes[0] {
+		return nil, nil // they are one list
+	}
+	i, j := 0, 0
+	for i < len(base.items) || j < len(f.items) {
+		order := k.order(base, f, i, j)
+		if order == 0 && base.hashes[i] == f.hashes[j] {
+			i, j = i+1, j+1
+			continue
+		}
+		if order <= 0 {
+			gone = append(gone, uint32(i))
+			i++
+		}
+		if order >= 0 {
+			added = append(added, uint32(j))
+			j++
+		}
+	}
+	return gone, added
+}
+
+// order compares the value at i of a with that at j of b; an end comes last.
+func (k listKind[T]) order(a, b frozen[T], i, j int) int {
+	switch {
+	case i == len(a.items):
+		return 1
+	case j == len(b.items):
+		return -1
+	}
+	return k.compare(a.items[i], b.items[j])
+}
+
+// FrozenConfig is the configuration of Snapshots, sorted and hashed once. It is
+// read-only and may be shared, as FrozenEndpoints and FrozenSecrets.
 type FrozenConfig struct {
 	// Hash leaves Origins out.
-	Hash    Hash
-	config  Config
-	origins map[string]reason.Origin
-	pieces  configPieces
+	Hash      Hash
+	listeners frozen[Listener]
+	relays    frozen[Relay]
+	services  frozen[Service]
+	hosts     frozen[Host]
+	origins   map[string]reason.Origin
 }
 
 // FrozenEndpoints are the endpoints of Snapshots.
 type FrozenEndpoints struct {
-	Hash      Hash
-	endpoints []Endpoints
-	pieces    pieces
+	Hash Hash
+	all  frozen[Endpoints]
 }
 
 // FrozenSecrets are the secrets and trust bundles of Snapshots.
 type FrozenSecrets struct {
 	// Hash is of names and digests, not of key material.
 	Hash    Hash
-	secrets []Secret
-	bundles []Bundle
+	secrets frozen[Secret]
+	bundles frozen[Bundle]
 }
 
-// pieces are the values of one kind, each encoded and hashed on its own.
-type pieces struct {
-	data   []cbor.RawMessage
-	hashes []Hash
-}
-
-// hash composes the hashes of all pieces.
-func (p pieces) hash() Hash { return compose(p.hashes...) }
-
-// configPieces are the pieces of a Config.
-type configPieces struct{ listeners, relays, services, hosts pieces }
-
-func (p *configPieces) hash() Hash {
-	return compose(p.listeners.hash(), p.relays.hash(), p.services.hash(), p.hosts.hash())
-}
-
-// FreezeConfig sorts, encodes and hashes the configuration. It takes its
-// arguments over: the caller must not change them any more.
+// FreezeConfig sorts and hashes the configuration. It takes its arguments over: the
+// caller must not change them any more.
 func FreezeConfig(c Config, origins map[string]reason.Origin) FrozenConfig {
-	eachConfigList(&c, sortList)
-	p := configPieces{encodeAll(c.Listeners), encodeAll(c.Relays), encodeAll(c.Services), encodeAll(c.Hosts)}
-	return FrozenConfig{p.hash(), c, origins, p}
+	eachInConfig(&c, sortList)
+	return FrozenConfig{
+		listeners: listenerKind.freeze(c.Listeners), relays: relayKind.freeze(c.Relays),
+		services: serviceKind.freeze(c.Services), hosts: hostKind.freeze(c.Hosts), origins: origins,
+	}.hashed()
+}
+
+func (f FrozenConfig) hashed() FrozenConfig {
+	f.Hash = compose(f.listeners.hash(), f.relays.hash(), f.services.hash(), f.hosts.hash())
+	return f
+}
+
+func (f *FrozenConfig) config() Config {
+	return Config{Listeners: f.listeners.items, Hosts: f.hosts.items, Relays: f.relays.items, Services: f.services.items}
 }
 
 // FreezeEndpoints is FreezeConfig for endpoints.
 func FreezeEndpoints(all []Endpoints) FrozenEndpoints {
-	eachEndpointsList(all, sortList)
-	p := encodeAll(all)
-	return FrozenEndpoints{p.hash(), all, p}
+	eachInEndpoints(all, sortList)
+	return FrozenEndpoints{all: endpointsKind.freeze(all)}.hashed()
+}
+
+func (f FrozenEndpoints) hashed() FrozenEndpoints {
+	f.Hash = f.all.hash()
+	return f
 }
 
 // With is f with other endpoints for some of its Services: the rest is shared, and
 // neither encoded nor hashed again. It takes changed over; a Service that f does not
-// have is left out.
+// have is left out, and of several lists for one Service the last counts.
 func (f FrozenEndpoints) With(changed []Endpoints) FrozenEndpoints {
-	if len(changed) == 0 {
-		return f
-	}
-	eachEndpointsList(changed, sortList)
-	all, p := slices.Clone(f.endpoints), pieces{slices.Clone(f.pieces.data), slices.Clone(f.pieces.hashes)}
+	eachInEndpoints(changed, sortList)
+	known := frozen[Endpoints]{slices.Clone(f.all.items), slices.Clone(f.all.hashes)}
 	for i := range changed {
-		at, has := slices.BinarySearchFunc(all, changed[i].Service, func(e Endpoints, id string) int { return cmp.Compare(e.Service, id) })
-		if has {
-			all[at], p.data[at] = changed[i], encode(&changed[i])
-			p.hashes[at] = hashOf(p.data[at])
+		if at, has := slices.BinarySearchFunc(known.items, changed[i], endpointsKind.compare); has {
+			known.items[at], known.hashes[at] = changed[i], hashOf(encode(&changed[i]))
 		}
 	}
-	return FrozenEndpoints{p.hash(), all, p}
+	return FrozenEndpoints{all: known}.hashed()
 }
 
 // FreezeSecrets is FreezeConfig for secrets and bundles. Those with material
 // get their digests.
 func FreezeSecrets(secrets []Secret, bundles []Bundle) FrozenSecrets {
-	eachSecretsList(secrets, bundles, sortList)
-	digestSecrets(secrets)
-	digestBundles(bundles)
-	return FrozenSecrets{hashSecrets(secrets, bundles), secrets, bundles}
+	for i := range secrets {
+		secrets[i].setDigest()
+	}
+	for i := range bundles {
+		bundles[i].setDigest()
+	}
+	return FrozenSecrets{secrets: secretKind.freeze(secrets), bundles: bundleKind.freeze(bundles)}.hashed()
 }
 
-func hashSecrets(secrets []Secret, bundles []Bundle) Hash {
-	var digests [2][]string
-	for _, secret := range secrets {
-		digests[0] = append(digests[0], secret.Name, secret.Digest)
-	}
-	for _, bundle := range bundles {
-		digests[1] = append(digests[1], bundle.Name, bundle.Digest)
-	}
-	return hashOf(encode(digests))
+func (f FrozenSecrets) hashed() FrozenSecrets {
+	f.Hash = compose(f.secrets.hash(), f.bundles.hash())
+	return f
 }
 
 // Compose makes a Snapshot of three parts. It encodes, sorts and copies
@@ -110,33 +227,27 @@ func hashSecrets(secrets []Secret, bundles []Bundle) Hash {
 func Compose(config FrozenConfig, endpoints FrozenEndpoints, secrets FrozenSecrets) *Snapshot {
 	return &Snapshot{
 		Parts: Parts{
-			Config: config.config, Origins: config.origins,
-			Endpoints: endpoints.endpoints,
-			Secrets:   secrets.secrets, Bundles: secrets.bundles,
+			Config: config.config(), Origins: config.origins,
+			Endpoints: endpoints.all.items,
+			Secrets:   secrets.secrets.items, Bundles: secrets.bundles.items,
 		},
 		Hashes: Hashes{
-			Root:          compose(config.Hash, endpoints.Hash, secrets.Hash),
-			ConfigHash:    config.Hash,
-			EndpointsHash: endpoints.Hash,
-			SecretsHash:   secrets.Hash,
-			HostHashes:    config.pieces.hosts.hashes,
-			ServiceHashes: endpoints.pieces.hashes,
+			Root:            compose(config.Hash, endpoints.Hash, secrets.Hash),
+			ConfigHash:      config.Hash,
+			EndpointsHash:   endpoints.Hash,
+			SecretsHash:     secrets.Hash,
+			HostHashes:      config.hosts.hashes,
+			EndpointsHashes: endpoints.all.hashes,
 		},
-		config: config.pieces, endpoints: endpoints.pieces,
+		config: config, endpoints: endpoints, secrets: secrets,
 	}
 }
 
 // FrozenConfig returns the configuration, to be composed with other parts.
-func (s *Snapshot) FrozenConfig() FrozenConfig {
-	return FrozenConfig{s.ConfigHash, s.Config, s.Origins, s.config}
-}
+func (s *Snapshot) FrozenConfig() FrozenConfig { return s.config }
 
 // FrozenEndpoints returns the endpoints, to be composed with other parts.
-func (s *Snapshot) FrozenEndpoints() FrozenEndpoints {
-	return FrozenEndpoints{s.EndpointsHash, s.Endpoints, s.endpoints}
-}
+func (s *Snapshot) FrozenEndpoints() FrozenEndpoints { return s.endpoints }
 
 // FrozenSecrets returns the secrets and bundles, to be composed with other parts.
-func (s *Snapshot) FrozenSecrets() FrozenSecrets {
-	return FrozenSecrets{s.SecretsHash, s.Secrets, s.Bundles}
-}
+func (s *Snapshot) FrozenSecrets() FrozenSecrets { return s.secrets }

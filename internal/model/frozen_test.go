@@ -110,11 +110,11 @@ func TestEndpointsWith(t *testing.T) {
 		changed.Endpoints = slices.Clone(all[i].Endpoints)
 		want := FreezeEndpoints(all)
 		got := before.With([]Endpoints{changed, {Service: "shop/unknown:1"}})
-		if got.Hash != want.Hash || !reflect.DeepEqual(got.endpoints, want.endpoints) {
-			t.Errorf("%s: %+v, not %+v", changed.Service, got.endpoints, want.endpoints)
+		if got.Hash != want.Hash || !reflect.DeepEqual(got.all.items, want.all.items) {
+			t.Errorf("%s: %+v, not %+v", changed.Service, got.all.items, want.all.items)
 		}
 	}
-	if before.pieces.hash() != was || !reflect.DeepEqual(before.endpoints, FreezeEndpoints(sample().Endpoints).endpoints) {
+	if before.all.hash() != was || !reflect.DeepEqual(before.all.items, FreezeEndpoints(sample().Endpoints).all.items) {
 		t.Error("they changed")
 	}
 }

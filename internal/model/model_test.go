@@ -241,6 +241,28 @@ func TestWireForm(t *testing.T) {
 	}
 }
 
+// changes are what a Snapshot of the sample may become; some cannot be compiled.
+var changes = map[string]func(*Parts){
+	"nothing":             func(*Parts) {},
+	"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].Filters = Filters{&BodyLimit{1}} },
+	"a relay":             func(p *Parts) { p.Config.Relays[0].IdleTimeout = 0 },
+	"a relay twice":       func(p *Parts) { p.Config.Relays = append(p.Config.Relays, p.Config.Relays[0]) },
+	"another host":        func(p *Parts) { p.Config.Hosts = p.Config.Hosts[:1] },
+	"an endpoint":         func(p *Parts) { p.Endpoints[1].Endpoints[0].Terminating = false },
+	"a service too few":   func(p *Parts) { p.Config.Services = p.Config.Services[:1]; p.Endpoints = nil },
+	"a listener too few":  func(p *Parts) { p.Config.Listeners = p.Config.Listeners[:1] },
+	"a rule's id, twice":  func(p *Parts) { p.Config.Hosts[1].Blocks[0].Rules[0].ID = "x" },
+	"an unsound new rule": func(p *Parts) { p.Config.Hosts[1].Blocks[0].Rules[0].Forward = nil },
+	"all new":             func(p *Parts) { *p = Parts{} },
+	"a secret":            func(p *Parts) { p.Secrets[0].Key = []byte("another") },
+	"a secret too few":    func(p *Parts) { p.Secrets = p.Secrets[1:] },
+	"a bundle":            func(p *Parts) { p.Bundles[0].PEM = []byte("another") },
+	"origins":             func(p *Parts) { p.Origins["x"] = reason.Origin{Line: 7}; delete(p.Origins, "ingress/shop/web/0/0") },
+	"no endpoints":        func(p *Parts) { p.Endpoints = p.Endpoints[:1] },
+	"a bad endpoint":      func(p *Parts) { p.Endpoints[1].Endpoints[0].Addr = netip.AddrPort{} },
+	"unknown service":     func(p *Parts) { p.Endpoints[1].Service = "no/such:1" },
+}
+
 // TestDecodeOver checks that sharing with an older Snapshot changes nothing of
 // what is decoded, and nothing of what is refused.
 func TestDecodeOver(t *testing.T) {
@@ -257,18 +279,7 @@ func TestDecodeOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(*Parts){
-		"nothing":             func(*Parts) {},
-		"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].Filters = Filters{&BodyLimit{1}} },
-		"a relay":             func(p *Parts) { p.Config.Relays[0].IdleTimeout = 0 },
-		"a relay twice":       func(p *Parts) { p.Config.Relays = append(p.Config.Relays, p.Config.Relays[0]) },
-		"another host":        func(p *Parts) { p.Config.Hosts = p.Config.Hosts[:1] },
-		"an endpoint":         func(p *Parts) { p.Endpoints[1].Endpoints[0].Terminating = false },
-		"a service too few":   func(p *Parts) { p.Config.Services = p.Config.Services[:1]; p.Endpoints = nil },
-		"a listener too few":  func(p *Parts) { p.Config.Listeners = p.Config.Listeners[:1] },
-		"a rule's id, twice":  func(p *Parts) { p.Config.Hosts[1].Blocks[0].Rules[0].ID = "x" },
-		"an unsound new rule": func(p *Parts) { p.Config.Hosts[1].Blocks[0].Rules[0].Forward = nil },
-	} {
+	for name, change := range changes {
 		data := encoded(change)
 		alone, errAlone := Decode(data)
 		over, errOver := DecodeOver(data, base)
@@ -290,7 +301,11 @@ func TestDecodeOver(t *testing.T) {
 
 func TestWireRefusesWhatItDoesNotKnow(t *testing.T) {
 	good := func() envelope {
-		return Freeze(sample()).envelope()
+		e, err := Freeze(sample()).envelope(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
 	}
 	type newerEnvelope struct {
 		envelope
@@ -454,7 +469,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := Encode(s)
 		if err != nil {
-			t.Fatal(err)
+			return // what is encoded in another way than ours is read, and not written again
 		}
 		if back, err := Decode(again); err != nil || back.Root != s.Root {
 			t.Fatalf("encoded and decoded to another snapshot: %v", err)

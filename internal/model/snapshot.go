@@ -24,8 +24,9 @@ type Parts struct {
 type Snapshot struct {
 	Parts
 	Hashes
-	config    configPieces
-	endpoints pieces
+	config    FrozenConfig
+	endpoints FrozenEndpoints
+	secrets   FrozenSecrets
 }
 
 // Config says what is served and how, without endpoints and key material.

@@ -81,11 +81,9 @@ func (v *validator) clientAuth(l Listener) {
 	}
 }
 
-func digestBundles(all []Bundle) {
-	for i := range all {
-		if len(all[i].PEM) > 0 {
-			all[i].Digest = digest(all[i].PEM)
-		}
+func (b *Bundle) setDigest() {
+	if len(b.PEM) > 0 {
+		b.Digest = digest(b.PEM)
 	}
 }
 

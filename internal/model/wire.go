@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/fxamacker/cbor/v2"
@@ -22,19 +24,38 @@ var wireMagic = []byte{0xd9, 0xd9, 0xf7} // self-described CBOR, RFC 8949 §3.4.
 // maxWire bounds the elements of any one list or map in a wire form.
 const maxWire = 1 << 22
 
-// envelope is the wire form behind its magic. Each value of the configuration
-// and of the endpoints is encoded on its own: its hash is that of these bytes,
-// so that neither side encodes anything twice.
+// envelope is the wire form behind its magic: a Snapshot, or what it has become since
+// another. Each value of a list is encoded on its own, so that its hash is that of the
+// bytes that came.
 type envelope struct {
 	Schema    int                      `cbor:"1,keyasint"`
 	Listeners []cbor.RawMessage        `cbor:"2,keyasint,omitempty"`
 	Hosts     []cbor.RawMessage        `cbor:"3,keyasint,omitempty"`
 	Services  []cbor.RawMessage        `cbor:"4,keyasint,omitempty"`
 	Endpoints []cbor.RawMessage        `cbor:"5,keyasint,omitempty"`
-	Secrets   []Secret                 `cbor:"6,keyasint,omitempty"`
+	Secrets   []cbor.RawMessage        `cbor:"6,keyasint,omitempty"`
 	Origins   map[string]reason.Origin `cbor:"7,keyasint,omitempty"`
-	Bundles   []Bundle                 `cbor:"8,keyasint,omitempty"`
+	Bundles   []cbor.RawMessage        `cbor:"8,keyasint,omitempty"`
 	Relays    []cbor.RawMessage        `cbor:"9,keyasint,omitempty"`
+	// Since is nil in a form that is whole.
+	Since *since `cbor:"10,keyasint,omitempty"`
+}
+
+// since has a form be what a Snapshot became: its lists hold what is new.
+type since struct {
+	// Base is the root of the Snapshot that it was, Root of the one that it is.
+	Base Hash `cbor:"1,keyasint"`
+	Root Hash `cbor:"2,keyasint"`
+	// What the lists of Base have no more, by places in them, ascending. A value that
+	// is another now is gone and new.
+	Listeners []uint32 `cbor:"3,keyasint,omitempty"`
+	Hosts     []uint32 `cbor:"4,keyasint,omitempty"`
+	Services  []uint32 `cbor:"5,keyasint,omitempty"`
+	Endpoints []uint32 `cbor:"6,keyasint,omitempty"`
+	Secrets   []uint32 `cbor:"7,keyasint,omitempty"`
+	Origins   []string `cbor:"8,keyasint,omitempty"`
+	Bundles   []uint32 `cbor:"9,keyasint,omitempty"`
+	Relays    []uint32 `cbor:"10,keyasint,omitempty"`
 }
 
 // codec holds the CBOR modes. Building one is cheap beside what it codes.
@@ -68,37 +89,103 @@ func newCodec() codec {
 	return codec{enc, dec}
 }
 
-// ErrWire is wrapped by all errors of Decode.
+// ErrWire is wrapped by all errors of Decode and DecodeOver but ErrBase.
 var ErrWire = errors.New("not a valid snapshot")
+
+// ErrBase is what DecodeOver answers to a change of another Snapshot than it has: the
+// sender must send the whole.
+var ErrBase = errors.New("a change of another snapshot")
 
 // Encode writes the wire form. It holds key material: keep it as private as
 // the keys.
-func Encode(s *Snapshot) ([]byte, error) {
-	body, err := wireCodec.enc.Marshal(s.envelope())
+func Encode(s *Snapshot) ([]byte, error) { return EncodeOver(s, nil) }
+
+// EncodeOver writes what s has become since base, for those who have base; its cost is
+// that of what changed. A nil base makes it Encode. The form is as private as Encode's.
+func EncodeOver(s, base *Snapshot) ([]byte, error) {
+	e, err := s.envelope(base)
+	if err != nil {
+		return nil, fmt.Errorf("encode snapshot: %w", err)
+	}
+	body, err := wireCodec.enc.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode snapshot: %w", err)
 	}
 	return append(bytes.Clone(wireMagic), body...), nil
 }
 
-func (s *Snapshot) envelope() envelope {
-	c := &s.config
-	return envelope{
-		Schema, c.listeners.data, c.hosts.data, c.services.data, s.endpoints.data, s.Secrets, s.Origins, s.Bundles, c.relays.data,
+func (s *Snapshot) envelope(base *Snapshot) (envelope, error) {
+	e := envelope{Schema: Schema, Origins: s.Origins}
+	from := &Snapshot{}
+	var gone since
+	if base != nil {
+		from, gone.Base, gone.Root, e.Since = base, base.Root, s.Root, &gone
+		e.Origins, gone.Origins = changedOrigins(base.Origins, s.Origins)
 	}
+	c, b := &s.config, &from.config
+	err := errors.Join(
+		encodeList(listenerKind, b.listeners, c.listeners, &gone.Listeners, &e.Listeners),
+		encodeList(relayKind, b.relays, c.relays, &gone.Relays, &e.Relays),
+		encodeList(serviceKind, b.services, c.services, &gone.Services, &e.Services),
+		encodeList(hostKind, b.hosts, c.hosts, &gone.Hosts, &e.Hosts),
+		encodeList(endpointsKind, from.endpoints.all, s.endpoints.all, &gone.Endpoints, &e.Endpoints),
+		encodeList(secretKind, from.secrets.secrets, s.secrets.secrets, &gone.Secrets, &e.Secrets),
+		encodeList(bundleKind, from.secrets.bundles, s.secrets.bundles, &gone.Bundles, &e.Bundles),
+	)
+	return e, err
+}
+
+// encodeList writes what of f is not in base, and where base has what f has not. It
+// fails for a value that was decoded from another encoding than ours, whose hash
+// nobody could know again.
+func encodeList[T any](k listKind[T], base, f frozen[T], gone *[]uint32, data *[]cbor.RawMessage) error {
+	var added []uint32
+	*gone, added = k.changed(base, f)
+	out, foreign := make([]cbor.RawMessage, len(added)), make([]bool, len(added))
+	parallel(len(added), func(i int) {
+		v := &f.items[added[i]]
+		out[i] = encode(v)
+		foreign[i] = k.hash(v, out[i]) != f.hashes[added[i]]
+	})
+	if i := slices.Index(foreign, true); i >= 0 {
+		return fmt.Errorf("a %s came in another encoding than ours", k.name)
+	}
+	*data = out
+	return nil
+}
+
+// changedOrigins are those of next that base has not, and the keys that next has not.
+func changedOrigins(base, next map[string]reason.Origin) (changed map[string]reason.Origin, gone []string) {
+	if maps.Equal(base, next) {
+		return nil, nil
+	}
+	changed = map[string]reason.Origin{}
+	for id, at := range next {
+		if was, has := base[id]; !has || was != at {
+			changed[id] = at
+		}
+	}
+	for id := range base {
+		if _, has := next[id]; !has {
+			gone = append(gone, id)
+		}
+	}
+	slices.Sort(gone)
+	return changed, gone
 }
 
 // IsWire reports whether data begins as a wire form does.
 func IsWire(data []byte) bool { return bytes.HasPrefix(data, wireMagic) }
 
-// Decode reads a wire form. An unknown field, a duplicate key, a newer schema
-// or another order than Freeze's is an error: nothing that the sender meant is
+// Decode reads a wire form that is whole. An unknown field, a duplicate key, a newer
+// schema or another order than Freeze's is an error: nothing that the sender meant is
 // ever skipped.
 func Decode(data []byte) (*Snapshot, error) { return DecodeOver(data, nil) }
 
-// DecodeOver is Decode for a Snapshot that mostly equals another. What is the
-// same, by its hash, is shared with base and neither decoded nor checked again;
-// base must have been decoded itself. A nil base has nothing to share.
+// DecodeOver is Decode for those who have a Snapshot that was decoded before. A form
+// that is whole may differ from base in anything; what is the same, by its hash, is
+// shared, and neither decoded nor checked again. A form of EncodeOver must be a change
+// of base, and costs what changed. A nil base has nothing to share.
 func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 	if !IsWire(data) {
 		return nil, fmt.Errorf("%w: it does not start as one", ErrWire)
@@ -113,6 +200,9 @@ func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 	if base == nil {
 		base = &Snapshot{}
 	}
+	if e.Since != nil && e.Since.Base != base.Root {
+		return nil, fmt.Errorf("%w: of %s, and not of %s", ErrBase, e.Since.Base, base.Root)
+	}
 	s, err := e.snapshot(base)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrWire, err)
@@ -120,41 +210,116 @@ func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 	return s, nil
 }
 
+// snapshot makes the Snapshot of a form. base is what it is a change of, or, where it
+// is whole, may share what is the same.
 func (e *envelope) snapshot(base *Snapshot) (*Snapshot, error) {
-	config, err := e.config(base)
+	from, gone, share := base, e.Since, &Snapshot{}
+	if gone == nil {
+		from, gone, share = &Snapshot{}, &since{}, base
+	}
+	config, err := e.config(&from.config, gone, &share.config)
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := e.endpoints(base)
+	endpoints, changed, err := decodeList(endpointsKind, e.Endpoints, from.endpoints.all, gone.Endpoints, share.endpoints.all)
 	if err != nil {
 		return nil, err
 	}
-	parts := Parts{Config: config.config, Endpoints: endpoints.endpoints, Secrets: e.Secrets, Bundles: e.Bundles, Origins: e.Origins}
-	known := byHash(base.HostHashes, base.Config.Hosts)
-	if err := validate(&parts, func(i int) bool { return known[config.pieces.hosts.hashes[i]] != nil }); err != nil {
+	secrets, err := e.frozenSecrets(&from.secrets, gone, &share.secrets)
+	if err != nil {
 		return nil, err
 	}
-	if !eachList(&parts, checkList) {
-		return nil, errors.New("its parts are not in order")
+	s := Compose(config.hashed(), FrozenEndpoints{all: endpoints}.hashed(), secrets.hashed())
+	if e.Since != nil && s.Root != e.Since.Root {
+		return nil, fmt.Errorf("the change leads to %s, and not to %s", s.Root, e.Since.Root)
 	}
-	return Compose(config, endpoints, FreezeSecrets(e.Secrets, e.Bundles)), nil
+	return s, s.check(base, changed)
 }
 
-// config decodes the configuration, and shares with base what is the same.
-func (e *envelope) config(base *Snapshot) (FrozenConfig, error) {
-	f, errs, b := FrozenConfig{origins: e.Origins}, [4]error{}, &base.config
-	f.config.Listeners, f.pieces.listeners, errs[0] = decodeAll(e.Listeners, b.listeners.hashes, base.Config.Listeners)
-	f.config.Relays, f.pieces.relays, errs[1] = decodeAll(e.Relays, b.relays.hashes, base.Config.Relays)
-	f.config.Services, f.pieces.services, errs[2] = decodeAll(e.Services, b.services.hashes, base.Config.Services)
-	f.config.Hosts, f.pieces.hosts, errs[3] = decodeAll(e.Hosts, b.hosts.hashes, base.Config.Hosts)
-	f.Hash = f.pieces.hash()
+// check refuses what cannot be compiled. changed are the endpoints that base has not.
+func (s *Snapshot) check(base *Snapshot, changed []Endpoints) error {
+	if !eachInEndpoints(changed, checkList) {
+		return errNotInOrder
+	}
+	if base.Root != (Hash{}) && s.ConfigHash == base.ConfigHash && s.SecretsHash == base.SecretsHash && maps.Equal(s.Origins, base.Origins) {
+		return validateEndpoints(&s.Config, changed)
+	}
+	known := byHash(base.config.hosts)
+	if err := validate(&s.Parts, func(i int) bool { return known[s.HostHashes[i]] != nil }); err != nil {
+		return err
+	}
+	if !eachInConfig(&s.Config, checkList) {
+		return errNotInOrder
+	}
+	return nil
+}
+
+var errNotInOrder = errors.New("its parts are not in order")
+
+// config decodes the configuration.
+func (e *envelope) config(from *FrozenConfig, gone *since, share *FrozenConfig) (f FrozenConfig, err error) {
+	var errs [4]error
+	f.listeners, _, errs[0] = decodeList(listenerKind, e.Listeners, from.listeners, gone.Listeners, share.listeners)
+	f.relays, _, errs[1] = decodeList(relayKind, e.Relays, from.relays, gone.Relays, share.relays)
+	f.services, _, errs[2] = decodeList(serviceKind, e.Services, from.services, gone.Services, share.services)
+	f.hosts, _, errs[3] = decodeList(hostKind, e.Hosts, from.hosts, gone.Hosts, share.hosts)
+	f.origins = withOrigins(from.origins, gone.Origins, e.Origins)
 	return f, errors.Join(errs[:]...)
 }
 
-// endpoints is config for the endpoints.
-func (e *envelope) endpoints(base *Snapshot) (FrozenEndpoints, error) {
-	all, p, err := decodeAll(e.Endpoints, base.endpoints.hashes, base.Endpoints)
-	return FrozenEndpoints{p.hash(), all, p}, err
+// frozenSecrets is config for secrets and bundles.
+func (e *envelope) frozenSecrets(from *FrozenSecrets, gone *since, share *FrozenSecrets) (f FrozenSecrets, err error) {
+	var errs [2]error
+	f.secrets, _, errs[0] = decodeList(secretKind, e.Secrets, from.secrets, gone.Secrets, share.secrets)
+	f.bundles, _, errs[1] = decodeList(bundleKind, e.Bundles, from.bundles, gone.Bundles, share.bundles)
+	return f, errors.Join(errs[:]...)
+}
+
+func withOrigins(base map[string]reason.Origin, gone []string, changed map[string]reason.Origin) map[string]reason.Origin {
+	switch {
+	case len(gone) == 0 && len(changed) == 0:
+		return base
+	case len(base) == 0:
+		return changed
+	}
+	all := maps.Clone(base)
+	for _, id := range gone {
+		delete(all, id)
+	}
+	maps.Copy(all, changed)
+	return all
+}
+
+// decodeList hashes and decodes data, but for what share has, and has it take the place
+// of what is gone from base. It returns what it decoded, too.
+func decodeList[T any](k listKind[T], data []cbor.RawMessage, base frozen[T], gone []uint32, share frozen[T]) (list frozen[T], decoded []T, err error) {
+	added := frozen[T]{make([]T, len(data)), make([]Hash, len(data))}
+	fresh, errs, known := make([]bool, len(data)), make([]error, len(data)), byHash(share)
+	parallel(len(data), func(i int) {
+		v := &added.items[i]
+		if k.complete == nil { // its hash is that of its bytes
+			added.hashes[i] = hashOf(data[i])
+			if same := known[added.hashes[i]]; same != nil {
+				*v = *same
+				return
+			}
+		}
+		fresh[i] = true
+		if errs[i] = wireCodec.dec.Unmarshal(data[i], v); errs[i] == nil && k.complete != nil {
+			k.complete(v)
+			added.hashes[i] = k.hash(v, data[i])
+		}
+	})
+	if err = errors.Join(errs...); err != nil {
+		return list, nil, err
+	}
+	for i := range fresh {
+		if fresh[i] {
+			decoded = append(decoded, added.items[i])
+		}
+	}
+	list, err = k.splice(base, gone, added)
+	return list, decoded, err
 }
 
 // encode returns the deterministic encoding of v.
@@ -166,39 +331,13 @@ func encode(v any) []byte {
 	return data
 }
 
-// encodeAll encodes and hashes each of all.
-func encodeAll[T any](all []T) pieces {
-	p := pieces{make([]cbor.RawMessage, len(all)), make([]Hash, len(all))}
-	parallel(len(all), func(i int) {
-		p.data[i] = encode(&all[i])
-		p.hashes[i] = hashOf(p.data[i])
-	})
-	return p
-}
-
-// byHash indexes all by their hashes, which stand at the same places.
-func byHash[T any](hashes []Hash, all []T) map[Hash]*T {
-	out := make(map[Hash]*T, len(all))
-	for i := range all {
-		out[hashes[i]] = &all[i]
+// byHash finds the values of a list by their hashes.
+func byHash[T any](f frozen[T]) map[Hash]*T {
+	out := make(map[Hash]*T, len(f.items))
+	for i := range f.items {
+		out[f.hashes[i]] = &f.items[i]
 	}
 	return out
-}
-
-// decodeAll hashes each of data, and decodes those that are not among known,
-// whose hashes are knownHashes.
-func decodeAll[T any](data []cbor.RawMessage, knownHashes []Hash, known []T) ([]T, pieces, error) {
-	out, hashes, errs := make([]T, len(data)), make([]Hash, len(data)), make([]error, len(data))
-	before := byHash(knownHashes, known)
-	parallel(len(data), func(i int) {
-		hashes[i] = hashOf(data[i])
-		if same := before[hashes[i]]; same != nil {
-			out[i] = *same
-			return
-		}
-		errs[i] = wireCodec.dec.Unmarshal(data[i], &out[i])
-	})
-	return out, pieces{data, hashes}, errors.Join(errs...)
 }
 
 // parallel calls do for 0 to n-1, on every core.

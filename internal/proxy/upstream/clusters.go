@@ -111,13 +111,13 @@ func (r *Registry) Reports(services []model.Service) (reports []reason.Report) {
 func (r *Registry) UpdateEndpoints(s, old *model.Snapshot) {
 	before := make(map[string]model.Hash, len(old.Endpoints))
 	for i := range old.Endpoints {
-		before[old.Endpoints[i].Service] = old.ServiceHashes[i]
+		before[old.Endpoints[i].Service] = old.EndpointsHashes[i]
 	}
 	for i := range s.Endpoints {
 		e := s.Endpoints[i]
 		hash, known := before[e.Service]
 		delete(before, e.Service)
-		if !known || hash != s.ServiceHashes[i] {
+		if !known || hash != s.EndpointsHashes[i] {
 			r.update(e)
 		}
 	}
