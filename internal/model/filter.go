@@ -10,7 +10,7 @@ import (
 )
 
 // Filter is a step that a rule adds to its exchanges: *TLSRedirect, *BodyLimit, *CORS,
-// *Edit, *Rewrite, *Mirror, *Compress or *Redirect. A Redirect is the end of a rule, and
+// *Edit, *Rewrite, *Mirror, *Compress, *Authorize or *Redirect. A Redirect is the end of a rule, and
 // stands in no list.
 type Filter interface {
 	// Kind is the row of the Filter's kind.
@@ -62,7 +62,7 @@ func kindOf[T any, F interface {
 
 // FilterKinds lists all kinds.
 func FilterKinds() []*FilterKind {
-	return []*FilterKind{tlsRedirectKind, bodyLimitKind, corsKind, editKind, rewriteKind, mirrorKind, compressKind, redirectKind}
+	return []*FilterKind{tlsRedirectKind, bodyLimitKind, corsKind, editKind, rewriteKind, mirrorKind, compressKind, redirectKind, authorizeKind}
 }
 
 // filterByKey and filterByWord find kinds by their numbers, and by the words of the

@@ -129,13 +129,14 @@ func compareRules(a, b Rule) int {
 		cmp.Compare(pathRank(a.Path.Kind), pathRank(b.Path.Kind)),
 		cmp.Compare(len(b.Path.Value), len(a.Path.Value)),
 		cmp.Compare(a.Path.Value, b.Path.Value),
+		cmp.Compare(a.Path.Kind, b.Path.Kind),
 		cmp.Compare(a.Rank, b.Rank),
 		cmp.Compare(a.ID, b.ID),
 	)
 }
 
 func pathRank(k PathKind) int {
-	return [...]int{ExactPath: 0, RegexPath: 1, PrefixPath: 2, AnyPath: 3}[k]
+	return [...]int{ExactPath: 0, RegexPath: 1, PrefixPath: 2, RawPrefixPath: 2, AnyPath: 3}[k]
 }
 
 func (s *Secret) setDigest() {

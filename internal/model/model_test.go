@@ -23,7 +23,7 @@ func sample() Parts {
 				{ID: ListenerID{Port: 80}},
 				{ID: ListenerID{Gateway: "shop/edge", Port: 8080}, Address: "127.0.1.1:8080"},
 				{ID: ListenerID{Port: 53, UDP: true}, Protocol: UDP},
-				{ID: ListenerID{Port: 53}, Protocol: TCP},
+				{ID: ListenerID{Port: 53}, Protocol: TCP, Access: sampleAccess()},
 				{ID: ListenerID{Gateway: "shop/edge", Port: 6443}, Protocol: TLS},
 				{ID: ListenerID{Port: 443}, Protocol: HTTPS, Names: []string{"shop.example.com", "**.example.com"}, Certificates: []Certificate{
 					{"*.example.com", "shop/wild", nil},
@@ -109,6 +109,11 @@ func sampleGateway() Host {
 					{Test: HeaderIs, Name: "x-env", Value: "a,(b)=~\\ c"},
 					{Test: Not, Of: []Predicate{{Test: QueryIs, Name: "q=", Comparison: Matches, Value: "^b"}}},
 					{Test: Any, Of: []Predicate{{Test: HeaderIs, Name: "y", Comparison: Present}, {Test: CookieIs, Name: "user", Comparison: Matches, Value: "^beta-"}}},
+					{Test: HeaderIs, Name: "a^b", Comparison: Starts, Value: "^c"},
+					{Test: ClientIn, Value: "2001:db8::/32"},
+					{Test: ServerNameIs, Comparison: Starts, Value: "shop."},
+					{Test: SchemeIs, Value: "https"},
+					{Test: ClaimIs, Name: "realm.roles", Value: "admin"},
 				}},
 				Filters: Filters{
 					&Edit{
@@ -120,6 +125,8 @@ func sampleGateway() Host {
 					&Mirror{"shop/cart:80", 1, 1},
 					&Mirror{"shop/front:http", 10, 100},
 					&Edit{Request: &HeaderEdit{Set: []Header{{"x-i", "j"}}}},
+					&Authorize{*sampleAccess()},
+					&Authorize{},
 				},
 				Forward: &Forward{
 					Backends: []Backend{
@@ -141,10 +148,23 @@ func sampleGateway() Host {
 }
 
 // sampleRelays says all that there is to say on layer 4.
+func sampleAccess() *Access {
+	return &Access{
+		Deny: []Permission{{ID: "netpol/shop/dns/0", When: &Predicate{Test: Not, Of: []Predicate{{Test: SourceIn, Value: "10.0.0.0/8"}}}}},
+		Allow: []Permission{
+			{ID: "istio/shop/dns/0", When: &Predicate{Test: Any, Of: []Predicate{
+				{Test: PeerIs, Name: "namespace", Value: "shop"}, {Test: PeerIs, Name: "uri", Comparison: Present},
+				{Test: PortIs, Value: "53"}, {Test: GatewayIs}, {Test: WorkloadIs, Value: "shop/web-0"},
+			}}},
+			{ID: "istio/shop/dns/1"},
+		},
+	}
+}
+
 func sampleRelays() []Relay {
 	cart := []Backend{{Service: "shop/cart:80", Weight: 1}}
 	return []Relay{
-		{ID: "gateway/shop/dns/0", Listener: ListenerID{Port: 53, UDP: true}, Backends: cart, IdleTimeout: 10 * time.Second},
+		{ID: "gateway/shop/dns/0", Listener: ListenerID{Port: 53, UDP: true}, Backends: cart, IdleTimeout: 10 * time.Second, Access: sampleAccess()},
 		{ID: "gateway/shop/zone/0", Listener: ListenerID{Port: 53}, ConnectTimeout: time.Second, Backends: []Backend{
 			{Service: "shop/front:http", Weight: 3},
 			{Weight: 1, Respond: &Respond{Status: 503, Outcome: reason.BackendInvalid, Why: "no such Service"}},
@@ -155,7 +175,7 @@ func sampleRelays() []Relay {
 	}
 }
 
-const sampleText = `listener 53 tcp
+const sampleText = `listener 53 tcp deny=netpol/shop/dns/0|not(source:10.0.0.0/8) allow=istio/shop/dns/0|any(peer:namespace=shop,peer:uri,port:53,gateway:,workload:shop/web-0) allow=istio/shop/dns/1
 listener 53/udp udp
 listener 80 http
 listener 443 https name=**.example.com name=shop.example.com
@@ -172,7 +192,7 @@ rule ingress/shop/default/default any: forward=shop/front:http
 host **.example.com shop/edge:8080 fallback
 block gateway by-specificity
 rule gateway/shop/all/1/0 exact:/old redirect=301 redirect-scheme=https redirect-host=new.example.com redirect-port=8443 redirect-path=/old>
-rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y,cookie:user~^beta-))" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g edit request-remove=x-b rewrite= rewrite-path=/a>/b rewrite-host=b.example.com mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100 request-set=x-i:j
+rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y,cookie:user~^beta-),header:a\\^b^=^c,client:2001:db8::/32,sni:^=shop.,scheme:https,claim:realm.roles=admin)" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g edit request-remove=x-b rewrite= rewrite-path=/a>/b rewrite-host=b.example.com mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100 request-set=x-i:j authorize deny=netpol/shop/dns/0|not(source:10.0.0.0/8) allow=istio/shop/dns/0|any(peer:namespace=shop,peer:uri,port:53,gateway:,workload:shop/web-0) allow=istio/shop/dns/1 authorize
 backend shop/cart:80 9 request-set=x-h:i
 backend none 1 respond=500:backend_invalid "why=no such Service"
 backend shop/front:http 0 rewrite= rewrite-path=/c mirror=shop/cart:80*1/2
@@ -185,7 +205,7 @@ rule x "regex:(?i)^/a b" respond=503:closed "why=annotation \"auth-url\" is not 
 relay gateway/shop/zone/0 53 forward connect=1s
 backend shop/front:http 3
 backend none 1 respond=503:backend_invalid "why=no such Service"
-relay gateway/shop/dns/0 53/udp forward=shop/cart:80 idle=10s
+relay gateway/shop/dns/0 53/udp forward=shop/cart:80 idle=10s deny=netpol/shop/dns/0|not(source:10.0.0.0/8) allow=istio/shop/dns/0|any(peer:namespace=shop,peer:uri,port:53,gateway:,workload:shop/web-0) allow=istio/shop/dns/1
 relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/cart:80
 relay gateway/shop/edge/none shop/edge:6443 name=* respond=404:no_route
 relay gateway/shop/raw/0 shop/edge:6443 name=**.example.org terminate forward=shop/cart:80

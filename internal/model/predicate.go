@@ -3,6 +3,8 @@ package model
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +13,7 @@ type Test uint8
 
 // The tests. All, Any and Not combine others; the rest are leaves.
 const (
+	// All of none holds, and Any of none does not.
 	All Test = iota
 	Any
 	Not
@@ -18,12 +21,34 @@ const (
 	HeaderIs
 	QueryIs
 	CookieIs
+	// SourceIn: the client's address is in a prefix; the one that connected, or that a
+	// PROXY header names. ClientIn is the same of the client that trusted proxies name
+	// in X-Forwarded-For.
+	SourceIn
+	ClientIn
+	// PeerIs: the client's verified certificate says so; Name is one of PeerAttributes,
+	// of which a certificate may have several values.
+	PeerIs
+	// ServerNameIs: the client's TLS asked for that name (RFC 6066 §3).
+	ServerNameIs
+	// PortIs is the number of the listener, GatewayIs its Gateway.
+	PortIs
+	GatewayIs
+	// SchemeIs is http or https, of the URL that the client asked for.
+	SchemeIs
+	// ClaimIs: the client's verified token says so; Name is the path of the claim.
+	ClaimIs
+	// WorkloadIs: the client is that pod, by namespace/name.
+	WorkloadIs
 )
+
+// PeerAttributes are the names of PeerIs. The last three are parts of a SPIFFE ID.
+var PeerAttributes = []string{"uri", "dns", "subject", "hash", "trust-domain", "namespace", "service-account"}
 
 // Comparison is how a leaf compares.
 type Comparison uint8
 
-// The comparisons. MethodIs knows Equal only.
+// The comparisons.
 const (
 	// Equal compares byte by byte.
 	Equal Comparison = iota
@@ -31,7 +56,68 @@ const (
 	Matches
 	// Present asks only that there be a value.
 	Present
+	// Starts compares the beginning.
+	Starts
 )
+
+// testKind is all there is to say of a Test in the model.
+type testKind struct {
+	name string
+	// level is the schema that first had it.
+	level int
+	// leaf: it combines no others.
+	leaf bool
+	// named: it looks at the value of a Name, which is one of names where there are any.
+	named bool
+	names []string
+	// compares has all comparisons, not Equal alone.
+	compares bool
+	// connection: a connection tells it, without a request.
+	connection bool
+	// value is what is wrong with a value that is compared byte by byte; nil is nothing.
+	value func(string) error
+}
+
+// testKinds are the rows of all tests.
+var testKinds = []testKind{
+	All:          {name: "all", level: 2, connection: true},
+	Any:          {name: "any", level: 2, connection: true},
+	Not:          {name: "not", level: 2, connection: true},
+	MethodIs:     {name: "method", level: 2, leaf: true, value: someText},
+	HeaderIs:     {name: "header", level: 2, leaf: true, named: true, compares: true},
+	QueryIs:      {name: "query", level: 2, leaf: true, named: true, compares: true},
+	CookieIs:     {name: "cookie", level: 3, leaf: true, named: true, compares: true},
+	SourceIn:     {name: "source", level: 3, leaf: true, connection: true, value: prefixText},
+	ClientIn:     {name: "client", level: 3, leaf: true, value: prefixText},
+	PeerIs:       {name: "peer", level: 3, leaf: true, named: true, names: PeerAttributes, compares: true, connection: true},
+	ServerNameIs: {name: "sni", level: 3, leaf: true, compares: true, connection: true},
+	PortIs:       {name: "port", level: 3, leaf: true, connection: true, value: func(v string) error { _, err := portOf(v); return err }},
+	GatewayIs:    {name: "gateway", level: 3, leaf: true, connection: true},
+	SchemeIs:     {name: "scheme", level: 3, leaf: true, value: schemeText},
+	ClaimIs:      {name: "claim", level: 3, leaf: true, named: true, compares: true},
+	WorkloadIs:   {name: "workload", level: 3, leaf: true, connection: true, value: someText},
+}
+
+func someText(v string) error {
+	if v == "" {
+		return errors.New("there is no value")
+	}
+	return nil
+}
+
+func prefixText(v string) error {
+	if p, err := netip.ParsePrefix(v); err != nil || p.Masked().String() != v || p.Addr().Is4In6() {
+		return fmt.Errorf("%q is no prefix of addresses, such as 10.0.0.0/8", v)
+	}
+	return nil
+}
+
+func schemeText(v string) error {
+	if v != "http" && v != "https" {
+		return fmt.Errorf("%q is neither http nor https", v)
+	}
+	return nil
+}
 
 // Predicate is a condition on a request: a tree of tests.
 type Predicate struct {
@@ -39,8 +125,8 @@ type Predicate struct {
 	// Of are what All and Any combine, and the one that Not turns round.
 	Of []Predicate `cbor:"2,keyasint,omitempty" json:"of,omitempty"`
 	// Name is that of a header field, which matches in any case, of a query
-	// parameter, or of a cookie. Of a field that stands several times all values
-	// count, joined by commas; of a parameter or a cookie the first.
+	// parameter, of a cookie, an attribute or a claim. Of a field that stands several
+	// times all values count, joined by commas; of a parameter or a cookie the first.
 	Name       string     `cbor:"3,keyasint,omitempty" json:"name,omitempty"`
 	Comparison Comparison `cbor:"4,keyasint,omitempty" json:"comparison,omitempty"`
 	Value      string     `cbor:"5,keyasint,omitempty" json:"value,omitempty"`
@@ -49,13 +135,13 @@ type Predicate struct {
 // MaxPredicates bounds the tests of one rule, and so what a request can cost.
 const MaxPredicates = 64
 
-var (
-	testNames       = []string{All: "all", Any: "any", Not: "not", MethodIs: "method", HeaderIs: "header", QueryIs: "query", CookieIs: "cookie"}
-	comparisonSigns = []string{Equal: "=", Matches: "~", Present: ""}
-)
+var comparisonSigns = []string{Equal: "=", Matches: "~", Present: "", Starts: "^="}
+
+// String is the word of the text form.
+func (t Test) String() string { return testKinds[t].name }
 
 // MarshalText writes the test as its word.
-func (t Test) MarshalText() ([]byte, error) { return []byte(testNames[t]), nil }
+func (t Test) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // MarshalText writes the comparison as its sign.
 func (c Comparison) MarshalText() ([]byte, error) { return []byte(comparisonSigns[c]), nil }
@@ -76,8 +162,48 @@ func (p *Predicate) size() int {
 	return n
 }
 
+// ByConnection reports whether a connection tells whether the condition holds, without
+// a request.
+func (p *Predicate) ByConnection() bool {
+	return testKinds[p.Test].connection && !slices.ContainsFunc(p.Of, func(one Predicate) bool { return !one.ByConnection() })
+}
+
+// Widest is p where nobody can tell what some tests find: it holds wherever p might.
+// Without such tests it is p itself.
+func (p *Predicate) Widest(known func(Test) bool) *Predicate {
+	return p.bound(known, All)
+}
+
+// Narrowest is Widest, but that it holds only where p must.
+func (p *Predicate) Narrowest(known func(Test) bool) *Predicate {
+	return p.bound(known, Any)
+}
+
+// bound is p with tests that are not known replaced by unknown, which is All or Any of
+// none: what holds always or never.
+func (p *Predicate) bound(known func(Test) bool, unknown Test) *Predicate {
+	switch {
+	case p == nil || p.knows(known):
+		return p
+	case testKinds[p.Test].leaf:
+		return &Predicate{Test: unknown}
+	case p.Test == Not:
+		unknown = All + Any - unknown // the other one
+	}
+	out := &Predicate{Test: p.Test, Of: make([]Predicate, len(p.Of))}
+	for i := range p.Of {
+		out.Of[i] = *p.Of[i].bound(known, unknown)
+	}
+	return out
+}
+
+// knows reports whether all tests of a condition are known.
+func (p *Predicate) knows(known func(Test) bool) bool {
+	return known(p.Test) && !slices.ContainsFunc(p.Of, func(one Predicate) bool { return !one.knows(known) })
+}
+
 // String writes the text form: all(method:GET,header:x-env=canary,not(query:a~^b)).
-// In names and values a backslash stands before each of \ , ( ) = ~.
+// In names and values a backslash stands before each of \ , ( ) = ~, and of ^ in names.
 func (p *Predicate) String() string {
 	var b strings.Builder
 	p.write(&b)
@@ -85,14 +211,15 @@ func (p *Predicate) String() string {
 }
 
 func (p *Predicate) write(b *strings.Builder) {
-	b.WriteString(testNames[p.Test])
-	if p.Test > Not {
+	k := &testKinds[p.Test]
+	b.WriteString(k.name)
+	if k.leaf {
 		b.WriteByte(':')
-		if p.Test != MethodIs {
-			escapeTo(b, p.Name)
+		if k.signed() {
+			escapeTo(b, p.Name, nameSigns)
 			b.WriteString(comparisonSigns[p.Comparison])
 		}
-		escapeTo(b, p.Value)
+		escapeTo(b, p.Value, predicateSigns)
 		return
 	}
 	b.WriteByte('(')
@@ -105,11 +232,17 @@ func (p *Predicate) write(b *strings.Builder) {
 	b.WriteByte(')')
 }
 
-const predicateSigns = `\,()=~`
+// signed reports whether a name and a sign stand before the value.
+func (k *testKind) signed() bool { return k.named || k.compares }
 
-func escapeTo(b *strings.Builder, text string) {
+const (
+	predicateSigns = `\,()=~`
+	nameSigns      = predicateSigns + "^"
+)
+
+func escapeTo(b *strings.Builder, text, signs string) {
 	for i := range len(text) {
-		if strings.IndexByte(predicateSigns, text[i]) >= 0 {
+		if strings.IndexByte(signs, text[i]) >= 0 {
 			b.WriteByte('\\')
 		}
 		b.WriteByte(text[i])
@@ -136,13 +269,13 @@ func (r *predicateReader) predicate(depth int) (p Predicate, err error) {
 	if end < 0 || depth > maxPredicateDepth {
 		return p, fmt.Errorf("%q is not a condition", r.rest)
 	}
-	if p.Test, err = indexOf[Test](testNames, r.rest[:end], "condition"); err != nil {
+	if p.Test, err = testNamed(r.rest[:end]); err != nil {
 		return p, err
 	}
 	leaf := r.rest[end] == ':'
 	r.rest = r.rest[end+1:]
-	if leaf != (p.Test > Not) {
-		return p, fmt.Errorf("%s is not written so", testNames[p.Test])
+	if leaf != testKinds[p.Test].leaf {
+		return p, fmt.Errorf("%s is not written so", p.Test)
 	}
 	if leaf {
 		r.leaf(&p)
@@ -161,25 +294,37 @@ func (r *predicateReader) predicate(depth int) (p Predicate, err error) {
 	return p, nil
 }
 
+func testNamed(word string) (Test, error) {
+	for i := range testKinds {
+		if testKinds[i].name == word {
+			return Test(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown condition %q", word)
+}
+
 func (r *predicateReader) leaf(p *Predicate) {
-	if p.Test != MethodIs {
-		p.Name = r.text()
+	if testKinds[p.Test].signed() {
+		p.Name = r.text(nameSigns)
 		switch {
 		case r.take('='):
 		case r.take('~'):
 			p.Comparison = Matches
+		case strings.HasPrefix(r.rest, "^="):
+			r.rest = r.rest[2:]
+			p.Comparison = Starts
 		default:
 			p.Comparison = Present
 			return
 		}
 	}
-	p.Value = r.text()
+	p.Value = r.text(predicateSigns)
 }
 
 // text reads up to the next sign.
-func (r *predicateReader) text() string {
+func (r *predicateReader) text(signs string) string {
 	var b strings.Builder
-	for r.rest != "" && strings.IndexByte(predicateSigns[1:], r.rest[0]) < 0 {
+	for r.rest != "" && strings.IndexByte(signs[1:], r.rest[0]) < 0 {
 		if r.rest[0] == '\\' && len(r.rest) > 1 {
 			r.rest = r.rest[1:]
 		}
@@ -204,25 +349,31 @@ func (v *validator) predicate(what string, p *Predicate) {
 }
 
 func (v *validator) predicateTree(what string, p *Predicate) {
-	if !v.check(p.Test <= CookieIs, "%s: unknown condition %d", what, p.Test) {
+	if !v.check(int(p.Test) < len(testKinds), "%s: unknown condition %d", what, p.Test) {
 		return
 	}
-	if p.Test <= Not {
-		v.check(p.Name == "" && p.Value == "" && p.Comparison == Equal, "%s: %s with a name or value", what, testNames[p.Test])
-		v.check(p.Test != Not || len(p.Of) == 1, "%s: not needs one condition", what)
-		for i := range p.Of {
-			v.predicateTree(what, &p.Of[i])
-		}
+	if k := &testKinds[p.Test]; k.leaf {
+		v.leaf(what, k, p)
 		return
 	}
-	v.check(len(p.Of) == 0, "%s: %s holds other conditions", what, testNames[p.Test])
-	if p.Test == MethodIs {
-		v.check(p.Name == "" && p.Value != "" && p.Comparison == Equal, "%s: a method is compared with itself only", what)
-		return
+	v.check(p.Name == "" && p.Value == "" && p.Comparison == Equal, "%s: %s with a name or value", what, p.Test)
+	v.check(p.Test != Not || len(p.Of) == 1, "%s: not needs one condition", what)
+	for i := range p.Of {
+		v.predicateTree(what, &p.Of[i])
 	}
-	v.check(p.Name != "", "%s: %s without a name", what, testNames[p.Test])
+}
+
+func (v *validator) leaf(what string, k *testKind, p *Predicate) {
+	v.check(len(p.Of) == 0, "%s: %s holds other conditions", what, k.name)
+	v.check(k.named == (p.Name != ""), "%s: %s and the name %q", what, k.name, p.Name)
+	v.check(k.names == nil || slices.Contains(k.names, p.Name), "%s: %s has no %q", what, k.name, p.Name)
+	v.check(k.compares || p.Comparison == Equal, "%s: %s is compared byte by byte only", what, k.name)
 	switch p.Comparison {
-	case Equal:
+	case Equal, Starts:
+		if k.value != nil {
+			err := k.value(p.Value)
+			v.check(err == nil, "%s: %s: %v", what, k.name, err)
+		}
 	case Matches:
 		v.regex(what, p.Value)
 	case Present:

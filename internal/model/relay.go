@@ -36,6 +36,8 @@ type Relay struct {
 	// IdleTimeout bounds the silence of both sides; 0 is the proxy's own bound
 	// for tunnels, or for UDP flows.
 	IdleTimeout time.Duration `cbor:"8,keyasint,omitempty" json:"idleTimeout,omitempty"`
+	// Access says who may open a connection, besides what the listener says.
+	Access *Access `cbor:"9,keyasint,omitempty" json:"access,omitempty"`
 }
 
 func compareRelays(a, b Relay) int {
@@ -70,6 +72,7 @@ func (v *validator) relay(r *Relay) {
 	v.check((len(r.Backends) > 0) != (r.Respond != nil), "relay %s: not exactly one of backends and respond", r.ID)
 	v.check(r.ConnectTimeout >= 0 && r.IdleTimeout >= 0, "relay %s: negative timeout", r.ID)
 	v.respond(r.ID, r.Respond)
+	v.access("relay "+r.ID, r.Access, true)
 	for i := range r.Backends {
 		b := &r.Backends[i]
 		v.check((b.Service == "") == (b.Respond != nil), "relay %s: a backend with not exactly one of service and respond", r.ID)
@@ -127,7 +130,7 @@ func (r *Relay) doesWords() []string {
 		words = forwardWords(&Forward{Backends: r.Backends, ConnectTimeout: r.ConnectTimeout})
 	}
 	words = append(words, respondWords(r.Respond)...)
-	return append(words, option("idle", duration(r.IdleTimeout)))
+	return append(append(words, option("idle", duration(r.IdleTimeout))), r.Access.words()...)
 }
 
 // relay reads a relay. The lines of its backends stand below it.
@@ -146,6 +149,8 @@ func (p *textParser) relay(w []string) error {
 			r.Terminate = true
 		case "idle":
 			r.IdleTimeout, err = time.ParseDuration(value)
+		case "deny", "allow":
+			err = accessOption(key, &r.Access, value)
 		case "forward", "connect", "respond", "why": // as those of a rule
 			err = ruleOption(&options, word)
 		default:

@@ -111,6 +111,8 @@ type Listener struct {
 	Names []string `cbor:"7,keyasint,omitempty" json:"names,omitempty"`
 	// ClientAuth is nil where clients need no certificate.
 	ClientAuth *ClientAuth `cbor:"6,keyasint,omitempty" json:"clientAuth,omitempty"`
+	// Access says who may open a connection, be it one of HTTP or of layer 4.
+	Access *Access `cbor:"8,keyasint,omitempty" json:"access,omitempty"`
 }
 
 // Certificate binds a server name to a secret.
@@ -147,8 +149,7 @@ type Order uint8
 
 const (
 	// BySpecificity: exact before expression before prefix before any, longer
-	// before shorter, and then by Rank. Prefixes are probed, not tried one after
-	// the other.
+	// before shorter, whole elements before bytes, and then by Rank.
 	BySpecificity Order = iota
 	// FirstMatch: as listed.
 	FirstMatch
@@ -180,6 +181,8 @@ const (
 	PrefixPath
 	// RegexPath matches by an RE2 expression that brings its own anchors.
 	RegexPath
+	// RawPrefixPath matches what begins with its bytes: /a matches /ab, too.
+	RawPrefixPath
 )
 
 // PathMatch is compared with the canonical path of a request.

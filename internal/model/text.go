@@ -87,7 +87,7 @@ func Write(out io.Writer, s *Snapshot) error {
 var (
 	protocolNames = []string{HTTP: "http", HTTPS: "https", TLS: "tls", TCP: "tcp", UDP: "udp"}
 	orderNames    = []string{BySpecificity: "by-specificity", FirstMatch: "first-match"}
-	pathNames     = []string{AnyPath: "any", ExactPath: "exact", PrefixPath: "prefix", RegexPath: "regex"}
+	pathNames     = []string{AnyPath: "any", ExactPath: "exact", PrefixPath: "prefix", RegexPath: "regex", RawPrefixPath: "starts"}
 )
 
 // MarshalText writes the protocol as its word.
@@ -165,7 +165,7 @@ func (w *textWriter) listener(l Listener) {
 	for _, name := range l.Names {
 		words = append(words, "name="+name)
 	}
-	w.line(append(words, l.ClientAuth.words()...)...)
+	w.line(slices.Concat(words, l.ClientAuth.words(), l.Access.words())...)
 	for _, c := range l.Certificates {
 		w.line(append([]string{"certificate", l.ID.String(), c.Host, c.Secret}, c.Policy.words()...)...)
 	}

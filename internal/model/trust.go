@@ -53,6 +53,8 @@ var listenerOptions = map[string]func(*Listener, string) error{
 	"address":             func(l *Listener, v string) error { l.Address = v; return nil },
 	"name":                func(l *Listener, v string) error { l.Names = append(l.Names, v); return nil },
 	"backend-certificate": func(l *Listener, v string) error { l.BackendCertificate = v; return nil },
+	"deny":                func(l *Listener, v string) error { return accessOption("deny", &l.Access, v) },
+	"allow":               func(l *Listener, v string) error { return accessOption("allow", &l.Access, v) },
 	"client-auth": func(l *Listener, v string) error {
 		mode, err := indexOf[ClientAuthMode](clientAuthNames, v, "client-auth")
 		l.ClientAuth = &ClientAuth{Mode: mode}

@@ -131,6 +131,7 @@ func (v *validator) listener(l Listener) {
 	v.check((l.Protocol == UDP) == l.ID.UDP, "listener %s: its name says another protocol", l.ID)
 	v.protocols[l.ID] = l.Protocol
 	v.clientAuth(l)
+	v.access("listener "+l.ID.String(), l.Access, true)
 	for _, c := range l.Certificates {
 		v.name("certificate", c.Host)
 		v.check(v.secrets[c.Secret], "listener %s: no secret %s", l.ID, c.Secret)
@@ -238,12 +239,12 @@ func (p PathMatch) Validate() error {
 }
 
 func (v *validator) pathMatch(what string, p PathMatch) {
-	v.check(p.Kind <= RegexPath, "%s: unknown path kind %d", what, p.Kind)
+	v.check(p.Kind <= RawPrefixPath, "%s: unknown path kind %d", what, p.Kind)
 	switch p.Kind {
-	case ExactPath, PrefixPath:
+	case ExactPath, PrefixPath, RawPrefixPath:
 		v.check(strings.HasPrefix(p.Value, "/"), "%s: path %q does not start with /", what, p.Value)
-		v.check(p.Kind == ExactPath || strings.Count(p.Value, "/") <= MaxPathDepth, "%s: a prefix of more than %d elements", what, MaxPathDepth)
-		v.check(p.Kind == ExactPath || p.Value == "/" || !strings.HasSuffix(p.Value, "/"), "%s: prefix %q ends with a slash; the form without is the one", what, p.Value)
+		v.check(p.Kind != PrefixPath || strings.Count(p.Value, "/") <= MaxPathDepth, "%s: a prefix of more than %d elements", what, MaxPathDepth)
+		v.check(p.Kind != PrefixPath || p.Value == "/" || !strings.HasSuffix(p.Value, "/"), "%s: prefix %q ends with a slash; the form without is the one", what, p.Value)
 	case RegexPath:
 		v.regex(what, p.Value)
 	}

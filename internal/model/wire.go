@@ -16,7 +16,7 @@ import (
 
 // Schema is the level of the wire form. It grows when a field is added that an
 // older proxy could not honour.
-const Schema = 2
+const Schema = 3
 
 // wireMagic starts every wire form, so that a file of it is told from text.
 var wireMagic = []byte{0xd9, 0xd9, 0xf7} // self-described CBOR, RFC 8949 §3.4.6

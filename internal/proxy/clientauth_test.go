@@ -7,10 +7,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"math/big"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -222,34 +220,6 @@ func TestVerifiedClient(t *testing.T) {
 	}
 	if frontend.VerifiedClient(cfg, tls.ConnectionState{}) != nil || frontend.VerifiedClient(&tls.Config{}, tls.ConnectionState{PeerCertificates: []*x509.Certificate{ours.cert}}) != nil {
 		t.Error("verified by nobody")
-	}
-}
-
-func TestForwardedClientCert(t *testing.T) {
-	uri := func(text string) *url.URL {
-		u, err := url.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return u
-	}
-	cert := newAuthority(t).client(func(c *x509.Certificate) {
-		c.Subject = pkix.Name{CommonName: "a \"quoted\" name\r\nX-Evil: 1", Organization: []string{"Shop, Inc"}}
-		c.DNSNames = []string{"client.example.com"}
-		c.URIs = []*url.URL{uri("spiffe://example.com/ns/shop/sa/cart"), uri("https://example.com/a;b")}
-	}).Leaf
-	got := frontend.ForwardedClientCert(cert, "spiffe://example.com/ns/edge/sa/gateway")
-	by, rest, _ := strings.Cut(got, ";")
-	hash, rest, _ := strings.Cut(rest, ";")
-	if sum, err := hex.DecodeString(strings.TrimPrefix(hash, "Hash=")); by != "By=spiffe://example.com/ns/edge/sa/gateway" || err != nil || len(sum) != 32 {
-		t.Errorf("%s", got)
-	}
-	const want = `Subject="CN=a \\\"quoted\\\" name??X-Evil: 1,O=Shop\\, Inc";URI=spiffe://example.com/ns/shop/sa/cart;URI="https://example.com/a;b";DNS=client.example.com`
-	if rest != want {
-		t.Errorf("got  %s\nwant %s", rest, want)
-	}
-	if frontend.ForwardedClientCert(nil, "a") != "" {
-		t.Error("something of nothing")
 	}
 }
 

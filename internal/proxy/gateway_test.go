@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/filter"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/route"
 )
 
@@ -82,7 +83,7 @@ var prefixTable = []struct{ path, prefix, with, want string }{
 }
 
 func TestPathsOfGatewayAPI(t *testing.T) {
-	peer := &exchange.Peer{Listener: model.ListenerID{Port: 80}, PublicPort: 80, PublicPorts: func(p uint16) uint16 { return p }}
+	peer := &exchange.Peer{Inbound: policy.Inbound{Listener: model.ListenerID{Port: 80}, PublicPort: 80}, PublicPorts: func(p uint16) uint16 { return p }}
 	for _, tc := range prefixTable {
 		request := "GET " + tc.path + "?q=1 HTTP/1.1\r\nHost: a.example\r\n\r\n"
 		word := tc.prefix + ">" + tc.with
@@ -128,7 +129,7 @@ func TestRedirectTerms(t *testing.T) {
 		{"redirect=302 redirect-path=/x", 80, same, "X-Forwarded-Proto: https\r\n", "302 https://a.example/x"},
 		{"redirect=302 redirect-path=/x", 80, same, "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n", "302 https://a.example:8443/x"},
 	} {
-		peer := &exchange.Peer{Listener: model.ListenerID{Port: 80}, PublicPort: tc.public, PublicPorts: tc.ports, Trusted: tc.fields != ""}
+		peer := &exchange.Peer{Inbound: policy.Inbound{Listener: model.ListenerID{Port: 80}, PublicPort: tc.public, Trusted: tc.fields != ""}, PublicPorts: tc.ports}
 		x := decided(t, rules("rule r prefix:/ "+tc.options), peer, "GET /p HTTP/1.1\r\nHost: a.example:1234\r\n"+tc.fields+"\r\n")
 		if got := fmt.Sprintf("%d %s", x.Resp.Status, x.Resp.Lookup("Location")); got != tc.want {
 			t.Errorf("%s, dialled at %d %s: %s, want %s", tc.options, tc.public, tc.fields, got, tc.want)
@@ -284,9 +285,9 @@ func TestTraceOfADecision(t *testing.T) {
 	x := &exchange.Exchange{}
 	parseHead(t, &x.Req, "PUT / HTTP/1.1\r\nHost: a\r\n\r\n")
 	var trace route.Trace
-	x.Decide(r.proxy.Generation(), &exchange.Peer{Listener: model.ListenerID{Port: 80}, PublicPorts: func(p uint16) uint16 { return p }}, &trace)
+	x.Decide(r.proxy.Generation(), &exchange.Peer{Inbound: policy.Inbound{Listener: model.ListenerID{Port: 80}}, PublicPorts: func(p uint16) uint16 { return p }}, &trace)
 	block := trace.Hosts[0].Blocks[0]
-	if x.Resp.Status != 303 || block.Rule != "put" || len(block.Misses) != 1 || block.Misses[0] != (route.Miss{Rule: "get", Condition: route.ByMethod, Expected: "method:GET", Got: "PUT"}) {
+	if x.Resp.Status != 303 || block.Rule != "put" || len(block.Misses) != 1 || block.Misses[0] != (route.Miss{Rule: "get", Condition: "method", Expected: "method:GET", Got: "PUT"}) {
 		t.Errorf("%d %+v", x.Resp.Status, trace)
 	}
 }

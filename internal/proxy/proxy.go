@@ -254,20 +254,20 @@ func (p *Proxy) swap(s *model.Snapshot, gen *exchange.Generation, reports []reas
 	change, socketReports := p.prepare(s)
 	p.listenerReports = slices.Concat(tlsReports, socketReports)
 	p.reports = append(reports, p.listenerReports...)
-	p.live.Store(&live{gen: gen, listeners: frontend.Compiled{TLS: tls, Public: p.publicPorts(s)}})
+	p.live.Store(&live{gen: gen, listeners: frontend.Compile(gen, tls, p.publicPorts(s))})
 	p.commit(change)
 	rules := gen.Rules()
 	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return gen.Clusters[id] != nil })
-	p.reconsider(gen, tls)
+	p.reconsider(gen)
 }
 
 // reconsider asks of all that is open whether what is live would let it in.
-func (p *Proxy) reconsider(gen *exchange.Generation, tls map[model.ListenerID]*frontend.ListenerTLS) {
+func (p *Proxy) reconsider(gen *exchange.Generation) {
 	p.l4.Reconsider(gen)
 	for _, l := range p.sockets.udp() {
 		l.Reconsider(gen)
 	}
-	p.frontend.Reconsider(tls)
+	p.frontend.Reconsider()
 }
 
 // serves reports whether s is what gen serves already, on listeners that are all

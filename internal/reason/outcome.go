@@ -39,6 +39,7 @@ const (
 	Drained
 	BadProxyHeader
 	ClientAbuse
+	Denied
 )
 
 // OutcomeRow is what the table knows of an Outcome.
@@ -82,6 +83,7 @@ var outcomes = [...]OutcomeRow{
 	Drained:           {Drained, "drained", 0, "The proxy was stopping, or a UDP port was closed, and what was relayed had not ended.", "raise the drain wait if such connections end by themselves"},
 	BadProxyHeader:    {BadProxyHeader, "bad_proxy_header", 0, "A peer that must say by PROXY protocol whose connection it passes on did not, or not in time, or in a way that nobody understands. The connection was closed.", "turn the PROXY protocol on at the balancer that the log names as the client, or take its address out of --proxy-protocol-from"},
 	ClientAbuse:       {ClientAbuse, "client_abuse", 0, "A client of HTTP/2 or HTTP/3 had the proxy do work that nobody pays for: floods of streams that are reset, of settings, pings or empty frames, or header blocks without end. Its connection was closed.", "look at the client; well-behaved ones come nowhere near the bounds"},
+	Denied:            {Denied, "denied", 403, "A policy denies the request or the connection, or none that there is allows it.", "the log and explain name the policy; change it if this client is meant to come in"},
 	InternalError:     {InternalError, "internal_error", 500, "A defect in the proxy. It is contained in this one connection.", "please report it with the log line"},
 	UpstreamTLSFailed: {UpstreamTLSFailed, "upstream_tls_failed", 502, "An endpoint is not who it should be, or agreed to no TLS. Nothing was sent to it.", "compare its certificate with the policy for its Service; the log's detail says what differs"},
 }

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
@@ -11,39 +10,27 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/balance"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/route"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Peer is what is known of a client's connection. It does not change while
-// the connection lives.
+// Peer is a client's connection as its requests see it. It does not change while the
+// connection lives.
 type Peer struct {
-	Addr netip.AddrPort
-	// Listener is where the connection was accepted; PublicPort is what clients
-	// dial to reach it.
-	Listener   model.ListenerID
-	PublicPort uint16
-	TLS        bool
-	// ServerName is what the client sent in its handshake, in lower case.
-	ServerName string
-	// ClientCert says who the client's verified certificate is for, as
-	// X-Forwarded-Client-Cert has it; empty is that it has shown none.
-	ClientCert string
-	// TLSOffloaded says that the client speaks TLS to a balancer that has taken it
-	// off, and has said so by PROXY protocol.
-	TLSOffloaded bool
-	// Trusted peers are believed when they say who their client is.
-	Trusted bool
-	// Trusts reports whether peers at an address are.
+	policy.Inbound
+	// Trusts reports whether peers at an address are believed when they say who their
+	// client is.
 	Trusts func(netip.Addr) bool
 	// PublicPorts tells what clients dial to reach another listener of the same
 	// Gateway.
 	PublicPorts func(port uint16) uint16
 
-	identity *msg.Block
-	ip, port []byte
+	fields     *msg.Block // that say to backends who the client is
+	clientCert []byte     // as X-Forwarded-Client-Cert has it
+	ip, port   []byte
 }
 
 // Exchange is the state of one request and its response.
@@ -96,15 +83,16 @@ type Exchange struct {
 	// sets the one for the response in its Response.
 	RecodeRequest, RecodeResponse Recoder
 
-	// Outcome and Detail say how the exchange ended.
+	// Outcome and Detail say how the exchange ended, and Policy what denied it.
 	Outcome reason.Outcome
 	Detail  string
+	Policy  string
 	// Answered tells that the answer is our own; OwnBody is its body, if the rule has
 	// one.
 	Answered bool
 	OwnBody  string
 
-	view                                     route.Request // what the rules look at
+	view                                     policy.Request // what the rules look at
 	pathScratch, targetScratch, chainScratch []byte
 	hostScratch                              [256]byte
 	idScratch                                [32]byte
@@ -135,6 +123,12 @@ func (x *Exchange) Answer(status int, outcome reason.Outcome) {
 func (x *Exchange) Fail(outcome reason.Outcome, detail string) {
 	x.Answer(outcome.Row().Status, outcome)
 	x.Detail = detail
+}
+
+// Deny ends the exchange because a policy says so.
+func (x *Exchange) Deny(v policy.Verdict) {
+	x.Fail(v.Outcome, v.Detail)
+	x.Policy = v.Policy
 }
 
 // FailWith ends the exchange because a message broke a rule.
@@ -272,11 +266,11 @@ func (x *Exchange) read() (err error) {
 	if x.Path, x.pathScratch, ok = route.Canonical(x.Target.Path, x.pathScratch); !ok {
 		return http1.ErrTarget
 	}
-	x.look()
-	x.HTTPS = x.Peer.secure()
+	x.HTTPS = x.Peer.Secure()
 	if x.Peer.Trusted {
 		x.believe()
 	}
+	x.look()
 	return nil
 }
 
@@ -305,7 +299,7 @@ func (x *Exchange) DialledPort() uint16 {
 	switch {
 	case x.dialled != 0:
 		return x.dialled
-	case x.HTTPS == x.Peer.secure():
+	case x.HTTPS == x.Peer.Secure():
 		return x.Peer.PublicPort
 	case x.HTTPS:
 		return 443
@@ -318,12 +312,13 @@ func (x *Exchange) look() {
 	v := &x.view
 	v.Host, v.Authority, v.Path = x.Host, x.Authority, x.Path.Bytes
 	v.Method, v.Query = x.Req.Bytes(x.Req.Method), x.Target.Query
-	v.Head, v.Trusted = &x.Req, x.Peer.Trusted
+	v.Head, v.Trusted, v.Trusts = &x.Req, x.Peer.Trusted, x.Peer.Trusts
+	v.From, v.HTTPS = &x.Peer.Inbound, x.HTTPS
 }
 
 // View is what rules look at in the request. It may be kept, and read by
 // others, as long as the request's head stays as it is.
-func (x *Exchange) View() *route.Request { return &x.view }
+func (x *Exchange) View() *policy.Request { return &x.view }
 
 // identify gives the request its id: the client's own, when it is a sane one,
 // or a new one.
@@ -358,24 +353,20 @@ func (x *Exchange) setIdentity() {
 	for _, id := range identityFields {
 		h.Drop(id)
 	}
-	if p.identity == nil {
-		p.identity = newIdentity(p)
+	if p.fields == nil {
+		p.Prepare()
 	}
-	h.AddBlock(p.identity)
+	h.AddBlock(p.fields)
 	h.Add(msg.XForwardedHost, "X-Forwarded-Host", x.Authority)
 }
 
-// secure reports whether the client speaks TLS, as far as is known without its
-// requests.
-func (p *Peer) secure() bool { return p.TLS || p.TLSOffloaded }
-
 // Prepare makes what a Peer keeps for its requests. It is for those whose
 // requests come at the same time.
-func (p *Peer) Prepare() { p.identity = newIdentity(p) }
+func (p *Peer) Prepare() { p.fields = p.newFields() }
 
-func newIdentity(p *Peer) *msg.Block {
+func (p *Peer) newFields() *msg.Block {
 	var h msg.Head
-	scheme := schemeOf(p.secure())
+	scheme := schemeOf(p.Secure())
 	p.ip = []byte(p.Addr.Addr().Unmap().WithZone("").String())
 	p.port = strconv.AppendUint(nil, uint64(p.PublicPort), 10)
 	h.Add(msg.XForwardedFor, "X-Forwarded-For", p.ip)
@@ -384,8 +375,9 @@ func newIdentity(p *Peer) *msg.Block {
 	h.Add(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	h.Add(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	h.Add(msg.XScheme, "X-Scheme", scheme)
-	if p.ClientCert != "" {
-		h.Add(msg.XForwardedClientCert, clientCertName, []byte(p.ClientCert))
+	if p.Identity != nil {
+		p.clientCert = forwardedClientCert(p.Identity)
+		h.Add(msg.XForwardedClientCert, clientCertName, p.clientCert)
 	}
 	return msg.NewBlock(&h)
 }
@@ -403,8 +395,8 @@ func schemeOf(tls bool) []byte {
 // the chain.
 func (x *Exchange) extendIdentity() {
 	h, p := &x.Req, x.Peer
-	if p.ip == nil {
-		p.identity = newIdentity(p)
+	if p.fields == nil {
+		p.Prepare()
 	}
 	chain := h.AppendList(x.chainScratch[:0], msg.XForwardedFor)
 	if len(chain) > 0 {
@@ -422,35 +414,21 @@ func (x *Exchange) extendIdentity() {
 	x.setMissing(msg.XForwardedProto, "X-Forwarded-Proto", scheme)
 	x.setMissing(msg.XForwardedScheme, "X-Forwarded-Scheme", scheme)
 	x.setMissing(msg.XScheme, "X-Scheme", scheme)
-	if p.ClientCert != "" {
+	if p.clientCert != nil {
 		before := h.AppendList(nil, msg.XForwardedClientCert)
 		if len(before) > 0 {
 			before = append(before, ',')
 		}
-		h.Set(msg.XForwardedClientCert, clientCertName, append(before, p.ClientCert...))
+		h.Set(msg.XForwardedClientCert, clientCertName, append(before, p.clientCert...))
 	}
 }
 
-const clientCertName = "X-Forwarded-Client-Cert"
-
-// clientIP is the address of the client that a trusted peer speaks for: the
-// last one in the chain that is not trusted itself, as nginx's realip module
-// finds it. What a client wrote before it into the chain does not count.
+// clientIP is the address of the client that a trusted peer speaks for.
 func (x *Exchange) clientIP() []byte {
-	chain, client := x.chainScratch, x.Peer.ip
-	for len(chain) > 0 {
-		i := bytes.LastIndexByte(chain, ',')
-		hop := msg.TrimOWS(chain[i+1:])
-		addr, err := netip.ParseAddr(string(hop))
-		if err != nil {
-			return client
-		}
-		if client = hop; !x.Peer.Trusts(addr.Unmap()) {
-			return client
-		}
-		chain = chain[:max(i, 0)]
+	if client := policy.ClientOf(x.chainScratch, x.Peer.Trusts); client != nil {
+		return client
 	}
-	return client
+	return x.Peer.ip
 }
 
 func (x *Exchange) setMissing(id msg.FieldID, name string, value []byte) {

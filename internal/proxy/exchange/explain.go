@@ -13,6 +13,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/route"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
@@ -167,6 +168,10 @@ func Explain(g *Generation, q Question) (*Explanation, error) {
 		out.Filters = append(out.Filters, Effect{filter, changes(before, now)})
 		before = now
 	}
+	if v := g.Access(p.Listener).Opens(&p.Inbound); !v.Allowed() {
+		out.Open, out.Answer = true, &ExplainedAnswer{Outcome: v.Outcome.String(), Why: v.Detail}
+		return out, nil
+	}
 	var trace route.Trace
 	x.Decide(g, p, &trace)
 	out.Open, out.Host, out.Path = trace.Open, string(x.Host), string(x.Path.Bytes)
@@ -207,7 +212,7 @@ func (x *Exchange) DecideExplained(g *Generation, p *Peer) {
 			}
 			for _, m := range b.Misses {
 				if len(text) < maxExplained {
-					text += " lost=" + m.Rule + ":" + m.Condition.String()
+					text += " lost=" + m.Rule + ":" + string(m.Condition)
 				}
 			}
 		}
@@ -255,16 +260,22 @@ func (q Question) exchange(g *Generation) (*Exchange, *Peer, error) {
 		return nil, nil, fmt.Errorf("this is no request: %w", err)
 	}
 	http1.DropHopByHop(&x.Req)
+	return x, &Peer{
+		Inbound: q.inbound(id, strings.ToLower(u.Hostname()), u.Scheme == "https"),
+		Trusts:  func(netip.Addr) bool { return false }, PublicPorts: func(port uint16) uint16 { return port },
+	}, nil
+}
+
+// inbound is the connection that a question comes by.
+func (q Question) inbound(id model.ListenerID, name string, tls bool) policy.Inbound {
 	client := q.Client
 	if !client.IsValid() {
 		client = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	peer := &Peer{
-		Addr: netip.AddrPortFrom(client, 0), Listener: id, PublicPort: id.Port, TLS: u.Scheme == "https",
-		ServerName: strings.ToLower(u.Hostname()),
-		Trusts:     func(netip.Addr) bool { return false }, PublicPorts: func(port uint16) uint16 { return port },
+	return policy.Inbound{
+		Listener: id, Remote: netip.AddrPortFrom(client, 0), Addr: netip.AddrPortFrom(client, 0), PublicPort: id.Port,
+		TLS: tls, ServerName: name,
 	}
-	return x, peer, nil
 }
 
 // listener finds the listener that a URL leads to: the one with its port, or
@@ -297,7 +308,7 @@ func explainHost(h route.HostTrace, origins map[string]reason.Origin) ExplainedH
 	for _, b := range h.Blocks {
 		block := ExplainedBlock{Dialect: b.Dialect, Path: b.Path, Rule: b.Rule}
 		for _, m := range b.Misses {
-			block.Lost = append(block.Lost, Lost{m.Rule, origins[m.Rule].Place(), m.Condition.String(), m.Expected, m.Got})
+			block.Lost = append(block.Lost, Lost{m.Rule, origins[m.Rule].Place(), string(m.Condition), m.Expected, m.Got})
 		}
 		out.Blocks = append(out.Blocks, block)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // relaySchemes are the URLs of layer 4, which name a port and, for TLS, a server
@@ -70,6 +71,11 @@ func (g *Generation) explainRelay(q Question, id model.ListenerID, name string, 
 	}
 	origin := g.Snapshot.Origins[relay.Rule.ID]
 	out.Rule = &ExplainedRule{relay.Rule.ID, origin.Object(), origin.Place(), origin.Field, relay.Rule.Does()}
+	in := q.inbound(id, name, relay.Rule.Terminate)
+	if v := g.MayOpen(&in); v.Outcome == reason.Denied {
+		out.Answer = &ExplainedAnswer{Outcome: v.Outcome.String(), Why: v.Detail}
+		return out
+	}
 	if r := relay.Rule.Respond; r != nil {
 		out.Answer = &ExplainedAnswer{Outcome: r.Outcome.String(), Why: r.Why}
 		return out

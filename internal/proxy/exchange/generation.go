@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/route"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
@@ -21,6 +23,13 @@ type Filter interface {
 	Request(x *Exchange) bool
 	// Response edits a response head, the backend's or our own.
 	Response(x *Exchange)
+}
+
+// Guard is a Filter that says who may ask. A swap asks it again for what has become a
+// tunnel.
+type Guard interface {
+	Filter
+	Asks(r *policy.Request) policy.Verdict
 }
 
 // FilterSpec is the row of a kind of filter in a data plane's table: what makes it.
@@ -57,6 +66,7 @@ type Route struct {
 
 	origin   reason.Origin
 	filters  []step
+	guards   []Guard // of filters
 	backends []Backend
 	weights  []uint32 // of backends
 	mirrors  []mirror
@@ -69,6 +79,7 @@ type Backend struct {
 	cluster *upstream.Cluster
 	respond *model.Respond // answers instead
 	filters []step
+	guards  []Guard // of filters
 	mirrors []mirror
 }
 
@@ -127,6 +138,7 @@ type Generation struct {
 	reports []reason.Report
 
 	relays map[model.ListenerID]*Relays
+	access map[model.ListenerID]*policy.Access
 }
 
 // host is a compiled virtual host, which Generations share while nothing of it
@@ -199,11 +211,11 @@ func (c *Compiler) generation(s *model.Snapshot, all map[string]*upstream.Cluste
 		g.reports = append(g.reports, h.reports...)
 	}
 	g.table = route.NewTable(s.Config.Hosts, tables)
-	if g.relays, err = c.relays(s, &clusters{all: all}); err != nil {
+	if g.relays, err = c.relays(s, &clusters{all: all}, g); err != nil {
 		return nil, err
 	}
 	g.Routes += len(s.Config.Relays)
-	return g, nil
+	return g, c.listeners(s, g)
 }
 
 // hosts compiles the hosts of a snapshot, but for those that old has already, with
@@ -260,8 +272,12 @@ func (c *Compiler) host(s *model.Snapshot, h *model.Host, all *clusters) (*host,
 func (c *Compiler) route(s *model.Snapshot, r *model.Rule, all *clusters) (*Route, []reason.Report, error) {
 	origin := s.Origins[r.ID]
 	out := &Route{Rule: r, Origin: origin.Place(), origin: origin, Stats: c.Metrics.Route(r.ID)}
-	var why string
-	if out.filters, why = c.filters(stepsOf(r)); why == "" && r.Forward != nil {
+	why := unknownTests(r.When)
+	if why == "" {
+		out.filters, why = c.filters(stepsOf(r))
+		out.guards = guardsOf(out.filters)
+	}
+	if why == "" && r.Forward != nil {
 		var err error
 		if why, err = c.forward(out, r.Forward, all); err != nil {
 			return nil, nil, err
@@ -307,8 +323,34 @@ func stepsOf(r *model.Rule) model.Filters {
 	return append(slices.Clone(r.Filters), r.Redirect)
 }
 
+// unknownTests says which tests of a condition nobody here can tell; empty is none.
+func unknownTests(p *model.Predicate) string {
+	var names []string
+	p.Widest(func(t model.Test) bool {
+		if known := policy.Known(t); !known && !slices.Contains(names, t.String()) {
+			names = append(names, t.String())
+		}
+		return policy.Known(t)
+	})
+	if len(names) == 0 {
+		return ""
+	}
+	return "this proxy cannot tell a client's " + strings.Join(names, " and ")
+}
+
+// guardsOf are those of filters that say who may ask.
+func guardsOf(all []step) (guards []Guard) {
+	for i := range all {
+		if guard, is := all[i].Filter.(Guard); is {
+			guards = append(guards, guard)
+		}
+	}
+	return guards
+}
+
+// closed is a rule that answers 503 wherever r might match.
 func closed(r *model.Rule, why string) *model.Rule {
-	return &model.Rule{ID: r.ID, Path: r.Path, When: r.When, Rank: r.Rank, Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: why}}
+	return &model.Rule{ID: r.ID, Path: r.Path, When: r.When.Widest(policy.Known), Rank: r.Rank, Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: why}}
 }
 
 // forward compiles where a rule sends requests, or says why it cannot be
@@ -330,6 +372,7 @@ func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters) (why str
 		if one.filters, why = c.filters(b.Filters); why != "" {
 			return why, nil
 		}
+		one.guards = guardsOf(one.filters)
 		out.backends = append(out.backends, one)
 		out.weights = append(out.weights, b.Weight)
 		out.total += uint64(b.Weight)
@@ -358,13 +401,4 @@ func (g *Generation) Rules() map[string]bool {
 		rules[g.Snapshot.Config.Relays[i].ID] = true
 	}
 	return rules
-}
-
-// Closed reports whether such a request to that listener is now refused because
-// something that guards it is not in force. It may be called from any
-// goroutine.
-func (g *Generation) Closed(listener model.ListenerID, request *route.Request) bool {
-	view := request.Apart()
-	r, found := g.table.Match(listener, &view, nil)
-	return found && r.Rule.Respond != nil && r.Rule.Respond.Outcome == reason.Closed
 }

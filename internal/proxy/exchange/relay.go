@@ -9,6 +9,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/balance"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -28,6 +29,7 @@ type Relay struct {
 	weights  []uint32 // of backends
 	total    uint64
 	draw     func() uint64
+	access   *policy.Access
 }
 
 // relayBackend is a compiled share of a relay's connections.
@@ -53,9 +55,13 @@ type Relays struct {
 func (g *Generation) Relays(id model.ListenerID) *Relays { return g.relays[id] }
 
 // Match finds the relay for a server name, which is empty where a client gave
-// none. Without one, http reports whether the connection is HTTP's.
+// none. Without one, http reports whether the connection is HTTP's. r may be nil: all is
+// HTTP's.
 func (r *Relays) Match(name string) (relay *Relay, http bool) {
-	if !r.Named {
+	switch {
+	case r == nil:
+		return nil, true
+	case !r.Named:
 		return r.byName[""], false
 	}
 	for _, pattern := range patternsOf(name) {
@@ -112,16 +118,6 @@ func (r *Relay) Draw() (*upstream.Cluster, *model.Respond) {
 	return c, nil
 }
 
-// Closed reports whether connections to a name are now refused because something
-// that guards them is not in force. r may be nil.
-func (r *Relays) Closed(name string) bool {
-	if r == nil {
-		return false
-	}
-	relay, _ := r.Match(name)
-	return relay != nil && relay.closed()
-}
-
 // closed reports whether the rule is closed as a whole, or all its backends are.
 func (r *Relay) closed() bool {
 	if respond := r.Rule.Respond; respond != nil {
@@ -132,7 +128,7 @@ func (r *Relay) closed() bool {
 }
 
 // relays compiles the relays of a snapshot, by listener.
-func (c *Compiler) relays(s *model.Snapshot, all *clusters) (map[model.ListenerID]*Relays, error) {
+func (c *Compiler) relays(s *model.Snapshot, all *clusters, g *Generation) (map[model.ListenerID]*Relays, error) {
 	out := map[model.ListenerID]*Relays{}
 	http := map[model.ListenerID]bool{}
 	for _, l := range s.Config.Listeners {
@@ -145,10 +141,11 @@ func (c *Compiler) relays(s *model.Snapshot, all *clusters) (map[model.ListenerI
 	}
 	for i := range s.Config.Relays {
 		rule := s.Config.Relays[i] // a copy: a pointer would keep the Snapshot's
-		compiled, err := c.relay(s, &rule, all)
+		compiled, unknown, err := c.relay(s, &rule, all)
 		if err != nil {
 			return nil, err
 		}
+		g.reports = append(g.reports, unknownPermissions(s, unknown)...)
 		at := out[rule.Listener]
 		if at == nil {
 			at = &Relays{byName: map[string]*Relay{}, Named: true, HTTP: http[rule.Listener]}
@@ -177,21 +174,25 @@ func nameHosts(s *model.Snapshot, relays map[model.ListenerID]*Relays) {
 	}
 }
 
-func (c *Compiler) relay(s *model.Snapshot, rule *model.Relay, all *clusters) (*Relay, error) {
-	out := &Relay{
+// relay compiles a relay. It returns the permissions that nobody here can tell, too.
+func (c *Compiler) relay(s *model.Snapshot, rule *model.Relay, all *clusters) (out *Relay, unknown []string, err error) {
+	out = &Relay{
 		Rule: rule, Origin: s.Origins[rule.ID].Place(), Stats: c.Metrics.Route(rule.ID),
 		Connect: orDefault(rule.ConnectTimeout, model.DefaultConnectTimeout), Idle: rule.IdleTimeout,
 		draw: c.chance().draw,
+	}
+	if out.access, unknown, err = policy.NewAccess(rule.Access); err != nil {
+		return nil, nil, fmt.Errorf("relay %s: %w", rule.ID, err)
 	}
 	for i := range rule.Backends {
 		b := &rule.Backends[i]
 		cluster := all.get(b.Service)
 		if cluster == nil && b.Respond == nil {
-			return nil, fmt.Errorf("relay %s: no service %s", rule.ID, b.Service)
+			return nil, nil, fmt.Errorf("relay %s: no service %s", rule.ID, b.Service)
 		}
 		out.backends = append(out.backends, relayBackend{cluster, b.Respond})
 		out.weights = append(out.weights, b.Weight)
 		out.total += uint64(b.Weight)
 	}
-	return out, nil
+	return out, unknown, nil
 }

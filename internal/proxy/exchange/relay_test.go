@@ -7,8 +7,10 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/reason"
 )
 
 func compiled(t *testing.T, text string) *Generation {
@@ -85,8 +87,10 @@ service s:1 round-robin
 	if g.Relays(port(80)) != nil || g.Relays(port(7443)) != nil {
 		t.Error("a listener without relays has some")
 	}
-	if !g.Relays(model.ListenerID{Port: 53, UDP: true}).Closed("") || g.Relays(port(5432)).Closed("") || g.Relays(port(80)).Closed("") {
-		t.Error("what is closed is not told from what is open")
+	for id, want := range map[model.ListenerID]reason.Outcome{{Port: 53, UDP: true}: reason.Closed, port(5432): reason.OK, port(80): reason.OK} {
+		if v := g.MayOpen(&policy.Inbound{Listener: id}); v.Outcome != want {
+			t.Errorf("%s: %+v, want %s", id, v, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import "windrose.dev/windrose/internal/proxy/exchange"
 func Table() []exchange.FilterSpec {
 	return []exchange.FilterSpec{
 		exchange.Spec(newTLSRedirect),
+		exchange.Spec(newAuthorize),
 		exchange.Spec(newBodyLimit),
 		exchange.Spec(newCORS),
 		exchange.Spec(newRedirect),

@@ -1,10 +1,8 @@
 package frontend
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -93,47 +91,3 @@ func now(config *tls.Config) time.Time {
 	}
 	return time.Now()
 }
-
-// ForwardedClientCert is what a backend may learn of a client's certificate:
-// the value of X-Forwarded-Client-Cert, one element in Envoy's format. By is the
-// URI that the proxy identifies itself by, or empty. Clients cannot have set the
-// field: identity fields of theirs are stripped (see exchange).
-func ForwardedClientCert(cert *x509.Certificate, by string) string {
-	if cert == nil {
-		return ""
-	}
-	hash := sha256.Sum256(cert.Raw)
-	pairs := []string{"Hash=" + hex.EncodeToString(hash[:]), "Subject=" + quotedValue(cert.Subject.String())}
-	if by != "" {
-		pairs = append([]string{"By=" + forwardedValue(by)}, pairs...)
-	}
-	for _, uri := range cert.URIs {
-		pairs = append(pairs, "URI="+forwardedValue(uri.String()))
-	}
-	for _, name := range cert.DNSNames {
-		pairs = append(pairs, "DNS="+forwardedValue(name))
-	}
-	return strings.Join(pairs, ";")
-}
-
-// forwardedValue quotes a value that holds one of the format's separators.
-func forwardedValue(value string) string {
-	if strings.ContainsAny(value, `,;="`) || strings.ContainsFunc(value, isControl) {
-		return quotedValue(value)
-	}
-	return value
-}
-
-// quotedValue quotes a value. What no field can hold (RFC 9110 §5.5) becomes a
-// question mark: an authority may sign any bytes.
-func quotedValue(value string) string {
-	value = strings.Map(func(c rune) rune {
-		if isControl(c) {
-			return '?'
-		}
-		return c
-	}, value)
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
-}
-
-func isControl(c rune) bool { return c < ' ' || c >= 0x7f }

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"windrose.dev/windrose/internal/identity"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/httpx"
+	"windrose.dev/windrose/internal/proxy/l4"
 	"windrose.dev/windrose/internal/proxy/mux"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -26,9 +29,11 @@ type conn struct {
 	// quic is the connection if it speaks HTTP/3, which then has neither sock nor
 	// tcp.
 	quic HTTP3Conn
-	// admitted is the TLS of the listener under which the client was let in; nil
-	// while that is not settled, and for connections of layer 4.
-	admitted atomic.Pointer[ListenerTLS]
+	// facts are what has been found out so far; nil once the client was let in.
+	facts *policy.Facts
+	// admitted is the connection as it was let in; nil while that is not settled, and
+	// for connections of layer 4.
+	admitted atomic.Pointer[policy.Inbound]
 	phase    atomic.Int32 // a connPhase
 	// mux is the connection once it speaks HTTP/2.
 	mux atomic.Pointer[mux.Conn]
@@ -63,11 +68,7 @@ func (c *conn) serve() {
 	if c.proxied && !c.readProxyHeader() || c.servedOnLayer4() {
 		return
 	}
-	if t := c.listener.tls(); t != nil {
-		if !c.handshake(t, t.config) {
-			return
-		}
-	} else if !c.admit(plainText) {
+	if t := c.listener.tls(); t != nil && !c.handshake(t, t.config) || !c.admit() {
 		return
 	}
 	if !c.Peer.TLS {
@@ -112,7 +113,7 @@ func (c *conn) abort() {
 	c.sock.Abort()
 }
 
-// handshake lets the client in under a listener's TLS, with the configuration that
+// handshake takes a listener's TLS off the connection, with the configuration that
 // stands for it here.
 func (c *conn) handshake(t *ListenerTLS, config *tls.Config) bool {
 	e, stats, shard := c.server.Engine, c.listener.Stats, c.Shard.Index
@@ -132,24 +133,37 @@ func (c *conn) handshake(t *ListenerTLS, config *tls.Config) bool {
 	}
 	c.sock.EndHandshake()
 	c.http2 = state.NegotiatedProtocol == "h2"
-	c.identify(t, state)
-	return c.admit(t)
+	c.facts.Handshake = t.shown(state)
+	c.learn()
+	return true
 }
 
-// admit notes under what the client was let in. It returns false when that is no
-// longer what the listener has: whoever changes it looks at what is noted, and here is
-// looked at what was changed before.
-func (c *conn) admit(t *ListenerTLS) bool {
-	c.admitted.Store(t)
-	return !t.outdated(c.listener.tls())
+// shown is what a client has shown in a handshake.
+func (t *ListenerTLS) shown(state tls.ConnectionState) *policy.Handshake {
+	return &policy.Handshake{ServerName: state.ServerName, Peer: identity.PeerOf(VerifiedClient(t.config, state)), Asked: t.clients}
 }
 
-// identify says who the client has shown to be in its handshake, and for whom it
-// asked.
-func (c *conn) identify(t *ListenerTLS, state tls.ConnectionState) {
-	c.Peer.TLS = true
-	c.Peer.ClientCert = ForwardedClientCert(VerifiedClient(t.config, state), "")
-	c.Peer.ServerName = strings.ToLower(strings.TrimSuffix(state.ServerName, "."))
+// learn has the connection be what the facts come to.
+func (c *conn) learn() {
+	c.Peer.Inbound = c.facts.Inbound(c.server.Trusts)
+	c.Client = upstream.Client{Addr: c.Peer.Addr, Dialled: c.Peer.Dialled}
+}
+
+// admit lets the client in, or says why not. The connection is noted first: whoever
+// changes what a listener asks for looks at what is noted, and here is looked at what
+// was changed before.
+func (c *conn) admit() bool {
+	in := &c.Peer.Inbound
+	c.facts = nil
+	c.admitted.Store(in)
+	v := c.listener.policy().Admit(in)
+	if v.Outcome == reason.Denied {
+		c.record(&observe.Flow{
+			Kind: observe.Unserved, TLS: in.TLS, Host: l4.Host(in.ServerName, in.PublicPort),
+			Outcome: v.Outcome, Policy: v.Policy, Detail: v.Detail,
+		}, c.server.Engine.Clock.Now())
+	}
+	return v.Allowed()
 }
 
 // limitReplies bounds the writes that TLS makes while a request is read:
@@ -174,6 +188,7 @@ func (c *conn) recordHandshake(start int64, err error) {
 func (c *conn) record(f *observe.Flow, start int64) {
 	e := c.server.Engine
 	f.Start, f.Duration, f.Client = e.Clock.Time(start), e.Since(start), c.Peer.Addr
+	f.Source.Identity = c.Peer.Identity.Name()
 	e.Sink.Record(c.Shard.Index, f)
 }
 

@@ -1,14 +1,11 @@
 package frontend
 
-import (
-	"windrose.dev/windrose/internal/proxy/httpx"
-	"windrose.dev/windrose/internal/proxy/upstream"
-)
+import "windrose.dev/windrose/internal/proxy/httpx"
 
 // admitHTTP3 serves a connection, unless a limit turns it away.
 func (l *Listener) admitHTTP3(quic HTTP3Conn) bool {
 	s, addr := l.server, quic.Client()
-	t := quic.Terms().tls
+	t := quic.ListenerTLS()
 	if l.tls() == nil {
 		return false // it has just stopped speaking TLS
 	}
@@ -24,15 +21,14 @@ func (l *Listener) admitHTTP3(quic HTTP3Conn) bool {
 		l.Stats.Resumed.Add(shard.Index, 1)
 	}
 	c := &conn{
-		Connection: httpx.Connection{
-			Shard: shard, Peer: l.peer(addr, trusted), Client: upstream.Client{Addr: addr, Dialled: quic.Dialled()}, AltSvc: l.altSvc,
-		},
-		server: s, listener: l, quic: quic, counted: !trusted,
+		Connection: httpx.Connection{Shard: shard, Peer: l.peer(), AltSvc: l.altSvc},
+		server:     s, listener: l, quic: quic, counted: !trusted, facts: l.facts(addr, quic.Dialled()),
 	}
-	c.identify(t, state)
+	c.facts.Handshake = t.shown(state)
+	c.learn()
 	c.Peer.Prepare()
 	s.add(c)
-	if !c.admit(t) {
+	if !c.admit() {
 		c.forget()
 		return false
 	}

@@ -21,8 +21,8 @@ type HTTP3 func(HTTP3Config) HTTP3Listener
 type HTTP3Config struct {
 	// Socket is the listener's from then on.
 	Socket net.PacketConn
-	// TLS gives the configuration for a handshake, and the terms that it stands for.
-	TLS    func(*tls.ClientHelloInfo) (*tls.Config, HTTP3Terms, error)
+	// TLS gives the configuration for a handshake, and the listener's TLS that it is of.
+	TLS    func(*tls.ClientHelloInfo) (*tls.Config, *ListenerTLS, error)
 	Limits settings.Limits
 	Clock  *sock.Clock
 	// Growth is what flow-control windows may still grow by, in bytes.
@@ -37,9 +37,6 @@ type HTTP3Config struct {
 	// client that left.
 	Failed func(client netip.AddrPort, start int64, err error)
 }
-
-// HTTP3Terms are what a listener asked of a client when its handshake began.
-type HTTP3Terms struct{ tls *ListenerTLS }
 
 // HTTP3Listener is HTTP/3 on one listener.
 type HTTP3Listener interface {
@@ -58,8 +55,8 @@ type HTTP3Conn interface {
 	Client() netip.AddrPort
 	Dialled() netip.AddrPort
 	TLS() tls.ConnectionState
-	// Terms are those of the handshake.
-	Terms() HTTP3Terms
+	// ListenerTLS is what the handshake began with.
+	ListenerTLS() *ListenerTLS
 	// Run serves the connection to its end, and returns how it broke a rule, or
 	// nil. What it reads lies in buffers of the pool.
 	Run(HTTP3Server, *sock.Pool) *msg.Error

@@ -19,15 +19,14 @@ func (c *conn) servedOnLayer4() bool {
 	if routes == nil {
 		return false
 	}
-	in := &l4.Inbound{
+	in := &l4.Client{
 		Conn: c.sock, Shard: c.Shard, Start: c.server.Engine.Clock.Now(),
-		Listener: c.listener.ID, Stats: c.listener.Stats, Public: c.listener.Public, Peer: &c.Peer, Client: c.Client,
-		Named: routes.Named, Terminate: c.terminate,
+		Stats: c.listener.Stats, Public: c.listener.Public, Inbound: &c.Peer.Inbound, Named: routes.Named, Terminate: c.terminate,
 	}
 	if routes.Named && !c.readServerName(in) {
 		return true
 	}
-	route, http := routes.Match(in.ServerName)
+	route, http := routes.Match(c.Peer.ServerName)
 	if !http {
 		c.server.L4.Serve(in, route)
 	}
@@ -36,7 +35,7 @@ func (c *conn) servedOnLayer4() bool {
 
 // readServerName reads the ClientHello for the server name. Time and length are
 // bounded as a handshake's are.
-func (c *conn) readServerName(in *l4.Inbound) bool {
+func (c *conn) readServerName(in *l4.Client) bool {
 	c.sock.ReadBy(in.Start + int64(c.server.Engine.Limits.HeaderTimeout))
 	for held := c.sock.In != nil; ; held = false { // some may have come with a PROXY header
 		if !held {
@@ -51,7 +50,8 @@ func (c *conn) readServerName(in *l4.Inbound) bool {
 		hello, err := sniff.Parse(c.sock.In.Bytes())
 		switch {
 		case err == nil:
-			in.ServerName = hello.ServerName
+			c.facts.Hello = hello.ServerName
+			c.learn()
 			return true
 		case !errors.Is(err, sniff.ErrIncomplete) || !c.sock.In.MakeRoom(sniff.MaxHello):
 			c.refuseHello(in, err)
@@ -65,7 +65,7 @@ func (c *conn) readServerName(in *l4.Inbound) bool {
 
 // refuseHello ends a connection whose ClientHello did not come. One that left
 // without a word is not worth a line, as with handshakes.
-func (c *conn) refuseHello(in *l4.Inbound, err error) {
+func (c *conn) refuseHello(in *l4.Client, err error) {
 	c.listener.Stats.HandshakeErrors.Add(c.Shard.Index, 1)
 	if errors.Is(err, io.EOF) && c.sock.In == nil {
 		return
@@ -90,5 +90,5 @@ func (c *conn) terminate() bool {
 		c.sock.Reset() // the listener has just become another
 		return false
 	}
-	return c.handshake(t, t.opaque)
+	return c.handshake(t, t.opaque) && c.admit()
 }

@@ -10,6 +10,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
@@ -59,6 +60,9 @@ func (l *Listener) publicPort(port uint16) uint16 {
 
 // tls is the listener's TLS as it is now; nil is none.
 func (l *Listener) tls() *ListenerTLS { return l.server.Compiled().TLS[l.ID] }
+
+// policy is what the listener asks of its clients now.
+func (l *Listener) policy() *policy.Listener { return l.server.Compiled().Policies[l.ID] }
 
 // Serve accepts connections until the listener is closed. When the system
 // cannot give more (too many open files), it waits and tries again.
@@ -116,17 +120,20 @@ func (l *Listener) admit(nc net.Conn) {
 	}
 	l.Stats.Accepted.Add(shard.Index, 1)
 	c := &conn{server: s, listener: l, tcp: nc, proxied: proxied, counted: !trusted && !proxied}
-	c.Shard, c.Client.Addr, c.Client.Dialled = shard, addr, sock.AddrPort(nc.LocalAddr())
-	c.Peer, c.AltSvc, c.OffersHTTP3 = l.peer(c.Client.Addr, trusted), l.altSvc, !proxied
+	c.Shard, c.Peer, c.AltSvc, c.OffersHTTP3 = shard, l.peer(), l.altSvc, !proxied
+	c.facts = l.facts(addr, sock.AddrPort(nc.LocalAddr()))
+	c.learn()
 	c.sock = sock.NewConn(nc, s.Engine.Clock, &shard.Pool, s.Engine.Hangups)
 	s.add(c)
 	s.Engine.Go(c.serve)
 }
 
-// peer is what is known of a client by its address.
-func (l *Listener) peer(addr netip.AddrPort, trusted bool) exchange.Peer {
-	return exchange.Peer{
-		Addr: addr, Listener: l.ID, PublicPort: l.Public, Trusted: trusted,
-		PublicPorts: l.siblings, Trusts: l.server.Trusts,
-	}
+// facts are what is known of a client by its address.
+func (l *Listener) facts(remote, local netip.AddrPort) *policy.Facts {
+	return &policy.Facts{Listener: l.ID, PublicPort: l.Public, Remote: remote, Local: local}
+}
+
+// peer is what all clients of the listener have in common.
+func (l *Listener) peer() exchange.Peer {
+	return exchange.Peer{PublicPorts: l.siblings, Trusts: l.server.Trusts}
 }

@@ -43,23 +43,16 @@ func (c *conn) readProxyHeader() bool {
 	}
 }
 
-// takeProxyHeader has the connection be that of the client that a header names.
-// Whether the client is believed is decided by its own address: what it says in
-// its requests passes the balancer unseen. So one whose address is not said is
-// not believed, but the balancer is, when it connects on its own behalf.
+// takeProxyHeader has the connection be that of the client that a header names, if that
+// may have another one.
 func (c *conn) takeProxyHeader(h *proxyproto.Header) bool {
 	counter := c.listener.Stats.OwnAnnounced
-	switch {
-	case h.Source.IsValid():
+	if h.Source.IsValid() {
 		counter = c.listener.Stats.Announced
-		c.Peer.Addr = h.Source
-		c.Client.Addr, c.Client.Dialled = h.Source, h.Destination
-		c.Peer.Trusted = c.server.Trusts(h.Source.Addr())
-		c.takeDestination(h)
-	case !h.Local:
-		c.Peer.Trusted = false
 	}
 	counter.Add(c.Shard.Index, 1)
+	c.facts.Header = h
+	c.learn()
 	if c.server.Trusts(c.Peer.Addr.Addr()) {
 		return true
 	}
@@ -68,21 +61,6 @@ func (c *conn) takeProxyHeader(h *proxyproto.Header) bool {
 		c.listener.Stats.Refused.Add(c.Shard.Index, 1)
 	}
 	return c.counted
-}
-
-// httpsPort is where clients dial a balancer that takes TLS off, if it does not
-// say so: ingress-nginx goes by it, too.
-const httpsPort = 443
-
-// takeDestination takes what a header says of how the client reached the balancer.
-func (c *conn) takeDestination(h *proxyproto.Header) {
-	if port := h.Destination.Port(); port != 0 {
-		c.Peer.PublicPort = port
-	}
-	c.Peer.TLSOffloaded = h.Destination.Port() == httpsPort
-	if h.TLS != nil {
-		c.Peer.TLSOffloaded = h.TLS.Client
-	}
 }
 
 // noProxyHeader says why a connection is closed. A balancer that left without a

@@ -78,17 +78,17 @@ func (l *Listener) offer() []byte {
 var errNoTLS = errors.New("the listener does not speak TLS")
 
 // http3TLS is the listener's TLS as it is now, as QUIC needs it.
-func (l *Listener) http3TLS(hello *tls.ClientHelloInfo) (*tls.Config, HTTP3Terms, error) {
+func (l *Listener) http3TLS(hello *tls.ClientHelloInfo) (*tls.Config, *ListenerTLS, error) {
 	t := l.tls()
 	if t == nil {
-		return nil, HTTP3Terms{}, errNoTLS
+		return nil, nil, errNoTLS
 	}
 	if t.refused != nil {
-		return nil, HTTP3Terms{}, t.refused
+		return nil, nil, t.refused
 	}
 	config := t.config.Clone() // with the ticket keys of now
 	config.NextProtos, config.MinVersion = []string{"h3"}, tls.VersionTLS13
-	return config, HTTP3Terms{t}, nil
+	return config, t, nil
 }
 
 // http3HandshakeFailed counts a failed handshake, and says why it did.

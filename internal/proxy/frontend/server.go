@@ -12,6 +12,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/httpx"
 	"windrose.dev/windrose/internal/proxy/l4"
 	"windrose.dev/windrose/internal/proxy/mux"
+	"windrose.dev/windrose/internal/proxy/policy"
 )
 
 // Config is what a Server needs.
@@ -40,8 +41,24 @@ type Config struct {
 type Compiled struct {
 	// TLS has those that speak it, in full or in part.
 	TLS map[model.ListenerID]*ListenerTLS
+	// Policies say who is let in.
+	Policies map[model.ListenerID]*policy.Listener
 	// Public is what clients dial to reach a listener.
 	Public map[model.ListenerID]uint16
+}
+
+// Compile puts together what one Generation has for the listeners of its snapshot.
+func Compile(gen *exchange.Generation, tls map[model.ListenerID]*ListenerTLS, public map[model.ListenerID]uint16) Compiled {
+	out := Compiled{TLS: tls, Public: public, Policies: map[model.ListenerID]*policy.Listener{}}
+	for i := range gen.Snapshot.Config.Listeners {
+		id := gen.Snapshot.Config.Listeners[i].ID
+		one := &policy.Listener{Access: gen.Access(id)}
+		if t := tls[id]; t != nil {
+			one.TLS, one.Asked = true, t.clients
+		}
+		out.Policies[id] = one
+	}
+	return out
 }
 
 // Server serves the connections of one proxy. Its methods may be called from any

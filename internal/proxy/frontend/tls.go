@@ -25,21 +25,6 @@ type ListenerTLS struct {
 	clients string
 }
 
-// plainText stands for listeners without TLS.
-var plainText = &ListenerTLS{}
-
-// outdated reports whether clients that were let in under t have to leave where the
-// listener has now; nil is no TLS.
-func (t *ListenerTLS) outdated(now *ListenerTLS) bool {
-	switch {
-	case now == nil:
-		return t.clients != ""
-	case t == plainText:
-		return true
-	}
-	return t.clients != now.clients
-}
-
 // TLSCompiler makes the TLS of listeners, and keeps what outlives Generations: parsed
 // certificates and the keys of session tickets. One goroutine at a time calls Compile.
 type TLSCompiler struct {

@@ -29,7 +29,7 @@ type conn struct {
 	l      *listener
 	quic   *quic.Conn
 	client netip.AddrPort
-	terms  frontend.HTTP3Terms
+	began  *frontend.ListenerTLS
 	server frontend.HTTP3Server
 	pool   *sock.Pool
 	work   sync.WaitGroup // the goroutines of the connection
@@ -68,7 +68,7 @@ func (c *conn) Dialled() netip.AddrPort { return addrPort(c.quic.LocalAddr()) }
 func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
 
 // Terms are those of the handshake.
-func (c *conn) Terms() frontend.HTTP3Terms { return c.terms }
+func (c *conn) ListenerTLS() *frontend.ListenerTLS { return c.began }
 
 // Run serves the connection to its end.
 func (c *conn) Run(server frontend.HTTP3Server, pool *sock.Pool) *msg.Error {

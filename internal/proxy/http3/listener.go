@@ -112,11 +112,11 @@ func (l *listener) listen() *quic.Listener {
 	return ql
 }
 
-// configFor gives the TLS of a handshake, and notes on what terms that is.
+// configFor gives the TLS of a handshake, and notes which that is.
 func (l *listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	config, terms, err := l.cfg.TLS(hello)
+	config, began, err := l.cfg.TLS(hello)
 	if h, ok := hello.Context().Value(handshakeKey{}).(*handshake); ok {
-		h.terms = terms
+		h.began = began
 	}
 	return config, err
 }
@@ -137,7 +137,7 @@ type handshake struct {
 	l      *listener
 	start  int64
 	client netip.AddrPort
-	terms  frontend.HTTP3Terms
+	began  *frontend.ListenerTLS
 	ended  atomic.Bool
 	unmind func() bool
 }
@@ -195,7 +195,7 @@ func (l *listener) accepted(qc *quic.Conn) {
 	if h, ok := qc.Context().Value(handshakeKey{}).(*handshake); ok {
 		h.unmind()
 		h.end()
-		c.terms = h.terms
+		c.began = h.began
 	}
 	l.conns.Add(1)
 	if !l.cfg.Admit(c) {

@@ -8,6 +8,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/l4"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 	"windrose.dev/windrose/internal/reason"
 )
@@ -281,11 +282,13 @@ func (r *responder) switchProtocols() response {
 	}
 	t.Up, t.FromUp = up.tunnel() // the head of the answer is no longer valid
 	t.Client, t.FromClient = r.client.tunnel()
-	listener, view := r.conn.Peer.Listener, r.x.View()
-	t.Allowed = func(g *exchange.Generation) bool { return !g.Closed(listener, view) }
+	view := r.x.View()
+	t.Allowed = func(g *exchange.Generation) policy.Verdict { return g.MayAsk(view) }
 	r.client.KeepOnHangup(up.Partner())
 	r.x.Unpin()
-	r.req.in, r.back, r.x.Outcome = r.server.L4.Tunnel(&t)
+	var why policy.Verdict
+	r.req.in, r.back, why = r.server.L4.Tunnel(&t)
+	r.x.Outcome, r.x.Policy, r.x.Detail = why.Outcome, why.Policy, why.Detail
 	r.drop()
 	r.client.abort()
 	r.record()

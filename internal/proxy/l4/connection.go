@@ -4,32 +4,29 @@ import (
 	"strconv"
 	"time"
 
-	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/engine"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Inbound is a client's connection, and all that is known of it before its first
-// byte is passed on.
-type Inbound struct {
+// Client is a client's connection, and what is known of it before its first byte is
+// passed on.
+type Client struct {
 	Conn  *sock.Conn
 	Shard *engine.Shard
 	// Start is when it was accepted, on the clock.
 	Start int64
-	// Listener accepted it; its counts are Stats, and clients dial Public.
-	Listener model.ListenerID
-	Stats    *observe.Listener
-	Public   uint16
-	Peer     *exchange.Peer
-	// Client is what backends that ask for it are told of the client.
-	Client upstream.Client
-	// ServerName is what the client's TLS asks for; Named tells that it speaks TLS.
-	ServerName string
-	Named      bool
+	// Stats are the counts of the listener that accepted it, and clients dial Public.
+	Stats  *observe.Listener
+	Public uint16
+	// Inbound is what is known of it; Terminate adds to that.
+	*policy.Inbound
+	// Named tells that it speaks TLS, and asks for its ServerName.
+	Named bool
 	// Terminate takes TLS off. It reports whether that was possible; if not it has
 	// ended the connection, and said why.
 	Terminate func() bool
@@ -38,7 +35,7 @@ type Inbound struct {
 // connection is one that a route took.
 type connection struct {
 	*Server
-	in   *Inbound
+	in   *Client
 	idle time.Duration
 
 	rule, origin string // of the route
@@ -49,6 +46,7 @@ type connection struct {
 	connected int64
 	attempt   int
 	detail    string
+	policy    string // what denied it
 }
 
 // Overload says why a connection is refused that would take more memory.
@@ -56,7 +54,7 @@ const Overload = "buffers hold as much memory as they may"
 
 // Serve carries a connection to a backend of its route, or refuses it such that the
 // client sees an error. route is nil where none takes the connection.
-func (s *Server) Serve(in *Inbound, route *exchange.Relay) {
+func (s *Server) Serve(in *Client, route *exchange.Relay) {
 	c := &connection{Server: s, in: in, idle: s.Engine.Limits.TunnelTimeout, counts: s.Engine.Sink.Metrics.Unrouted()}
 	if route == nil {
 		c.refuse(reason.NoRoute, "no rule takes this server name")
@@ -75,12 +73,22 @@ func (s *Server) Serve(in *Inbound, route *exchange.Relay) {
 	case route.Rule.Terminate && !in.Terminate():
 		c.counts.Relay(in.Shard.Index, reason.HandshakeFailed)
 	default:
-		c.carry(route, cluster)
+		c.admit(route, cluster)
 	}
 }
 
+// admit carries the connection, if its policies allow it.
+func (c *connection) admit(route *exchange.Relay, cluster *upstream.Cluster) {
+	if v := c.Generation().MayOpen(c.in.Inbound); v.Outcome == reason.Denied {
+		c.policy = v.Policy
+		c.refuse(v.Outcome, v.Detail)
+		return
+	}
+	c.carry(route, cluster)
+}
+
 // Refuse ends a connection for which no route was looked for.
-func (s *Server) Refuse(in *Inbound, why reason.Outcome, detail string) {
+func (s *Server) Refuse(in *Client, why reason.Outcome, detail string) {
 	c := &connection{Server: s, in: in, counts: s.Engine.Sink.Metrics.Unrouted()}
 	c.refuse(why, detail)
 }
@@ -92,15 +100,17 @@ func (c *connection) carry(route *exchange.Relay, cluster *upstream.Cluster) {
 	}
 	defer c.lease.Done()
 	defer c.lease.Conn.Close()
-	listener, name := c.in.Listener, c.in.ServerName
 	p := &Pipe{
 		client: resetEnd{ConnEnd{c.in.Conn}}, up: resetEnd{ConnEnd{c.lease.Conn.Conn}}, idle: c.idle, engine: c.Engine,
-		allowed: func(gen *exchange.Generation) bool { return !gen.Relays(listener).Closed(name) },
+		allowed: func(gen *exchange.Generation) policy.Verdict { return gen.MayOpen(c.in.Inbound) },
 	}
 	c.open(p, nil)
 	outcome, _ := p.outcome()
 	if outcome == reason.OK {
 		c.detail = ""
+	}
+	if v := p.verdict.Load(); v != nil {
+		c.policy, c.detail = v.Policy, v.Detail
 	}
 	c.record(outcome, p.in.Load(), p.out.Load())
 }
@@ -111,7 +121,7 @@ func (c *connection) connect(route *exchange.Relay, cluster *upstream.Cluster) r
 	cluster.Await(route.Connect)
 	var tried []*upstream.Endpoint
 	outcome := reason.NoEndpoint
-	dial := upstream.Dial{Shard: c.in.Shard.Index, Buffers: &c.in.Shard.Pool, Timeout: route.Connect, Client: c.in.Client, Fresh: true}
+	dial := upstream.Dial{Shard: c.in.Shard.Index, Buffers: &c.in.Shard.Pool, Timeout: route.Connect, Client: upstream.Client{Addr: c.in.Addr, Dialled: c.in.Dialled}, Fresh: true}
 	for range max(c.Engine.Limits.Attempts, 1) {
 		if n := len(tried); n > 0 && n >= len(cluster.Endpoints()) {
 			return outcome // there is no other
@@ -154,10 +164,11 @@ func (c *connection) record(outcome reason.Outcome, in, out int64) {
 	f := observe.Flow{
 		Kind: observe.Connection, Rule: c.counts, Listener: c.in.Stats,
 		Start: c.Engine.Clock.Time(c.in.Start), Duration: c.Engine.Since(c.in.Start),
-		Client: c.in.Peer.Addr, Transport: "tcp", TLS: c.in.Peer.TLS, Host: Host(c.in.ServerName, c.in.Public),
+		Client: c.in.Addr, Transport: "tcp", TLS: c.in.TLS, Host: Host(c.in.ServerName, c.in.Public),
 		Outcome: outcome, BytesIn: in, BytesOut: out, Attempt: c.attempt, Detail: c.detail,
-		Route: c.rule, Origin: c.origin,
+		Route: c.rule, Origin: c.origin, Policy: c.policy,
 	}
+	f.Source.Identity = c.in.Identity.Name()
 	if c.in.Named {
 		f.Transport = "tls"
 	}

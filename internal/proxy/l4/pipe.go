@@ -10,6 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/proxy/engine"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -18,8 +19,10 @@ type Pipe struct {
 	client, up End
 	idle       time.Duration
 	engine     *engine.Engine
-	// allowed reports whether a Generation still lets the pipe be.
-	allowed func(*exchange.Generation) bool
+	// allowed says whether a Generation still lets the pipe be, and verdict is the first
+	// that did not.
+	allowed func(*exchange.Generation) policy.Verdict
+	verdict atomic.Pointer[policy.Verdict]
 
 	in, out atomic.Int64 // bytes to the backend, and to the client
 	last    atomic.Int64 // the time of the last bytes, either way
@@ -108,11 +111,12 @@ func (p *Pipe) outcome() (why reason.Outcome, closed bool) {
 	return reason.OK, false
 }
 
-// reconsider closes the pipe if gen would not open it because something that guards
-// it is not in force. Whatever else has changed, it goes on.
+// reconsider closes the pipe if gen would not open it: a policy denies it, or something
+// that guards it is not in force. Whatever else has changed, it goes on.
 func (p *Pipe) reconsider(gen *exchange.Generation) {
-	if !p.allowed(gen) {
-		p.Close(reason.Closed)
+	if v := p.allowed(gen); !v.Allowed() {
+		p.verdict.CompareAndSwap(nil, &v)
+		p.Close(v.Outcome)
 	}
 }
 

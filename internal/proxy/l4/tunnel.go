@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/reason"
 )
 
@@ -16,15 +17,15 @@ type Tunnel struct {
 	Idle time.Duration
 	// WebSocket tells that the bytes are frames of RFC 6455.
 	WebSocket bool
-	// Allowed reports whether a Generation lets the tunnel be. It may be called from
-	// any goroutine.
-	Allowed func(*exchange.Generation) bool
+	// Allowed says whether a Generation lets the tunnel be. It may be called from any
+	// goroutine.
+	Allowed func(*exchange.Generation) policy.Verdict
 }
 
 // Tunnel moves the bytes of a tunnel until it ends. It returns how many went to the
-// backend and to the client, and why it was closed: Upgraded is that it was not, and
-// ended by itself.
-func (s *Server) Tunnel(t *Tunnel) (in, out int64, why reason.Outcome) {
+// backend and to the client, and why it was closed, with the policy if one did it:
+// Upgraded is that it was not, and ended by itself.
+func (s *Server) Tunnel(t *Tunnel) (in, out int64, why policy.Verdict) {
 	p := &Pipe{client: t.Client, up: t.Up, idle: t.Idle, engine: s.Engine, allowed: t.Allowed}
 	var socket *webSocket
 	if t.WebSocket {
@@ -35,9 +36,12 @@ func (s *Server) Tunnel(t *Tunnel) (in, out int64, why reason.Outcome) {
 	if sendEarly(p.client, t.FromUp, now, t.Idle) == nil && sendEarly(p.up, t.FromClient, now, t.Idle) == nil {
 		s.open(p, socket)
 	}
-	why = reason.Upgraded
+	why.Outcome = reason.Upgraded
 	if ended, closed := p.outcome(); closed {
-		why = ended
+		why.Outcome = ended
+	}
+	if v := p.verdict.Load(); v != nil && v.Outcome == why.Outcome {
+		why = *v
 	}
 	return p.in.Load() + int64(len(t.FromClient)), p.out.Load() + int64(len(t.FromUp)), why
 }

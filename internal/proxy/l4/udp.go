@@ -12,6 +12,7 @@ import (
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/engine"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
@@ -122,13 +123,19 @@ func (l *UDPListener) flow(peers udpPeers) *udpFlow {
 
 // choose finds the route for a new flow and reserves an endpoint, or counts why there
 // is none.
-func (l *UDPListener) choose() (route *exchange.Relay, lease upstream.Lease, ok bool) {
-	routes := l.server.Generation().Relays(l.id)
+func (l *UDPListener) choose(peers udpPeers) (route *exchange.Relay, lease upstream.Lease, ok bool) {
+	gen := l.server.Generation()
+	routes := gen.Relays(l.id)
 	if routes == nil {
 		return nil, lease, false // the listener has just gone
 	}
 	if route, _ = routes.Match(""); route == nil {
 		l.server.Engine.Sink.Metrics.Unrouted().Relay(0, reason.NoRoute)
+		return nil, lease, false
+	}
+	in := l.inbound(peers)
+	if v := gen.MayOpen(&in); v.Outcome == reason.Denied {
+		route.Stats.Relay(0, v.Outcome)
 		return nil, lease, false
 	}
 	cluster, respond := route.Draw()
@@ -146,7 +153,7 @@ func (l *UDPListener) choose() (route *exchange.Relay, lease upstream.Lease, ok 
 // begin makes a flow, if there is a route, an endpoint and room for it. Only
 // Serve calls it.
 func (l *UDPListener) begin(peers udpPeers) *udpFlow {
-	route, lease, ok := l.choose()
+	route, lease, ok := l.choose(peers)
 	if !ok {
 		return nil
 	}
@@ -256,15 +263,20 @@ func (l *UDPListener) Cut() (ended int) {
 	return ended
 }
 
-// Reconsider ends the flows whose route is closed in gen, which is live. Whatever
-// else has changed, they go on.
+// Reconsider ends the flows that gen, which is live, would not open. Whatever else has
+// changed, they go on.
 func (l *UDPListener) Reconsider(gen *exchange.Generation) {
-	if !gen.Relays(l.id).Closed("") {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for f := range l.open {
-		f.end(reason.Closed)
+		f.reconsider(gen)
+	}
+}
+
+// inbound is what is known of a client.
+func (l *UDPListener) inbound(peers udpPeers) policy.Inbound {
+	return policy.Inbound{
+		Listener: l.id, Remote: peers.client, Addr: peers.client, PublicPort: l.public,
+		Dialled: netip.AddrPortFrom(peers.local, l.public), Trusted: l.server.Trusts(peers.client.Addr()),
 	}
 }

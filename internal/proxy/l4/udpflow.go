@@ -10,6 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/exchange"
+	"windrose.dev/windrose/internal/proxy/policy"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/reason"
@@ -36,6 +37,7 @@ type udpFlow struct {
 	in, out   atomic.Int64
 	last      atomic.Int64 // the time of the last datagram, either way
 	ended     atomic.Int32 // why it was ended, as an Outcome + 1; 0 while it was not
+	denied    atomic.Pointer[policy.Verdict]
 }
 
 // drainQuiet is how long a UDP flow may be silent during a drain: nothing says
@@ -124,6 +126,15 @@ func (f *udpFlow) hurry() {
 	}
 }
 
+// reconsider ends the flow if gen would not open it.
+func (f *udpFlow) reconsider(gen *exchange.Generation) {
+	in := f.listener.inbound(f.peers)
+	if v := gen.MayOpen(&in); !v.Allowed() {
+		f.denied.CompareAndSwap(nil, &v)
+		f.end(v.Outcome)
+	}
+}
+
 // end ends the flow. The first reason is the one that counts.
 func (f *udpFlow) end(why reason.Outcome) {
 	if f.ended.CompareAndSwap(0, int32(why)+1) {
@@ -142,13 +153,17 @@ func (f *udpFlow) finish() {
 	l.remove(f)
 	l.givePlace(f.peers.client)
 	l.stats.Closed.Add(f.shard, 1)
-	e := l.server.Engine
+	e, denied := l.server.Engine, policy.Verdict{}
+	if v := f.denied.Load(); v != nil {
+		denied = *v
+	}
 	e.Sink.Record(f.shard, &observe.Flow{
 		Kind: observe.Datagrams, Rule: f.counts, Listener: l.stats,
 		Start: e.Clock.Time(f.start), Duration: e.Since(f.start),
 		Client: netip.AddrPortFrom(f.peers.client.Addr().Unmap(), f.peers.client.Port()), Transport: "udp",
 		Host:    Host("", l.public),
 		Outcome: reason.Outcome(f.ended.Load() - 1), BytesIn: f.in.Load(), BytesOut: f.out.Load(), Attempt: 1,
+		Policy: denied.Policy, Detail: denied.Detail,
 		Route: f.rule, Origin: f.origin, Endpoint: f.lease.Endpoint.Name, Destination: observe.Party{Workload: f.lease.Endpoint.Pod},
 	})
 }

@@ -4,22 +4,30 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/policy"
 )
 
-// block holds the compiled rules of one dialect for one host.
+// block holds the compiled rules of one dialect for one host, by what their paths can be
+// found by. In a block by specificity the groups come one after the other; in a
+// first-match block the earliest rule of all groups counts.
 type block[T any] struct {
-	view View
-	// listed are tried one after the other: all rules of a first-match block,
-	// and the expressions of one that goes by specificity.
-	listed []listed[T]
-	exact  map[string]entry[T]
+	view       View
+	firstMatch bool
+	exact      map[string]entry[T]
+	// expressions are tried one after the other.
+	expressions []expression[T]
+	// prefix has prefixes by whole elements, and depths a bit for each number of
+	// slashes that one has.
 	prefix map[string]entry[T]
-	// depths has a bit for each number of slashes that a prefix has.
 	depths uint64
-	any    entry[T]
+	// raw has prefixes by bytes, and lengths theirs, the longest first.
+	raw     map[string]entry[T]
+	lengths []int
+	any     entry[T]
 }
 
 // entry is one rule, and those that come after it for the same path. It is
@@ -34,45 +42,58 @@ type entry[T any] struct {
 
 // conditional is when an entry counts, and what comes after it.
 type conditional[T any] struct {
-	when []predicate // all must hold
+	when policy.Condition
 	next entry[T]
 }
 
-// listed is a rule with a path that has to be tried.
-type listed[T any] struct {
-	match func(path []byte) bool
+// expression is a rule whose path is matched by a regular expression.
+type expression[T any] struct {
+	re    *regexp.Regexp
 	entry entry[T]
 }
 
-func (b *block[T]) add(r *model.Rule, index int, kept T, order model.Order, seen conditions) error {
-	when, err := seen.compile(r.When)
+func (b *block[T]) add(r *model.Rule, index int, kept T, seen policy.Conditions) error {
+	when, err := seen.Compile(r.When)
 	if err != nil {
 		return err
 	}
 	e := entry[T]{rule: kept, index: int32(index) + 1}
-	if len(when) > 0 {
+	if !when.Always() {
 		e.only = &conditional[T]{when: when}
-	}
-	if order == model.FirstMatch || r.Path.Kind == model.RegexPath {
-		match, err := matcher(r.Path)
-		b.listed = append(b.listed, listed[T]{match, e})
-		return err
 	}
 	switch r.Path.Kind {
 	case model.ExactPath:
 		appendTo(&b.exact, r.Path.Value, e)
+	case model.RegexPath:
+		re, err := regexp.Compile(r.Path.Value)
+		b.expressions = append(b.expressions, expression[T]{re, e})
+		return err
 	case model.PrefixPath:
-		prefix := strings.TrimSuffix(r.Path.Value, "/")
-		depth := strings.Count(prefix, "/")
-		if depth > model.MaxPathDepth {
-			return fmt.Errorf("a prefix of %d elements, more than %d", depth, model.MaxPathDepth)
-		}
-		appendTo(&b.prefix, prefix, e)
-		b.depths |= 1 << depth
+		return b.addPrefix(strings.TrimSuffix(r.Path.Value, "/"), e)
+	case model.RawPrefixPath:
+		b.addRaw(r.Path.Value, e)
 	default:
 		b.any = b.any.append(e)
 	}
 	return nil
+}
+
+func (b *block[T]) addPrefix(prefix string, e entry[T]) error {
+	depth := strings.Count(prefix, "/")
+	if depth > model.MaxPathDepth {
+		return fmt.Errorf("a prefix of %d elements, more than %d", depth, model.MaxPathDepth)
+	}
+	appendTo(&b.prefix, prefix, e)
+	b.depths |= 1 << depth
+	return nil
+}
+
+func (b *block[T]) addRaw(prefix string, e entry[T]) {
+	appendTo(&b.raw, prefix, e)
+	at, has := slices.BinarySearchFunc(b.lengths, len(prefix), func(a, b int) int { return b - a })
+	if !has {
+		b.lengths = slices.Insert(b.lengths, at, len(prefix))
+	}
 }
 
 func appendTo[T any](m *map[string]entry[T], path string, e entry[T]) {
@@ -97,13 +118,126 @@ func (e entry[T]) append(another entry[T]) entry[T] {
 }
 
 // first is the first entry whose condition holds; its index is 0 if none does.
-func (e entry[T]) first(r *Request) entry[T] {
-	for e.only != nil && !allHold(e.only.when, r) {
+func (e entry[T]) first(r *policy.Request) entry[T] {
+	for e.only != nil && !e.only.when.Holds(r) {
 		e = e.only.next
 	}
 	return e
 }
 
+// earlier is the first entry of others whose condition holds and that comes before e, or
+// e if there is none.
+func (e entry[T]) earlier(others entry[T], r *policy.Request) entry[T] {
+	for others.index > 0 && (e.index == 0 || others.index < e.index) {
+		if others.only == nil || others.only.when.Holds(r) {
+			return others
+		}
+		others = others.only.next
+	}
+	return e
+}
+
+// match finds the entry for a path; its index is 0 if there is none.
+func (b *block[T]) match(path []byte, r *policy.Request) entry[T] {
+	if b.firstMatch {
+		return b.earliest(path, r)
+	}
+	if b.exact != nil {
+		if e := b.exact[string(path)].first(r); e.index > 0 {
+			return e
+		}
+	}
+	for i := range b.expressions {
+		if x := &b.expressions[i]; x.re.Match(path) {
+			if e := x.entry.first(r); e.index > 0 {
+				return e
+			}
+		}
+	}
+	if e := b.longest(path, r); e.index > 0 {
+		return e
+	}
+	return b.any.first(r)
+}
+
+// longest finds the entry of the longest prefix. Of two of one length the one by whole
+// elements comes first.
+func (b *block[T]) longest(path []byte, r *policy.Request) entry[T] {
+	e, length := b.longestPrefix(path, r)
+	for _, n := range b.lengths {
+		if e.index > 0 && n <= length {
+			break
+		}
+		if n <= len(path) {
+			if raw := b.raw[string(path[:n])].first(r); raw.index > 0 {
+				return raw
+			}
+		}
+	}
+	return e
+}
+
+// longestPrefix probes the prefixes of path that end before a slash or at its end,
+// longest first, at the depths that occur. It returns the length of the one that it
+// found, of which the root has 1.
+func (b *block[T]) longestPrefix(path []byte, r *policy.Request) (e entry[T], length int) {
+	if b.depths == 0 || len(path) == 0 || path[0] != '/' {
+		return e, 0
+	}
+	end := len(path)
+	for depth := bytes.Count(path, slash); depth > 0; depth-- {
+		if depth <= model.MaxPathDepth && b.depths&(1<<depth) != 0 {
+			if e = b.prefix[string(path[:end])].first(r); e.index > 0 {
+				return e, end
+			}
+		}
+		end = bytes.LastIndexByte(path[:end], '/')
+	}
+	return b.prefix[""].first(r), 1
+}
+
+// earliest finds the entry of the rule that comes first, whatever its path is found by.
+// It looks at a group no further than the best rule so far.
+func (b *block[T]) earliest(path []byte, r *policy.Request) (e entry[T]) {
+	if b.exact != nil {
+		e = e.earlier(b.exact[string(path)], r)
+	}
+	e = e.earlier(b.any, r)
+	e = b.earlierPrefix(e, path, r)
+	for _, n := range b.lengths {
+		if n <= len(path) {
+			e = e.earlier(b.raw[string(path[:n])], r)
+		}
+	}
+	for i := range b.expressions {
+		x := &b.expressions[i]
+		if e.index > 0 && x.entry.index > e.index {
+			break
+		}
+		if x.re.Match(path) {
+			e = e.earlier(x.entry, r)
+		}
+	}
+	return e
+}
+
+func (b *block[T]) earlierPrefix(e entry[T], path []byte, r *policy.Request) entry[T] {
+	if b.depths == 0 || len(path) == 0 || path[0] != '/' {
+		return e
+	}
+	end := len(path)
+	for depth := bytes.Count(path, slash); depth > 0; depth-- {
+		if depth <= model.MaxPathDepth && b.depths&(1<<depth) != 0 {
+			e = e.earlier(b.prefix[string(path[:end])], r)
+		}
+		end = bytes.LastIndexByte(path[:end], '/')
+	}
+	return e.earlier(b.prefix[""], r)
+}
+
+var slash = []byte("/")
+
+// matcher tells of one path match alone whether a path is matched, for those who explain.
 func matcher(p model.PathMatch) (func([]byte) bool, error) {
 	switch p.Kind {
 	case model.AnyPath:
@@ -113,6 +247,8 @@ func matcher(p model.PathMatch) (func([]byte) bool, error) {
 	case model.PrefixPath:
 		prefix := strings.TrimSuffix(p.Value, "/")
 		return func(path []byte) bool { return hasPathPrefix(path, prefix) }, nil
+	case model.RawPrefixPath:
+		return func(path []byte) bool { return bytes.HasPrefix(path, []byte(p.Value)) }, nil
 	}
 	re, err := regexp.Compile(p.Value)
 	if err != nil {
@@ -130,43 +266,3 @@ func hasPathPrefix(path []byte, prefix string) bool {
 func HasPrefix(path []byte, prefix string) bool {
 	return hasPathPrefix(path, strings.TrimSuffix(prefix, "/"))
 }
-
-// match finds the entry for a path; its index is 0 if there is none.
-func (b *block[T]) match(path []byte, r *Request) entry[T] {
-	if b.exact != nil {
-		if e := b.exact[string(path)].first(r); e.index > 0 {
-			return e
-		}
-	}
-	for i := range b.listed {
-		if l := &b.listed[i]; l.match(path) {
-			if e := l.entry.first(r); e.index > 0 {
-				return e
-			}
-		}
-	}
-	if e := b.longestPrefix(path, r); e.index > 0 {
-		return e
-	}
-	return b.any.first(r)
-}
-
-// longestPrefix probes the prefixes of path that end before a slash or at its
-// end, longest first, at the depths that occur.
-func (b *block[T]) longestPrefix(path []byte, r *Request) entry[T] {
-	if b.depths == 0 || len(path) == 0 || path[0] != '/' {
-		return entry[T]{}
-	}
-	end := len(path)
-	for depth := bytes.Count(path, slash); depth > 0; depth-- {
-		if depth <= model.MaxPathDepth && b.depths&(1<<depth) != 0 {
-			if e := b.prefix[string(path[:end])].first(r); e.index > 0 {
-				return e
-			}
-		}
-		end = bytes.LastIndexByte(path[:end], '/')
-	}
-	return b.prefix[""].first(r)
-}
-
-var slash = []byte("/")

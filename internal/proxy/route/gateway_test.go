@@ -12,10 +12,16 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/msg"
+	"windrose.dev/windrose/internal/proxy/policy"
 )
 
+func fieldOf(name string) msg.FieldID {
+	_, underscore := msg.CheckName([]byte(name))
+	return msg.Classify([]byte(name), underscore)
+}
+
 // request makes what rules look at, with fields as "Name: value".
-func request(method, host, target string, fields ...string) *Request {
+func request(method, host, target string, fields ...string) *policy.Request {
 	path, query, _ := strings.Cut(target, "?")
 	h := &msg.Head{}
 	var spans []msg.Field
@@ -30,7 +36,7 @@ func request(method, host, target string, fields ...string) *Request {
 		})
 	}
 	h.Fields = spans
-	return &Request{
+	return &policy.Request{
 		Host: []byte(host), Authority: []byte(host), Path: []byte(path), Method: []byte(method), Query: []byte(query), Head: h,
 	}
 }
@@ -81,7 +87,7 @@ func TestHostPrecedence(t *testing.T) {
 }
 
 func TestPredicates(t *testing.T) {
-	get := func(target string, fields ...string) *Request { return request("GET", "h", target, fields...) }
+	get := func(target string, fields ...string) *policy.Request { return request("GET", "h", target, fields...) }
 	trusted := get("/", "X-Forwarded-Proto: https")
 	trusted.Trusted = true
 	dropped := get("/", "X-Env: canary")
@@ -90,7 +96,7 @@ func TestPredicates(t *testing.T) {
 	added.Head.Add(msg.OtherField, "X-Env", []byte("canary"))
 	for _, tc := range []struct {
 		condition string
-		request   *Request
+		request   *policy.Request
 		want      bool
 	}{
 		{"method:GET", get("/"), true},
@@ -153,17 +159,17 @@ func TestPredicates(t *testing.T) {
 			t.Fatal(err)
 		}
 		when := s.Config.Hosts[0].Blocks[0].Rules[0].When
-		compiled, err := compilePredicate(when)
+		compiled, err := policy.Compile(when)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := compiled.holds(tc.request); got != tc.want {
+		if got := compiled.Holds(tc.request); got != tc.want {
 			t.Errorf("%s: %v", tc.condition, got)
 		}
-		if failed := failing(when, tc.request); (failed == nil) != tc.want {
+		if failed := policy.Failing(when, tc.request); (failed == nil) != tc.want {
 			t.Errorf("%s: fails by %v", tc.condition, failed)
 		}
-		if n := leastAllocs(func() { compiled.holds(tc.request) }); n != 0 {
+		if n := leastAllocs(func() { compiled.Holds(tc.request) }); n != 0 {
 			t.Errorf("%s: %v allocations", tc.condition, n)
 		}
 	}
@@ -462,7 +468,7 @@ func checkTrace(t *testing.T, trace *Trace, all []*gatewayMatch, want string, ta
 
 // conditional100k are 100,000 rules of which ten stand for each path, told
 // apart by header, query and method.
-func conditional100k() (all []model.Host, requests []*Request) {
+func conditional100k() (all []model.Host, requests []*policy.Request) {
 	h := model.Host{Name: "big.example", Listeners: port80, Blocks: []model.Block{{}}}
 	var heads []*msg.Head // as a proxy's buffers: few, and used all the time
 	for i := range 10 {
@@ -516,13 +522,13 @@ func TestConditionsDoNotAllocate(t *testing.T) {
 }
 
 func TestCookiesDoNotAllocate(t *testing.T) {
-	p, err := compilePredicate(&model.Predicate{Test: model.CookieIs, Name: "a", Value: "1"})
+	p, err := policy.Compile(&model.Predicate{Test: model.CookieIs, Name: "a", Value: "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := request("GET", "h", "/", "Cookie: b=2; c=3", "Cookie: a=1")
 	if n := testing.AllocsPerRun(100, func() {
-		if !p.holds(r) {
+		if !p.Holds(r) {
 			t.Fatal("the cookie was not found")
 		}
 	}); n != 0 {
@@ -532,7 +538,7 @@ func TestCookiesDoNotAllocate(t *testing.T) {
 
 func TestTraceNamesTheCookie(t *testing.T) {
 	p := &model.Predicate{Test: model.CookieIs, Name: "a", Value: "1"}
-	if by, got := gotFor(p, request("GET", "h", "/", "Cookie: a=2")); by != ByCookie || got != "2" {
+	if by, got := policy.Got(p, request("GET", "h", "/", "Cookie: a=2")); by != model.CookieIs || got != "2" {
 		t.Errorf("by %s, has %q", by, got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/policy"
 )
 
 func TestCanonical(t *testing.T) {
@@ -111,7 +112,7 @@ func compile(t testing.TB, all []model.Host) *Table[string] {
 }
 
 func match(table *Table[string], id model.ListenerID, host, path string) (string, bool) {
-	return table.Match(id, &Request{Host: []byte(host), Path: []byte(path)}, nil)
+	return table.Match(id, &policy.Request{Host: []byte(host), Path: []byte(path)}, nil)
 }
 
 func TestMatch(t *testing.T) {
@@ -261,7 +262,7 @@ func benchmarkMatch(b *testing.B, all []model.Host, keys [][2][]byte) {
 	r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	b.ReportAllocs()
 	b.ResetTimer()
-	var request Request
+	var request policy.Request
 	for i := range b.N {
 		key := keys[i%len(keys)]
 		request.Host, request.Path = key[0], key[1]
@@ -285,7 +286,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	all, keys := onePath100k()
 	table := compile(t, all)
 	i := 0
-	var request Request
+	var request policy.Request
 	if n := testing.AllocsPerRun(1000, func() {
 		request.Host, request.Path = keys[i][0], keys[i][1]
 		table.Match(port80[0], &request, nil)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/policy"
 )
 
 // Table finds the rule for a request. T is what the caller keeps of a rule. A
@@ -75,17 +76,18 @@ func (t *Table[T]) add(id model.ListenerID, name string, compiled *Host[T]) {
 func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T], error) {
 	own := *h // a pointer into the Snapshot would keep all of its hosts
 	out := &Host[T]{blocks: make([]block[T], len(h.Blocks)), fallback: h.Fallback, source: &own}
-	seen := conditions{}
+	seen := policy.Conditions{}
 	for i := range h.Blocks {
 		b := &out.blocks[i]
 		b.view = View{Decode: h.Blocks[i].DecodeReserved, Merge: h.Blocks[i].MergeSlashes}
+		b.firstMatch = h.Blocks[i].Order == model.FirstMatch
 		rules := h.Blocks[i].Rules
 		for j := range rules {
 			kept, err := keep(&rules[j])
 			if err != nil {
 				return nil, fmt.Errorf("host %s: %w", h.Name, err)
 			}
-			if err := b.add(&rules[j], j, kept, h.Blocks[i].Order, seen); err != nil {
+			if err := b.add(&rules[j], j, kept, seen); err != nil {
 				return nil, fmt.Errorf("host %s: rule %s: %w", h.Name, rules[j].ID, err)
 			}
 		}
@@ -95,7 +97,7 @@ func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T],
 
 // Match finds the rule for a request that came in at a listener. trace is nil
 // but for those who want to know why.
-func (t *Table[T]) Match(id model.ListenerID, r *Request, trace *Trace) (rule T, found bool) {
+func (t *Table[T]) Match(id model.ListenerID, r *policy.Request, trace *Trace) (rule T, found bool) {
 	hs := t.listeners[id]
 	if trace != nil {
 		*trace = Trace{Listener: id, Open: hs != nil}
@@ -107,7 +109,7 @@ func (t *Table[T]) Match(id model.ListenerID, r *Request, trace *Trace) (rule T,
 }
 
 // match asks the hosts for a name, the most specific first, until one decides.
-func (hs *hosts[T]) match(r *Request, trace *Trace) (rule T, found bool) {
+func (hs *hosts[T]) match(r *policy.Request, trace *Trace) (rule T, found bool) {
 	rule, found, done := hs.exact[string(r.Host)].try(r, trace)
 	if done {
 		return rule, found
@@ -123,7 +125,7 @@ func (hs *hosts[T]) match(r *Request, trace *Trace) (rule T, found bool) {
 
 // matchWildcards goes from the longest ending of the name to the shortest. Only
 // the longest lacks just one label.
-func (hs *hosts[T]) matchWildcards(r *Request, trace *Trace) (rule T, found, done bool) {
+func (hs *hosts[T]) matchWildcards(r *policy.Request, trace *Trace) (rule T, found, done bool) {
 	at := bytes.IndexByte(r.Host, '.')
 	if at <= 0 {
 		return rule, false, false
@@ -147,7 +149,7 @@ func (hs *hosts[T]) matchWildcards(r *Request, trace *Trace) (rule T, found, don
 
 // try has a host decide, if there is one. done reports whether it has: a miss
 // decides unless it falls back.
-func (h *Host[T]) try(r *Request, trace *Trace) (rule T, found, done bool) {
+func (h *Host[T]) try(r *policy.Request, trace *Trace) (rule T, found, done bool) {
 	if h == nil {
 		return rule, false, false
 	}
@@ -157,7 +159,7 @@ func (h *Host[T]) try(r *Request, trace *Trace) (rule T, found, done bool) {
 	for i := range h.blocks {
 		b := &h.blocks[i]
 		var path []byte
-		path, r.seen = b.view.Of(r.Path, r.seen)
+		path, r.Scratch = b.view.Of(r.Path, r.Scratch)
 		e := b.match(path, r)
 		if trace != nil {
 			trace.block(&h.source.Blocks[i], path, r, int(e.index)-1)

@@ -2,6 +2,7 @@ package route
 
 import (
 	"windrose.dev/windrose/internal/model"
+	"windrose.dev/windrose/internal/proxy/policy"
 )
 
 // Trace says how the rule for a request was found, or why none was.
@@ -32,27 +33,15 @@ type BlockTrace struct {
 	Misses []Miss
 }
 
-// Condition is what a rule failed by.
-type Condition uint8
+// Condition is what a rule failed by: the word of a test, or one of those below.
+type Condition string
 
-// The conditions.
 const (
 	// ByPath: the path is another.
-	ByPath Condition = iota
-	ByMethod
-	ByHeader
-	ByQuery
-	ByCookie
+	ByPath Condition = "path"
 	// ByOrder: it matches, but another rule comes first.
-	ByOrder
+	ByOrder Condition = "order"
 )
-
-var conditionNames = [...]string{ByPath: "path", ByMethod: "method", ByHeader: "header", ByQuery: "query", ByCookie: "cookie", ByOrder: "order"}
-
-func (c Condition) String() string { return conditionNames[c] }
-
-// MarshalText writes the condition as its word.
-func (c Condition) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Miss is a rule that did not take the request, and the first condition that
 // it failed by.
@@ -70,7 +59,7 @@ func (t *Trace) begin(h *model.Host) {
 
 // block records a block that was asked, and which of its rules it chose; -1 is
 // none.
-func (t *Trace) block(b *model.Block, path []byte, r *Request, index int) {
+func (t *Trace) block(b *model.Block, path []byte, r *policy.Request, index int) {
 	chosen := ""
 	if index >= 0 {
 		chosen = b.Rules[index].ID
@@ -87,56 +76,16 @@ func (t *Trace) block(b *model.Block, path []byte, r *Request, index int) {
 
 // missOf finds the first condition that a rule fails by. It compiles anew what
 // it needs: nobody is in a hurry.
-func missOf(rule *model.Rule, path []byte, r *Request, chosen string) Miss {
+func missOf(rule *model.Rule, path []byte, r *policy.Request, chosen string) Miss {
 	miss := Miss{Rule: rule.ID, Condition: ByOrder, Expected: chosen}
 	if match, err := matcher(rule.Path); err != nil || !match(path) {
 		kind, _ := rule.Path.Kind.MarshalText()
 		miss.Condition, miss.Expected, miss.Got = ByPath, string(kind)+":"+rule.Path.Value, string(path)
 		return miss
 	}
-	if failed := failing(rule.When, r); failed != nil {
-		miss.Expected = failed.String()
-		miss.Condition, miss.Got = gotFor(failed, r)
+	if failed := policy.Failing(rule.When, r); failed != nil {
+		test, got := policy.Got(failed, r)
+		miss.Condition, miss.Expected, miss.Got = Condition(test.String()), failed.String(), got
 	}
 	return miss
-}
-
-// failing finds the smallest part of a condition that explains why it does not
-// hold, or returns nil if it does.
-func failing(p *model.Predicate, r *Request) *model.Predicate {
-	compiled, err := compilePredicate(p)
-	switch {
-	case p == nil || err == nil && compiled.holds(r):
-		return nil
-	case err != nil || p.Test != model.All:
-		return p
-	}
-	for i := range p.Of {
-		if failed := failing(&p.Of[i], r); failed != nil {
-			return failed
-		}
-	}
-	return p
-}
-
-// gotFor is what the request has where a condition looks first.
-func gotFor(p *model.Predicate, r *Request) (Condition, string) {
-	for p.Test <= model.Not && len(p.Of) > 0 {
-		p = &p.Of[0]
-	}
-	switch p.Test {
-	case model.MethodIs:
-		return ByMethod, string(r.Method)
-	case model.QueryIs:
-		raw, _ := r.query(p.Name)
-		return ByQuery, string(appendDecoded(nil, raw))
-	case model.CookieIs:
-		value, _ := r.cookie(p.Name)
-		return ByCookie, string(value)
-	}
-	if p.Name == "" {
-		return ByHeader, "" // a condition that holds no other
-	}
-	value, _ := r.header(fieldOf(p.Name), p.Name)
-	return ByHeader, string(value)
 }

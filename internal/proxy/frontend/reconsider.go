@@ -1,22 +1,17 @@
 package frontend
 
-import (
-	"time"
-
-	"windrose.dev/windrose/internal/model"
-)
+import "time"
 
 // leaveStep is how often the connections that are to leave are looked at.
 const leaveStep = 20 * time.Millisecond
 
-// Reconsider has the clients leave that were let in under another TLS than next has:
-// who was let in under one policy shakes hands anew under the next, and who came in
-// plain text comes over TLS. Idle connections are closed at once, the others when their
-// exchange has ended, or when LeaveWait has passed.
-func (s *Server) Reconsider(next map[model.ListenerID]*ListenerTLS) {
+// Reconsider has the clients leave that would not be let in now. Idle connections are
+// closed at once, the others when their exchange has ended, or when LeaveWait has
+// passed.
+func (s *Server) Reconsider() {
 	leaving := map[*conn]bool{}
 	s.each(func(c *conn) {
-		if t := c.admitted.Load(); t != nil && t.outdated(next[c.listener.ID]) {
+		if in := c.admitted.Load(); in != nil && !c.listener.policy().Admit(in).Allowed() {
 			leaving[c] = true
 			if c.quic != nil {
 				c.quic.Leave(true)

@@ -1,12 +1,18 @@
-package route
+package policy
 
 import (
+	"net/netip"
+
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Request is what rules look at in a request: views that die with it. A
+// Request is what conditions look at in a request: views that die with it. A
 // Request is used by one goroutine at a time.
 type Request struct {
+	// From is the connection that it came by; nil is one of which nothing is known.
+	From *Inbound
+	// HTTPS reports whether the client asked by https.
+	HTTPS bool
 	// Host is the name that was asked for, as http1.HostName gives it, and
 	// Authority the same as it was written.
 	Host, Authority []byte
@@ -16,20 +22,25 @@ type Request struct {
 	// Head holds the fields. They count as they were received, whatever was
 	// added or dropped since: a condition sees what the client said. May be nil.
 	Head *msg.Head
-	// Trusted has fields count that say who the client is.
+	// Trusted has fields count that say who the client is, and Trusts reports whether
+	// those at an address would be; nil trusts nobody.
 	Trusted bool
+	Trusts  func(netip.Addr) bool
 
-	seen, text []byte // scratch
+	// Scratch is memory for whoever compares the path.
+	Scratch []byte
+
+	text []byte // scratch
 }
 
 // Reset empties r and keeps its memory.
-func (r *Request) Reset() { *r = Request{seen: r.seen, text: r.text} }
+func (r *Request) Reset() { *r = Request{Scratch: r.Scratch, text: r.text} }
 
 // Apart is r with scratch of its own, for another goroutine. It shares what r
 // points to, which must not change.
 func (r *Request) Apart() Request {
 	other := *r
-	other.seen, other.text = nil, nil
+	other.Scratch, other.text = nil, nil
 	return other
 }
 
@@ -69,6 +80,45 @@ func (r *Request) header(id msg.FieldID, name string) (value []byte, present boo
 		value = r.text
 	}
 	return value, present
+}
+
+// client is the address of the client that a trusted peer speaks for, or of the peer
+// itself. It is not valid where nothing is known.
+func (r *Request) client() netip.Addr {
+	if r.From == nil {
+		return netip.Addr{}
+	}
+	client := r.From.Addr.Addr().Unmap().WithZone("")
+	if !r.Trusted {
+		return client
+	}
+	chain, _ := r.header(msg.XForwardedFor, "")
+	if hop := ClientOf(chain, r.Trusts); hop != nil {
+		client, _ = msg.ParseAddr(hop)
+	}
+	return client.Unmap().WithZone("")
+}
+
+// ClientOf finds the client that a trusted peer speaks for in a list of X-Forwarded-For:
+// the last address that is not trusted itself, as nginx's realip module finds it. What a
+// client wrote before it does not count. It returns nil where the last is no address.
+func ClientOf(chain []byte, trusts func(netip.Addr) bool) (client []byte) {
+	for len(chain) > 0 {
+		i := len(chain) - 1
+		for i >= 0 && chain[i] != ',' {
+			i--
+		}
+		hop := msg.TrimOWS(chain[i+1:])
+		addr, ok := msg.ParseAddr(hop)
+		if !ok {
+			return client
+		}
+		if client = hop; trusts == nil || !trusts(addr.Unmap()) {
+			return client
+		}
+		chain = chain[:max(i, 0)]
+	}
+	return client
 }
 
 // query returns the first value of a parameter, still encoded, or present
