@@ -149,12 +149,12 @@ func outcomes() string {
 
 func metrics() string {
 	var rows [][]string
-	for _, row := range observe.MetricRows() {
-		rows = append(rows, []string{"`" + row.Name + "`", row.Type, strings.Join(row.Labels, ", "), row.Help})
+	for _, row := range observe.AllMetrics() {
+		rows = append(rows, []string{"`" + row.Name + "`", row.Type.String(), strings.Join(row.Labels, ", "), row.Help, row.Fix})
 	}
 	return table("Metrics", fmt.Sprintf("In Prometheus' text format at `/metrics`, on the admin port and, in data planes, on the telemetry port. "+
 		"At most %d routes and services have series of their own.", observe.DefaultSeriesLimit),
-		[]string{"Metric", "Type", "Labels", "What it is"}, rows)
+		[]string{"Metric", "Type", "Labels", "What it is", "What to do"}, rows)
 }
 
 func limitPage() string {
