@@ -15,6 +15,7 @@ import (
 
 	"windrose.dev/windrose/internal/cli"
 	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/admin"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
@@ -172,8 +173,17 @@ func ports() string {
 	for _, p := range serve.Ports() {
 		rows = append(rows, []string{"`" + p.Address + "`", p.Of, p.Doc})
 	}
+	var answers [][]string
+	for _, p := range admin.Pages() {
+		on := "admin"
+		if p.Telemetry {
+			on = "admin, telemetry"
+		}
+		answers = append(answers, []string{"`" + p.Path + "`", on, p.Doc})
+	}
 	return table("Ports", "What Windrose opens by default, besides the ports that resources ask for.",
-		[]string{"Address", "Of", "For"}, rows)
+		[]string{"Address", "Of", "For"}, rows) +
+		"\n## Admin API\n\nWhat is answered to GET, and on which of the ports.\n\n" + rowsOf([]string{"Path", "On", "What it answers"}, answers)
 }
 
 func valueOf(v any) string {
