@@ -22,6 +22,25 @@ func everything() *Metrics {
 	m := NewMetrics(4)
 	n := uint64(0)
 	next := func() uint64 { n++; return n }
+	countTraffic(m, next)
+	countListeners(m, next)
+	m.Names.found.Add(next())
+	m.Names.failed.Add(next())
+	m.Names.refused.Add(next())
+	m.Names.Failing.Store(int64(next()))
+	m.Panics.Add(next())
+	m.Dropped.Add(0, next())
+	m.SaveToLive.Observe(0, 12*time.Millisecond)
+	m.SetState(func(s *State) {
+		s.Generation, s.Hash, s.Since = 7, "beef", time.Now().Add(-90*time.Second)
+		s.Routes, s.Services = int(next()), int(next())
+		s.Reports = []reason.Report{reason.New(reason.NotHonoured, reason.Origin{}, "x"), reason.New(reason.RuleInvalid, reason.Origin{}, "y"), reason.New(reason.NotHonoured, reason.Origin{}, "z")}
+	})
+	return m
+}
+
+// countTraffic counts for routes and services, of which one is past the bound on series.
+func countTraffic(m *Metrics, next func() uint64) {
 	for _, hit := range []struct {
 		route  *Route
 		status int
@@ -45,6 +64,10 @@ func everything() *Metrics {
 	s.Mirrored.Add(next())
 	s.MirrorsFailed.Add(next())
 	s.MirrorsDropped.Add(next())
+}
+
+// countListeners leaves one listener that counted nothing.
+func countListeners(m *Metrics, next func() uint64) {
 	for _, id := range []model.ListenerID{{Port: 443}, {Gateway: "infra/edge", Port: 80}, {Port: 53, UDP: true}} {
 		l := m.Listener(id)
 		for _, c := range []*Counter{
@@ -57,19 +80,6 @@ func everything() *Metrics {
 		l.Handshakes.Add(0, 3*next())
 	}
 	m.Listener(model.ListenerID{Port: 8080})
-	m.Names.found.Add(next())
-	m.Names.failed.Add(next())
-	m.Names.refused.Add(next())
-	m.Names.Failing.Store(int64(next()))
-	m.Panics.Add(next())
-	m.Dropped.Add(0, next())
-	m.SaveToLive.Observe(0, 12*time.Millisecond)
-	m.SetState(func(s *State) {
-		s.Generation, s.Hash, s.Since = 7, "beef", time.Now().Add(-90*time.Second)
-		s.Routes, s.Services = int(next()), int(next())
-		s.Reports = []reason.Report{reason.New(reason.NotHonoured, reason.Origin{}, "x"), reason.New(reason.RuleInvalid, reason.Origin{}, "y"), reason.New(reason.NotHonoured, reason.Origin{}, "z")}
-	})
-	return m
 }
 
 // TestMetricsText holds all that /metrics can say against a golden file.

@@ -28,6 +28,20 @@ func adminOf(t *testing.T, r *rig) string {
 	return "http://" + l.Addr().String()
 }
 
+// watchFlows asks for /flows, and returns once the answer has begun.
+func watchFlows(t *testing.T, url string) *http.Response {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { answer.Body.Close() })
+	if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || kind != "application/x-ndjson" {
+		t.Fatalf("status %d, of %s", answer.StatusCode, kind)
+	}
+	return answer
+}
+
 // TestFlowsOfAProxy: whoever watches sees each request as it ends, with what the log
 // would have of it and no header else, though nothing is logged; and ends with the
 // client.
@@ -38,19 +52,7 @@ func TestFlowsOfAProxy(t *testing.T) {
 	})
 	r := newRig(t, func(cfg *proxy.Config) { cfg.Log = nil })
 	r.apply(rule("", b.addr))
-	url := adminOf(t, r)
-	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/flows", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil || answer.Header.Get("Content-Type") != "application/x-ndjson" {
-		t.Fatal(err, answer)
-	}
-	defer answer.Body.Close()
-
+	answer := watchFlows(t, adminOf(t, r)+"/flows")
 	r.ask("GET /a?b=c HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\nAuthorization: Bearer hidden\r\nCookie: session=hidden\r\n" +
 		"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n")
 	line, err := bufio.NewReader(answer.Body).ReadString('\n')
@@ -72,7 +74,7 @@ func TestFlowsOfAProxy(t *testing.T) {
 	if strings.Contains(line, "hidden") {
 		t.Errorf("a header's value is told: %s", line)
 	}
-	leave()
+	answer.Body.Close()
 	eventually(t, "the watcher ends with its client", func() bool { return !r.proxy.Sink().Wanted() })
 }
 
@@ -82,11 +84,7 @@ func TestFlowsEndAfterAsManyAsWereWanted(t *testing.T) {
 		p.readHead()
 		p.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	})
-	answer, err := http.Get(adminOf(t, r) + "/flows?n=2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
+	answer := watchFlows(t, adminOf(t, r)+"/flows?n=2")
 	for range 3 {
 		r.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	}
