@@ -61,7 +61,7 @@ test: ## all tests that need only Go
 
 .PHONY: golden
 golden: ## write what the code gives into the golden files; read the diff
-	go test ./internal/translate ./internal/source -update
+	go test ./internal/translate ./internal/source ./internal/observe -update
 
 .PHONY: peers
 peers: ## tests against nginx, HAProxy, curl and wrk, which must be installed

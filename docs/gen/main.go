@@ -15,6 +15,7 @@ import (
 
 	"windrose.dev/windrose/internal/cli"
 	"windrose.dev/windrose/internal/observe"
+	"windrose.dev/windrose/internal/proxy/admin"
 	"windrose.dev/windrose/internal/proxy/serve"
 	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
@@ -149,12 +150,12 @@ func outcomes() string {
 
 func metrics() string {
 	var rows [][]string
-	for _, row := range observe.MetricRows() {
-		rows = append(rows, []string{"`" + row.Name + "`", row.Type, strings.Join(row.Labels, ", "), row.Help})
+	for _, row := range observe.AllMetrics() {
+		rows = append(rows, []string{"`" + row.Name + "`", row.Type.String(), strings.Join(row.Labels, ", "), row.Help, row.Fix})
 	}
 	return table("Metrics", fmt.Sprintf("In Prometheus' text format at `/metrics`, on the admin port and, in data planes, on the telemetry port. "+
 		"At most %d routes and services have series of their own.", observe.DefaultSeriesLimit),
-		[]string{"Metric", "Type", "Labels", "What it is"}, rows)
+		[]string{"Metric", "Type", "Labels", "What it is", "What to do"}, rows)
 }
 
 func limitPage() string {
@@ -172,8 +173,17 @@ func ports() string {
 	for _, p := range serve.Ports() {
 		rows = append(rows, []string{"`" + p.Address + "`", p.Of, p.Doc})
 	}
+	var answers [][]string
+	for _, p := range admin.Pages() {
+		on := "admin"
+		if p.Telemetry {
+			on = "admin, telemetry"
+		}
+		answers = append(answers, []string{"`" + p.Path + "`", on, p.Doc})
+	}
 	return table("Ports", "What Windrose opens by default, besides the ports that resources ask for.",
-		[]string{"Address", "Of", "For"}, rows)
+		[]string{"Address", "Of", "For"}, rows) +
+		"\n## Admin API\n\nWhat is answered to GET, and on which of the ports.\n\n" + rowsOf([]string{"Path", "On", "What it answers"}, answers)
 }
 
 func valueOf(v any) string {

@@ -75,7 +75,7 @@ func runCommand(self string) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.Var(flags.publish, "publish", "open a listener's port elsewhere: PORT=ADDR:PORT, may be repeated")
-	f.StringVar(&flags.admin, "admin", serve.DefaultAdmin, "address of the admin API, with /metrics, /ready and /config")
+	f.StringVar(&flags.admin, "admin", serve.DefaultAdmin, "address of the admin API, with /metrics, /config, /explain and /flows")
 	f.StringVar(&flags.log, "log", "compact", "access log on standard output: compact, json or off")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json, which makes --log json the default")
 	f.StringVar(&flags.explainToken, "explain-token", "", "requests that carry it in X-Windrose-Explain get their decision in X-Windrose-Explained (default none do)")

@@ -18,7 +18,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate"
-	"windrose.dev/windrose/internal/translate/gateway"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // The hold-off: a build waits for this much quiet, and this long at most.
@@ -44,7 +44,7 @@ type Result struct {
 	// Reports are those of reading, translating and applying, sorted.
 	Reports []reason.Report
 	// Status is what a controller would write into the objects of the Set.
-	Status gateway.Status
+	Status status.List
 	// Err is why the Snapshot could not be applied; what was live stays so.
 	Err error
 	// Since is when the first sign of the change came; zero at the start.

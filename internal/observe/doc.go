@@ -6,5 +6,6 @@
 // resolved when a Generation is compiled; their memory is taken on the first
 // hit, outlives Generations, and is bounded: past the bound everything counts
 // for a series named "other". Nothing here is a process global: each proxy has
-// a [Metrics] and a [Log] of its own.
+// a [Metrics] and a [Log] of its own, and one [Sink] that all Flows go through, to which
+// a [Watcher] may listen.
 package observe

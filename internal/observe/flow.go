@@ -21,6 +21,19 @@ const (
 	Unserved
 )
 
+// Verdict is what authorization made of a Flow.
+type Verdict uint8
+
+const (
+	// NotJudged: no policy applies.
+	NotJudged Verdict = iota
+	Allowed
+	Denied
+)
+
+// String is the verdict as the log has it: empty where there was none.
+func (v Verdict) String() string { return [...]string{"", "allowed", "denied"}[v] }
+
 // Party is one end of a Flow, as far as it is known.
 type Party struct {
 	// Workload is namespace/name of the pod.
@@ -35,8 +48,8 @@ type Party struct {
 // known, or that there is none.
 type Flow struct {
 	Kind Kind
-	// Rule counts the Flow; nil for what nothing counts. Service, if not nil, observes
-	// how long it took. Listener counts the bytes of layer 4.
+	// Rule counts the Flow; nil for what nothing counts. Service, if not nil, is the one
+	// that was asked, and observes how long it took. Listener counts the bytes of layer 4.
 	Rule     *Route
 	Service  *Service
 	Listener *Listener
@@ -68,15 +81,59 @@ type Flow struct {
 	// Route is the rule's id and Origin where it was written; both empty when
 	// no rule matched.
 	Route, Origin string
-	// Policy is what denied the Flow; empty is that nothing did.
-	Policy string
+	// Verdict is what authorization came to, and Policy what decided it; empty where none
+	// did, as where nothing allows what only a policy could.
+	Verdict Verdict
+	Policy  string
 	// Endpoint is the address that was asked last.
 	Endpoint string
-	// Trace is the request's traceparent (W3C Trace Context).
+	// Trace is the request's traceparent (W3C Trace Context), as the client sent it. Of
+	// it only the id of the trace is told.
 	Trace []byte
 	// Detail says more about a failure, and holds nothing of the message.
 	Detail string
 	// Attempt is the number of the attempt that decided, from 1; 0 is that there was
 	// none.
 	Attempt int
+}
+
+// retries is how many attempts were made before the last.
+func (f *Flow) retries() int64 { return int64(max(f.Attempt-1, 0)) }
+
+// service is the id of the service that was asked.
+func (f *Flow) service() string {
+	if f.Service == nil {
+		return ""
+	}
+	return f.Service.Name
+}
+
+// Where a traceparent has its parts: version-traceid-parentid-flags (W3C Trace Context,
+// section 3.2.2). Those of later versions may be longer.
+const (
+	traceIDStart, traceIDEnd = 3, 35
+	parentIDEnd              = 52
+	traceparentLength        = 55
+)
+
+// traceID is the id of the trace that the request belongs to: 32 hexadecimal digits, or
+// nothing where what the client sent is no traceparent.
+func (f *Flow) traceID() []byte {
+	t := f.Trace
+	if len(t) < traceparentLength || t[traceIDStart-1] != '-' || t[traceIDEnd] != '-' || t[parentIDEnd] != '-' {
+		return nil
+	}
+	id, zeros := t[traceIDStart:traceIDEnd], 0
+	for _, c := range id {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return nil
+		}
+		if c == '0' {
+			zeros++
+		}
+	}
+	if zeros == len(id) {
+		return nil
+	}
+	return id
 }

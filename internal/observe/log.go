@@ -144,6 +144,21 @@ func appendMillis(dst, stamp []byte, t time.Time) []byte {
 	return append(append(dst, stamp...), '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
+// appendParties writes who the ends are, whether the one may ask the other, and what led
+// from one to the other, as far as it is known.
+func appendParties(dst []byte, f *Flow) []byte {
+	dst = f.Client.AppendTo(append(dst, " client="...))
+	dst = appendPair(dst, " source=", f.Source.Workload)
+	dst = appendPrintablePair(dst, " source-identity=", f.Source.Identity)
+	dst = appendPair(dst, " route=", f.Route)
+	dst = appendPair(dst, " at=", f.Origin)
+	dst = appendPair(dst, " endpoint=", f.Endpoint)
+	dst = appendPair(dst, " pod=", f.Destination.Workload)
+	dst = appendPrintablePair(dst, " destination-identity=", f.Destination.Identity)
+	dst = appendPair(dst, " verdict=", f.Verdict.String())
+	return appendPair(dst, " policy=", f.Policy)
+}
+
 // appendDuration writes milliseconds with three decimals.
 func appendDuration(dst []byte, d time.Duration) []byte {
 	us := int64(d / time.Microsecond)
@@ -172,25 +187,19 @@ func appendCompact(dst, stamp []byte, f *Flow) []byte {
 	}
 	dst = strconv.AppendInt(append(dst, " in="...), f.BytesIn, 10)
 	dst = strconv.AppendInt(append(dst, " out="...), f.BytesOut, 10)
-	dst = f.Client.AppendTo(append(dst, " client="...))
-	dst = appendPair(dst, " route=", f.Route)
-	dst = appendPair(dst, " at=", f.Origin)
-	dst = appendPair(dst, " endpoint=", f.Endpoint)
-	dst = appendPair(dst, " pod=", f.Destination.Workload)
+	dst = appendParties(dst, f)
 	if n := f.retries(); n > 0 {
 		dst = strconv.AppendInt(append(dst, " retries="...), n, 10)
 	}
 	if len(f.RequestID) > 0 {
 		dst = append(append(dst, " id="...), f.RequestID...)
 	}
+	dst = appendPair(dst, " trace=", f.traceID())
 	if f.Detail != "" {
 		dst = strconv.AppendQuote(append(dst, " detail="...), f.Detail)
 	}
 	return append(dst, '\n')
 }
-
-// retries is how many attempts were made before the last.
-func (f *Flow) retries() int64 { return int64(max(f.Attempt-1, 0)) }
 
 func scheme(f *Flow) string {
 	switch {
@@ -202,17 +211,26 @@ func scheme(f *Flow) string {
 	return "http"
 }
 
-func appendPair(dst []byte, key, value string) []byte {
-	if value == "" {
+func appendPair[T ~string | ~[]byte](dst []byte, key string, value T) []byte {
+	if len(value) == 0 {
 		return dst
 	}
 	return append(append(dst, key...), value...)
 }
 
-// appendPrintable writes what a client sent so that it can neither end the
-// line nor look like another field.
-func appendPrintable(dst, b []byte) []byte {
-	for _, c := range b {
+// appendPrintablePair is appendPair for what stands in a peer's certificate.
+func appendPrintablePair(dst []byte, key, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return appendPrintable(append(dst, key...), value)
+}
+
+// appendPrintable writes what a peer sent so that it can neither end the line nor look
+// like another field.
+func appendPrintable[T ~string | ~[]byte](dst []byte, text T) []byte {
+	for i := range len(text) {
+		c := text[i]
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
 			dst = append(dst, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
 			continue
@@ -245,10 +263,32 @@ func appendJSON(dst, stamp []byte, f *Flow) []byte {
 	dst = jsonString(dst, `,"at":`, f.Origin)
 	dst = jsonString(dst, `,"endpoint":`, f.Endpoint)
 	dst = jsonString(dst, `,"pod":`, f.Destination.Workload)
+	dst = jsonParties(dst, f)
 	dst = strconv.AppendInt(append(dst, `,"retries":`...), f.retries(), 10)
 	dst = jsonString(dst, `,"requestId":`, f.RequestID)
 	dst = jsonString(dst, `,"detail":`, f.Detail)
 	return append(dst, '}', '\n')
+}
+
+// jsonParties writes who the ends are and whether the one may ask the other, of which
+// only what is known has a member.
+func jsonParties(dst []byte, f *Flow) []byte {
+	for _, m := range [...]struct{ key, value string }{
+		{`,"service":`, f.service()},
+		{`,"sourceWorkload":`, f.Source.Workload},
+		{`,"sourceIdentity":`, f.Source.Identity},
+		{`,"destinationIdentity":`, f.Destination.Identity},
+		{`,"verdict":`, f.Verdict.String()},
+		{`,"policy":`, f.Policy},
+	} {
+		if m.value != "" {
+			dst = jsonString(dst, m.key, m.value)
+		}
+	}
+	if id := f.traceID(); len(id) > 0 {
+		dst = jsonString(dst, `,"traceId":`, id)
+	}
+	return dst
 }
 
 // jsonString writes a key, with its comma and colon, and a string. Bytes that

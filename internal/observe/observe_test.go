@@ -33,6 +33,59 @@ func TestCompactLine(t *testing.T) {
 	}
 }
 
+// TestLinesSayWhoAndWhether: what a Flow knows of its ends, the verdict and the trace
+// stands in lines of both formats, and nothing stands there of what is not known.
+func TestLinesSayWhoAndWhether(t *testing.T) {
+	f := flow()
+	f.Service = NewMetrics(0).Service("shop/web:80")
+	f.Source = Party{Workload: "shop/client-1", Identity: "spiffe://mesh/ns/shop/sa/client x=\n"}
+	f.Destination.Identity = "spiffe://mesh/ns/shop/sa/web"
+	f.Verdict, f.Policy, f.Attempt = Denied, "shop/only-get", 3
+	f.Trace = []byte("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	got := string(appendCompact(nil, []byte("2026-11-21T04:05:06"), f))
+	want := "client=127.0.0.1:9999 source=shop/client-1 source-identity=spiffe://mesh/ns/shop/sa/client\\x20x=\\x0a " +
+		"route=ingress/shop/web/0/0 at=web.yaml:7 endpoint=127.0.0.1:81 pod=shop/web-1 destination-identity=spiffe://mesh/ns/shop/sa/web " +
+		"verdict=denied policy=shop/only-get retries=2 id=abc trace=4bf92f3577b34da6a3ce929d0e0e4736\n"
+	if !strings.HasSuffix(got, want) {
+		t.Errorf("got  %swant %s", got, want)
+	}
+	known := map[string]any{
+		"service": "shop/web:80", "sourceWorkload": "shop/client-1", "sourceIdentity": f.Source.Identity,
+		"destinationIdentity": "spiffe://mesh/ns/shop/sa/web", "verdict": "denied", "policy": "shop/only-get",
+		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
+	}
+	var out, none map[string]any
+	if err := json.Unmarshal(appendJSON(nil, []byte("t"), f), &out); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(appendJSON(nil, []byte("t"), flow()), &none); err != nil {
+		t.Fatal(err)
+	}
+	for member, value := range known {
+		if _, there := none[member]; out[member] != value || there {
+			t.Errorf("%s is %v, and %v where it is not known", member, out[member], none[member])
+		}
+	}
+}
+
+// TestOnlyTraceIDsAreTold: nothing else that a client sends as its traceparent is.
+func TestOnlyTraceIDsAreTold(t *testing.T) {
+	for sent, want := range map[string]string{
+		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01":       "4bf92f3577b34da6a3ce929d0e0e4736",
+		"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-later": "4bf92f3577b34da6a3ce929d0e0e4736",
+		"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01":       "",
+		"00-00000000000000000000000000000000-00f067aa0ba902b7-01":       "",
+		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7":          "",
+		"00 4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7 01":       "",
+		strings.Repeat("secret ", 10):                                   "",
+		"":                                                              "",
+	} {
+		if got := string((&Flow{Trace: []byte(sent)}).traceID()); got != want {
+			t.Errorf("%q is of trace %q, want %q", sent, got, want)
+		}
+	}
+}
+
 func TestClientsCannotForgeLines(t *testing.T) {
 	f := flow()
 	f.Target = []byte("/x\n2026 200 ok \"\\ \xff")
@@ -169,16 +222,18 @@ func TestDurationsPastTheBoundCount(t *testing.T) {
 }
 
 func TestRecordDoesNotAllocate(t *testing.T) {
-	m := NewMetrics(0)
-	l := NewLog(&strings.Builder{}, LogCompact, m.Dropped)
-	route, service, f := m.Route("r"), m.Service("s"), flow()
-	l.shards[0].lines = make([]byte, 0, 2*logShardBytes)
-	if n := testing.AllocsPerRun(500, func() {
-		route.Hit(0, 200, reason.OK)
-		service.Observe(0, time.Millisecond)
-		l.record(0, f)
-	}); n != 0 {
-		t.Errorf("%v allocations a request", n)
+	for _, format := range []LogFormat{LogCompact, LogJSON} {
+		m := NewMetrics(0)
+		l := NewLog(&strings.Builder{}, format, m.Dropped)
+		f := flow()
+		f.Rule, f.Service = m.Route("r"), m.Service("s")
+		f.Source, f.Verdict, f.Policy = Party{"shop/client-1", "spiffe://mesh/ns/shop/sa/client"}, Denied, "shop/only-get"
+		f.Trace = []byte("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+		l.shards[0].lines = make([]byte, 0, 2*logShardBytes)
+		sink := Sink{Metrics: m, Log: l}
+		if n := testing.AllocsPerRun(300, func() { sink.Record(0, f) }); n != 0 {
+			t.Errorf("%v allocations a request with format %d", n, format)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -14,7 +13,7 @@ type Sink struct {
 	Log *Log
 
 	mu       sync.Mutex // guards changes of watchers
-	watchers atomic.Pointer[[]chan<- []byte]
+	watchers atomic.Pointer[[]*Watcher]
 }
 
 // Wanted reports whether anybody reads Flows, so that it is of use to fill in what
@@ -29,7 +28,7 @@ func (s *Sink) Record(shard int, f *Flow) {
 		s.Log.record(shard, f)
 	}
 	if all := s.watchers.Load(); all != nil {
-		s.stream(*all, f)
+		stream(*all, f)
 	}
 }
 
@@ -52,42 +51,4 @@ func (s *Sink) count(shard int, f *Flow) {
 			f.Listener.RelayedOut.Add(shard, uint64(f.BytesOut))
 		}
 	}
-}
-
-// stream gives the Flow to those who watch, as a line of JSON. Who does not keep up
-// misses some.
-func (s *Sink) stream(all []chan<- []byte, f *Flow) {
-	stamp := f.Start.UTC().AppendFormat(nil, "2006-01-02T15:04:05")
-	line := appendJSON(nil, stamp, f)
-	for _, watcher := range all {
-		select {
-		case watcher <- line:
-		default:
-		}
-	}
-}
-
-// Watch has lines sent to watcher, as Log writes them in JSON, until the function that
-// it returns is called. A line that finds the channel full is lost to it.
-func (s *Sink) Watch(watcher chan<- []byte) (stop func()) {
-	s.change(func(all []chan<- []byte) []chan<- []byte { return append(all, watcher) })
-	return func() {
-		s.change(func(all []chan<- []byte) []chan<- []byte {
-			return slices.DeleteFunc(all, func(other chan<- []byte) bool { return other == watcher })
-		})
-	}
-}
-
-func (s *Sink) change(edit func([]chan<- []byte) []chan<- []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []chan<- []byte
-	if old := s.watchers.Load(); old != nil {
-		all = slices.Clone(*old)
-	}
-	if all = edit(all); len(all) == 0 {
-		s.watchers.Store(nil)
-		return
-	}
-	s.watchers.Store(&all)
 }

@@ -11,7 +11,7 @@ import (
 type dialect struct {
 	// owner and owners say in Reports whose something is.
 	owner, owners string
-	translate     func(*source.Set, Options, *Result) fragment.Fragment
+	translate     func(*source.Set, Options) fragment.Fragment
 	// guards reports whether a resource guards something (see Guards).
 	guards func(kind string, annotations map[string]string) bool
 }
@@ -21,15 +21,13 @@ type dialect struct {
 var dialects = []dialect{
 	{
 		owner: "a Gateway", owners: "Gateways", guards: gateway.Guards,
-		translate: func(set *source.Set, opts Options, r *Result) fragment.Fragment {
-			f, status := gateway.Translate(set, opts.Gateway)
-			r.Status = status
-			return f
+		translate: func(set *source.Set, opts Options) fragment.Fragment {
+			return gateway.Translate(set, opts.Gateway)
 		},
 	},
 	{
 		owner: "an Ingress", owners: "Ingresses", guards: ingress.Guards,
-		translate: func(set *source.Set, opts Options, _ *Result) fragment.Fragment {
+		translate: func(set *source.Set, opts Options) fragment.Fragment {
 			return ingress.Translate(set, opts.Ingress)
 		},
 	},

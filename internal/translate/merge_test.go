@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // answering is a block with one rule that answers.
@@ -35,9 +36,23 @@ func dialectOf(name string, hosts ...string) owned {
 }
 
 func mergedOf(all []owned, closeUnsound bool) (*model.Snapshot, []reason.Report) {
-	var r Result
-	merge(emptySet(), all, closeUnsound, &r)
+	r := merge(emptySet(), all, closeUnsound)
 	return r.Snapshot, r.Reports
+}
+
+// TestStatusesOfAll: the merge has the statuses of all dialects, those of one object
+// joined.
+func TestStatusesOfAll(t *testing.T) {
+	first, second := dialectOf("Alpha"), dialectOf("Beta")
+	said := func(kind string, condition string) status.Object {
+		return status.Object{Ref: status.Ref{Kind: kind, Name: "a"}, Conditions: []status.Condition{{Type: condition, Status: status.True, Reason: "Yes"}}}
+	}
+	first.Status = []status.Object{said("Service", "Bound"), said("Gateway", "Accepted")}
+	second.Status = []status.Object{said("Service", "Watched"), said("Ingress", "Served")}
+	want := "gateway a Accepted=Yes\ningress a Served=Yes\nservice a Bound=Yes Watched=Yes\n"
+	if got := merge(emptySet(), []owned{first, second}, false).Status.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
 }
 
 func emptySet() *source.Set { return source.NewLoader(source.Config{}).Load() }

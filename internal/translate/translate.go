@@ -22,6 +22,7 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 	"windrose.dev/windrose/internal/translate/gateway"
 	"windrose.dev/windrose/internal/translate/ingress"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // Options are what the user of the translation chooses.
@@ -40,7 +41,7 @@ type Result struct {
 	// Reports are sorted, and include those of the Set.
 	Reports []reason.Report
 	// Status is what a controller would write into the Set's objects.
-	Status gateway.Status
+	Status status.List
 
 	// What BuildOver needs of it.
 	set      *source.Set
@@ -50,13 +51,11 @@ type Result struct {
 
 // Build makes the Snapshot for a Set.
 func Build(set *source.Set, opts Options) Result {
-	var result Result
 	owned := make([]owned, len(dialects))
 	for i, d := range dialects {
-		owned[i].Fragment, owned[i].dialect = d.translate(set, opts, &result), d
+		owned[i].Fragment, owned[i].dialect = d.translate(set, opts), d
 	}
-	merge(set, owned, opts.CloseUnsound, &result)
-	return result
+	return merge(set, owned, opts.CloseUnsound)
 }
 
 // BuildOver is Build for a Set that comes after that of last, with the same options.
@@ -79,17 +78,19 @@ type owned struct {
 	dialect
 }
 
-// merge makes the Snapshot of a Result of Fragments, of which earlier ones have what several ask for.
+// merge makes a Result of Fragments, of which earlier ones have what several ask for.
 // Dialects never interleave within a host, and every overlap is reported.
-func merge(set *source.Set, all []owned, closeUnsound bool, result *Result) {
+func merge(set *source.Set, all []owned, closeUnsound bool) Result {
 	b := builder{set: set, fragments: all, made: map[source.Name]names{}, certified: map[model.ListenerID]map[string]holder{}}
 	var refs []backend.Ref
 	var bundled []model.Bundle
+	var said [][]status.Object
 	parts := model.Parts{Origins: map[string]reason.Origin{}}
 	for i := range all {
 		f := &all[i]
 		b.reports = slices.Concat(b.reports, f.Reports)
 		refs, bundled = append(refs, f.Services...), append(bundled, f.Bundles...)
+		said = append(said, f.Status)
 		maps.Copy(parts.Origins, f.Origins)
 	}
 	printable(parts.Origins)
@@ -104,8 +105,10 @@ func merge(set *source.Set, all []owned, closeUnsound bool, result *Result) {
 	}
 	parts.Secrets = b.secrets
 	parts.Bundles = bundles(bundled)
-	result.Snapshot, result.Reports = model.Freeze(parts), reason.Sorted(slices.Concat(set.Reports, b.reports))
-	result.set, result.services, result.reports = set, refs, b.reports
+	return Result{
+		Snapshot: model.Freeze(parts), Reports: reason.Sorted(slices.Concat(set.Reports, b.reports)), Status: status.Merge(said...),
+		set: set, services: refs, reports: b.reports,
+	}
 }
 
 // printable makes origins fit for the wire: a file's name may be any bytes.

@@ -155,5 +155,5 @@ func (c *Cluster) built(result control.Result) {
 	}
 	c.host.Applied()
 	c.writePods(c.set)
-	c.writeStatus(result.Status)
+	c.writeStatus(gateway.Typed(result.Status))
 }

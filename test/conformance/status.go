@@ -14,6 +14,7 @@ import (
 
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/gateway"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // writeStatus writes what the translation computed into the objects of the API.
@@ -44,26 +45,31 @@ func (c *Cluster) writeStatus(s gateway.Status) {
 			return status
 		})
 	}
-	writeRoutes(c, "HTTPRoute", c.set.HTTPRoutes, s.HTTPRoutes)
-	writeRoutes(c, "TLSRoute", c.set.TLSRoutes, s.TLSRoutes)
-	writeRoutes(c, "TCPRoute", c.set.TCPRoutes, s.TCPRoutes)
-	writeRoutes(c, "UDPRoute", c.set.UDPRoutes, s.UDPRoutes)
-	writeRoutes(c, "GRPCRoute", c.set.GRPCRoutes, s.GRPCRoutes)
+	writeRoutes(c, "HTTPRoute", c.set.HTTPRoutes, s.Parents)
+	writeRoutes(c, "TLSRoute", c.set.TLSRoutes, s.Parents)
+	writeRoutes(c, "TCPRoute", c.set.TCPRoutes, s.Parents)
+	writeRoutes(c, "UDPRoute", c.set.UDPRoutes, s.Parents)
+	writeRoutes(c, "GRPCRoute", c.set.GRPCRoutes, s.Parents)
 	for object := range c.set.BackendTLSPolicies.All() {
 		writeOne(c, "BackendTLSPolicy", object.Name(), func(old gatewayv1.PolicyStatus) gatewayv1.PolicyStatus {
-			return ancestors(old.Ancestors, s.BackendTLSPolicies[object.Name()])
+			return ancestors(old.Ancestors, s.Ancestors[refOf("BackendTLSPolicy", object.Name())])
 		})
 	}
 }
 
 // writeRoutes writes the status of the routes of one kind, which all look the
 // same.
-func writeRoutes[T any](c *Cluster, kind string, routes source.Index[T], statuses map[source.Name][]gatewayv1.RouteParentStatus) {
+func writeRoutes[T any](c *Cluster, kind string, routes source.Index[T], statuses map[status.Ref][]gatewayv1.RouteParentStatus) {
 	for object := range routes.All() {
 		writeOne(c, kind, object.Name(), func(old gatewayv1.RouteStatus) gatewayv1.RouteStatus {
-			return parents(old.Parents, statuses[object.Name()])
+			return parents(old.Parents, statuses[refOf(kind, object.Name())])
 		})
 	}
+}
+
+// refOf names an object of the Gateway API.
+func refOf(kind string, name source.Name) status.Ref {
+	return status.Ref{Group: gatewayGroup, Kind: kind, Namespace: name.Namespace, Name: name.Name}
 }
 
 // parents replaces our own entries of status.parents and leaves those of other

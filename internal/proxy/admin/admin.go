@@ -1,5 +1,6 @@
 // Package admin is the HTTP API through which a proxy is looked at: metrics,
-// readiness, and the Snapshot that it serves, without key material.
+// readiness, the Snapshot that it serves, without key material, and its Flows as they
+// end. [Pages] is the table of what it answers.
 //
 // It is the one place where a data plane links net/http, and it is not on the
 // data path. [Telemetry] may be open to the pod's network; [All] answers only
@@ -24,29 +25,61 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 )
 
-// Telemetry serves /metrics, /ready and /live.
+// Page is a row of docs/ports.md, and what answers it.
+type Page struct {
+	Path, Doc string
+	// Telemetry tells that it is on the telemetry port, too.
+	Telemetry bool
+
+	serve func(http.ResponseWriter, *http.Request, subject)
+}
+
+// subject is what is looked at. Pages of telemetry look at the metrics alone.
+type subject struct {
+	metrics *observe.Metrics
+	proxy   *proxy.Proxy
+}
+
+var pages = []Page{
+	{"/metrics", "Metrics in Prometheus' text format.", true, metrics},
+	{"/ready", "200 while a Snapshot is live and the proxy does not drain, and else 503.", true, ready},
+	{"/live", "200.", true, live},
+	{"/config", "The live Snapshot in its text form, without key material.", false, config},
+	{"/explain", "`?url=` and, if need be, `&method=`, `&header=name:value`, `&gateway=namespace/name` and `&client=IP`: the fate of that request, as JSON.", false, explain},
+	{"/flows", flowsDoc, false, func(w http.ResponseWriter, r *http.Request, s subject) { flows(w, r, s.proxy.Sink()) }},
+}
+
+// Pages lists what the admin API answers, all to GET.
+func Pages() []Page { return pages }
+
+// Telemetry serves the pages of telemetry.
 func Telemetry(m *observe.Metrics) http.Handler {
+	return serving(subject{metrics: m}, func(p Page) bool { return p.Telemetry })
+}
+
+// All serves all pages.
+func All(m *observe.Metrics, p *proxy.Proxy) http.Handler {
+	return loopbackOnly(serving(subject{m, p}, func(Page) bool { return true }))
+}
+
+func serving(s subject, which func(Page) bool) http.Handler {
 	mux := http.NewServeMux()
-	addTelemetry(mux, m)
+	for _, p := range pages {
+		if which(p) {
+			mux.HandleFunc("GET "+p.Path, func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, s) })
+		}
+	}
 	return mux
 }
 
-// All serves what Telemetry does, /config, the live Snapshot as text, and
-// /explain, the fate of a request.
-func All(m *observe.Metrics, p *proxy.Proxy) http.Handler {
-	mux := http.NewServeMux()
-	addTelemetry(mux, m)
-	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		model.Write(w, p.Generation().Snapshot)
-	})
-	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) { explain(w, r, p) })
-	return loopbackOnly(mux)
+func config(w http.ResponseWriter, _ *http.Request, s subject) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	model.Write(w, s.proxy.Generation().Snapshot)
 }
 
 // explain answers /explain?url=…&method=…&header=name:value&gateway=ns/name&client=IP
 // with the fate of that request.
-func explain(w http.ResponseWriter, r *http.Request, p *proxy.Proxy) {
+func explain(w http.ResponseWriter, r *http.Request, s subject) {
 	ask := r.URL.Query()
 	q := exchange.Question{Method: ask.Get("method"), URL: ask.Get("url"), Gateway: ask.Get("gateway")}
 	for _, h := range ask["header"] {
@@ -61,7 +94,7 @@ func explain(w http.ResponseWriter, r *http.Request, p *proxy.Proxy) {
 		}
 		q.Client = addr
 	}
-	answer, err := exchange.Explain(p.Generation(), q)
+	answer, err := exchange.Explain(s.proxy.Generation(), q)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -72,19 +105,19 @@ func explain(w http.ResponseWriter, r *http.Request, p *proxy.Proxy) {
 	encoder.Encode(answer)
 }
 
-func addTelemetry(mux *http.ServeMux, m *observe.Metrics) {
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		w.Write(m.WriteText())
-	})
-	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "live") })
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
-		if !m.State().Ready {
-			http.Error(w, "not ready: no snapshot is live, or the proxy is draining", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
+func metrics(w http.ResponseWriter, _ *http.Request, s subject) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	w.Write(s.metrics.WriteText())
+}
+
+func live(w http.ResponseWriter, _ *http.Request, _ subject) { fmt.Fprintln(w, "live") }
+
+func ready(w http.ResponseWriter, _ *http.Request, s subject) {
+	if !s.metrics.State().Ready {
+		http.Error(w, "not ready: no snapshot is live, or the proxy is draining", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
 }
 
 // loopbackOnly refuses requests that name another host: a page in a browser

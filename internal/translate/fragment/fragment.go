@@ -8,6 +8,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // Fragment is what a dialect asks for. Lists may repeat what they say; nothing in one
@@ -33,6 +34,8 @@ type Fragment struct {
 	// Origins are those of rules, by id.
 	Origins map[string]reason.Origin
 	Reports []reason.Report
+	// Status is what a controller would write into the dialect's objects.
+	Status []status.Object
 }
 
 // Listener is a port that a dialect's hosts or routes are served on.

@@ -137,7 +137,7 @@ func (t *translation) attach(kind gatewayv1.Kind, namespace string, ref gatewayv
 
 func (l *listener) takesKind(kind gatewayv1.Kind) bool {
 	for _, k := range l.kinds {
-		if k.Kind == kind {
+		if k.Kind == string(kind) {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // Controller is our name as a controller of GatewayClasses.
@@ -38,23 +39,22 @@ func (t *translation) classes() {
 		case !t.opts.EveryClass && object.Value.Spec.ControllerName != Controller:
 			continue
 		}
-		t.status.GatewayClasses[name] = t.class(object)
+		t.out.Status = append(t.out.Status, t.class(object))
 	}
 }
 
-func (t *translation) class(object *source.Object[gatewayv1.GatewayClass]) gatewayv1.GatewayClassStatus {
+func (t *translation) class(object *source.Object[gatewayv1.GatewayClass]) status.Object {
 	accepted := yes(gatewayv1.GatewayClassReasonAccepted)
 	if ref := object.Value.Spec.ParametersRef; ref != nil {
 		accepted = no(gatewayv1.GatewayClassReasonInvalidParameters, "parametersRef leads to a "+string(ref.Kind)+", of which nothing is read")
 		t.report(reason.GatewayInvalid, object.At("spec.parametersRef"), "%s", accepted.message)
 	}
-	c := conditions{generation: object.Value.Generation}
+	var c conditions
 	set(&c, gatewayv1.GatewayClassConditionStatusAccepted, accepted)
 	set(&c, gatewayv1.GatewayClassConditionStatusSupportedVersion, yes(gatewayv1.GatewayClassReasonSupportedVersion))
-	status := gatewayv1.GatewayClassStatus{Conditions: c.list}
-	for _, name := range slices.Sorted(slices.Values(features)) {
-		status.SupportedFeatures = append(status.SupportedFeatures, gatewayv1.SupportedFeature{Name: gatewayv1.FeatureName(name)})
-	}
 	t.served[object.Origin.Name] = !accepted.no
-	return status
+	return status.Object{
+		Ref: refOf("GatewayClass", object.Name()), Generation: object.Value.Generation,
+		Conditions: c, Features: slices.Sorted(slices.Values(features)),
+	}
 }

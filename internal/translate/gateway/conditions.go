@@ -1,29 +1,33 @@
 package gateway
 
-import gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+import (
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"windrose.dev/windrose/internal/translate/status"
+)
 
 // gatewayStatus writes the status of Gateways and ListenerSets.
 func (t *translation) gatewayStatus() {
 	for _, g := range t.order {
-		t.status.Gateways[g.object.Name()] = g.status()
+		t.out.Status = append(t.out.Status, g.status())
 		for _, s := range g.sets {
-			t.status.ListenerSets[s.object.Name()] = s.status()
+			t.out.Status = append(t.out.Status, s.status())
 		}
 	}
 }
 
-func (g *gateway) status() gatewayv1.GatewayStatus {
-	status := gatewayv1.GatewayStatus{}
+func (g *gateway) status() status.Object {
+	out := status.Object{Ref: refOf("Gateway", g.object.Name()), Generation: g.object.Value.Generation}
 	for _, l := range g.listeners {
-		status.Listeners = append(status.Listeners, l.status())
+		out.Listeners = append(out.Listeners, l.status())
 	}
 	attached := g.attachedSets()
 	if len(g.sets) > 0 {
-		status.AttachedListenerSets = &attached
+		out.AttachedListenerSets = &attached
 	}
 	accepted := g.acceptedVerdict(attached)
 	programmed := g.programmedVerdict(accepted)
-	c := conditions{generation: g.object.Value.Generation}
+	var c conditions
 	set(&c, gatewayv1.GatewayConditionAccepted, accepted)
 	set(&c, gatewayv1.GatewayConditionProgrammed, programmed)
 	if g.identity != nil {
@@ -34,11 +38,11 @@ func (g *gateway) status() gatewayv1.GatewayStatus {
 		insecure.message = "clients are taken that present no certificate, or one that does not verify"
 		set(&c, gatewayv1.GatewayConditionInsecureFrontendValidationMode, insecure)
 	}
-	status.Conditions = c.list
+	out.Conditions = c
 	if !programmed.no {
-		status.Addresses = g.addresses
+		out.Addresses = addressesOf(g.addresses)
 	}
-	return status
+	return out
 }
 
 // attachedSets counts the ListenerSets of which at least one listener is
@@ -100,9 +104,9 @@ func (s *listenerSet) valid() int {
 	return n
 }
 
-func (s *listenerSet) status() gatewayv1.ListenerSetStatus {
+func (s *listenerSet) status() status.Object {
 	accepted, programmed := yes(gatewayv1.ListenerSetReasonAccepted), yes(gatewayv1.ListenerSetReasonProgrammed)
-	status := gatewayv1.ListenerSetStatus{}
+	out := status.Object{Ref: refOf("ListenerSet", s.object.Name()), Generation: s.object.Value.Generation}
 	served := 0
 	for _, l := range s.listeners {
 		if l.programmed() {
@@ -121,14 +125,14 @@ func (s *listenerSet) status() gatewayv1.ListenerSetStatus {
 	case s.valid() < len(s.listeners):
 		accepted = verdict{reason: string(gatewayv1.ListenerSetReasonListenersNotValid), message: "not all of its listeners are accepted"}
 	}
-	c := conditions{generation: s.object.Value.Generation}
+	var c conditions
 	set(&c, gatewayv1.ListenerSetConditionAccepted, accepted)
 	set(&c, gatewayv1.ListenerSetConditionProgrammed, programmed)
-	status.Conditions = c.list
+	out.Conditions = c
 	if s.refused == nil {
 		for _, l := range s.listeners {
-			status.Listeners = append(status.Listeners, gatewayv1.ListenerEntryStatus(l.status()))
+			out.Listeners = append(out.Listeners, l.status())
 		}
 	}
-	return status
+	return out
 }

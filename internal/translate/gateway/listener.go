@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // listener is one listener of a Gateway or of a ListenerSet, and what became
@@ -23,7 +24,7 @@ type listener struct {
 	field     string
 	at        func(field string) reason.Origin
 
-	kinds    []gatewayv1.RouteGroupKind
+	kinds    []status.GroupKind // of the routes that it takes
 	accepted verdict
 	conflict verdict // true is one
 	resolved verdict
@@ -268,16 +269,15 @@ func (t *translation) takesHTTP3(l *listener) bool {
 
 // readKinds reads allowedRoutes.kinds.
 func (t *translation) readKinds(l *listener, supported []gatewayv1.Kind) {
-	group := gatewayv1.Group(gatewayv1.GroupName)
 	if l.spec.AllowedRoutes == nil || len(l.spec.AllowedRoutes.Kinds) == 0 {
 		for _, kind := range supported {
-			l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: kind})
+			l.kinds = append(l.kinds, status.GroupKind{Group: gatewayv1.GroupName, Kind: string(kind)})
 		}
 		return
 	}
 	for _, wanted := range l.spec.AllowedRoutes.Kinds {
-		if deref(wanted.Group, group) == group && slices.Contains(supported, wanted.Kind) {
-			l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: wanted.Kind})
+		if deref(wanted.Group, gatewayv1.GroupName) == gatewayv1.GroupName && slices.Contains(supported, wanted.Kind) {
+			l.kinds = append(l.kinds, status.GroupKind{Group: gatewayv1.GroupName, Kind: string(wanted.Kind)})
 			continue
 		}
 		l.resolved = no(gatewayv1.ListenerReasonInvalidRouteKinds, "routes of kind "+string(wanted.Kind)+" cannot attach to a listener of protocol "+string(l.spec.Protocol))
@@ -322,8 +322,8 @@ func (t *translation) readCertificates(l *listener) {
 }
 
 // status is what a controller writes of a listener.
-func (l *listener) status() gatewayv1.ListenerStatus {
-	c := conditions{generation: l.generation()}
+func (l *listener) status() status.Listener {
+	var c conditions
 	set(&c, gatewayv1.ListenerConditionAccepted, l.accepted)
 	conflicted := no(gatewayv1.ListenerReasonNoConflicts, "")
 	if l.conflict.reason != "" {
@@ -337,9 +337,7 @@ func (l *listener) status() gatewayv1.ListenerStatus {
 		overlap.message = "another HTTPS listener on this port has a hostname that overlaps"
 		set(&c, gatewayv1.ListenerConditionOverlappingTLSConfig, overlap)
 	}
-	return gatewayv1.ListenerStatus{
-		Name: l.spec.Name, SupportedKinds: groupKinds(l.kinds), AttachedRoutes: l.attached, Conditions: c.list,
-	}
+	return status.Listener{Name: string(l.spec.Name), Kinds: append([]status.GroupKind{}, l.kinds...), AttachedRoutes: l.attached, Conditions: c}
 }
 
 func (l *listener) programmedVerdict() verdict {
@@ -354,11 +352,4 @@ func (l *listener) programmedVerdict() verdict {
 		return no(gatewayv1.ListenerReasonInvalid, l.resolved.message)
 	}
 	return no(gatewayv1.ListenerReasonPending, "the Gateway is not programmed")
-}
-
-func (l *listener) generation() int64 {
-	if l.set != nil {
-		return l.set.object.Value.Generation
-	}
-	return l.gateway.object.Value.Generation
 }

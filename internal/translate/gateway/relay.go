@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // relayPlace is where one relay can stand: a server name of a listener, or the
@@ -49,21 +50,21 @@ func (t *translation) relays() {
 		for _, h := range o.Value.Spec.Hostnames {
 			r.hostnames = append(r.hostnames, strings.ToLower(string(h)))
 		}
-		r.translate(t.status.TLSRoutes)
+		r.translate()
 	}
 	for _, o := range byAge(t.set.TCPRoutes) {
 		r := newRelayRoute(t, o, "TCPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
 		for _, rule := range o.Value.Spec.Rules {
 			r.backends = append(r.backends, rule.BackendRefs...)
 		}
-		r.translate(t.status.TCPRoutes)
+		r.translate()
 	}
 	for _, o := range byAge(t.set.UDPRoutes) {
 		r := newRelayRoute(t, o, "UDPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
 		for _, rule := range o.Value.Spec.Rules {
 			r.backends = append(r.backends, rule.BackendRefs...)
 		}
-		r.translate(t.status.UDPRoutes)
+		r.translate()
 	}
 	t.isolate()
 }
@@ -76,7 +77,7 @@ func newRelayRoute[T any](t *translation, o *source.Object[T], kind gatewayv1.Ki
 }
 
 // translate places the route at the listeners that take it.
-func (r *relayRoute) translate(statuses map[source.Name][]gatewayv1.RouteParentStatus) {
+func (r *relayRoute) translate() {
 	if len(r.spec.ParentRefs) == 0 {
 		r.report(reason.RouteNotAttached, r.at("spec.parentRefs"), "the route names no parent")
 	}
@@ -92,19 +93,20 @@ func (r *relayRoute) translate(statuses map[source.Name][]gatewayv1.RouteParentS
 	if !r.broken {
 		backends = r.findAll()
 	}
+	said := status.Object{Ref: refOf(string(r.kind), r.name), Generation: r.generation}
 	for _, p := range parents {
 		for _, a := range p.takes {
 			if a.programmed() {
 				r.place(a, backends)
 			}
 		}
-		if r.broken {
-			continue // an API server would not have it
-		}
-		c := conditions{generation: r.generation}
+		var c conditions
 		set(&c, gatewayv1.RouteConditionAccepted, p.accepted)
 		set(&c, gatewayv1.RouteConditionResolvedRefs, r.resolved)
-		statuses[r.name] = append(statuses[r.name], gatewayv1.RouteParentStatus{ParentRef: p.ref, ControllerName: Controller, Conditions: c.list})
+		said.Parents = append(said.Parents, status.Parent{Ref: parentRef(p.ref), Controller: string(Controller), Conditions: c})
+	}
+	if !r.broken { // an API server would not have it
+		r.out.Status = append(r.out.Status, said)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/annotation"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // route is the state of the translation of one HTTPRoute or GRPCRoute.
@@ -87,15 +88,15 @@ func (r *route) translate() {
 		r.accepted = r.partly
 	}
 	served := false
-	status := make([]gatewayv1.RouteParentStatus, len(parents))
-	for i, p := range parents {
+	said := status.Object{Ref: refOf(string(r.kind), object.Name()), Generation: object.Value.Generation}
+	for _, p := range parents {
 		if p.accepted = r.place(p, entries); !p.accepted.no {
 			served = true
 		}
-		status[i] = r.parentStatus(p)
+		said.Parents = append(said.Parents, r.parentStatus(p))
 	}
 	if object.State != source.Tombstone { // an API server would not have it
-		r.status.of(r.kind)[object.Name()] = status
+		r.out.Status = append(r.out.Status, said)
 	}
 	if served {
 		r.out.Services = append(r.out.Services, r.refs...)
@@ -171,8 +172,8 @@ func (r *route) originOf(index [2]int) reason.Origin {
 // item is the path of one item of a list.
 func item(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
-func (r *route) parentStatus(p parent) gatewayv1.RouteParentStatus {
-	c := conditions{generation: r.object.Value.Generation}
+func (r *route) parentStatus(p parent) status.Parent {
+	var c conditions
 	set(&c, gatewayv1.RouteConditionAccepted, p.accepted)
 	set(&c, gatewayv1.RouteConditionResolvedRefs, r.resolved)
 	if r.partly.no && !p.accepted.no {
@@ -180,7 +181,7 @@ func (r *route) parentStatus(p parent) gatewayv1.RouteParentStatus {
 		partly.message = "Dropped Rule: " + r.partly.message // the words that the API asks for
 		set(&c, gatewayv1.RouteConditionPartiallyInvalid, partly)
 	}
-	return gatewayv1.RouteParentStatus{ParentRef: p.ref, ControllerName: Controller, Conditions: c.list}
+	return status.Parent{Ref: parentRef(p.ref), Controller: string(Controller), Conditions: c}
 }
 
 // entries makes the model's rules of a route: one a match.

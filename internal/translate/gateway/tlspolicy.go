@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +13,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
+	"windrose.dev/windrose/internal/translate/status"
 )
 
 // tlsPolicy is a BackendTLSPolicy, and what became of it.
@@ -233,26 +235,24 @@ const maxAncestors = 16
 func (t *translation) policyStatus() {
 	for _, p := range t.policies.all {
 		if p.object.State != source.Tombstone && len(p.ancestors) > 0 {
-			t.status.BackendTLSPolicies[p.object.Name()] = p.status()
+			t.out.Status = append(t.out.Status, p.status())
 		}
 	}
 }
 
-func (p *tlsPolicy) status() []gatewayv1.PolicyAncestorStatus {
-	group, kind := gatewayv1.Group(gatewayv1.GroupName), gatewayv1.Kind("Gateway")
-	var out []gatewayv1.PolicyAncestorStatus
-	for _, name := range sorted(p.ancestors)[:min(len(p.ancestors), maxAncestors)] {
-		c := conditions{generation: p.object.Value.Generation}
+func (p *tlsPolicy) status() status.Object {
+	out := status.Object{Ref: refOf("BackendTLSPolicy", p.object.Name()), Generation: p.object.Value.Generation}
+	names := slices.SortedFunc(maps.Keys(p.ancestors), source.Name.Compare)
+	for _, name := range names[:min(len(names), maxAncestors)] {
+		var c conditions
 		accepted := p.accepted
 		if before := p.ancestors[name]; before != nil && !accepted.no {
 			accepted = no(gatewayv1.PolicyReasonConflicted, "the target belongs to "+before.object.Origin.Object())
 		}
 		set(&c, gatewayv1.PolicyConditionAccepted, accepted)
 		set(&c, gatewayv1.BackendTLSPolicyConditionResolvedRefs, p.resolved)
-		namespace := gatewayv1.Namespace(name.Namespace)
-		out = append(out, gatewayv1.PolicyAncestorStatus{
-			AncestorRef:    gatewayv1.ParentReference{Group: &group, Kind: &kind, Namespace: &namespace, Name: gatewayv1.ObjectName(name.Name)},
-			ControllerName: Controller, Conditions: c.list,
+		out.Ancestors = append(out.Ancestors, status.Parent{
+			Ref: status.ParentRef{Ref: refOf("Gateway", name)}, Controller: string(Controller), Conditions: c,
 		})
 	}
 	return out

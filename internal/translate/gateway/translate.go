@@ -47,13 +47,13 @@ type Problem struct {
 const Dialect = "gateway"
 
 // Translate translates the Gateway API's resources of a Set.
-func Translate(set *source.Set, opts Options) (fragment.Fragment, Status) {
+func Translate(set *source.Set, opts Options) fragment.Fragment {
 	t := &translation{
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		atHost: map[hostPlace][]*listener{}, https: map[model.ListenerID]*listener{}, claims: map[claim]*listener{},
 		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
-		out: fragment.Fragment{Origins: map[string]reason.Origin{}}, status: newStatus(),
+		out: fragment.Fragment{Origins: map[string]reason.Origin{}},
 	}
 	t.readPolicies()
 	t.classes()
@@ -71,7 +71,7 @@ func Translate(set *source.Set, opts Options) (fragment.Fragment, Status) {
 	t.finishBlocks()
 	t.gatewayStatus()
 	t.policyStatus()
-	return t.out, t.status
+	return t.out
 }
 
 // translation is the state of one Translate.
@@ -100,7 +100,6 @@ type translation struct {
 	certificates map[source.Name]error // of the secrets that were looked at
 	blocks       map[blockKey]*block
 	out          fragment.Fragment
-	status       Status
 }
 
 func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {
