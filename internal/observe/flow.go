@@ -32,6 +32,16 @@ const (
 )
 
 // String is the verdict as the log has it: empty where there was none.
+// Judge notes which policy decided, if one did: the Outcome says what it came to.
+func (f *Flow) Judge(policy string) {
+	switch f.Policy = policy; {
+	case f.Outcome == reason.Denied:
+		f.Verdict = Denied
+	case policy != "":
+		f.Verdict = Allowed
+	}
+}
+
 func (v Verdict) String() string { return [...]string{"", "allowed", "denied"}[v] }
 
 // Party is one end of a Flow, as far as it is known.

@@ -83,7 +83,7 @@ type Exchange struct {
 	// sets the one for the response in its Response.
 	RecodeRequest, RecodeResponse Recoder
 
-	// Outcome and Detail say how the exchange ended, and Policy what denied it.
+	// Outcome and Detail say how the exchange ended, and Policy what allowed or denied it.
 	Outcome reason.Outcome
 	Detail  string
 	Policy  string

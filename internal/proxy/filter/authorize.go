@@ -31,6 +31,8 @@ func (f authorize) Request(x *exchange.Exchange) bool {
 	v := f.access.Asks(x.View())
 	if !v.Allowed() {
 		x.Deny(v)
+		return true
 	}
-	return !v.Allowed()
+	x.Policy = v.Policy
+	return false
 }

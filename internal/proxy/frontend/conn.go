@@ -160,7 +160,7 @@ func (c *conn) admit() bool {
 	if v.Outcome == reason.Denied {
 		c.record(&observe.Flow{
 			Kind: observe.Unserved, TLS: in.TLS, Host: l4.Host(in.ServerName, in.PublicPort),
-			Outcome: v.Outcome, Policy: v.Policy, Detail: v.Detail,
+			Outcome: v.Outcome, Policy: v.Policy, Verdict: observe.Denied, Detail: v.Detail,
 		}, c.server.Engine.Clock.Now())
 	}
 	return v.Allowed()

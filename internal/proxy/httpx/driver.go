@@ -258,7 +258,8 @@ func (d *state) describe(f *observe.Flow) {
 	f.Client, f.TLS = p.Addr, p.TLS
 	f.Method, f.Host, f.Target = x.Req.Bytes(x.Req.Method), x.Authority, x.Req.Bytes(x.Req.Target)
 	f.RequestID, f.Trace = x.RequestID, x.Req.Lookup("traceparent")
-	f.Policy, f.Source.Identity = x.Policy, p.Identity.Name()
+	f.Source.Identity = p.Identity.Name()
+	f.Judge(x.Policy)
 	f.Detail, f.BytesIn, f.BytesOut, f.Attempt = x.Detail, d.req.in, d.back, d.attempt.number
 	if f.Major, f.Minor = x.Req.Major, x.Req.Minor; f.Major >= 2 {
 		f.Minor = 0

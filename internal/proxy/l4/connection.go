@@ -46,7 +46,7 @@ type connection struct {
 	connected int64
 	attempt   int
 	detail    string
-	policy    string // what denied it
+	policy    string // what allowed or denied it
 }
 
 // Overload says why a connection is refused that would take more memory.
@@ -79,8 +79,8 @@ func (s *Server) Serve(in *Client, route *exchange.Relay) {
 
 // admit carries the connection, if its policies allow it.
 func (c *connection) admit(route *exchange.Relay, cluster *upstream.Cluster) {
-	if v := c.Generation().MayOpen(c.in.Inbound); v.Outcome == reason.Denied {
-		c.policy = v.Policy
+	v := c.Generation().MayOpen(c.in.Inbound)
+	if c.policy = v.Policy; v.Outcome == reason.Denied {
 		c.refuse(v.Outcome, v.Detail)
 		return
 	}
@@ -166,8 +166,9 @@ func (c *connection) record(outcome reason.Outcome, in, out int64) {
 		Start: c.Engine.Clock.Time(c.in.Start), Duration: c.Engine.Since(c.in.Start),
 		Client: c.in.Addr, Transport: "tcp", TLS: c.in.TLS, Host: Host(c.in.ServerName, c.in.Public),
 		Outcome: outcome, BytesIn: in, BytesOut: out, Attempt: c.attempt, Detail: c.detail,
-		Route: c.rule, Origin: c.origin, Policy: c.policy,
+		Route: c.rule, Origin: c.origin,
 	}
+	f.Judge(c.policy)
 	f.Source.Identity = c.in.Identity.Name()
 	if c.in.Named {
 		f.Transport = "tls"

@@ -153,17 +153,18 @@ func (f *udpFlow) finish() {
 	l.remove(f)
 	l.givePlace(f.peers.client)
 	l.stats.Closed.Add(f.shard, 1)
-	e, denied := l.server.Engine, policy.Verdict{}
-	if v := f.denied.Load(); v != nil {
-		denied = *v
-	}
-	e.Sink.Record(f.shard, &observe.Flow{
+	e := l.server.Engine
+	flow := observe.Flow{
 		Kind: observe.Datagrams, Rule: f.counts, Listener: l.stats,
 		Start: e.Clock.Time(f.start), Duration: e.Since(f.start),
 		Client: netip.AddrPortFrom(f.peers.client.Addr().Unmap(), f.peers.client.Port()), Transport: "udp",
 		Host:    Host("", l.public),
 		Outcome: reason.Outcome(f.ended.Load() - 1), BytesIn: f.in.Load(), BytesOut: f.out.Load(), Attempt: 1,
-		Policy: denied.Policy, Detail: denied.Detail,
 		Route: f.rule, Origin: f.origin, Endpoint: f.lease.Endpoint.Name, Destination: observe.Party{Workload: f.lease.Endpoint.Pod},
-	})
+	}
+	if v := f.denied.Load(); v != nil {
+		flow.Detail = v.Detail
+		flow.Judge(v.Policy)
+	}
+	e.Sink.Record(f.shard, &flow)
 }

@@ -11,8 +11,8 @@ import (
 type Verdict struct {
 	// Outcome is reason.OK where it may.
 	Outcome reason.Outcome
-	// Policy is the id of what denied: of a permission, or, where none of those that
-	// allow held, of the first of them. Empty is no policy.
+	// Policy is the id of the permission that allowed or denied; where none of those
+	// that allow held, of the first of them. Empty is that none decided.
 	Policy string
 	// Detail says more, and holds nothing of the message.
 	Detail string
@@ -71,7 +71,7 @@ func (a *Access) Asks(r *Request) Verdict {
 	}
 	for i := range a.allow {
 		if a.allow[i].Holds(r) {
-			return Verdict{}
+			return Verdict{Policy: a.allow[i].id}
 		}
 	}
 	if len(a.allow) == 0 {
