@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +36,9 @@ type FilterKind struct {
 	Optional bool
 	// InBackends: it may apply to the share of one backend alone.
 	InBackends bool
+
+	// services are those that a Filter names; nil is none.
+	services func(Filter) []string
 
 	empty    func() Filter
 	words    func(Filter) []string
@@ -88,10 +92,10 @@ func FilterOf[F Filter](all Filters) (found F) {
 	return found
 }
 
-// Each yields the filters of a type.
-func eachFilter[F Filter](all Filters, yield func(F) bool) bool {
-	for _, f := range all {
-		if one, is := f.(F); is && !yield(one) {
+// eachService yields the services that filters name, until yield returns false.
+func (f Filters) eachService(yield func(string) bool) bool {
+	for _, one := range f {
+		if services := one.Kind().services; services != nil && slices.ContainsFunc(services(one), func(id string) bool { return !yield(id) }) {
 			return false
 		}
 	}
@@ -326,7 +330,10 @@ var rewriteKind = kindOf(
 func (*Rewrite) Kind() *FilterKind { return rewriteKind }
 
 var mirrorKind = kindOf(
-	FilterKind{Name: "mirror", Key: 6, Level: 2, InBackends: true, starts: "mirror"},
+	FilterKind{
+		Name: "mirror", Key: 6, Level: 2, InBackends: true, starts: "mirror",
+		services: func(f Filter) []string { return []string{f.(*Mirror).Service} },
+	},
 	func(m *Mirror) []string { return []string{fmt.Sprintf("mirror=%s*%d/%d", m.Service, m.Share, m.Of)} },
 	func(v *validator, id string, m *Mirror) {
 		v.check(m.Of > 0 && m.Share <= m.Of, "rule %s: a mirror of %d in %d", id, m.Share, m.Of)

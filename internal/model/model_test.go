@@ -153,8 +153,11 @@ func sampleAccess() *Access {
 		Deny: []Permission{{ID: "netpol/shop/dns/0", When: &Predicate{Test: Not, Of: []Predicate{{Test: SourceIn, Value: "10.0.0.0/8"}}}}},
 		Allow: []Permission{
 			{ID: "istio/shop/dns/0", When: &Predicate{Test: Any, Of: []Predicate{
-				{Test: PeerIs, Name: "namespace", Value: "shop"}, {Test: PeerIs, Name: "uri", Comparison: Present},
-				{Test: PortIs, Value: "53"}, {Test: GatewayIs}, {Test: WorkloadIs, Value: "shop/web-0"},
+				{Test: PeerIs, Name: "namespace", Value: "shop"},
+				{Test: PeerIs, Name: "uri", Comparison: Present},
+				{Test: PortIs, Value: "53"},
+				{Test: GatewayIs},
+				{Test: WorkloadIs, Value: "shop/web-0"},
 			}}},
 			{ID: "istio/shop/dns/1"},
 		},

@@ -164,15 +164,12 @@ func (v *validator) place(h *Host) {
 // Services yields every service that a rule names, as often as it does.
 func (r *Rule) Services() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		mirrors := func(all Filters) bool {
-			return eachFilter(all, func(m *Mirror) bool { return yield(m.Service) })
-		}
-		if !mirrors(r.Filters) || r.Forward == nil {
+		if !r.Filters.eachService(yield) || r.Forward == nil {
 			return
 		}
 		for i := range r.Forward.Backends {
 			b := &r.Forward.Backends[i]
-			if b.Service != "" && !yield(b.Service) || !mirrors(b.Filters) {
+			if b.Service != "" && !yield(b.Service) || !b.Filters.eachService(yield) {
 				return
 			}
 		}

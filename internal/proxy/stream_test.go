@@ -508,7 +508,7 @@ type breaking struct{ inResponse bool }
 func breakingTable(inResponse bool) []exchange.FilterSpec {
 	all := filter.Table()
 	i := slices.IndexFunc(all, func(s exchange.FilterSpec) bool { return s.Kind == (*model.Rewrite)(nil).Kind() })
-	all[i] = exchange.Spec(func(*model.Rewrite) (exchange.Filter, error) { return breaking{inResponse}, nil })
+	all[i] = exchange.Pure(func(*model.Rewrite) (exchange.Filter, error) { return breaking{inResponse}, nil })
 	return all
 }
 

@@ -30,8 +30,8 @@ func TestOutcomeTableIsComplete(t *testing.T) {
 		}
 		names[row.Name] = true
 	}
-	if len(outcomes) != int(ClientAbuse)+1 {
-		t.Errorf("the last constant is %d, the table has %d rows", ClientAbuse, len(outcomes))
+	if len(outcomes) != int(Denied)+1 {
+		t.Errorf("the last constant is %d, the table has %d rows", Denied, len(outcomes))
 	}
 }
 

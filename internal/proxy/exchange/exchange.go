@@ -92,6 +92,12 @@ type Exchange struct {
 	Answered bool
 	OwnBody  string
 
+	// Asker carries the Calls of filters; nil carries none.
+	Asker Asker
+
+	finishers []Finisher // that have seen the request
+	slots     []any      // of filters
+
 	view                                     policy.Request // what the rules look at
 	pathScratch, targetScratch, chainScratch []byte
 	hostScratch                              [256]byte
@@ -105,9 +111,16 @@ func (x *Exchange) Reset() {
 	x.Resp.Reset()
 	x.view.Reset()
 	*x = Exchange{
-		Req: x.Req, Resp: x.Resp, view: x.view,
+		Req: x.Req, Resp: x.Resp, view: x.view, Asker: x.Asker,
+		finishers: cleared(x.finishers), slots: cleared(x.slots),
 		pathScratch: x.pathScratch, targetScratch: x.targetScratch, chainScratch: x.chainScratch,
 	}
+}
+
+// cleared empties a list and keeps its memory.
+func cleared[T any](list []T) []T {
+	clear(list)
+	return list[:0]
 }
 
 // Answer ends the exchange with an answer of our own. Fields may be added to
@@ -194,6 +207,9 @@ func (x *Exchange) Decide(g *Generation, p *Peer, trace *route.Trace) {
 // filter runs filters over the request until one has answered.
 func (x *Exchange) filter(all []step) (answered bool) {
 	for i := range all {
+		if all[i].finisher != nil {
+			x.finishers = append(x.finishers, all[i].finisher)
+		}
 		answered := all[i].Request(x)
 		if x.watch != nil {
 			x.watch(all[i].name)

@@ -35,19 +35,25 @@ type Guard interface {
 // FilterSpec is the row of a kind of filter in a data plane's table: what makes it.
 type FilterSpec struct {
 	Kind *model.FilterKind
-	New  func(model.Filter) (Filter, error)
+	New  func(*Environment, model.Filter) (Filter, error)
 }
 
 // Spec is the row of a kind of filter, by the type that the model has for it.
-func Spec[T model.Filter](make func(T) (Filter, error)) FilterSpec {
+func Spec[T model.Filter](make func(*Environment, T) (Filter, error)) FilterSpec {
 	var zero T
-	return FilterSpec{zero.Kind(), func(f model.Filter) (Filter, error) { return make(f.(T)) }}
+	return FilterSpec{zero.Kind(), func(e *Environment, f model.Filter) (Filter, error) { return make(e, f.(T)) }}
+}
+
+// Pure is Spec for a filter that needs no Environment.
+func Pure[T model.Filter](make func(T) (Filter, error)) FilterSpec {
+	return Spec(func(_ *Environment, f T) (Filter, error) { return make(f) })
 }
 
 // step is a Filter with the name of its row.
 type step struct {
 	name string
 	Filter
+	finisher Finisher // the Filter, if it is one
 }
 
 // Route is a compiled rule.
@@ -148,6 +154,7 @@ type host struct {
 	routes   []*Route
 	clusters []*upstream.Cluster // that the routes hold
 	reports  []reason.Report
+	keys     []string // of what its filters keep
 }
 
 // Compiler makes Generations.
@@ -161,6 +168,8 @@ type Compiler struct {
 	// Draw gives random numbers and Now the time; nil has them drawn, and read.
 	Draw func() uint64
 	Now  func() time.Time
+
+	kept kept
 }
 
 // Compile makes the Generation for a snapshot. What did not change since old,
@@ -173,9 +182,12 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 	plan := c.Registry.Prepare(s)
 	g, err := c.generation(s, plan.Clusters, old)
 	if err != nil {
-		plan.Discard()
+		if plan.Discard(); old != nil {
+			c.kept.retain(old.hosts)
+		}
 		return nil, nil, err
 	}
+	c.kept.retain(g.hosts)
 	plan.Commit()
 	return g, slices.Concat(g.reports, c.Registry.Reports(s.Config.Services)), nil
 }
@@ -260,7 +272,7 @@ func (c *Compiler) host(s *model.Snapshot, h *model.Host, all *clusters) (*host,
 	out := &host{}
 	var err error
 	out.table, err = route.Compile(h, func(r *model.Rule) (*Route, error) {
-		compiled, reports, err := c.route(s, r, all)
+		compiled, reports, err := c.route(s, r, all, &out.keys)
 		out.routes = append(out.routes, compiled)
 		out.reports = append(out.reports, reports...)
 		return compiled, err
@@ -269,17 +281,17 @@ func (c *Compiler) host(s *model.Snapshot, h *model.Host, all *clusters) (*host,
 	return out, err
 }
 
-func (c *Compiler) route(s *model.Snapshot, r *model.Rule, all *clusters) (*Route, []reason.Report, error) {
+func (c *Compiler) route(s *model.Snapshot, r *model.Rule, all *clusters, keys *[]string) (*Route, []reason.Report, error) {
 	origin := s.Origins[r.ID]
 	out := &Route{Rule: r, Origin: origin.Place(), origin: origin, Stats: c.Metrics.Route(r.ID)}
-	why := unknownTests(r.When)
+	env, why := c.environment(r.ID, all, keys), unknownTests(r.When)
 	if why == "" {
-		out.filters, why = c.filters(stepsOf(r))
+		out.filters, why = c.filters(env, stepsOf(r))
 		out.guards = guardsOf(out.filters)
 	}
 	if why == "" && r.Forward != nil {
 		var err error
-		if why, err = c.forward(out, r.Forward, all); err != nil {
+		if why, err = c.forward(out, r.Forward, all, env); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -290,10 +302,16 @@ func (c *Compiler) route(s *model.Snapshot, r *model.Rule, all *clusters) (*Rout
 	return out, nil, nil
 }
 
+// environment is that of the filters of one rule.
+func (c *Compiler) environment(rule string, all *clusters, keys *[]string) *Environment {
+	chance := c.chance()
+	return &Environment{Rule: rule, Now: chance.now, Draw: chance.draw, clusters: all, kept: &c.kept, keys: keys, slots: new(int)}
+}
+
 // filters makes the steps of a list of filters, or says why it cannot. A proxy whose
 // table lacks one closes the rules that use it, unless it is optional. Mirrors are no
 // steps.
-func (c *Compiler) filters(all model.Filters) (made []step, why string) {
+func (c *Compiler) filters(env *Environment, all model.Filters) (made []step, why string) {
 	for _, f := range all {
 		if _, isMirror := f.(*model.Mirror); isMirror {
 			continue
@@ -306,11 +324,12 @@ func (c *Compiler) filters(all model.Filters) (made []step, why string) {
 		case i < 0:
 			return nil, "this proxy has no filter " + kind.Name
 		}
-		filter, err := c.Filters[i].New(f)
+		filter, err := c.Filters[i].New(env, f)
 		if err != nil {
 			return nil, fmt.Sprintf("filter %s: %v", kind.Name, err)
 		}
-		made = append(made, step{kind.Name, filter})
+		finisher, _ := filter.(Finisher)
+		made = append(made, step{kind.Name, filter, finisher})
 	}
 	return made, ""
 }
@@ -355,7 +374,7 @@ func closed(r *model.Rule, why string) *model.Rule {
 
 // forward compiles where a rule sends requests, or says why it cannot be
 // honoured.
-func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters) (why string, err error) {
+func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters, env *Environment) (why string, err error) {
 	out.Connect = orDefault(f.ConnectTimeout, model.DefaultConnectTimeout)
 	out.Read = orDefault(f.ReadTimeout, model.DefaultReadTimeout)
 	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
@@ -369,7 +388,7 @@ func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters) (why str
 			return "", fmt.Errorf("rule %s: no service %s", out.Rule.ID, b.Service)
 		}
 		one.mirrors = mirrors(b.Filters, all)
-		if one.filters, why = c.filters(b.Filters); why != "" {
+		if one.filters, why = c.filters(env, b.Filters); why != "" {
 			return why, nil
 		}
 		one.guards = guardsOf(one.filters)

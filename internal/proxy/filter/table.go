@@ -5,13 +5,13 @@ import "windrose.dev/windrose/internal/proxy/exchange"
 // Table has a row for each kind of filter that every data plane has.
 func Table() []exchange.FilterSpec {
 	return []exchange.FilterSpec{
-		exchange.Spec(newTLSRedirect),
-		exchange.Spec(newAuthorize),
-		exchange.Spec(newBodyLimit),
-		exchange.Spec(newCORS),
-		exchange.Spec(newRedirect),
-		exchange.Spec(newEdit),
-		exchange.Spec(newRewrite),
+		exchange.Pure(newTLSRedirect),
+		exchange.Pure(newAuthorize),
+		exchange.Pure(newBodyLimit),
+		exchange.Pure(newCORS),
+		exchange.Pure(newRedirect),
+		exchange.Pure(newEdit),
+		exchange.Pure(newRewrite),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"windrose.dev/windrose/internal/proxy/engine"
+	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/upstream"
 )
@@ -23,6 +24,15 @@ type Question struct {
 	Keep    bool
 
 	request outgoing
+	// asker is the client for whom it is asked, whose going away ends it; nil is nobody.
+	asker client
+}
+
+// Ask has a filter's Call be asked for the exchange's client.
+func (d *state) Ask(c *exchange.Call) (*exchange.Reply, error) {
+	q := NewQuestion(c.Cluster, c.Head, c.Target, c.Body)
+	q.Client, q.Connect, q.Time, q.MaxBody, q.Keep, q.asker = d.conn.Client, c.Connect, c.Time, c.MaxBody, true, d.client
+	return d.server.Ask(d.conn.Shard, q)
 }
 
 // NewQuestion asks with a head and a body, which must stay as they are until the answer
@@ -33,26 +43,10 @@ func NewQuestion(c *upstream.Cluster, head *msg.Head, target, body []byte) *Ques
 	}}
 }
 
-// Reply is the answer to a Question.
-type Reply struct {
-	Head *msg.Head
-	Body []byte
-}
-
-// Errors of Ask, beside those of upstream and *msg.Error.
-var (
-	// ErrStopped: the proxy ends, and nobody waits for answers.
-	ErrStopped = errors.New("the proxy has stopped")
-	// ErrTooLarge: the answer is larger than was asked for.
-	ErrTooLarge = errors.New("the answer is larger than its bound")
-	// ErrNoAnswer: the connection broke off, or took too long.
-	ErrNoAnswer = errors.New("no whole answer came")
-)
-
 // Ask sends a request to a service and waits for its answer. A kept connection that
 // turns out dead is replaced once. It may be called from any goroutine, and interrupts
 // nobody.
-func (s *Server) Ask(shard *engine.Shard, q *Question) (*Reply, error) {
+func (s *Server) Ask(shard *engine.Shard, q *Question) (*exchange.Reply, error) {
 	if q.Cluster.Closed != "" {
 		return nil, errors.New(q.Cluster.Closed)
 	}
@@ -86,22 +80,39 @@ type asking struct {
 	up       backend
 	reused   bool // the connection has carried another request
 	answered bool // something came back
-	reply    Reply
+	reply    exchange.Reply
 }
 
-func (a *asking) run() (*Reply, error) {
+func (a *asking) run() (*exchange.Reply, error) {
 	a.reused = a.up.reused()
 	if !a.questions.hold(a.up) {
 		a.up.close()
-		return nil, ErrStopped
+		return nil, exchange.ErrStopped
 	}
-	err := a.exchange()
+	err := a.watched()
 	if a.questions.release(a.up); err != nil {
 		a.up.close()
 		return nil, err
 	}
 	a.up.release()
 	return &a.reply, nil
+}
+
+// watched is exchange, but that it ends when the client for whom it is goes away.
+func (a *asking) watched() error {
+	if a.asker == nil {
+		return a.exchange()
+	}
+	if !a.asker.AbortOnHangup(a.up.Partner()) {
+		a.answered = true // it is not asked again
+		return exchange.ErrClientGone
+	}
+	err := a.exchange()
+	if !a.asker.KeepOnHangup(a.up.Partner()) {
+		a.answered = true
+		return exchange.ErrClientGone
+	}
+	return err
 }
 
 // exchange sends the request and reads the answer.
@@ -125,7 +136,7 @@ func (a *asking) exchange() error {
 			return err
 		}
 		if total += int64(len(data)); total > a.MaxBody {
-			return ErrTooLarge
+			return exchange.ErrTooLarge
 		}
 		if a.Keep {
 			a.reply.Body = append(a.reply.Body, data...)
@@ -137,7 +148,7 @@ func (a *asking) exchange() error {
 			if a.up.ends() {
 				return nil
 			}
-			return ErrNoAnswer
+			return exchange.ErrNoAnswer
 		}
 		data, err = a.up.data()
 	}
@@ -156,7 +167,7 @@ func (a *asking) readHead() (*msg.Head, error) {
 				break
 			}
 			if a.up.wait() != nil {
-				return nil, ErrNoAnswer
+				return nil, exchange.ErrNoAnswer
 			}
 		}
 		switch {
@@ -167,7 +178,7 @@ func (a *asking) readHead() (*msg.Head, error) {
 		}
 		a.up.took()
 	}
-	return nil, ErrNoAnswer
+	return nil, exchange.ErrNoAnswer
 }
 
 // interrupter is what somebody waits at.

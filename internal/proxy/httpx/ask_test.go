@@ -13,6 +13,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/observe"
 	"windrose.dev/windrose/internal/proxy/engine"
+	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/settings"
@@ -86,10 +87,10 @@ func TestAsk(t *testing.T) {
 				}
 			}
 		}
-		if _, err := s.Ask(shard, question(c, "/large", "")); !errors.Is(err, ErrTooLarge) {
+		if _, err := s.Ask(shard, question(c, "/large", "")); !errors.Is(err, exchange.ErrTooLarge) {
 			t.Errorf("%s: a large answer: %v", protocol, err)
 		}
-		if _, err := s.Ask(shard, question(c, "/abort", "")); !errors.Is(err, ErrNoAnswer) {
+		if _, err := s.Ask(shard, question(c, "/abort", "")); !errors.Is(err, exchange.ErrNoAnswer) {
 			t.Errorf("%s: a broken answer: %v", protocol, err)
 		}
 		if n := c.Active(); n != 0 {
@@ -97,7 +98,7 @@ func TestAsk(t *testing.T) {
 		}
 		s.Stop()
 		before := calls.Load()
-		if _, err := s.Ask(shard, question(c, "/", "")); !errors.Is(err, ErrStopped) || calls.Load() != before {
+		if _, err := s.Ask(shard, question(c, "/", "")); !errors.Is(err, exchange.ErrStopped) || calls.Load() != before {
 			t.Errorf("%s: asked of a proxy that has stopped: %v", protocol, err)
 		}
 	}

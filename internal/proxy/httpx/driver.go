@@ -93,7 +93,7 @@ func newDriver(s *Server) *driver {
 // wire has the parts of d know of each other.
 func (d *driver) wire() {
 	d.sender.state, d.responder.sender = &d.state, &d.sender
-	d.req.x = &d.x
+	d.req.x, d.x.Asker = &d.x, &d.state
 	d.times.clock, d.times.limits = d.server.Engine.Clock, &d.server.Engine.Limits
 	d.pump.engine, d.pump.req, d.pump.times, d.pump.copies = d.server.Engine, &d.req, &d.times, &d.copies
 	d.copies.server = d.server
@@ -249,6 +249,7 @@ func (d *state) record() {
 		d.describe(f)
 	}
 	e.Sink.Record(d.conn.Shard.Index, f)
+	x.Finish()
 }
 
 // describe fills in what only readers of Flows look at.

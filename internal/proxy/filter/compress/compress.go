@@ -31,12 +31,12 @@ type filter struct {
 	encoders *encoders
 }
 
-// Spec is the filter's row, with encoders of its own. It stands first among the filters
-// of a rule: answers pass it last, so that it sees what others have made of them.
+// Spec is the filter's row. All its filters of a proxy share their encoders. It stands
+// first among the filters of a rule: answers pass it last, so that it sees what others
+// have made of them.
 func Spec() exchange.FilterSpec {
-	shared := newEncoders()
-	return exchange.Spec(func(c *model.Compress) (exchange.Filter, error) {
-		f := newFilter(c, shared)
+	return exchange.Spec(func(env *exchange.Environment, c *model.Compress) (exchange.Filter, error) {
+		f := newFilter(c, exchange.Keep(env, "compress/encoders", newEncoders))
 		if slices.Contains(f.offered, none) {
 			return nil, fmt.Errorf("one of %v is no encoding that is known", c.Encodings)
 		}

@@ -11,8 +11,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/filter/compress"
 )
 
-// Table has a row for each kind of filter that a data plane may have. Each has its
-// own encoders, so it is made once a proxy.
+// Table has a row for each kind of filter that a data plane may have.
 func Table() []exchange.FilterSpec {
 	return slices.Concat([]exchange.FilterSpec{compress.Spec()}, filter.Table())
 }
