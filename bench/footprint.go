@@ -133,7 +133,7 @@ func manyHosts() *model.Snapshot {
 	var parts model.Parts
 	parts.Config.Listeners = []model.Listener{{ID: model.ListenerID{Port: 80}}}
 	for i := range manyRoutes {
-		service := fmt.Sprintf("bench/web-%d:80", i)
+		service := model.ServiceID{Namespace: "bench", Name: fmt.Sprintf("web-%d", i), Port: "80"}
 		parts.Config.Services = append(parts.Config.Services, model.Service{ID: service})
 		parts.Config.Hosts = append(parts.Config.Hosts, model.Host{
 			Name: fmt.Sprintf("host-%d.example.com", i), Listeners: []model.ListenerID{{Port: 80}},

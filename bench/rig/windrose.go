@@ -94,7 +94,7 @@ type Backends struct{ HTTP1, HTTP2, Bulk string }
 // ForwardAll is the Snapshot that forwards everything, in plain text and over
 // TLS, to one endpoint of each kind.
 func ForwardAll(to Backends, cert Certificate) *model.Snapshot {
-	const service = "bench/backend:80"
+	service := model.ServiceID{Namespace: "bench", Name: "backend", Port: "80"}
 	parts := model.Parts{
 		Config: model.Config{
 			Listeners: []model.Listener{
@@ -110,14 +110,14 @@ func ForwardAll(to Backends, cert Certificate) *model.Snapshot {
 		Secrets:   []model.Secret{{Name: "bench/tls", Chain: cert.Chain, Key: cert.Key}},
 	}
 	if to.HTTP2 != "" {
-		const calls = "bench/calls:80"
+		calls := model.ServiceID{Namespace: "bench", Name: "calls", Port: "80"}
 		block := &parts.Config.Hosts[0].Blocks[0]
 		block.Rules = append(block.Rules, forwardRule("calls", "/grpc", calls))
 		parts.Config.Services = append(parts.Config.Services, model.Service{ID: calls, Protocol: model.HTTP2})
 		parts.Endpoints = append(parts.Endpoints, endpointOf(calls, to.HTTP2))
 	}
 	if to.Bulk != "" {
-		const bulk = "bench/bulk:80"
+		bulk := model.ServiceID{Namespace: "bench", Name: "bulk", Port: "80"}
 		parts.Config.Listeners = append(parts.Config.Listeners, model.Listener{ID: model.ListenerID{Port: RelayPort}, Protocol: model.TCP})
 		parts.Config.Relays = []model.Relay{{
 			ID: "tcproute/bench/bulk/0", Listener: model.ListenerID{Port: RelayPort}, Backends: []model.Backend{{Service: bulk, Weight: 1}},
@@ -128,15 +128,15 @@ func ForwardAll(to Backends, cert Certificate) *model.Snapshot {
 	return model.Freeze(parts)
 }
 
-func forwardRule(name, prefix, service string) model.Rule {
+func forwardRule(name, prefix string, service model.ServiceID) model.Rule {
 	return model.Rule{
 		ID: "ingress/bench/" + name + "/0/0", Path: model.PathMatch{Kind: model.PrefixPath, Value: prefix},
 		Forward: &model.Forward{Backends: []model.Backend{{Service: service, Weight: 1}}},
 	}
 }
 
-func endpointOf(service, address string) model.Endpoints {
+func endpointOf(service model.ServiceID, address string) model.Endpoints {
 	return model.Endpoints{
-		Service: service, Endpoints: []model.Endpoint{{Addr: netip.MustParseAddrPort(address), Pod: service[:len(service)-3] + "-0"}},
+		Service: service, Endpoints: []model.Endpoint{{Addr: netip.MustParseAddrPort(address), Pod: service.Namespace + "/" + service.Name + "-0"}},
 	}
 }

@@ -25,7 +25,7 @@ type entryPoint struct {
 
 // entryPoints lists those of a Snapshot. addr tells where a listener listens.
 func entryPoints(s *model.Snapshot, addr func(model.ListenerID) net.Addr) (out []entryPoint) {
-	endpoints := map[string]int{}
+	endpoints := map[model.ServiceID]int{}
 	for _, e := range s.Endpoints {
 		endpoints[e.Service] = len(e.Endpoints) + len(e.Names)
 	}
@@ -67,7 +67,7 @@ func relayURL(r *model.Relay, addr func(model.ListenerID) net.Addr) string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-func relayAnswer(r *model.Relay, endpoints map[string]int) string {
+func relayAnswer(r *model.Relay, endpoints map[model.ServiceID]int) string {
 	if r.Respond != nil {
 		return fmt.Sprintf("refused, %s: %s", r.Respond.Outcome, r.Respond.Why)
 	}
@@ -77,7 +77,7 @@ func relayAnswer(r *model.Relay, endpoints map[string]int) string {
 			parts = append(parts, fmt.Sprintf("refused, %s: %s", b.Respond.Outcome, b.Respond.Why))
 			continue
 		}
-		parts = append(parts, b.Service+", "+quantity(endpoints[b.Service], "endpoint"))
+		parts = append(parts, b.Service.String()+", "+quantity(endpoints[b.Service], "endpoint"))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -131,7 +131,7 @@ func pathOf(p model.PathMatch) string {
 	return strings.TrimSuffix(p.Value, "/") + "/…"
 }
 
-func answerOf(r *model.Rule, endpoints map[string]int) string {
+func answerOf(r *model.Rule, endpoints map[model.ServiceID]int) string {
 	if r.Respond != nil {
 		return fmt.Sprintf("%d %s: %s", r.Respond.Status, r.Respond.Outcome, r.Respond.Why)
 	}
@@ -144,7 +144,7 @@ func answerOf(r *model.Rule, endpoints map[string]int) string {
 			parts = append(parts, fmt.Sprintf("%d %s: %s", b.Respond.Status, b.Respond.Outcome, b.Respond.Why))
 			continue
 		}
-		parts = append(parts, b.Service+", "+quantity(endpoints[b.Service], "endpoint"))
+		parts = append(parts, b.Service.String()+", "+quantity(endpoints[b.Service], "endpoint"))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -108,14 +108,15 @@ func many(n int) Parts {
 	p := Parts{Config: Config{Listeners: []Listener{{ID: ListenerID{Port: 80}}}}}
 	for i := range n {
 		id := fmt.Sprintf("shop/s%05d:80", i)
-		p.Config.Services = append(p.Config.Services, Service{ID: id})
+		service := ParseServiceID(id)
+		p.Config.Services = append(p.Config.Services, Service{ID: service})
 		p.Config.Hosts = append(p.Config.Hosts, Host{
 			Name: fmt.Sprintf("h%05d.example", i), Listeners: []ListenerID{{Port: 80}},
-			Blocks: []Block{{Dialect: "ingress", Rules: []Rule{{ID: id, Forward: &Forward{Backends: []Backend{{Service: id, Weight: 1}}}}}}},
+			Blocks: []Block{{Dialect: "ingress", Rules: []Rule{{ID: id, Forward: &Forward{Backends: []Backend{{Service: service, Weight: 1}}}}}}},
 		})
 		for k := range 4 {
 			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), byte(k)}), 80)
-			p.Endpoints = append(p.Endpoints[:i], Endpoints{Service: id, Endpoints: append(endpointsAt(p.Endpoints, i), Endpoint{Addr: addr})})
+			p.Endpoints = append(p.Endpoints[:i], Endpoints{Service: service, Endpoints: append(endpointsAt(p.Endpoints, i), Endpoint{Addr: addr})})
 		}
 	}
 	return p

@@ -38,7 +38,7 @@ type FilterKind struct {
 	InBackends bool
 
 	// services are those that a Filter names; nil is none.
-	services func(Filter) []string
+	services func(Filter) []ServiceID
 
 	empty    func() Filter
 	words    func(Filter) []string
@@ -93,9 +93,9 @@ func FilterOf[F Filter](all Filters) (found F) {
 }
 
 // eachService yields the services that filters name, until yield returns false.
-func (f Filters) eachService(yield func(string) bool) bool {
+func (f Filters) eachService(yield func(ServiceID) bool) bool {
 	for _, one := range f {
-		if services := one.Kind().services; services != nil && slices.ContainsFunc(services(one), func(id string) bool { return !yield(id) }) {
+		if services := one.Kind().services; services != nil && slices.ContainsFunc(services(one), func(id ServiceID) bool { return !yield(id) }) {
 			return false
 		}
 	}
@@ -332,7 +332,7 @@ func (*Rewrite) Kind() *FilterKind { return rewriteKind }
 var mirrorKind = kindOf(
 	FilterKind{
 		Name: "mirror", Key: 6, Level: 2, InBackends: true, starts: "mirror",
-		services: func(f Filter) []string { return []string{f.(*Mirror).Service} },
+		services: func(f Filter) []ServiceID { return []ServiceID{f.(*Mirror).Service} },
 	},
 	func(m *Mirror) []string { return []string{fmt.Sprintf("mirror=%s*%d/%d", m.Service, m.Share, m.Of)} },
 	func(v *validator, id string, m *Mirror) {
@@ -341,7 +341,7 @@ var mirrorKind = kindOf(
 	map[string]func(*Mirror, string) error{
 		"mirror": func(m *Mirror, v string) error {
 			service, share, _ := strings.Cut(v, "*")
-			m.Service = service
+			m.Service = ParseServiceID(service)
 			if _, err := fmt.Sscanf(share, "%d/%d", &m.Share, &m.Of); err != nil {
 				return fmt.Errorf("%q is not a share", share)
 			}

@@ -41,9 +41,9 @@ func (k listKind[T]) hash(v *T, data []byte) Hash {
 var (
 	listenerKind  = listKind[Listener]{"listener", func(a, b Listener) int { return a.ID.Compare(b.ID) }, nil, nil}
 	relayKind     = listKind[Relay]{"relay", compareRelays, nil, nil}
-	serviceKind   = listKind[Service]{"service", func(a, b Service) int { return cmp.Compare(a.ID, b.ID) }, nil, nil}
+	serviceKind   = listKind[Service]{"service", func(a, b Service) int { return a.ID.Compare(b.ID) }, nil, nil}
 	hostKind      = listKind[Host]{"host", compareHosts, nil, nil}
-	endpointsKind = listKind[Endpoints]{"endpoints", func(a, b Endpoints) int { return cmp.Compare(a.Service, b.Service) }, nil, nil}
+	endpointsKind = listKind[Endpoints]{"endpoints", func(a, b Endpoints) int { return a.Service.Compare(b.Service) }, nil, nil}
 	secretKind    = listKind[Secret]{
 		"secret", func(a, b Secret) int { return cmp.Compare(a.Name, b.Name) },
 		func(s *Secret) [2]string { return [2]string{s.Name, s.Digest} }, (*Secret).setDigest,

@@ -109,7 +109,7 @@ func TestEndpointsWith(t *testing.T) {
 		changed := all[i]
 		changed.Endpoints = slices.Clone(all[i].Endpoints)
 		want := FreezeEndpoints(all)
-		got := before.With([]Endpoints{changed, {Service: "shop/unknown:1"}})
+		got := before.With([]Endpoints{changed, {Service: ParseServiceID("shop/unknown:1")}})
 		if got.Hash != want.Hash || !reflect.DeepEqual(got.all.items, want.all.items) {
 			t.Errorf("%s: %+v, not %+v", changed.Service, got.all.items, want.all.items)
 		}

@@ -42,7 +42,7 @@ func sample() Parts {
 						{
 							ID: "ingress/shop/web/0/0", Path: PathMatch{ExactPath, "/cart"},
 							Filters: Filters{&TLSRedirect{308, 443, []string{"/.well-known/acme-challenge"}}, &BodyLimit{1 << 20}},
-							Forward: &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 1}}, ReadTimeout: 90 * time.Second},
+							Forward: &Forward{Backends: []Backend{{Service: ParseServiceID("shop/cart:80"), Weight: 1}}, ReadTimeout: 90 * time.Second},
 						},
 						{
 							ID: "ingress/shop/web/0/1", Path: PathMatch{PrefixPath, "/"},
@@ -50,7 +50,7 @@ func sample() Parts {
 								&Compress{Encodings: []string{"br", "gzip"}, Types: []string{"text/html", "application/json"}, MinLength: 1024},
 								&CORS{AllowOrigins: []string{"https://*.example.com"}, AllowMethods: "GET, PUT", Credentials: true, MaxAge: 5, Fetch: true},
 							},
-							Forward: &Forward{Backends: []Backend{{Service: "shop/cart:80", Weight: 9}, {Service: "shop/front:http", Weight: 1}}},
+							Forward: &Forward{Backends: []Backend{{Service: ParseServiceID("shop/cart:80"), Weight: 9}, {Service: ParseServiceID("shop/front:http"), Weight: 1}}},
 						},
 					},
 				}, {Dialect: "later", Order: FirstMatch, Rules: []Rule{
@@ -63,15 +63,15 @@ func sample() Parts {
 					},
 				}}}},
 				{Name: "*", Listeners: []ListenerID{{Port: 80}}, Blocks: []Block{{Dialect: "ingress", Rules: []Rule{
-					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{Service: "shop/front:http", Weight: 1}}}},
+					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{Service: ParseServiceID("shop/front:http"), Weight: 1}}}},
 				}}}},
 			}, sampleGateway()),
 			Relays:   sampleRelays(),
-			Services: append([]Service{{ID: "shop/front:http", Balance: LeastRequest}, {ID: "shop/cart:80"}}, sampleTLS()...),
+			Services: append([]Service{{ID: ParseServiceID("shop/front:http"), Balance: LeastRequest}, {ID: ParseServiceID("shop/cart:80")}}, sampleTLS()...),
 		},
 		Endpoints: []Endpoints{
-			{Service: "shop/front:http"},
-			{Service: "shop/cart:80", Endpoints: []Endpoint{
+			{Service: ParseServiceID("shop/front:http")},
+			{Service: ParseServiceID("shop/cart:80"), Endpoints: []Endpoint{
 				{Addr: netip.MustParseAddrPort("[::1]:81"), Terminating: true},
 				{Addr: netip.MustParseAddrPort("127.0.0.1:81"), Pod: "shop/cart-1"},
 			}, Names: []NamedEndpoint{{"www.example.com", 81}, {"api.example.com.", 81}}},
@@ -85,11 +85,11 @@ func sample() Parts {
 // sampleTLS says all that there is to say of TLS to backends.
 func sampleTLS() []Service {
 	return []Service{
-		{ID: "shop/cart:80~http2", Protocol: HTTP2},
-		{ID: "shop/cart:80~proxy-v1", ProxyProtocol: ProxyV1},
-		{ID: "shop/pay:443~any~proxy-v2", ProxyProtocol: ProxyV2, TLS: &UpstreamTLS{Unverified: true}},
-		{ID: "shop/pay:443~any", TLS: &UpstreamTLS{Unverified: true, Certificate: "shop/tls", Policy: &TLSPolicy{Suites: []string{"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}}}},
-		{ID: "shop/pay:443~tls:pay", Protocol: Negotiated, TLS: &UpstreamTLS{
+		{ID: ParseServiceID("shop/cart:80~http2"), Protocol: HTTP2},
+		{ID: ParseServiceID("shop/cart:80~proxy-v1"), ProxyProtocol: ProxyV1},
+		{ID: ParseServiceID("shop/pay:443~any~proxy-v2"), ProxyProtocol: ProxyV2, TLS: &UpstreamTLS{Unverified: true}},
+		{ID: ParseServiceID("shop/pay:443~any"), TLS: &UpstreamTLS{Unverified: true, Certificate: "shop/tls", Policy: &TLSPolicy{Suites: []string{"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}}}},
+		{ID: ParseServiceID("shop/pay:443~tls:pay"), Protocol: Negotiated, TLS: &UpstreamTLS{
 			ServerName: "pay.example.com", Names: []string{"pay.example.com", "*.pay.example.com"},
 			URIs:    []string{"spiffe://example.com/ns/shop/sa/pay", "spiffe://example.com/ns/shop/sa/bank"},
 			Bundles: []string{"secret/shop/ca", "configmap/shop/ca"}, SystemRoots: true, MaxChain: 3,
@@ -122,17 +122,17 @@ func sampleGateway() Host {
 					},
 					&Edit{Request: &HeaderEdit{Remove: []string{"x-b"}}},
 					&Rewrite{Host: "b.example.com", Path: &PathEdit{Prefix: "/a", With: "/b"}},
-					&Mirror{"shop/cart:80", 1, 1},
-					&Mirror{"shop/front:http", 10, 100},
+					&Mirror{ParseServiceID("shop/cart:80"), 1, 1},
+					&Mirror{ParseServiceID("shop/front:http"), 10, 100},
 					&Edit{Request: &HeaderEdit{Set: []Header{{"x-i", "j"}}}},
 					&Authorize{*sampleAccess()},
 					&Authorize{},
 				},
 				Forward: &Forward{
 					Backends: []Backend{
-						{Service: "shop/cart:80", Weight: 9, Filters: Filters{&Edit{Request: &HeaderEdit{Set: []Header{{"x-h", "i"}}}}}},
+						{Service: ParseServiceID("shop/cart:80"), Weight: 9, Filters: Filters{&Edit{Request: &HeaderEdit{Set: []Header{{"x-h", "i"}}}}}},
 						{Weight: 1, Respond: &Respond{Status: 500, Outcome: reason.BackendInvalid, Why: "no such Service"}},
-						{Service: "shop/front:http", Weight: 0, Filters: Filters{&Rewrite{Path: &PathEdit{With: "/c"}}, &Mirror{"shop/cart:80", 1, 2}}},
+						{Service: ParseServiceID("shop/front:http"), Weight: 0, Filters: Filters{&Rewrite{Path: &PathEdit{With: "/c"}}, &Mirror{ParseServiceID("shop/cart:80"), 1, 2}}},
 					},
 					Timeout: 10 * time.Second, AttemptTimeout: time.Second,
 					Retry:    &Retry{Attempts: 3, Codes: []int{500, 503}, Backoff: 100 * time.Millisecond},
@@ -165,11 +165,11 @@ func sampleAccess() *Access {
 }
 
 func sampleRelays() []Relay {
-	cart := []Backend{{Service: "shop/cart:80", Weight: 1}}
+	cart := []Backend{{Service: ParseServiceID("shop/cart:80"), Weight: 1}}
 	return []Relay{
 		{ID: "gateway/shop/dns/0", Listener: ListenerID{Port: 53, UDP: true}, Backends: cart, IdleTimeout: 10 * time.Second, Access: sampleAccess()},
 		{ID: "gateway/shop/zone/0", Listener: ListenerID{Port: 53}, ConnectTimeout: time.Second, Backends: []Backend{
-			{Service: "shop/front:http", Weight: 3},
+			{Service: ParseServiceID("shop/front:http"), Weight: 3},
 			{Weight: 1, Respond: &Respond{Status: 503, Outcome: reason.BackendInvalid, Why: "no such Service"}},
 		}},
 		{ID: "gateway/shop/raw/0", Listener: ListenerID{Port: 443}, Name: "raw.example.com", Backends: cart},
@@ -283,7 +283,7 @@ var changes = map[string]func(*Parts){
 	"origins":             func(p *Parts) { p.Origins["x"] = reason.Origin{Line: 7}; delete(p.Origins, "ingress/shop/web/0/0") },
 	"no endpoints":        func(p *Parts) { p.Endpoints = p.Endpoints[:1] },
 	"a bad endpoint":      func(p *Parts) { p.Endpoints[1].Endpoints[0].Addr = netip.AddrPort{} },
-	"unknown service":     func(p *Parts) { p.Endpoints[1].Service = "no/such:1" },
+	"unknown service":     func(p *Parts) { p.Endpoints[1].Service = ParseServiceID("no/such:1") },
 }
 
 // TestDecodeOver checks that sharing with an older Snapshot changes nothing of

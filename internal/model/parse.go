@@ -263,9 +263,9 @@ func addBackend(to *[]Backend, w []string) error {
 			return err
 		}
 	}
-	b := Backend{Service: w[0], Weight: uint32(weight), Respond: options.Respond, Filters: options.Filters}
-	if b.Service == "none" {
-		b.Service = ""
+	b := Backend{Weight: uint32(weight), Respond: options.Respond, Filters: options.Filters}
+	if w[0] != noService {
+		b.Service = ParseServiceID(w[0])
 	}
 	*to = append(*to, b)
 	return nil
@@ -449,9 +449,9 @@ func durationOption(f *Forward, value string, field func(*Forward) *time.Duratio
 }
 
 func (p *textParser) endpoint(w []string) error {
-	all := p.parts.Endpoints
-	if len(all) == 0 || all[len(all)-1].Service != w[0] {
-		all = append(all, Endpoints{Service: w[0]})
+	all, id := p.parts.Endpoints, ParseServiceID(w[0])
+	if len(all) == 0 || all[len(all)-1].Service != id {
+		all = append(all, Endpoints{Service: id})
 		p.parts.Endpoints = all
 	}
 	last := &all[len(all)-1]

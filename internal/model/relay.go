@@ -75,7 +75,7 @@ func (v *validator) relay(r *Relay) {
 	v.access("relay "+r.ID, r.Access, true)
 	for i := range r.Backends {
 		b := &r.Backends[i]
-		v.check((b.Service == "") == (b.Respond != nil), "relay %s: a backend with not exactly one of service and respond", r.ID)
+		v.check(b.Service.IsZero() == (b.Respond != nil), "relay %s: a backend with not exactly one of service and respond", r.ID)
 		v.check(len(b.Filters) == 0, "relay %s: a backend with what is only for requests", r.ID)
 		v.respond(r.ID, b.Respond)
 	}
@@ -93,7 +93,7 @@ func (v *validator) placeRelay(r *Relay) {
 	v.check(!known || protocol.named() == (r.Name != ""), "relay %s: a server name goes with TLS, and with nothing else", r.ID)
 	v.check(!r.Terminate || r.Name != "", "relay %s: there is no TLS to take off", r.ID)
 	for _, b := range r.Backends {
-		v.check(b.Service == "" || v.services[b.Service], "relay %s: no service %s", r.ID, b.Service)
+		v.check(b.Service.IsZero() || v.services[b.Service], "relay %s: no service %s", r.ID, b.Service)
 		v.check(!v.spoken[b.Service], "relay %s: service %s is spoken to in HTTP", r.ID, b.Service)
 		v.check(!v.secured[b.Service] || !r.Listener.UDP, "relay %s: service %s takes TLS, which does not go over UDP", r.ID, b.Service)
 		v.check(!v.announced[b.Service] || !r.Listener.UDP, "relay %s: service %s takes PROXY headers, which are not sent over UDP", r.ID, b.Service)

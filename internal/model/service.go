@@ -50,9 +50,7 @@ const (
 // Service is one port of a Service, spoken to in one way. A port that is
 // spoken to in several ways is several Services.
 type Service struct {
-	// ID is namespace/name:port, and ~ and a word where the port is spoken to
-	// otherwise than in HTTP/1.1 and plain text.
-	ID       string          `cbor:"1,keyasint" json:"id"`
+	ID       ServiceID       `cbor:"1,keyasint" json:"id"`
 	Balance  Balance         `cbor:"2,keyasint,omitempty" json:"balance,omitempty"`
 	Protocol BackendProtocol `cbor:"3,keyasint,omitempty" json:"protocol,omitempty"`
 	// TLS is how connections to the endpoints are secured; nil is plain text.
@@ -111,7 +109,7 @@ func (p BackendProtocol) MarshalText() ([]byte, error) { return []byte(backendPr
 func (p ProxyProtocol) MarshalText() ([]byte, error) { return []byte(proxyProtocolNames[p]), nil }
 
 func (w *textWriter) service(s Service) {
-	words := []string{"service", s.ID, balanceNames[s.Balance]}
+	words := []string{"service", s.ID.String(), balanceNames[s.Balance]}
 	if s.Protocol != HTTP1 {
 		words = append(words, "protocol="+backendProtocolNames[s.Protocol])
 	}
@@ -157,7 +155,7 @@ func (p *textParser) service(w []string) error {
 	if err != nil {
 		return err
 	}
-	s := Service{ID: w[0], Balance: balance}
+	s := Service{ID: ParseServiceID(w[0]), Balance: balance}
 	for _, word := range w[2:] {
 		if err := s.option(word); err != nil {
 			return err
@@ -193,8 +191,9 @@ func (s *Service) option(word string) (err error) {
 
 // service checks a Service; secrets and bundles are known by now.
 func (v *validator) service(s Service) {
-	v.unique(v.services, "service", s.ID)
-	v.check(!strings.ContainsAny(s.ID, ",*"), "service %q: a comma or star in its name", s.ID)
+	v.serviceID("service", s.ID)
+	v.check(!v.services[s.ID], "service %s stands twice", s.ID)
+	v.services[s.ID] = true
 	v.check(s.Balance <= LeastRequest, "service %s: unknown balance %d", s.ID, s.Balance)
 	v.check(s.Protocol <= Opaque, "service %s: unknown protocol %d", s.ID, s.Protocol)
 	v.check(s.Protocol != Negotiated || s.TLS != nil, "service %s: a protocol is negotiated over TLS only", s.ID)
@@ -203,7 +202,7 @@ func (v *validator) service(s Service) {
 	v.spoken[s.ID] = s.Protocol != Opaque && (s.TLS != nil || s.Protocol != HTTP1)
 	v.secured[s.ID] = s.TLS != nil
 	if s.TLS != nil {
-		v.upstreamTLS(s.ID, s.TLS)
+		v.upstreamTLS(s.ID.String(), s.TLS)
 	}
 }
 

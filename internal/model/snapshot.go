@@ -299,7 +299,7 @@ type Header struct {
 
 // Mirror sends copies of requests to a Service and drops the answers.
 type Mirror struct {
-	Service string `cbor:"1,keyasint" json:"service"`
+	Service ServiceID `cbor:"1,keyasint" json:"service"`
 	// Share and Of say how many requests are copied: Share of Of.
 	Share uint32 `cbor:"2,keyasint" json:"share"`
 	Of    uint32 `cbor:"3,keyasint" json:"of"`
@@ -363,7 +363,7 @@ const (
 // and Respond is set.
 type Backend struct {
 	// Service is the ID of a Service of this Snapshot.
-	Service string `cbor:"1,keyasint,omitempty" json:"service,omitempty"`
+	Service ServiceID `cbor:"1,keyasint,omitzero" json:"service,omitzero"`
 	// Weight is relative to the other backends of the rule; 0 gets nothing.
 	Weight uint32 `cbor:"2,keyasint" json:"weight"`
 	// Respond answers the share of a backend that cannot be had.
@@ -389,7 +389,7 @@ type Respond struct {
 
 // Endpoints are those of one Service.
 type Endpoints struct {
-	Service   string     `cbor:"1,keyasint" json:"service"`
+	Service   ServiceID  `cbor:"1,keyasint" json:"service"`
 	Endpoints []Endpoint `cbor:"2,keyasint,omitempty" json:"endpoints,omitempty"`
 	// Names are those that the proxy itself finds the addresses of, which are
 	// endpoints like the others.

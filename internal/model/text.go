@@ -223,12 +223,12 @@ func (r *Rule) doesWords() []string {
 // backends.
 func (f *Forward) plain() bool {
 	return len(f.Backends) > 0 && !slices.ContainsFunc(f.Backends, func(b Backend) bool {
-		return b.Service == "" || len(b.Filters) > 0
+		return b.Service.IsZero() || len(b.Filters) > 0
 	})
 }
 
 func (w *textWriter) backend(b *Backend) {
-	words := []string{"backend", cmp.Or(b.Service, "none"), strconv.FormatUint(uint64(b.Weight), 10)}
+	words := []string{"backend", cmp.Or(b.Service.String(), noService), strconv.FormatUint(uint64(b.Weight), 10)}
 	words = append(words, respondWords(b.Respond)...)
 	w.line(append(words, b.Filters.words()...)...)
 }
@@ -341,7 +341,7 @@ func corsWords(c *CORS) []string {
 func formatBackends(backends []Backend) string {
 	parts := make([]string, len(backends))
 	for i, b := range backends {
-		parts[i] = b.Service
+		parts[i] = b.Service.String()
 		if len(backends) > 1 || b.Weight != 1 {
 			parts[i] += "*" + strconv.FormatUint(uint64(b.Weight), 10)
 		}
@@ -351,13 +351,13 @@ func formatBackends(backends []Backend) string {
 
 func (w *textWriter) endpoints(e Endpoints) {
 	if len(e.Endpoints)+len(e.Names) == 0 {
-		w.line("endpoint", e.Service, "none")
+		w.line("endpoint", e.Service.String(), "none")
 	}
 	for _, n := range e.Names {
-		w.line("endpoint", e.Service, namePrefix+n.String())
+		w.line("endpoint", e.Service.String(), namePrefix+n.String())
 	}
 	for _, ep := range e.Endpoints {
-		w.line("endpoint", e.Service, ep.Addr.String(), option("pod", ep.Pod), flag(ep.Terminating, "terminating"))
+		w.line("endpoint", e.Service.String(), ep.Addr.String(), option("pod", ep.Pod), flag(ep.Terminating, "terminating"))
 	}
 }
 
@@ -386,7 +386,7 @@ func backendsOf(list string) ([]Backend, error) {
 		if err != nil || weighted && weight == "" {
 			return nil, fmt.Errorf("backend %q: the weight is not a number", part)
 		}
-		out = append(out, Backend{Service: id, Weight: uint32(n)})
+		out = append(out, Backend{Service: ParseServiceID(id), Weight: uint32(n)})
 	}
 	return out, nil
 }

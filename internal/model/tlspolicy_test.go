@@ -81,7 +81,7 @@ func TestTLSPolicies(t *testing.T) {
 				p.Config.Listeners = append(p.Config.Listeners, Listener{ID: ListenerID{Port: 9443}, Protocol: HTTPS, Certificates: []Certificate{{"a.example.com", "shop/tls", test.policy}}})
 			},
 			func(p *Parts) {
-				p.Config.Services = append(p.Config.Services, Service{ID: "a/b:1~c", TLS: &UpstreamTLS{Unverified: true, Policy: test.policy}})
+				p.Config.Services = append(p.Config.Services, Service{ID: ParseServiceID("a/b:1~c"), TLS: &UpstreamTLS{Unverified: true, Policy: test.policy}})
 			},
 		} {
 			parts := sample()

@@ -29,9 +29,9 @@ func Validate(p *Parts) error { return validate(p, func(int) bool { return false
 // sound says so.
 func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
-		services: map[string]bool{}, secrets: map[string]bool{}, bundles: map[string]bool{}, listeners: map[ListenerID]bool{},
+		services: map[ServiceID]bool{}, secrets: map[string]bool{}, bundles: map[string]bool{}, listeners: map[ListenerID]bool{},
 		hosts: map[hostPlace]bool{}, rules: map[string]*Host{},
-		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{}, spoken: map[string]bool{}, secured: map[string]bool{}, announced: map[string]bool{},
+		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{}, spoken: map[ServiceID]bool{}, secured: map[ServiceID]bool{}, announced: map[ServiceID]bool{},
 	}
 	for _, s := range p.Secrets {
 		v.unique(v.secrets, "secret", s.Name)
@@ -56,9 +56,10 @@ func validate(p *Parts, sound func(host int) bool) error {
 	for id := range p.Origins {
 		v.name("origin", id)
 	}
-	served := map[string]bool{}
+	served := map[ServiceID]bool{}
 	for i := range p.Endpoints {
-		v.unique(served, "endpoints of", p.Endpoints[i].Service)
+		v.check(!served[p.Endpoints[i].Service], "endpoints of %s stand twice", p.Endpoints[i].Service)
+		served[p.Endpoints[i].Service] = true
 		v.endpoints(&p.Endpoints[i], v.services[p.Endpoints[i].Service])
 	}
 	return errors.Join(v.errs...)
@@ -75,7 +76,7 @@ func validateEndpoints(c *Config, all []Endpoints) error {
 }
 
 func (v *validator) endpoints(e *Endpoints, hasService bool) {
-	v.name("endpoints", e.Service)
+	v.serviceID("endpoints", e.Service)
 	v.check(hasService, "endpoints of %s: no such service", e.Service)
 	for _, ep := range e.Endpoints {
 		v.check(ep.Addr.IsValid() && ep.Addr.Port() != 0, "endpoints of %s: %s is no address", e.Service, ep.Addr)
@@ -86,14 +87,15 @@ func (v *validator) endpoints(e *Endpoints, hasService bool) {
 }
 
 type validator struct {
-	services, secrets, bundles map[string]bool
-	spoken, secured            map[string]bool  // services that take other than bytes, or TLS
-	announced                  map[string]bool  // services that take PROXY headers
-	rules                      map[string]*Host // the last host that has each
-	listeners                  map[ListenerID]bool
-	protocols                  map[ListenerID]Protocol
-	hosts, relays              map[hostPlace]bool
-	errs                       []error
+	services         map[ServiceID]bool
+	secrets, bundles map[string]bool
+	spoken, secured  map[ServiceID]bool // services that take other than bytes, or TLS
+	announced        map[ServiceID]bool // services that take PROXY headers
+	rules            map[string]*Host   // the last host that has each
+	listeners        map[ListenerID]bool
+	protocols        map[ListenerID]Protocol
+	hosts, relays    map[hostPlace]bool
+	errs             []error
 }
 
 // hostPlace is a host, or a relay's name, on one listener.
@@ -162,14 +164,14 @@ func (v *validator) place(h *Host) {
 }
 
 // Services yields every service that a rule names, as often as it does.
-func (r *Rule) Services() iter.Seq[string] {
-	return func(yield func(string) bool) {
+func (r *Rule) Services() iter.Seq[ServiceID] {
+	return func(yield func(ServiceID) bool) {
 		if !r.Filters.eachService(yield) || r.Forward == nil {
 			return
 		}
 		for i := range r.Forward.Backends {
 			b := &r.Forward.Backends[i]
-			if b.Service != "" && !yield(b.Service) || !b.Filters.eachService(yield) {
+			if !b.Service.IsZero() && !yield(b.Service) || !b.Filters.eachService(yield) {
 				return
 			}
 		}
@@ -327,7 +329,7 @@ func (v *validator) forward(id string, f *Forward) {
 	v.check(len(f.Backends) > 0, "rule %s: no backend", id)
 	for i := range f.Backends {
 		b := &f.Backends[i]
-		v.check((b.Service == "") == (b.Respond != nil), "rule %s: a backend with not exactly one of service and respond", id)
+		v.check(b.Service.IsZero() == (b.Respond != nil), "rule %s: a backend with not exactly one of service and respond", id)
 		v.respond(id, b.Respond)
 		v.filters(id, b.Filters)
 		for _, f := range b.Filters {

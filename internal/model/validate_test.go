@@ -85,10 +85,10 @@ func TestValidateRelays(t *testing.T) {
 		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Backends = nil }},
 		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Respond = &Respond{Status: 503, Outcome: reason.Closed, Why: ""} }},
 		{"unknown outcome", func(_ *Parts, r *Relay) { r.Backends, r.Respond = nil, &Respond{Status: 503, Outcome: 255, Why: ""} }},
-		{"no service x", func(_ *Parts, r *Relay) { r.Backends[0].Service = "x" }},
-		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/cart:80~http2" }},
-		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = "shop/pay:443~any" }},
-		{"exactly one of service", func(_ *Parts, r *Relay) { r.Backends[0].Service = "" }},
+		{"no service x", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("x") }},
+		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("shop/cart:80~http2") }},
+		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("shop/pay:443~any") }},
+		{"exactly one of service", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("") }},
 		{"only for requests", func(_ *Parts, r *Relay) { r.Backends[0].Filters = Filters{&Rewrite{Host: "a"}} }},
 		{"negative timeout", func(_ *Parts, r *Relay) { r.IdleTimeout = -1 }},
 		{"its name says another protocol", func(p *Parts, _ *Relay) { p.Config.Listeners[0].Protocol = UDP }},
@@ -97,7 +97,7 @@ func TestValidateRelays(t *testing.T) {
 		}},
 	} {
 		parts := sample()
-		relay := Relay{ID: "changed", Listener: ListenerID{Port: 443}, Name: "a.example.com", Backends: []Backend{{Service: "shop/cart:80", Weight: 1}}}
+		relay := Relay{ID: "changed", Listener: ListenerID{Port: 443}, Name: "a.example.com", Backends: []Backend{{Service: ParseServiceID("shop/cart:80"), Weight: 1}}}
 		test.change(&parts, &relay)
 		parts.Config.Relays = append(parts.Config.Relays, relay)
 		err := Validate(&parts)
@@ -113,7 +113,7 @@ func TestValidateTrust(t *testing.T) {
 		return func(p *Parts) {
 			tls := &UpstreamTLS{Names: []string{"a.example.com"}, Bundles: []string{"configmap/shop/ca"}}
 			change(tls)
-			p.Config.Services = append(p.Config.Services, Service{ID: "shop/new:443", TLS: tls})
+			p.Config.Services = append(p.Config.Services, Service{ID: ParseServiceID("shop/new:443"), TLS: tls})
 		}
 	}
 	listener := func(change func(*Listener)) func(*Parts) {
@@ -142,8 +142,8 @@ func TestValidateTrust(t *testing.T) {
 		{"unknown protocol", func(p *Parts) { p.Config.Services[0].Protocol = Opaque + 1 }},
 		{"unknown version 3", func(p *Parts) { p.Config.Services[0].ProxyProtocol = ProxyV2 + 1 }},
 		{"not sent over UDP", func(p *Parts) {
-			p.Config.Services = append(p.Config.Services, Service{ID: "shop/new:53", ProxyProtocol: ProxyV2})
-			p.Config.Relays[0].Backends = []Backend{{Service: "shop/new:53", Weight: 1}}
+			p.Config.Services = append(p.Config.Services, Service{ID: ParseServiceID("shop/new:53"), ProxyProtocol: ProxyV2})
+			p.Config.Relays[0].Backends = []Backend{{Service: ParseServiceID("shop/new:53"), Weight: 1}}
 		}},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"A.example.com", 1}} }},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"a b", 1}} }},

@@ -20,7 +20,8 @@ func manyRoutes(n, shift int) model.Parts {
 	p := model.Parts{Origins: map[string]reason.Origin{}}
 	p.Config.Listeners = []model.Listener{{ID: model.ListenerID{Port: 80}}}
 	for i := range n {
-		id, service := fmt.Sprintf("ingress/bench/web-%d/0/0", i), fmt.Sprintf("bench/web-%d:80", i)
+		name := fmt.Sprintf("web-%d", i)
+		id, service := "ingress/bench/"+name+"/0/0", model.ServiceID{Namespace: "bench", Name: name, Port: "80"}
 		p.Origins[id] = reason.Origin{Kind: "Ingress", Namespace: "bench", Name: fmt.Sprintf("web-%d", i), File: fmt.Sprintf("%d.yaml", i), Line: 7}
 		p.Config.Hosts = append(p.Config.Hosts, model.Host{
 			Name: fmt.Sprintf("host-%d.example.com", i), Listeners: []model.ListenerID{{Port: 80}},

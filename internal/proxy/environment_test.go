@@ -31,7 +31,7 @@ func tableWith(made func(*exchange.Environment, *model.Rewrite) (exchange.Filter
 type asker struct{ cluster *upstream.Cluster }
 
 func newAsker(env *exchange.Environment, _ *model.Rewrite) (exchange.Filter, error) {
-	return asker{env.Cluster("auth:1")}, nil
+	return asker{env.Cluster(model.ParseServiceID("auth:1"))}, nil
 }
 
 func (f asker) Request(x *exchange.Exchange) bool {

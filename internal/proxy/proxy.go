@@ -257,7 +257,7 @@ func (p *Proxy) swap(s *model.Snapshot, gen *exchange.Generation, reports []reas
 	p.live.Store(&live{gen: gen, listeners: frontend.Compile(gen, tls, p.publicPorts(s))})
 	p.commit(change)
 	rules := gen.Rules()
-	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return gen.Clusters[id] != nil })
+	p.cfg.Metrics.Retain(func(id string) bool { return rules[id] }, func(id string) bool { return gen.Clusters[model.ParseServiceID(id)] != nil })
 	p.reconsider(gen)
 }
 

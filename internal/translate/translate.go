@@ -126,7 +126,7 @@ func services(refs []backend.Ref) []model.Service {
 	for _, ref := range refs {
 		out = append(out, ref.Model())
 	}
-	slices.SortStableFunc(out, func(a, b model.Service) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortStableFunc(out, func(a, b model.Service) int { return a.ID.Compare(b.ID) })
 	return slices.CompactFunc(out, func(a, b model.Service) bool { return a.ID == b.ID })
 }
 

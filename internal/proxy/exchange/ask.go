@@ -61,5 +61,5 @@ func (x *Exchange) FailAsking(c *Call, err error) {
 		x.Fail(reason.ClientGone, "")
 		return
 	}
-	x.Fail(reason.Closed, "service "+c.Cluster.Service.ID+" could not be asked: "+err.Error())
+	x.Fail(reason.Closed, "service "+c.Cluster.Service.Name+" could not be asked: "+err.Error())
 }

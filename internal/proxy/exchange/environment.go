@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/proxy/upstream"
 )
 
@@ -26,7 +27,9 @@ type Environment struct {
 
 // Cluster is a service that the filter may ask (see Exchange.Ask), or nil where there is
 // none of that id. The filter's kind has to name it (model.FilterKind).
-func (e *Environment) Cluster(service string) *upstream.Cluster { return e.clusters.get(service) }
+func (e *Environment) Cluster(service model.ServiceID) *upstream.Cluster {
+	return e.clusters.get(service)
+}
 
 // Slot is a place of a filter in each exchange of its rule.
 type Slot int

@@ -16,8 +16,8 @@ import (
 func TestPickTriesEachEndpointOnce(t *testing.T) {
 	for _, policy := range []model.Balance{model.RoundRobin, model.LeastRequest} {
 		s := model.Freeze(model.Parts{
-			Config: model.Config{Services: []model.Service{{ID: "a/b:80", Balance: policy}}},
-			Endpoints: []model.Endpoints{{Service: "a/b:80", Endpoints: []model.Endpoint{
+			Config: model.Config{Services: []model.Service{{ID: model.ParseServiceID("a/b:80"), Balance: policy}}},
+			Endpoints: []model.Endpoints{{Service: model.ParseServiceID("a/b:80"), Endpoints: []model.Endpoint{
 				{Addr: netip.MustParseAddrPort("10.0.0.1:1")},
 				{Addr: netip.MustParseAddrPort("10.0.0.2:1")},
 				{Addr: netip.MustParseAddrPort("10.0.0.3:1")},
@@ -28,7 +28,7 @@ func TestPickTriesEachEndpointOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cluster := g.Clusters["a/b:80"]
+		cluster := g.Clusters[model.ParseServiceID("a/b:80")]
 		for range 100 {
 			var tried []*upstream.Endpoint
 			seen := map[string]bool{}
@@ -62,12 +62,12 @@ func TestCompileTakesOver(t *testing.T) {
 	parts := func(services ...string) model.Parts {
 		p := model.Parts{Origins: map[string]reason.Origin{"a": {File: "a.yaml", Line: 1}, "b": {File: "b.yaml", Line: 1}}}
 		for _, id := range services {
-			p.Config.Services = append(p.Config.Services, model.Service{ID: id})
+			p.Config.Services = append(p.Config.Services, model.Service{ID: model.ParseServiceID(id)})
 		}
 		p.Config.Listeners = []model.Listener{{ID: model.ListenerID{Port: 80}}}
 		for _, id := range []string{"a", "b"} {
 			p.Config.Hosts = append(p.Config.Hosts, model.Host{Name: id, Listeners: []model.ListenerID{{Port: 80}}, Blocks: []model.Block{{Rules: []model.Rule{
-				{ID: id, Forward: &model.Forward{Backends: []model.Backend{{Service: "n/s:80", Weight: 1}}}},
+				{ID: id, Forward: &model.Forward{Backends: []model.Backend{{Service: model.ParseServiceID("n/s:80"), Weight: 1}}}},
 			}}}})
 		}
 		return p
@@ -105,7 +105,7 @@ func TestCompileTakesOver(t *testing.T) {
 				t.Errorf("%s changed: host %d taken over: %v", name, i, taken)
 			}
 			r := g.hosts[i].routes[0]
-			if service := r.backends[0].cluster.Service; service.ID != "n/s:80" {
+			if service := r.backends[0].cluster.Service; service.ID != model.ParseServiceID("n/s:80") {
 				t.Errorf("%s changed: host %d leads to %s", name, i, service.ID)
 			}
 			if origin := g.Snapshot.Origins[r.Rule.ID]; r.Origin != origin.Place() {

@@ -358,7 +358,7 @@ func (x *Exchange) explainForward(g *Generation) *ExplainedForward {
 	out := &ExplainedForward{Target: string(x.ForwardTarget()), Host: string(x.Req.Get(msg.Host)), Limits: limitsOf(r, f)}
 	for i := range f.Backends {
 		b := &f.Backends[i]
-		one := ExplainedBackend{Service: b.Service, Weight: b.Weight, Endpoints: []ExplainedEndpoint{}}
+		one := ExplainedBackend{Service: b.Service.String(), Weight: b.Weight, Endpoints: []ExplainedEndpoint{}}
 		if r.total > 0 {
 			one.Share = 100 * float64(b.Weight) / float64(r.total)
 		}
@@ -374,7 +374,7 @@ func (x *Exchange) explainForward(g *Generation) *ExplainedForward {
 }
 
 // explainService lists the endpoints of a service, and why some are not used.
-func (g *Generation) explainService(id string) (policy string, out []ExplainedEndpoint) {
+func (g *Generation) explainService(id model.ServiceID) (policy string, out []ExplainedEndpoint) {
 	out = []ExplainedEndpoint{}
 	for _, s := range g.Snapshot.Config.Services {
 		if s.ID == id {
@@ -403,7 +403,7 @@ func (g *Generation) explainService(id string) (policy string, out []ExplainedEn
 
 // explainNames lists what the names among the endpoints of a service stand for
 // now, and those that stand for nothing.
-func (g *Generation) explainNames(service string) (out []ExplainedEndpoint) {
+func (g *Generation) explainNames(service model.ServiceID) (out []ExplainedEndpoint) {
 	c := g.Clusters[service]
 	if c == nil {
 		return nil

@@ -92,7 +92,7 @@ func (g *Generation) explainRelayed(relay *Relay) *ExplainedForward {
 	}
 	for i := range relay.Rule.Backends {
 		b := &relay.Rule.Backends[i]
-		one := ExplainedBackend{Service: b.Service, Weight: b.Weight, Endpoints: []ExplainedEndpoint{}}
+		one := ExplainedBackend{Service: b.Service.String(), Weight: b.Weight, Endpoints: []ExplainedEndpoint{}}
 		if relay.total > 0 {
 			one.Share = 100 * float64(b.Weight) / float64(relay.total)
 		}

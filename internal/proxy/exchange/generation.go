@@ -97,12 +97,12 @@ type mirror struct {
 
 // clusters are those of a Generation by service, and note which are asked for.
 type clusters struct {
-	all  map[string]*upstream.Cluster
+	all  map[model.ServiceID]*upstream.Cluster
 	used []*upstream.Cluster
 }
 
 // get returns the cluster of a service, or nil.
-func (c *clusters) get(service string) *upstream.Cluster {
+func (c *clusters) get(service model.ServiceID) *upstream.Cluster {
 	found := c.all[service]
 	if found != nil {
 		c.used = append(c.used, found)
@@ -130,7 +130,7 @@ type Generation struct {
 	Number   uint64
 	Snapshot *model.Snapshot
 	// Clusters are by service. Their endpoints change under the Generation.
-	Clusters map[string]*upstream.Cluster
+	Clusters map[model.ServiceID]*upstream.Cluster
 	Routes   int
 
 	chance     chance
@@ -208,7 +208,7 @@ func (c *Compiler) withEndpoints(s *model.Snapshot, old *Generation) *Generation
 	return &g
 }
 
-func (c *Compiler) generation(s *model.Snapshot, all map[string]*upstream.Cluster, old *Generation) (g *Generation, err error) {
+func (c *Compiler) generation(s *model.Snapshot, all map[model.ServiceID]*upstream.Cluster, old *Generation) (g *Generation, err error) {
 	g = &Generation{Number: 1, Snapshot: s, Clusters: all, chance: c.chance(), sessionKey: c.SessionKey, names: namesOf(s)}
 	if old != nil {
 		g.Number = old.Number + 1
@@ -232,7 +232,7 @@ func (c *Compiler) generation(s *model.Snapshot, all map[string]*upstream.Cluste
 
 // hosts compiles the hosts of a snapshot, but for those that old has already, with
 // the same clusters.
-func (c *Compiler) hosts(s *model.Snapshot, all map[string]*upstream.Cluster, old *Generation) ([]*host, error) {
+func (c *Compiler) hosts(s *model.Snapshot, all map[model.ServiceID]*upstream.Cluster, old *Generation) ([]*host, error) {
 	made := map[model.Hash]*host{}
 	if old != nil {
 		for i, hash := range old.Snapshot.HostHashes {
@@ -253,7 +253,7 @@ func (c *Compiler) hosts(s *model.Snapshot, all map[string]*upstream.Cluster, ol
 }
 
 // holds reports whether the routes of a host hold the clusters that there are.
-func (h *host) holds(all map[string]*upstream.Cluster) bool {
+func (h *host) holds(all map[model.ServiceID]*upstream.Cluster) bool {
 	return !slices.ContainsFunc(h.clusters, func(c *upstream.Cluster) bool { return all[c.Service.ID] != c })
 }
 

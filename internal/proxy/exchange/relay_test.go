@@ -112,7 +112,7 @@ service b:1 round-robin
 		if cluster, respond := relay.Draw(); respond != nil {
 			refused++
 		} else {
-			drawn[cluster.Service.ID]++
+			drawn[cluster.Service.Name]++
 		}
 	}
 	if drawn["b:1"] > 0 || refused < draws/5 || refused > draws*3/10 || drawn["a:1"]+refused != draws {

@@ -39,7 +39,7 @@ func asker(t *testing.T, protocol, addr string) (*Server, *upstream.Cluster) {
 	}
 	plan := r.Prepare(s)
 	plan.Commit()
-	return New(Config{Engine: e}), plan.Clusters["s:1"]
+	return New(Config{Engine: e}), plan.Clusters[model.ParseServiceID("s:1")]
 }
 
 // question asks with a POST.

@@ -128,7 +128,7 @@ func (c *connection) connect(route *exchange.Relay, cluster *upstream.Cluster) r
 		}
 		lease, err := cluster.Acquire(upstream.Pick{Tried: tried}, dial)
 		if err == upstream.ErrNoEndpoint {
-			c.detail = "service " + cluster.Service.ID + " has no endpoint"
+			c.detail = "service " + cluster.Service.Name + " has no endpoint"
 			if why := cluster.Lack(); why != "" {
 				c.detail += ": " + why
 			}
@@ -143,7 +143,7 @@ func (c *connection) connect(route *exchange.Relay, cluster *upstream.Cluster) r
 		case lease.Stream != nil:
 			lease.Stream.Close()
 			lease.Done()
-			c.detail = "service " + cluster.Service.ID + " speaks HTTP/2, which carries no bytes of others"
+			c.detail = "service " + cluster.Service.Name + " speaks HTTP/2, which carries no bytes of others"
 			return reason.Closed
 		default:
 			c.lease, c.connected = lease, c.Engine.Clock.Now()

@@ -46,11 +46,11 @@ func secureSnapshot(t *testing.T, endpoint string) string {
 			Listeners: []model.Listener{{ID: id, Protocol: model.HTTPS, Certificates: []model.Certificate{{Host: "*", Secret: "a/tls"}}}},
 			Hosts: []model.Host{{Name: "*", Listeners: []model.ListenerID{id}, Blocks: []model.Block{{Dialect: "ingress", Rules: []model.Rule{{
 				ID: "r", Path: model.PathMatch{Kind: model.PrefixPath, Value: "/"},
-				Forward: &model.Forward{Backends: []model.Backend{{Service: "a/b:80", Weight: 1}}},
+				Forward: &model.Forward{Backends: []model.Backend{{Service: model.ParseServiceID("a/b:80"), Weight: 1}}},
 			}}}}}},
-			Services: []model.Service{{ID: "a/b:80"}},
+			Services: []model.Service{{ID: model.ParseServiceID("a/b:80")}},
 		},
-		Endpoints: []model.Endpoints{{Service: "a/b:80", Endpoints: []model.Endpoint{{Addr: netip.MustParseAddrPort(endpoint)}}}},
+		Endpoints: []model.Endpoints{{Service: model.ParseServiceID("a/b:80"), Endpoints: []model.Endpoint{{Addr: netip.MustParseAddrPort(endpoint)}}}},
 		Secrets: []model.Secret{{
 			Name: "a/tls", Chain: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 			Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),

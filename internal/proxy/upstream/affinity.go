@@ -20,7 +20,7 @@ func Sign(key []byte, what, name string, data []byte) (out Token) {
 
 // Token is what clients that come back to an endpoint of the service carry.
 func (c *Cluster) Token(e *Endpoint) Token {
-	return Sign(c.registry.cfg.AffinityKey, "endpoint", c.Service.ID, []byte(e.Name))
+	return Sign(c.registry.cfg.AffinityKey, "endpoint", c.Service.Name, []byte(e.Name))
 }
 
 // ByToken finds the endpoint that has a token, or nil.

@@ -195,7 +195,7 @@ func (c *Cluster) update(e model.Endpoints) {
 		for _, n := range e.Names {
 			c.names = append(c.names, named{c.registry.Name(n.Host), n.Port})
 			if why := c.registry.Refused(n.Host); why != "" {
-				c.refused = append(c.refused, refusedReport(e.Service, n.Host, why))
+				c.refused = append(c.refused, refusedReport(c.Service.Name, n.Host, why))
 			}
 		}
 	}
@@ -212,7 +212,7 @@ func permitted(e model.Endpoints) (out []model.Endpoint, reports []reason.Report
 		return e.Endpoints, nil
 	}
 	first := e.Endpoints[i]
-	reports = append(reports, refusedReport(e.Service, first.Addr.Addr().String(), refused(first)))
+	reports = append(reports, refusedReport(e.Service.String(), first.Addr.Addr().String(), refused(first)))
 	return slices.DeleteFunc(slices.Clone(e.Endpoints), func(ep model.Endpoint) bool { return refused(ep) != "" }), reports
 }
 

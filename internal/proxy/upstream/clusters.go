@@ -14,12 +14,12 @@ import (
 // Commit or Discard ends it.
 type Plan struct {
 	// Clusters are by service.
-	Clusters map[string]*Cluster
+	Clusters map[model.ServiceID]*Cluster
 
 	registry  *Registry
 	snapshot  *model.Snapshot
 	made      []*Cluster
-	endpoints map[string]model.Endpoints
+	endpoints map[model.ServiceID]model.Endpoints
 	kept      []*Cluster // whose endpoints may have changed
 	material  material
 }
@@ -35,7 +35,7 @@ type material struct {
 // defined as it was.
 func (r *Registry) Prepare(s *model.Snapshot) *Plan {
 	p := &Plan{
-		Clusters: make(map[string]*Cluster, len(s.Config.Services)), registry: r, snapshot: s, endpoints: endpointsOf(s),
+		Clusters: make(map[model.ServiceID]*Cluster, len(s.Config.Services)), registry: r, snapshot: s, endpoints: endpointsOf(s),
 		material: material{bundles: BundlesOf(s), secrets: make(map[string]*model.Secret, len(s.Secrets))},
 	}
 	for i := range s.Secrets {
@@ -56,8 +56,8 @@ func (r *Registry) Prepare(s *model.Snapshot) *Plan {
 	return p
 }
 
-func endpointsOf(s *model.Snapshot) map[string]model.Endpoints {
-	out := make(map[string]model.Endpoints, len(s.Endpoints))
+func endpointsOf(s *model.Snapshot) map[model.ServiceID]model.Endpoints {
+	out := make(map[model.ServiceID]model.Endpoints, len(s.Endpoints))
 	for _, e := range s.Endpoints {
 		out[e.Service] = e
 	}
@@ -109,7 +109,7 @@ func (r *Registry) Reports(services []model.Service) (reports []reason.Report) {
 // UpdateEndpoints has live clusters go by a snapshot that differs from an older one in
 // its endpoints alone. What did not change costs a comparison of hashes.
 func (r *Registry) UpdateEndpoints(s, old *model.Snapshot) {
-	before := make(map[string]model.Hash, len(old.Endpoints))
+	before := make(map[model.ServiceID]model.Hash, len(old.Endpoints))
 	for i := range old.Endpoints {
 		before[old.Endpoints[i].Service] = old.EndpointsHashes[i]
 	}
@@ -136,7 +136,7 @@ func (r *Registry) update(e model.Endpoints) {
 // forget lets go of services and names that no cluster has.
 func (r *Registry) forget() {
 	r.mu.Lock()
-	maps.DeleteFunc(r.services, func(id string, _ *Service) bool { return r.clusters[id] == nil })
+	maps.DeleteFunc(r.services, func(id model.ServiceID, _ *Service) bool { return r.clusters[id] == nil })
 	r.mu.Unlock()
 	r.forgetNames()
 }
@@ -240,7 +240,7 @@ func (p *Plan) bare(s *model.Service, secured *TLS) *Cluster {
 		transport: Transport{Protocol: s.Protocol, TLS: secured, ProxyProtocol: s.ProxyProtocol},
 	}
 	if r.cfg.Metrics != nil {
-		c.Stats = r.cfg.Metrics.Service(s.ID)
+		c.Stats = r.cfg.Metrics.Service(c.Service.Name)
 	}
 	c.set.Store(&endpointSet{})
 	return c

@@ -69,8 +69,8 @@ type Registry struct {
 	mu       sync.Mutex
 	hosts    map[netip.AddrPort]*Host
 	pools    map[Key]*Pool
-	services map[string]*Service
-	clusters map[string]*Cluster // by service
+	services map[model.ServiceID]*Service
+	clusters map[model.ServiceID]*Cluster // by service
 	names    names
 }
 
@@ -95,7 +95,7 @@ func NewRegistry(cfg Config) *Registry {
 		cfg.Lookup = (&resolve.Resolver{}).Lookup
 	}
 	return &Registry{
-		cfg: cfg, hosts: map[netip.AddrPort]*Host{}, pools: map[Key]*Pool{}, services: map[string]*Service{}, clusters: map[string]*Cluster{},
+		cfg: cfg, hosts: map[netip.AddrPort]*Host{}, pools: map[Key]*Pool{}, services: map[model.ServiceID]*Service{}, clusters: map[model.ServiceID]*Cluster{},
 		names: names{all: map[string]*Name{}, fresh: make(chan struct{}, 1)},
 	}
 }
@@ -194,12 +194,12 @@ func (r *Registry) Pool(addr netip.AddrPort, t Transport) *Pool {
 }
 
 // service returns what outlives Generations of a service.
-func (r *Registry) service(id string) *Service {
+func (r *Registry) service(id model.ServiceID) *Service {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	live := r.services[id]
 	if live == nil {
-		live = &Service{ID: id}
+		live = &Service{ID: id, Name: id.String()}
 		r.services[id] = live
 	}
 	return live
@@ -250,7 +250,9 @@ func (r *Registry) Size() (pools, services, idle int) {
 
 // Service is what outlives Generations of one service.
 type Service struct {
-	ID string
+	ID model.ServiceID
+	// Name is ID as text.
+	Name string
 	// Retrying counts attempts under way that a policy has repeated, and
 	// Mirroring copies of requests under way.
 	Retrying, Mirroring atomic.Int64

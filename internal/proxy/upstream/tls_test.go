@@ -164,7 +164,7 @@ func newTLS(t *testing.T, cfg upstream.TLSConfig) *upstream.TLS {
 }
 
 func service(protocol model.BackendProtocol, spec model.UpstreamTLS) *model.Service {
-	return &model.Service{ID: "ns/s:443", Protocol: protocol, TLS: &spec}
+	return &model.Service{ID: model.ParseServiceID("ns/s:443"), Protocol: protocol, TLS: &spec}
 }
 
 func TestEndpointsAreVerified(t *testing.T) {
@@ -384,7 +384,7 @@ func TestKeysTellApart(t *testing.T) {
 		return newTLS(t, cfg).Key(addr, cfg.Service.Protocol)
 	}
 	first := key(func(*upstream.TLSConfig) {})
-	if again := key(func(cfg *upstream.TLSConfig) { cfg.Service.ID = "ns/other:443" }); again != first {
+	if again := key(func(cfg *upstream.TLSConfig) { cfg.Service.ID = model.ParseServiceID("ns/other:443") }); again != first {
 		t.Error("two services with one identity have different keys")
 	}
 	var plain *upstream.TLS

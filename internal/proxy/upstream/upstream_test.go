@@ -153,7 +153,7 @@ func TestServiceKeepsItsTurn(t *testing.T) {
 	first, second := snapshot("10.0.0.1:1", "10.0.0.2:1"), snapshot("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
 	plan := r.Prepare(first)
 	plan.Commit()
-	c := plan.Clusters["a/b:80"]
+	c := plan.Clusters[model.ParseServiceID("a/b:80")]
 	pick := func() string {
 		l, err := c.Reserve(Pick{})
 		if err != nil {
@@ -183,7 +183,7 @@ func TestServiceKeepsItsTurn(t *testing.T) {
 // snapshot has is retired.
 func TestClustersOutliveSnapshots(t *testing.T) {
 	r := newRegistry(&pipes{})
-	apply := func(text string) map[string]*Cluster {
+	apply := func(text string) map[model.ServiceID]*Cluster {
 		s, err := model.Parse(text)
 		if err != nil {
 			t.Fatal(err)
@@ -195,13 +195,13 @@ func TestClustersOutliveSnapshots(t *testing.T) {
 	const two = "service a:1 round-robin\nservice b:1 round-robin\nendpoint a:1 10.0.0.1:1\nendpoint b:1 10.0.0.1:1\n"
 	before := apply(two)
 	after := apply(strings.Replace(two, "service b:1 round-robin", "service b:1 least-request", 1))
-	if after["a:1"] != before["a:1"] || after["b:1"] == before["b:1"] {
+	if after[model.ParseServiceID("a:1")] != before[model.ParseServiceID("a:1")] || after[model.ParseServiceID("b:1")] == before[model.ParseServiceID("b:1")] {
 		t.Error("a cluster is another where its definition is, and only there")
 	}
 	if pools, services, _ := r.Size(); pools != 1 || services != 2 {
 		t.Errorf("%d pools, %d services", pools, services)
 	}
-	pool := after["a:1"].Endpoints()[0].Pool
+	pool := after[model.ParseServiceID("a:1")].Endpoints()[0].Pool
 	apply("service b:1 least-request\nendpoint b:1 10.0.0.1:1\n")
 	if pool.Retired() {
 		t.Error("a pool that another service has was retired")

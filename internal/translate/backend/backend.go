@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -40,27 +41,25 @@ type Ref struct {
 	TargetPort uint16
 }
 
-// ID is the model's name for it: namespace/name:port, with /udp behind a port of
-// UDP, and behind a ~ each how it is spoken to, where that is not HTTP/1.1 and
-// plain text. It does not change with what a policy says, so that neither do the
-// names of metrics.
-func (r Ref) ID() string {
-	id := r.Service.String() + ":" + strconv.Itoa(int(r.Port))
-	if r.UDP {
-		id += "/udp"
-	}
+// ID is the model's name for it. Its policy is how it is spoken to: a word each for TLS,
+// the protocol and the PROXY header, where they are not HTTP/1.1 in plain text.
+func (r Ref) ID() model.ServiceID {
+	var policy []string
 	if r.TLS != nil {
-		id += "~" + r.TLSFrom
+		policy = append(policy, r.TLSFrom)
 	}
 	if r.Protocol != model.HTTP1 {
 		word, _ := r.Protocol.MarshalText()
-		id += "~" + string(word)
+		policy = append(policy, string(word))
 	}
 	if r.ProxyProtocol != model.NoProxyProtocol {
 		word, _ := r.ProxyProtocol.MarshalText()
-		id += "~proxy-" + string(word)
+		policy = append(policy, "proxy-"+string(word))
 	}
-	return id
+	return model.ServiceID{
+		Namespace: r.Service.Namespace, Name: r.Service.Name, Port: strconv.Itoa(int(r.Port)), UDP: r.UDP,
+		Policy: strings.Join(policy, "~"),
+	}
 }
 
 // Port names a port of a Service: by number, or else by name.
@@ -160,7 +159,7 @@ func Endpoints(set *source.Set, refs []Ref) []model.Endpoints {
 			slicesOf[service] = append(all, object.Value)
 		}
 	}
-	seen := make(map[string]bool, len(refs))
+	seen := make(map[model.ServiceID]bool, len(refs))
 	out := make([]model.Endpoints, 0, len(refs))
 	for _, ref := range refs {
 		if id := ref.ID(); !seen[id] {
