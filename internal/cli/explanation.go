@@ -176,7 +176,7 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 			if ep.Out != "" {
 				state = w.p(red, "out") + ": " + ep.Out
 			}
-			w.line("", "  %s %s %s", ep.Addr, cmp.Or(ep.Pod, ep.Name), state)
+			w.line("", "  %s %s%s %s", ep.Addr, cmp.Or(ep.Pod, ep.Name), placeOf(ep), state)
 		}
 		if len(b.Endpoints) == 0 && b.Answer == nil {
 			w.line("", "  %s", w.p(red, "no endpoint: it would "+map[bool]string{false: "answer 503", true: "be refused"}[w.relayed]))
@@ -185,4 +185,16 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 	for _, limit := range f.Limits {
 		w.line("limit", "%s", limit)
 	}
+}
+
+// placeOf is where an endpoint runs and what it weighs, where that is told.
+func placeOf(ep exchange.ExplainedEndpoint) string {
+	out := ""
+	if ep.Locality != "" {
+		out = " in " + ep.Locality
+	}
+	if ep.Weight > 1 {
+		out += fmt.Sprintf(" weight %d", ep.Weight)
+	}
+	return out
 }

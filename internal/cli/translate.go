@@ -35,6 +35,7 @@ type translateFlags struct {
 	files      []string
 	to, output string
 	diff       string
+	schema     int
 	translationFlags
 }
 
@@ -44,11 +45,14 @@ func translateCommand() *cobra.Command {
 		Use: "translate -f DIR", Short: "print what becomes of a directory of resources",
 		Long: translateLong, Example: "  windrose translate -f examples/shop --to model",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runTranslate(cmd.OutOrStdout(), flags) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runTranslate(cmd.OutOrStdout(), cmd.ErrOrStderr(), flags)
+		},
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&flags.files, "filename", "f", nil, "directory or file with resources, may be repeated (required)")
 	f.StringVar(&flags.to, "to", "model", "model, routes, reports, status or wire")
+	f.IntVar(&flags.schema, "schema", model.Schema, fmt.Sprintf("write model or wire for proxies that speak this schema, %d to %d; what it has no field for is closed, and told on stderr", model.OldestSchema, model.Schema))
 	f.StringVar(&flags.diff, "diff", "", "print what changes for traffic since this directory or file")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
 	flags.translationFlags.add(cmd)
@@ -56,7 +60,7 @@ func translateCommand() *cobra.Command {
 	return cmd
 }
 
-func runTranslate(out io.Writer, flags translateFlags) error {
+func runTranslate(out, notes io.Writer, flags translateFlags) error {
 	result, err := translateFiles(flags, flags.files)
 	if err != nil {
 		return err
@@ -67,6 +71,14 @@ func runTranslate(out io.Writer, flags translateFlags) error {
 			return err
 		}
 		return writeDiff(out, flags.output, old.Snapshot, result.Snapshot)
+	}
+	older, lost, err := result.Snapshot.For(flags.schema)
+	if err != nil {
+		return fmt.Errorf("--schema: %w", err)
+	}
+	result.Snapshot = older
+	if err := writeReports(notes, lost); err != nil {
+		return err
 	}
 	if err := writeTranslation(out, flags, result); err != nil {
 		return err

@@ -20,6 +20,41 @@ metadata: {name: api, namespace: shop}
 spec: {ports: [{port: 80}]}
 `
 
+const zoned = compressible + `
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: api-1, namespace: shop, labels: {kubernetes.io/service-name: api}}
+addressType: IPv4
+ports: [{port: 80}]
+endpoints: [{addresses: [10.1.0.1], zone: eu-1a}]
+`
+
+func TestSchemaFlag(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "in.yaml")
+	if err := os.WriteFile(file, []byte(zoned), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for flags, want := range map[string]string{
+		"":                     "endpoint shop/api:80 10.1.0.1:80 locality=/eu-1a\n",
+		"--schema 2":           "endpoint shop/api:80 10.1.0.1:80\n",
+		"--schema 1":           "schema 1 is not among 2 to 3",
+		"--schema 2 --to wire": "\xd9\xd9\xf7\xa6\x01\x02",
+	} {
+		var out strings.Builder
+		root := Root("")
+		root.SetOut(&out)
+		root.SetErr(io.Discard)
+		root.SetArgs(append([]string{"translate", "-f", file}, strings.Fields(flags)...))
+		if err := root.Execute(); err != nil {
+			out.WriteString(err.Error())
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %q\nwant %q", flags, out.String(), want)
+		}
+	}
+}
+
 func TestCompressFlags(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "in.yaml")
 	if err := os.WriteFile(file, []byte(compressible), 0o600); err != nil {

@@ -28,7 +28,10 @@ type Authorize struct {
 }
 
 var authorizeKind = kindOf(
-	FilterKind{Name: "authorize", Key: 9, Level: 3, InBackends: true, starts: "authorize"},
+	FilterKind{
+		Name: "authorize", Key: 9, Level: accessLevel, InBackends: true, starts: "authorize",
+		level: func(f Filter) int { return f.(*Authorize).Access.level() },
+	},
 	func(a *Authorize) []string { return append([]string{"authorize"}, a.Access.words()...) },
 	func(v *validator, id string, a *Authorize) { v.access("rule "+id, &a.Access, false) },
 	map[string]func(*Authorize, string) error{

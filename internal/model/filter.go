@@ -37,6 +37,8 @@ type FilterKind struct {
 	// InBackends: it may apply to the share of one backend alone.
 	InBackends bool
 
+	// level is the schema that first had all that a Filter says; nil is Level.
+	level func(Filter) int
 	// services are those that a Filter names; nil is none.
 	services func(Filter) []ServiceID
 

@@ -100,6 +100,11 @@ func (h *Host) eachList(do func(list) bool) bool {
 // eachInEndpoints is eachInConfig for endpoints.
 func eachInEndpoints(all []Endpoints, do func(list) bool) bool {
 	for _, e := range all {
+		for i := range e.Endpoints {
+			if labels := e.Endpoints[i].Labels; len(labels) > 1 && !do(ordered[Label]{labels, compareLabels}) {
+				return false
+			}
+		}
 		if !do(ordered[Endpoint]{e.Endpoints, compareEndpoints}) || !do(ordered[NamedEndpoint]{e.Names, compareNames}) {
 			return false
 		}
@@ -116,10 +121,6 @@ func compareCertificates(a, b Certificate) int {
 
 func compareHosts(a, b Host) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Listeners, b.Listeners, ListenerID.Compare))
-}
-
-func compareEndpoints(a, b Endpoint) int {
-	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Pod, b.Pod))
 }
 
 // compareRules orders by specificity: exact, then expressions, then prefixes,

@@ -73,7 +73,11 @@ func sample() Parts {
 			{Service: ParseServiceID("shop/front:http")},
 			{Service: ParseServiceID("shop/cart:80"), Endpoints: []Endpoint{
 				{Addr: netip.MustParseAddrPort("[::1]:81"), Terminating: true},
-				{Addr: netip.MustParseAddrPort("127.0.0.1:81"), Pod: "shop/cart-1"},
+				{
+					Addr: netip.MustParseAddrPort("127.0.0.1:81"), Pod: "shop/cart-1", Protocols: HBONE | NativeHTTP2, Weight: 3,
+					Locality: "eu/eu-1/a", Identity: "spiffe://cluster.local/ns/shop/sa/cart",
+					Labels: []Label{{"version", "v1"}, {"app", "cart"}, {"note", ""}},
+				},
 			}, Names: []NamedEndpoint{{"www.example.com", 81}, {"api.example.com.", 81}}},
 		},
 		Secrets: []Secret{{Name: "shop/wild", Digest: "0a"}, {Name: "shop/tls", Digest: "0b"}},
@@ -221,7 +225,7 @@ service shop/pay:443~any~proxy-v2 round-robin send-proxy=v2 tls unverified
 service shop/pay:443~tls:pay round-robin protocol=negotiated tls server-name=pay.example.com name=*.pay.example.com name=pay.example.com uri=spiffe://example.com/ns/shop/sa/bank uri=spiffe://example.com/ns/shop/sa/pay ca=configmap/shop/ca ca=secret/shop/ca system-roots max-chain=3
 endpoint shop/cart:80 dns:api.example.com.:81
 endpoint shop/cart:80 dns:www.example.com:81
-endpoint shop/cart:80 127.0.0.1:81 pod=shop/cart-1
+endpoint shop/cart:80 127.0.0.1:81 pod=shop/cart-1 protocols=hbone,native-http2 weight=3 locality=eu/eu-1/a identity=spiffe://cluster.local/ns/shop/sa/cart label=app=cart label=note= label=version=v1
 endpoint shop/cart:80 [::1]:81 terminating
 endpoint shop/front:http none
 secret shop/tls 0b
@@ -489,6 +493,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if err != nil {
 			return
+		}
+		if older, _, err := s.For(OldestSchema); err != nil || Validate(&older.Parts) != nil || older.within(OldestSchema) != nil {
+			t.Fatalf("for an older program: %v", err)
 		}
 		again, err := Encode(s)
 		if err != nil {

@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -446,39 +445,6 @@ func durationOption(f *Forward, value string, field func(*Forward) *time.Duratio
 		return err
 	}
 	return setOn(f, func(f *Forward) { *field(f) = d })
-}
-
-func (p *textParser) endpoint(w []string) error {
-	all, id := p.parts.Endpoints, ParseServiceID(w[0])
-	if len(all) == 0 || all[len(all)-1].Service != id {
-		all = append(all, Endpoints{Service: id})
-		p.parts.Endpoints = all
-	}
-	last := &all[len(all)-1]
-	if name, named := strings.CutPrefix(w[1], namePrefix); named {
-		return last.addName(name, w[2:])
-	}
-	if w[1] == "none" {
-		return nil
-	}
-	addr, err := netip.ParseAddrPort(w[1])
-	if err != nil {
-		return err
-	}
-	ep := Endpoint{Addr: addr}
-	for _, word := range w[2:] {
-		key, value, _ := strings.Cut(word, "=")
-		switch key {
-		case "pod":
-			ep.Pod = value
-		case "terminating":
-			ep.Terminating = true
-		default:
-			return fmt.Errorf("unknown option %q of an endpoint", key)
-		}
-	}
-	last.Endpoints = append(last.Endpoints, ep)
-	return nil
 }
 
 func (p *textParser) secret(w []string) error {

@@ -135,7 +135,11 @@ type Predicate struct {
 // MaxPredicates bounds the tests of one rule, and so what a request can cost.
 const MaxPredicates = 64
 
-var comparisonSigns = []string{Equal: "=", Matches: "~", Present: "", Starts: "^="}
+// comparisons are the signs of the text form, and the schemas that first had each.
+var comparisons = []struct {
+	sign  string
+	level int
+}{Equal: {"=", 2}, Matches: {"~", 2}, Present: {"", 2}, Starts: {"^=", 3}}
 
 // String is the word of the text form.
 func (t Test) String() string { return testKinds[t].name }
@@ -144,13 +148,28 @@ func (t Test) String() string { return testKinds[t].name }
 func (t Test) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // MarshalText writes the comparison as its sign.
-func (c Comparison) MarshalText() ([]byte, error) { return []byte(comparisonSigns[c]), nil }
+func (c Comparison) MarshalText() ([]byte, error) { return []byte(comparisons[c].sign), nil }
 
 // Validate tells what is wrong with a condition.
 func (p *Predicate) Validate() error {
 	var v validator
 	v.predicate("condition", p)
 	return errors.Join(v.errs...)
+}
+
+// level is the schema that first had what a condition itself says, and levels that of
+// all its tests.
+func (p *Predicate) level() int { return max(testKinds[p.Test].level, comparisons[p.Comparison].level) }
+
+func (p *Predicate) levels() int {
+	if p == nil {
+		return OldestSchema
+	}
+	level := p.level()
+	for i := range p.Of {
+		level = max(level, p.Of[i].levels())
+	}
+	return level
 }
 
 // size is the number of tests in a tree.
@@ -170,18 +189,18 @@ func (p *Predicate) ByConnection() bool {
 
 // Widest is p where nobody can tell what some tests find: it holds wherever p might.
 // Without such tests it is p itself.
-func (p *Predicate) Widest(known func(Test) bool) *Predicate {
+func (p *Predicate) Widest(known func(*Predicate) bool) *Predicate {
 	return p.bound(known, All)
 }
 
 // Narrowest is Widest, but that it holds only where p must.
-func (p *Predicate) Narrowest(known func(Test) bool) *Predicate {
+func (p *Predicate) Narrowest(known func(*Predicate) bool) *Predicate {
 	return p.bound(known, Any)
 }
 
 // bound is p with tests that are not known replaced by unknown, which is All or Any of
 // none: what holds always or never.
-func (p *Predicate) bound(known func(Test) bool, unknown Test) *Predicate {
+func (p *Predicate) bound(known func(*Predicate) bool, unknown Test) *Predicate {
 	switch {
 	case p == nil || p.knows(known):
 		return p
@@ -198,8 +217,8 @@ func (p *Predicate) bound(known func(Test) bool, unknown Test) *Predicate {
 }
 
 // knows reports whether all tests of a condition are known.
-func (p *Predicate) knows(known func(Test) bool) bool {
-	return known(p.Test) && !slices.ContainsFunc(p.Of, func(one Predicate) bool { return !one.knows(known) })
+func (p *Predicate) knows(known func(*Predicate) bool) bool {
+	return known(p) && !slices.ContainsFunc(p.Of, func(one Predicate) bool { return !one.knows(known) })
 }
 
 // String writes the text form: all(method:GET,header:x-env=canary,not(query:a~^b)).
@@ -217,7 +236,7 @@ func (p *Predicate) write(b *strings.Builder) {
 		b.WriteByte(':')
 		if k.signed() {
 			escapeTo(b, p.Name, nameSigns)
-			b.WriteString(comparisonSigns[p.Comparison])
+			b.WriteString(comparisons[p.Comparison].sign)
 		}
 		escapeTo(b, p.Value, predicateSigns)
 		return

@@ -17,7 +17,7 @@ func TestTestKinds(t *testing.T) {
 		if !k.leaf {
 			continue
 		}
-		for c := range comparisonSigns {
+		for c := range comparisons {
 			p := Predicate{Test: Test(i), Comparison: Comparison(c), Value: `^(a),~=\`}
 			if k.named {
 				p.Name = "^=n,"
@@ -74,7 +74,7 @@ func TestPredicatesAreChecked(t *testing.T) {
 // TestBounds: where a test cannot be told, the widest condition holds wherever the
 // condition might, and the narrowest only where it must.
 func TestBounds(t *testing.T) {
-	known := func(test Test) bool { return test != ClaimIs }
+	known := func(p *Predicate) bool { return p.Test != ClaimIs }
 	for text, want := range map[string][2]string{
 		"method:GET":                {"method:GET", "method:GET"},
 		"claim:a=b":                 {"all()", "any()"},

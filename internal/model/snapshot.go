@@ -2,7 +2,6 @@ package model
 
 import (
 	"cmp"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -27,6 +26,8 @@ type Snapshot struct {
 	config    FrozenConfig
 	endpoints FrozenEndpoints
 	secrets   FrozenSecrets
+	// level is the Schema that it was made for, by For; 0 is this program's.
+	level int
 }
 
 // Config says what is served and how, without endpoints and key material.
@@ -385,24 +386,6 @@ type Respond struct {
 	// that names the Outcome, where that is a failure.
 	Headers []Header `cbor:"4,keyasint,omitempty" json:"headers,omitempty"`
 	Body    string   `cbor:"5,keyasint,omitempty" json:"body,omitempty"`
-}
-
-// Endpoints are those of one Service.
-type Endpoints struct {
-	Service   ServiceID  `cbor:"1,keyasint" json:"service"`
-	Endpoints []Endpoint `cbor:"2,keyasint,omitempty" json:"endpoints,omitempty"`
-	// Names are those that the proxy itself finds the addresses of, which are
-	// endpoints like the others.
-	Names []NamedEndpoint `cbor:"3,keyasint,omitempty" json:"names,omitempty"`
-}
-
-// Endpoint is one address that serves.
-type Endpoint struct {
-	Addr netip.AddrPort `cbor:"1,keyasint" json:"addr"`
-	// Pod is namespace/name, or empty.
-	Pod string `cbor:"2,keyasint,omitempty" json:"pod,omitempty"`
-	// Terminating endpoints still serve, and are used when no other is left.
-	Terminating bool `cbor:"3,keyasint,omitempty" json:"terminating,omitempty"`
 }
 
 // Secret is a certificate chain and its key. Only the digest is ever printed.

@@ -349,18 +349,6 @@ func formatBackends(backends []Backend) string {
 	return strings.Join(parts, ",")
 }
 
-func (w *textWriter) endpoints(e Endpoints) {
-	if len(e.Endpoints)+len(e.Names) == 0 {
-		w.line("endpoint", e.Service.String(), "none")
-	}
-	for _, n := range e.Names {
-		w.line("endpoint", e.Service.String(), namePrefix+n.String())
-	}
-	for _, ep := range e.Endpoints {
-		w.line("endpoint", e.Service.String(), ep.Addr.String(), option("pod", ep.Pod), flag(ep.Terminating, "terminating"))
-	}
-}
-
 // indexOf finds a name in one of the tables above.
 func indexOf[T ~uint8](names []string, name, what string) (T, error) {
 	if i := slices.Index(names, name); i >= 0 {

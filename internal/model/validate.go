@@ -65,27 +65,6 @@ func validate(p *Parts, sound func(host int) bool) error {
 	return errors.Join(v.errs...)
 }
 
-// validateEndpoints is Validate for endpoints of a configuration that is sound.
-func validateEndpoints(c *Config, all []Endpoints) error {
-	var v validator
-	for i := range all {
-		_, has := slices.BinarySearchFunc(c.Services, Service{ID: all[i].Service}, serviceKind.compare)
-		v.endpoints(&all[i], has)
-	}
-	return errors.Join(v.errs...)
-}
-
-func (v *validator) endpoints(e *Endpoints, hasService bool) {
-	v.serviceID("endpoints", e.Service)
-	v.check(hasService, "endpoints of %s: no such service", e.Service)
-	for _, ep := range e.Endpoints {
-		v.check(ep.Addr.IsValid() && ep.Addr.Port() != 0, "endpoints of %s: %s is no address", e.Service, ep.Addr)
-	}
-	for _, n := range e.Names {
-		v.check(n.Valid(), "endpoints of %s: %q is no name and port", e.Service, n)
-	}
-}
-
 type validator struct {
 	services         map[ServiceID]bool
 	secrets, bundles map[string]bool

@@ -146,6 +146,13 @@ func TestValidateTrust(t *testing.T) {
 			p.Config.Relays[0].Backends = []Backend{{Service: ParseServiceID("shop/new:53"), Weight: 1}}
 		}},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"A.example.com", 1}} }},
+		{"unknown protocols 0x80", func(p *Parts) { p.Endpoints[1].Endpoints[0].Protocols = 0x80 }},
+		{"is above", func(p *Parts) { p.Endpoints[1].Endpoints[0].Weight = MaxEndpointWeight + 1 }},
+		{"is not region/zone/sub-zone", func(p *Parts) { p.Endpoints[1].Endpoints[0].Locality = "a/b/c/d" }},
+		{"control characters", func(p *Parts) { p.Endpoints[1].Endpoints[0].Locality = "a\nb" }},
+		{"is no SPIFFE ID", func(p *Parts) { p.Endpoints[1].Endpoints[0].Identity = "https://x/ns/a/sa/b" }},
+		{"is no key of a label", func(p *Parts) { p.Endpoints[1].Endpoints[0].Labels = []Label{{"a=b", "c"}} }},
+		{"stands twice", func(p *Parts) { p.Endpoints[1].Endpoints[0].Labels = []Label{{"a", "c"}, {"a", "d"}} }},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"a b", 1}} }},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{".", 1}} }},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"a.example.com", 0}} }},

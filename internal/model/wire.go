@@ -15,8 +15,12 @@ import (
 )
 
 // Schema is the level of the wire form. It grows when a field is added that an
-// older proxy could not honour.
-const Schema = 3
+// older proxy could not honour. OldestSchema is the lowest that is still read and
+// written; forms below it have another shape.
+const (
+	Schema       = 3
+	OldestSchema = 2
+)
 
 // wireMagic starts every wire form, so that a file of it is told from text.
 var wireMagic = []byte{0xd9, 0xd9, 0xf7} // self-described CBOR, RFC 8949 §3.4.6
@@ -115,7 +119,7 @@ func EncodeOver(s, base *Snapshot) ([]byte, error) {
 }
 
 func (s *Snapshot) envelope(base *Snapshot) (envelope, error) {
-	e := envelope{Schema: Schema, Origins: s.Origins}
+	e := envelope{Schema: s.schema(), Origins: s.Origins}
 	from := &Snapshot{}
 	var gone since
 	if base != nil {
@@ -178,7 +182,7 @@ func changedOrigins(base, next map[string]reason.Origin) (changed map[string]rea
 func IsWire(data []byte) bool { return bytes.HasPrefix(data, wireMagic) }
 
 // Decode reads a wire form that is whole. An unknown field, a duplicate key, a newer
-// schema or another order than Freeze's is an error: nothing that the sender meant is
+// schema, what the schema does not have, or another order than Freeze's is an error: nothing that the sender meant is
 // ever skipped.
 func Decode(data []byte) (*Snapshot, error) { return DecodeOver(data, nil) }
 
@@ -194,8 +198,8 @@ func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 	if err := wireCodec.dec.Unmarshal(data[len(wireMagic):], &e); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrWire, err)
 	}
-	if e.Schema != Schema {
-		return nil, fmt.Errorf("%w: schema %d, this program speaks %d", ErrWire, e.Schema, Schema)
+	if e.Schema < OldestSchema || e.Schema > Schema {
+		return nil, fmt.Errorf("%w: schema %d, this program speaks %d to %d", ErrWire, e.Schema, OldestSchema, Schema)
 	}
 	if base == nil {
 		base = &Snapshot{}
@@ -204,6 +208,10 @@ func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 		return nil, fmt.Errorf("%w: of %s, and not of %s", ErrBase, e.Since.Base, base.Root)
 	}
 	s, err := e.snapshot(base)
+	if err == nil && e.Schema < Schema {
+		s.level = e.Schema
+		err = s.within(e.Schema)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrWire, err)
 	}

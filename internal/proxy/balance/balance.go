@@ -6,6 +6,7 @@ package balance
 
 import (
 	"math/bits"
+	"sort"
 	"sync/atomic"
 
 	"windrose.dev/windrose/internal/model"
@@ -15,7 +16,11 @@ import (
 type Endpoint struct {
 	// Load is the number of requests under way.
 	Load *atomic.Int64
+	// Weight is its share, relative to the others; 0 counts as 1.
+	Weight uint32
 }
+
+func (e *Endpoint) weight() uint64 { return uint64(max(e.Weight, 1)) }
 
 // State is what a policy keeps when the endpoints change. Its zero value is at the
 // start.
@@ -29,10 +34,39 @@ type Picker interface {
 
 // New compiles the Picker of a policy. Without endpoints it must not be asked.
 func New(policy model.Balance, endpoints []Endpoint, state *State) Picker {
-	if policy == model.LeastRequest {
+	shares := newShares(endpoints)
+	switch {
+	case policy == model.LeastRequest && shares == nil:
 		return leastRequest(endpoints)
+	case policy == model.LeastRequest:
+		return &weightedLeastRequest{endpoints, shares}
+	case shares != nil:
+		return &weightedRoundRobin{shares, state}
 	}
 	return &roundRobin{uint64(len(endpoints)), state}
+}
+
+// shares are the sums of the weights up to each endpoint, itself among them. It is nil
+// where all weigh the same.
+type shares []uint64
+
+func newShares(endpoints []Endpoint) shares {
+	same, sums, sum := true, make(shares, len(endpoints)), uint64(0)
+	for i := range endpoints {
+		same = same && endpoints[i].weight() == endpoints[0].weight()
+		sum += endpoints[i].weight()
+		sums[i] = sum
+	}
+	if same {
+		return nil
+	}
+	return sums
+}
+
+// at is the endpoint at a place of the whole, which is a number of 64 bits, in O(log n).
+func (s shares) at(place uint64) int {
+	high, _ := bits.Mul64(place, s[len(s)-1])
+	return sort.Search(len(s), func(i int) bool { return s[i] > high })
 }
 
 // roundRobin takes the endpoints in turn.
@@ -42,6 +76,20 @@ type roundRobin struct {
 }
 
 func (p *roundRobin) Pick(func() uint64) int { return int((p.state.next.Add(1) - 1) % p.n) }
+
+// weightedRoundRobin steps through the whole by the golden ratio: each endpoint comes as
+// often as it weighs, and its turns are spread out (Knuth, The Art of Computer
+// Programming 3, §6.4: the points of a Fibonacci hash).
+type weightedRoundRobin struct {
+	shares shares
+	state  *State
+}
+
+const goldenRatio = 0x9e3779b97f4a7c15 // of 2^64
+
+func (p *weightedRoundRobin) Pick(func() uint64) int {
+	return p.shares.at((p.state.next.Add(1) - 1) * goldenRatio)
+}
 
 // leastRequest takes the less busy of two that are drawn at random
 // (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing).
@@ -56,6 +104,22 @@ func (p leastRequest) Pick(draw func() uint64) int {
 		b++
 	}
 	if p[b].Load.Load() < p[a].Load.Load() {
+		return b
+	}
+	return a
+}
+
+// weightedLeastRequest draws two by weight, and takes the one with fewer requests for
+// its weight.
+type weightedLeastRequest struct {
+	endpoints []Endpoint
+	shares    shares
+}
+
+func (p *weightedLeastRequest) Pick(draw func() uint64) int {
+	a, b := p.shares.at(draw()), p.shares.at(draw())
+	x, y := &p.endpoints[a], &p.endpoints[b]
+	if uint64(y.Load.Load()+1)*x.weight() < uint64(x.Load.Load()+1)*y.weight() {
 		return b
 	}
 	return a

@@ -49,6 +49,78 @@ func TestLeastRequestAvoidsTheBusy(t *testing.T) {
 	}
 }
 
+// weighted are endpoints with so many requests under way, and these weights.
+func weighted(load int64, weights ...uint32) []Endpoint {
+	out := make([]Endpoint, len(weights))
+	for i, w := range weights {
+		out[i] = Endpoint{Load: new(atomic.Int64), Weight: w}
+		out[i].Load.Store(load)
+	}
+	return out
+}
+
+func TestWeightedTurns(t *testing.T) {
+	var state State
+	p := New(model.RoundRobin, weighted(0, 1, 0, 6, 2), &state)
+	counts, last, longest := [4]int{}, -1, 0
+	for run, i := 0, 0; i < 1000; i++ {
+		at := p.Pick(nil)
+		counts[at]++
+		if run++; at != last {
+			last, run = at, 1
+		}
+		longest = max(longest, run)
+	}
+	for i, want := range [4]int{100, 100, 600, 200} {
+		if d := counts[i] - want; d < -3 || d > 3 {
+			t.Errorf("endpoint %d had %d turns of 1000, not %d", i, counts[i], want)
+		}
+	}
+	if longest > 3 {
+		t.Errorf("one endpoint had %d turns in a row", longest)
+	}
+}
+
+func TestWeightedLeastRequest(t *testing.T) {
+	idle, counts := New(model.LeastRequest, weighted(0, 1, 3), nil), [2]int{}
+	draw := rand.New(rand.NewPCG(1, 2)).Uint64
+	for range 8000 {
+		counts[idle.Pick(draw)]++
+	}
+	// Both draws are the light one in 1 of 16 cases; in all others the heavy one is
+	// among them, and has fewer requests for its weight.
+	if counts[0] < 400 || counts[0] > 600 {
+		t.Errorf("%v", counts)
+	}
+	busy := weighted(0, 1, 3)
+	busy[1].Load.Store(100)
+	p, counts := New(model.LeastRequest, busy, nil), [2]int{}
+	for range 8000 {
+		counts[p.Pick(draw)]++
+	}
+	// Only where both draws are the busy one is it taken: in 9 of 16.
+	if counts[1] < 4300 || counts[1] > 4700 {
+		t.Errorf("%v", counts)
+	}
+}
+
+// What is compiled picks without allocating, at any number of endpoints.
+func BenchmarkPick(b *testing.B) {
+	weights := make([]uint32, 10_000)
+	for i := range weights {
+		weights[i] = uint32(i%7) + 1
+	}
+	for name, policy := range map[string]model.Balance{"round-robin": model.RoundRobin, "least-request": model.LeastRequest} {
+		b.Run(name, func(b *testing.B) {
+			p := New(policy, weighted(0, weights...), &State{})
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Pick(rand.Uint64)
+			}
+		})
+	}
+}
+
 // One number is one choice: whoever knows the draw can say what came of it.
 func TestDrawsCanBeToldAgain(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3} {

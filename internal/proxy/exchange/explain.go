@@ -142,6 +142,9 @@ type ExplainedBackend struct {
 type ExplainedEndpoint struct {
 	Addr string `json:"addr"`
 	Pod  string `json:"pod,omitempty"`
+	// Locality is region/zone/sub-zone, and Weight the share; 0 counts as 1.
+	Locality string `json:"locality,omitempty"`
+	Weight   uint32 `json:"weight,omitempty"`
 	// Name is the host that Addr was found for, if it was.
 	Name string `json:"name,omitempty"`
 	// Out is why it is not used; empty if it is.
@@ -388,10 +391,10 @@ func (g *Generation) explainService(id model.ServiceID) (policy string, out []Ex
 		}
 		used := upstream.UsedEndpoints(e)
 		for _, ep := range e.Endpoints {
-			one := ExplainedEndpoint{Addr: ep.Addr.String(), Pod: ep.Pod}
+			one := ExplainedEndpoint{Addr: ep.Addr.String(), Pod: ep.Pod, Locality: string(ep.Locality), Weight: ep.Weight}
 			if why := upstream.RefusedAddress(ep.Addr.Addr()); why != "" {
 				one.Out = "it is " + why
-			} else if !slices.Contains(used, ep) {
+			} else if !slices.ContainsFunc(used, func(u model.Endpoint) bool { return u.Addr == ep.Addr }) {
 				one.Out = "it is terminating, and others are ready"
 			}
 			out = append(out, one)

@@ -345,11 +345,12 @@ func stepsOf(r *model.Rule) model.Filters {
 // unknownTests says which tests of a condition nobody here can tell; empty is none.
 func unknownTests(p *model.Predicate) string {
 	var names []string
-	p.Widest(func(t model.Test) bool {
-		if known := policy.Known(t); !known && !slices.Contains(names, t.String()) {
-			names = append(names, t.String())
+	p.Widest(func(one *model.Predicate) bool {
+		known := policy.Known(one)
+		if name := one.Test.String(); !known && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
-		return policy.Known(t)
+		return known
 	})
 	if len(names) == 0 {
 		return ""

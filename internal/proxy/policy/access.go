@@ -41,7 +41,7 @@ func NewAccess(a *model.Access) (out *Access, unknown []string, err error) {
 	out = &Access{}
 	for _, list := range []struct {
 		all   []model.Permission
-		bound func(*model.Predicate, func(model.Test) bool) *model.Predicate
+		bound func(*model.Predicate, func(*model.Predicate) bool) *model.Predicate
 		to    *[]permission
 	}{{a.Deny, (*model.Predicate).Widest, &out.deny}, {a.Allow, (*model.Predicate).Narrowest, &out.allow}} {
 		for _, p := range list.all {

@@ -69,7 +69,7 @@ type test struct {
 
 // Known reports whether this engine can tell what a test finds. It has no verified
 // tokens, and knows no pods by their addresses.
-func Known(t model.Test) bool { return t != model.ClaimIs && t != model.WorkloadIs }
+func Known(p *model.Predicate) bool { return p.Test != model.ClaimIs && p.Test != model.WorkloadIs }
 
 func compile(p *model.Predicate) (*test, error) {
 	out := &test{test: p.Test, comparison: p.Comparison, name: p.Name, value: p.Value}

@@ -158,25 +158,25 @@ func (c *Cluster) renew() *endpointSet {
 // build makes a set. The mutex is held.
 func (c *Cluster) build() *endpointSet {
 	set := &endpointSet{names: c.names}
-	addrs, pods := make([]netip.AddrPort, 0, len(c.fixed)+len(c.kept)), make([]string, 0, len(c.fixed))
-	for _, ep := range c.fixed {
-		addrs, pods = append(addrs, ep.Addr), append(pods, ep.Pod)
+	all, addrs := slices.Clip(c.fixed), make([]netip.AddrPort, 0, len(c.fixed)+len(c.kept))
+	for i := range c.fixed {
+		addrs = append(addrs, c.fixed[i].Addr)
 	}
 	for _, n := range c.names {
 		found := n.Addrs()
 		set.seen = append(set.seen, found)
 		for _, addr := range *found {
 			if at := netip.AddrPortFrom(addr, n.port); !slices.Contains(addrs, at) {
-				addrs, pods = append(addrs, at), append(pods, "")
+				all, addrs = append(all, model.Endpoint{Addr: at}), append(addrs, at)
 			}
 		}
 	}
 	set.used = c.registry.use(append(addrs, c.kept...), c.transport)
-	set.list = make([]Endpoint, len(pods))
-	candidates := make([]balance.Endpoint, len(pods))
-	for i, pod := range pods {
-		set.list[i] = Endpoint{set.used[i], pod}
-		candidates[i] = balance.Endpoint{Load: &set.used[i].Active}
+	set.list = make([]Endpoint, len(all))
+	candidates := make([]balance.Endpoint, len(all))
+	for i := range all {
+		set.list[i] = Endpoint{set.used[i], all[i].Pod}
+		candidates[i] = balance.Endpoint{Load: &set.used[i].Active, Weight: all[i].Weight}
 	}
 	set.picker = balance.New(c.definition.Balance, candidates, &c.Service.turn)
 	set.tokens = sync.OnceValue(func() map[Token]*Endpoint { return c.tokens(set.list) })

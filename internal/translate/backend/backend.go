@@ -230,10 +230,21 @@ func appendSlice(out []model.Endpoint, slice *discoveryv1.EndpointSlice, port ui
 			if err != nil {
 				continue // the source has reported it
 			}
-			out = append(out, model.Endpoint{Addr: netip.AddrPortFrom(addr.Unmap(), port), Pod: podOf(slice.Namespace, e.TargetRef), Terminating: !ready})
+			out = append(out, model.Endpoint{
+				Addr: netip.AddrPortFrom(addr.Unmap(), port), Pod: podOf(slice.Namespace, e.TargetRef), Terminating: !ready,
+				Locality: inZone(deref(e.Zone, "")),
+			})
 		}
 	}
 	return out
+}
+
+// inZone is a zone of a region that an EndpointSlice does not tell.
+func inZone(zone string) model.Locality {
+	if zone == "" {
+		return ""
+	}
+	return model.Locality("/" + zone)
 }
 
 func appendSubset(out []model.Endpoint, addresses []corev1.EndpointAddress, port uint16) []model.Endpoint {
