@@ -176,7 +176,7 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 			if ep.Out != "" {
 				state = w.p(red, "out") + ": " + ep.Out
 			}
-			w.line("", "  %s %s%s %s", ep.Addr, cmp.Or(ep.Pod, ep.Name), placeOf(ep), state)
+			w.line("", "  %s %s%s %s", ep.Addr, cmp.Or(ep.Pod, ep.Name), factsOf(ep), state)
 		}
 		if len(b.Endpoints) == 0 && b.Answer == nil {
 			w.line("", "  %s", w.p(red, "no endpoint: it would "+map[bool]string{false: "answer 503", true: "be refused"}[w.relayed]))
@@ -187,14 +187,20 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 	}
 }
 
-// placeOf is where an endpoint runs and what it weighs, where that is told.
-func placeOf(ep exchange.ExplainedEndpoint) string {
+// factsOf is what is told of an endpoint besides its address.
+func factsOf(ep exchange.ExplainedEndpoint) string {
 	out := ""
 	if ep.Locality != "" {
 		out = " in " + ep.Locality
 	}
 	if ep.Weight > 1 {
 		out += fmt.Sprintf(" weight %d", ep.Weight)
+	}
+	if ep.Active > 0 {
+		out += fmt.Sprintf(" active %d", ep.Active)
+	}
+	if ep.Failures > 0 {
+		out += fmt.Sprintf(" failures %d", ep.Failures)
 	}
 	return out
 }

@@ -3,12 +3,9 @@ package proxy_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
-	"syscall"
 	"testing"
 
 	"windrose.dev/windrose/internal/model"
@@ -101,7 +98,7 @@ func TestAccessOfAListener(t *testing.T) {
 	r := newRig(t, nil)
 	r.apply(snapshot(closed))
 	for _, port := range []uint16{80, 81} {
-		r.turnedAway(port)
+		r.dialTo(port).closed()
 		if line := r.log.wait(t, "denied"); !strings.Contains(line, "policy=p/1") {
 			t.Errorf("port %d: %s", port, line)
 		}
@@ -116,21 +113,6 @@ func TestAccessOfAListener(t *testing.T) {
 	idle.closed()
 	relayed.closed()
 	eventually(t, "the connections are gone", func() bool { return r.proxy.Connections() == 0 })
-}
-
-// turnedAway checks that a connection is closed. A reset may come while it is still being
-// made.
-func (r *rig) turnedAway(port uint16) {
-	r.t.Helper()
-	nc, err := net.Dial("tcp", r.addr(port))
-	switch {
-	case errors.Is(err, syscall.ECONNRESET):
-	case err != nil:
-		r.t.Error(err)
-	default:
-		r.t.Cleanup(func() { nc.Close() })
-		newPeer(r.t, nc).closed()
-	}
 }
 
 // TestTunnelsAreAuthorizedAgain: a swap that denies a request ends the tunnel that it

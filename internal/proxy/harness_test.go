@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,12 +117,22 @@ func (r *rig) dial() *peer { return r.dialTo(80) }
 func (r *rig) dialTo(port uint16) *peer {
 	r.t.Helper()
 	nc, err := net.Dial("tcp", r.addr(port))
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNRESET): // it came while the connection was still being made
+		near, far := net.Pipe()
+		far.Close()
+		nc = resetConn{near}
+	case err != nil:
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { nc.Close() })
 	return newPeer(r.t, nc)
 }
+
+// resetConn is a connection that the proxy reset as soon as it was there.
+type resetConn struct{ net.Conn }
+
+func (resetConn) Read([]byte) (int, error) { return 0, syscall.ECONNRESET }
 
 // ask sends raw bytes over a connection of its own and returns all that comes
 // back until the proxy closes or, with a keep-alive answer, one whole answer.

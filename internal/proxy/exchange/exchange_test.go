@@ -34,7 +34,7 @@ func TestPickTriesEachEndpointOnce(t *testing.T) {
 			seen := map[string]bool{}
 			reserve := func() *upstream.Endpoint {
 				l, _ := cluster.Reserve(upstream.Pick{Tried: tried})
-				l.Done()
+				l.Done(upstream.Result{})
 				return l.Endpoint
 			}
 			for range 3 {
@@ -48,7 +48,7 @@ func TestPickTriesEachEndpointOnce(t *testing.T) {
 		}
 		if n := testing.AllocsPerRun(100, func() {
 			l, _ := cluster.Reserve(upstream.Pick{})
-			l.Done()
+			l.Done(upstream.Result{})
 		}); n != 0 {
 			t.Errorf("%v allocations a pick", n)
 		}

@@ -145,6 +145,10 @@ type ExplainedEndpoint struct {
 	// Locality is region/zone/sub-zone, and Weight the share; 0 counts as 1.
 	Locality string `json:"locality,omitempty"`
 	Weight   uint32 `json:"weight,omitempty"`
+	// Active is the number of requests under way, and Failures how often the endpoint
+	// has failed in a row, in the process that is asked.
+	Active   int64  `json:"active,omitempty"`
+	Failures uint32 `json:"failures,omitempty"`
 	// Name is the host that Addr was found for, if it was.
 	Name string `json:"name,omitempty"`
 	// Out is why it is not used; empty if it is.
@@ -379,6 +383,7 @@ func (x *Exchange) explainForward(g *Generation) *ExplainedForward {
 // explainService lists the endpoints of a service, and why some are not used.
 func (g *Generation) explainService(id model.ServiceID) (policy string, out []ExplainedEndpoint) {
 	out = []ExplainedEndpoint{}
+	live := g.liveHosts(id)
 	for _, s := range g.Snapshot.Config.Services {
 		if s.ID == id {
 			text, _ := s.Balance.MarshalText()
@@ -392,6 +397,9 @@ func (g *Generation) explainService(id model.ServiceID) (policy string, out []Ex
 		used := upstream.UsedEndpoints(e)
 		for _, ep := range e.Endpoints {
 			one := ExplainedEndpoint{Addr: ep.Addr.String(), Pod: ep.Pod, Locality: string(ep.Locality), Weight: ep.Weight}
+			if host := live[ep.Addr]; host != nil {
+				one.Active, one.Failures = host.Active.Load(), host.Failures.Load()
+			}
 			if why := upstream.RefusedAddress(ep.Addr.Addr()); why != "" {
 				one.Out = "it is " + why
 			} else if !slices.ContainsFunc(used, func(u model.Endpoint) bool { return u.Addr == ep.Addr }) {
@@ -402,6 +410,17 @@ func (g *Generation) explainService(id model.ServiceID) (policy string, out []Ex
 		out = append(out, g.explainNames(id)...)
 	}
 	return policy, out
+}
+
+// liveHosts are those of a service's endpoints, by address.
+func (g *Generation) liveHosts(id model.ServiceID) map[netip.AddrPort]*upstream.Host {
+	out := map[netip.AddrPort]*upstream.Host{}
+	if c := g.Clusters[id]; c != nil {
+		for _, e := range c.Endpoints() {
+			out[e.Addr] = e.Host
+		}
+	}
+	return out
 }
 
 // explainNames lists what the names among the endpoints of a service stand for

@@ -9,6 +9,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/upstream"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // Question is a request to a service that is not a client's: a copy for a mirror, or
@@ -55,15 +56,18 @@ func (s *Server) Ask(shard *engine.Shard, q *Question) (*exchange.Reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer lease.Done()
+	var result upstream.Result
+	defer func() { lease.Done(result) }()
 	dial := upstream.Dial{Shard: shard.Index, Buffers: &shard.Pool, Timeout: q.Connect, Client: q.Client}
 	for ; ; dial.Fresh = true {
 		if err := lease.Connect(dial); err != nil {
+			result.Outcome = upstream.OutcomeOf(err)
 			return nil, err
 		}
 		one := asking{Server: s, Question: q, limits: s.Engine.Limits.Head()}
 		one.up = one.ends.backend(&lease, shard, s.Engine.Clock, &one.limits, &one.out)
 		reply, err := one.run()
+		result = one.result(err)
 		if err == nil || one.answered || dial.Fresh || !one.reused {
 			return reply, err
 		}
@@ -80,6 +84,7 @@ type asking struct {
 	up       backend
 	reused   bool // the connection has carried another request
 	answered bool // something came back
+	status   int  // of the answer
 	reply    exchange.Reply
 }
 
@@ -96,6 +101,18 @@ func (a *asking) run() (*exchange.Reply, error) {
 	}
 	a.up.release()
 	return &a.reply, nil
+}
+
+// result is what the endpoint is to be remembered for.
+func (a *asking) result(err error) upstream.Result {
+	r := upstream.Result{Status: a.status}
+	switch {
+	case errors.Is(err, exchange.ErrClientGone), errors.Is(err, exchange.ErrStopped), errors.Is(err, exchange.ErrTooLarge):
+		return upstream.Result{}
+	case err != nil:
+		r.Outcome = reason.UpstreamReset
+	}
+	return r
 }
 
 // watched is exchange, but that it ends when the client for whom it is goes away.
@@ -172,6 +189,7 @@ func (a *asking) readHead() (*msg.Head, error) {
 		}
 		switch {
 		case head.Status >= 200:
+			a.status = head.Status
 			return &head, nil
 		case head.Status == 101:
 			return nil, errOtherProtocol

@@ -17,6 +17,7 @@ type attempt struct {
 	endpoint *upstream.Endpoint // also once the lease has ended
 	up       backend            // nil while there is no connection
 	number   int                // from 1
+	status   int                // of the endpoint's answer; 0 before it has come
 	// When the request was sent, and the answer began.
 	sentAt, answeredAt int64
 }
@@ -28,12 +29,13 @@ func (a *attempt) begin(c *upstream.Cluster, p upstream.Pick) (err error) {
 	}
 	a.endpoint = a.lease.Endpoint
 	a.number++
+	a.status = 0
 	return nil
 }
 
-// end gives the lease back.
-func (a *attempt) end() {
-	a.lease.Done()
+// end gives the lease back, after what has an outcome.
+func (a *attempt) end(outcome reason.Outcome) {
+	a.lease.Done(upstream.Result{Outcome: outcome, Status: a.status})
 	a.lease = upstream.Lease{}
 }
 
@@ -61,7 +63,7 @@ func (s *sender) attempts() bool {
 		if result == attemptOK {
 			return true
 		}
-		s.attempt.end()
+		s.attempt.end(s.x.Outcome)
 		switch {
 		case result == attemptByPolicy:
 			fresh = false

@@ -138,7 +138,7 @@ func (d *driver) abandon() {
 			d.server.Engine.Panicked(broken)
 		}
 	}()
-	d.attempt.end()
+	d.attempt.end(reason.InternalError)
 	d.sender.retry.giveBudget()
 	d.sender.drop()
 	d.x.Route = nil // its filters may be what is broken
@@ -206,7 +206,7 @@ func (d *driver) forward() (again bool) {
 	d.x.Cluster.Await(d.x.Route.Connect)
 	for d.sender.attempts() {
 		became := d.responder.respond()
-		d.attempt.end()
+		d.attempt.end(d.x.Outcome)
 		switch became {
 		case responded:
 			return d.client.goesOn()

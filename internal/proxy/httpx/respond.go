@@ -44,6 +44,7 @@ func (r *responder) respond() response {
 			r.fail(reason.UpstreamInvalid, err.Error())
 			return failed
 		}
+		r.attempt.status = r.x.Resp.Status
 		switch status := r.x.Resp.Status; {
 		case accepted:
 			return r.switchProtocols()

@@ -93,19 +93,25 @@ func (s *Server) Refuse(in *Client, why reason.Outcome, detail string) {
 	c.refuse(why, detail)
 }
 
+// connected is the Status of an endpoint that took a connection.
+const connected = 200
+
 func (c *connection) carry(route *exchange.Relay, cluster *upstream.Cluster) {
 	if outcome := c.connect(route, cluster); outcome != reason.OK {
 		c.refuse(outcome, c.detail)
 		return
 	}
-	defer c.lease.Done()
-	defer c.lease.Conn.Close()
+	outcome := reason.InternalError
+	defer func() {
+		c.lease.Conn.Close()
+		c.lease.Done(upstream.Result{Outcome: outcome, Status: connected})
+	}()
 	p := &Pipe{
 		client: resetEnd{ConnEnd{c.in.Conn}}, up: resetEnd{ConnEnd{c.lease.Conn.Conn}}, idle: c.idle, engine: c.Engine,
 		allowed: func(gen *exchange.Generation) policy.Verdict { return gen.MayOpen(c.in.Inbound) },
 	}
 	c.open(p, nil)
-	outcome, _ := p.outcome()
+	outcome, _ = p.outcome()
 	if outcome == reason.OK {
 		c.detail = ""
 	}
@@ -142,7 +148,7 @@ func (c *connection) connect(route *exchange.Relay, cluster *upstream.Cluster) r
 			tried = append(tried, lease.Endpoint)
 		case lease.Stream != nil:
 			lease.Stream.Close()
-			lease.Done()
+			lease.Done(upstream.Result{})
 			c.detail = "service " + cluster.Service.Name + " speaks HTTP/2, which carries no bytes of others"
 			return reason.Closed
 		default:

@@ -158,20 +158,20 @@ func (l *UDPListener) begin(peers udpPeers) *udpFlow {
 		return nil
 	}
 	if !l.takePlace(peers.client) {
-		lease.Done()
+		lease.Done(upstream.Result{})
 		l.stats.Refused.Add(0, 1)
 		route.Stats.Relay(0, reason.Overloaded)
 		return nil
 	}
 	f, err := newUDPFlow(l, peers, route, lease)
 	if err != nil {
-		lease.Done()
+		lease.Done(upstream.Result{Outcome: reason.ConnectFailed})
 		l.givePlace(peers.client)
 		route.Stats.Relay(0, reason.ConnectFailed)
 		return nil
 	}
 	if !l.add(f) {
-		lease.Done()
+		lease.Done(upstream.Result{})
 		f.up.Close()
 		l.givePlace(peers.client)
 		return nil

@@ -142,6 +142,16 @@ func (f *udpFlow) end(why reason.Outcome) {
 	}
 }
 
+// result is what the flow says of its endpoint: that it answered, or, as its port is
+// closed, that it failed.
+func (f *udpFlow) result() upstream.Result {
+	r := upstream.Result{Outcome: reason.Outcome(f.ended.Load() - 1)}
+	if f.out.Load() > 0 {
+		r.Status = connected
+	}
+	return r
+}
+
 // finish counts and logs a flow that has ended.
 func (f *udpFlow) finish() {
 	if broken := recover(); broken != nil {
@@ -149,7 +159,7 @@ func (f *udpFlow) finish() {
 		f.end(reason.InternalError)
 	}
 	l := f.listener
-	f.lease.Done()
+	f.lease.Done(f.result())
 	l.remove(f)
 	l.givePlace(f.peers.client)
 	l.stats.Closed.Add(f.shard, 1)

@@ -7,6 +7,7 @@ import (
 
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // ErrNoEndpoint: there is none to be had.
@@ -71,7 +72,7 @@ func (c *Cluster) Acquire(p Pick, d Dial) (Lease, error) {
 		return l, err
 	}
 	if err := l.Connect(d); err != nil {
-		l.Done()
+		l.Done(Result{Outcome: OutcomeOf(err)})
 		return l, err
 	}
 	return l, nil
@@ -107,10 +108,31 @@ func (l *Lease) Connect(d Dial) error {
 	return err
 }
 
-// Done ends the use of the endpoint. The connection is the caller's to close, or to
-// give back to the pool.
-func (l *Lease) Done() {
+// Done ends the use of the endpoint, and says how it went. The connection is the
+// caller's to close, or to give back to the pool.
+func (l *Lease) Done(r Result) {
 	if l.Endpoint != nil {
 		l.Endpoint.Active.Add(-1)
+		l.Endpoint.learn(r)
 	}
+}
+
+// Result is how the use of an endpoint ended. The zero value says nothing of the
+// endpoint.
+type Result struct {
+	// Outcome is that of the Flow. One that the client brought about says nothing.
+	Outcome reason.Outcome
+	// Status is that of the endpoint's own answer; 0 is none. For what is not HTTP any
+	// number says that it did its work.
+	Status int
+}
+
+// faults are the outcomes that an endpoint brings about.
+var faults = [...]bool{
+	reason.ConnectFailed: true, reason.ConnectTimeout: true, reason.UpstreamTLSFailed: true, reason.UpstreamReset: true,
+	reason.UpstreamInvalid: true, reason.UpstreamTimeout: true, reason.UpstreamTruncated: true,
+}
+
+func (r Result) failed() bool {
+	return int(r.Outcome) < len(faults) && faults[r.Outcome] || r.Status >= 500
 }

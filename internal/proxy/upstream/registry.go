@@ -17,6 +17,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/resolve"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/reason"
 )
 
 // DefaultIdle is how long a connection may lie idle. It stays below the 5 s
@@ -125,8 +126,20 @@ type Host struct {
 	Name string
 	// Active is the number of requests, connections and flows under way.
 	Active atomic.Int64
+	// Failures is how often it has failed in a row.
+	Failures atomic.Uint32
 
 	pools int // guarded by Registry.mu
+}
+
+// learn takes in how a use of the address ended.
+func (h *Host) learn(r Result) {
+	switch {
+	case r.failed():
+		h.Failures.Add(1)
+	case r.Outcome == reason.OK && r.Status != 0 && h.Failures.Load() != 0:
+		h.Failures.Store(0)
+	}
 }
 
 // use returns the pools of endpoints, which then have one user more.

@@ -19,6 +19,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/mux"
 	"windrose.dev/windrose/internal/proxy/sock"
+	"windrose.dev/windrose/internal/reason"
 )
 
 var addr = netip.MustParseAddrPort("10.0.0.1:80")
@@ -159,7 +160,7 @@ func TestServiceKeepsItsTurn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Done()
+		l.Done(Result{})
 		return l.Endpoint.Name
 	}
 	if got := pick(); got != "10.0.0.1:1" {
@@ -176,6 +177,31 @@ func TestServiceKeepsItsTurn(t *testing.T) {
 	other := poolOf(r, host.Addr, Transport{Protocol: model.HTTP2})
 	if other == c.Endpoints()[0].Pool || other.Host != host {
 		t.Error("one address, spoken to in two ways, is two pools of one host")
+	}
+}
+
+// What a use of an endpoint came to is known of its host, whatever way it is spoken to.
+func TestHostsKnowTheirFailures(t *testing.T) {
+	r := newRegistry(&pipes{})
+	plain, other := poolOf(r, addr, Transport{}), poolOf(r, addr, Transport{Protocol: model.HTTP2})
+	for _, step := range []struct {
+		result Result
+		want   uint32
+	}{
+		{Result{reason.ConnectFailed, 0}, 1},
+		{Result{reason.OK, 503}, 2},
+		{Result{}, 2},                     // nothing was asked
+		{Result{reason.ClientGone, 0}, 2}, // the client's doing
+		{Result{reason.BodyTooLarge, 0}, 2},
+		{Result{reason.UpstreamTruncated, 200}, 3},
+		{Result{reason.OK, 404}, 0},
+		{Result{reason.UpstreamTimeout, 0}, 1},
+	} {
+		l := Lease{Endpoint: &Endpoint{Pool: plain}}
+		l.Endpoint.Active.Add(1)
+		if l.Done(step.result); other.Failures.Load() != step.want || other.Active.Load() != 0 {
+			t.Errorf("after %v: %d failures, not %d, and %d under way", step.result, other.Failures.Load(), step.want, other.Active.Load())
+		}
 	}
 }
 
