@@ -14,8 +14,8 @@ type contender struct {
 	// peer is the program that must be installed; empty for our own.
 	peer    string
 	process *rig.Process
-	// plain, secure and relay are its addresses.
-	plain, secure, relay string
+	// plain, secure and tcp are its addresses.
+	plain, secure, tcp string
 }
 
 // ours is the contender whose ratio has a budget.
@@ -81,7 +81,7 @@ func (f *field) add(name, peer string) (*contender, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &contender{name: name, peer: peer, plain: rig.Loopback(ports[0]), secure: rig.Loopback(ports[1]), relay: rig.Loopback(ports[3])}
+	c := &contender{name: name, peer: peer, plain: rig.Loopback(ports[0]), secure: rig.Loopback(ports[1]), tcp: rig.Loopback(ports[3])}
 	f.all = append(f.all, c)
 	return c, []string{c.plain, c.secure, rig.Loopback(ports[2])}, nil
 }
@@ -106,7 +106,7 @@ func (b *bench) startHaproxy(ctx context.Context, f *field, cpus string, threads
 		return err
 	}
 	c.process, err = b.rig.StartHaproxy(ctx, rig.Haproxy{
-		Sections: rig.HaproxyProxy(f.backend, c.plain, c.secure, c.relay, f.cert), Threads: threads, CPUs: cpus, Listens: addresses[:2],
+		Sections: rig.HaproxyProxy(f.backend, c.plain, c.secure, c.tcp, f.cert), Threads: threads, CPUs: cpus, Listens: addresses[:2],
 	})
 	return err
 }
@@ -126,7 +126,7 @@ func (b *bench) startOurs(ctx context.Context, f *field, name, log, cpus string,
 	}
 	c.process, err = b.rig.StartDataPlane(ctx, rig.DataPlane{
 		Command: "windrose-gateway", Snapshot: rig.ForwardAll(f.backend, f.cert),
-		Plain: c.plain, Secure: c.secure, Relay: c.relay, Admin: addresses[2],
+		Plain: c.plain, Secure: c.secure, TCP: c.tcp, Admin: addresses[2],
 		Log: log, CPUs: cpus, Env: []string{"GOMAXPROCS=" + itoa(threads)},
 	})
 	return err

@@ -17,9 +17,9 @@ type load struct {
 	name   string
 	secure bool
 	http2  bool
-	// call has the requests be calls of gRPC, and relay loads the port on layer 4,
+	// call has the requests be calls of gRPC, and tcp loads the port on layer 4,
 	// which nginx has not.
-	call, relay bool
+	call, tcp bool
 	// http3 loads are made with the program h3load.
 	http3  bool
 	h3load string
@@ -34,7 +34,7 @@ var (
 		{name: "HTTPS, HTTP/1.1", secure: true, budget: 1.0},
 		{name: "HTTPS, HTTP/2", secure: true, http2: true, budget: 1.1},
 		{name: "gRPC, unary", secure: true, http2: true, call: true, budget: 1.2},
-		{name: "TCP, 1 MB a request", relay: true, budget: 1 / 0.95},
+		{name: "TCP, 1 MB a request", tcp: true, budget: 1 / 0.95},
 	}
 	twoCores = []load{
 		{name: "HTTP/1.1" + onTwoCores},
@@ -53,7 +53,7 @@ const (
 )
 
 // takes tells whether a proxy can take the load.
-func (l load) takes(c *contender) bool { return !l.relay || c.name != "nginx" }
+func (l load) takes(c *contender) bool { return !l.tcp || c.name != "nginx" }
 
 // run puts the load on a proxy.
 func (b *bench) run(ctx context.Context, l load, c *contender, cpus string, duration time.Duration) (rig.Load, error) {
@@ -61,8 +61,8 @@ func (b *bench) run(ctx context.Context, l load, c *contender, cpus string, dura
 	switch {
 	case l.secure:
 		url = "https://" + c.secure + "/"
-	case l.relay:
-		url = "http://" + c.relay + "/"
+	case l.tcp:
+		url = "http://" + c.tcp + "/"
 	}
 	if l.http3 {
 		return rig.H3load{Bin: l.h3load, URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}.Run(ctx)

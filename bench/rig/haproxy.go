@@ -46,7 +46,7 @@ func (r *Rig) StartHaproxy(ctx context.Context, h Haproxy) (*Process, error) {
 
 // HaproxyProxy is a HAProxy that forwards everything: the configuration that
 // is measured beside ours.
-func HaproxyProxy(to Backends, plain, secure, relay string, cert Certificate) string {
+func HaproxyProxy(to Backends, plain, secure, tcp string, cert Certificate) string {
 	return fmt.Sprintf(`
 frontend front
 	bind %s
@@ -57,9 +57,9 @@ backend back
 	server one %s
 backend calls
 	server one %s proto h2
-listen relay
+listen tcp
 	mode tcp
 	bind %s
 	server one %s
-`, plain, secure, cert.BundleFile, to.HTTP1, to.HTTP2, relay, to.Bulk)
+`, plain, secure, cert.BundleFile, to.HTTP1, to.HTTP2, tcp, to.Bulk)
 }

@@ -40,9 +40,9 @@ func (r *Rig) Bin(command string) string { return filepath.Join(r.Dir, "bin", co
 type DataPlane struct {
 	Command  string
 	Snapshot *model.Snapshot
-	// Plain and Secure publish ports 80 and 443, and Relay, if it is set, port
-	// RelayPort.
-	Plain, Secure, Relay string
+	// Plain and Secure publish ports 80 and 443, and TCP, if it is set, port
+	// TCPPort.
+	Plain, Secure, TCP string
 	// Admin is the address of the admin API, which it must have.
 	Admin string
 	// Log is the format of the access log: off, compact or json.
@@ -69,8 +69,8 @@ func (r *Rig) StartDataPlane(ctx context.Context, d DataPlane) (*Process, error)
 		"--publish", "80=" + d.Plain, "--publish", "443=" + d.Secure,
 		"--drain-grace", "0s", "--drain-wait", "1s",
 	}, d.Flags...)
-	if d.Relay != "" {
-		args = append(args, "--publish", fmt.Sprintf("%d=%s", RelayPort, d.Relay))
+	if d.TCP != "" {
+		args = append(args, "--publish", fmt.Sprintf("%d=%s", TCPPort, d.TCP))
 	}
 	spec := Spec{Name: r.Bin(d.Command), Args: args, CPUs: d.CPUs, Env: d.Env}
 	if d.Stdout != nil {
@@ -83,8 +83,8 @@ func (r *Rig) StartDataPlane(ctx context.Context, d DataPlane) (*Process, error)
 	return p, p.Await(ctx, func() bool { return strings.Contains(p.Stderr(), ": ready\n") })
 }
 
-// RelayPort is the port of a Snapshot whose connections go to the bulk backend.
-const RelayPort = 9000
+// TCPPort is the port of a Snapshot whose connections go to the bulk backend.
+const TCPPort = 9000
 
 // Backends are the addresses behind the proxies: one that answers over HTTP/1.1,
 // one that does over HTTP/2 in plain text, for requests below /grpc, and one that
@@ -118,9 +118,9 @@ func ForwardAll(to Backends, cert Certificate) *model.Snapshot {
 	}
 	if to.Bulk != "" {
 		bulk := model.ServiceID{Namespace: "bench", Name: "bulk", Port: "80"}
-		parts.Config.Listeners = append(parts.Config.Listeners, model.Listener{ID: model.ListenerID{Port: RelayPort}, Protocol: model.TCP})
-		parts.Config.Relays = []model.Relay{{
-			ID: "tcproute/bench/bulk/0", Listener: model.ListenerID{Port: RelayPort}, Backends: []model.Backend{{Service: bulk, Weight: 1}},
+		parts.Config.Listeners = append(parts.Config.Listeners, model.Listener{ID: model.ListenerID{Port: TCPPort}, Protocol: model.TCP})
+		parts.Config.L4Routes = []model.L4Route{{
+			ID: "tcproute/bench/bulk/0", Listener: model.ListenerID{Port: TCPPort}, Backends: []model.Backend{{Service: bulk, Weight: 1}},
 		}}
 		parts.Config.Services = append(parts.Config.Services, model.Service{ID: bulk})
 		parts.Endpoints = append(parts.Endpoints, endpointOf(bulk, to.Bulk))

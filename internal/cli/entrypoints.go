@@ -41,15 +41,15 @@ func entryPoints(s *model.Snapshot, addr func(model.ListenerID) net.Addr) (out [
 			}
 		}
 	}
-	for i := range s.Config.Relays {
-		r := &s.Config.Relays[i]
-		out = append(out, entryPoint{relayURL(r, addr), relayAnswer(r, endpoints), s.Origins[r.ID].Place()})
+	for i := range s.Config.L4Routes {
+		r := &s.Config.L4Routes[i]
+		out = append(out, entryPoint{l4RouteURL(r, addr), l4RouteAnswer(r, endpoints), s.Origins[r.ID].Place()})
 	}
 	return out
 }
 
-// relayURL is where the connections of a relay come in.
-func relayURL(r *model.Relay, addr func(model.ListenerID) net.Addr) string {
+// l4RouteURL is where the connections of an L4 route come in.
+func l4RouteURL(r *model.L4Route, addr func(model.ListenerID) net.Addr) string {
 	scheme, host, port := "tcp", r.Name, strconv.Itoa(int(r.Listener.Port))
 	switch {
 	case r.Listener.UDP:
@@ -67,7 +67,7 @@ func relayURL(r *model.Relay, addr func(model.ListenerID) net.Addr) string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-func relayAnswer(r *model.Relay, endpoints map[model.ServiceID]int) string {
+func l4RouteAnswer(r *model.L4Route, endpoints map[model.ServiceID]int) string {
 	if r.Respond != nil {
 		return fmt.Sprintf("refused, %s: %s", r.Respond.Outcome, r.Respond.Why)
 	}

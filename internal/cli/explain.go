@@ -26,7 +26,7 @@ const explainLong = `Walk one request through the routing and say why it goes wh
 rule that wins, each rule that loses and the first condition that it fails,
 what filters do to the request, and which backends and endpoints can get it.
 
-A URL of tls://, tcp:// or udp:// asks for a connection on layer 4: the relay
+A URL of tls://, tcp:// or udp:// asks for a connection on layer 4: the L4 route
 that takes it, by server name or by port.
 
 With -f it asks what a directory would do; pods are not started for that, so
@@ -72,8 +72,8 @@ func explainCommand() *cobra.Command {
 
 // The ends of an explanation in which no rule takes the request or connection.
 var (
-	errNoRule  = errors.New("no rule takes this request")
-	errNoRelay = errors.New("no rule takes this connection")
+	errNoRule    = errors.New("no rule takes this request")
+	errNoL4Route = errors.New("no rule takes this connection")
 )
 
 func runExplain(out io.Writer, to string, flags explainFlags) error {
@@ -101,8 +101,8 @@ func runExplain(out io.Writer, to string, flags explainFlags) error {
 	switch {
 	case err != nil || answer.Matched():
 		return err
-	case answer.Relayed:
-		return errNoRelay
+	case answer.Layer4:
+		return errNoL4Route
 	}
 	return errNoRule
 }

@@ -40,8 +40,8 @@ const maxLostLines = 20
 
 // writeExplanation writes an explanation for people.
 func writeExplanation(out io.Writer, e *exchange.Explanation, p paint) error {
-	w := &explainWriter{p: p, relayed: e.Relayed}
-	if e.Relayed {
+	w := &explainWriter{p: p, layer4: e.Layer4}
+	if e.Layer4 {
 		w.line("connect", "%s", e.URL)
 	} else {
 		w.line("request", "%s %s", e.Method, e.URL)
@@ -50,8 +50,8 @@ func writeExplanation(out io.Writer, e *exchange.Explanation, p paint) error {
 	for _, h := range e.Hosts {
 		w.host(h)
 	}
-	w.lost(e.LostRelays)
-	if len(e.Hosts) == 0 && e.Open && !e.Relayed {
+	w.lost(e.LostL4Routes)
+	if len(e.Hosts) == 0 && e.Open && !e.Layer4 {
 		w.line("host", "%s: %s", cmp.Or(e.Host, "none"), p(red, "no host of the listener stands for it"))
 	}
 	if e.Rule == nil {
@@ -77,8 +77,8 @@ func writeExplanation(out io.Writer, e *exchange.Explanation, p paint) error {
 type explainWriter struct {
 	b strings.Builder
 	p paint
-	// relayed: it is of connections and not of requests.
-	relayed bool
+	// layer4: it is of connections and not of requests.
+	layer4 bool
 }
 
 // line writes a label and what stands behind it, aligned.
@@ -123,7 +123,7 @@ func (w *explainWriter) lostBy(l exchange.Lost) string {
 
 // thing is what the explanation is of.
 func (w *explainWriter) thing() string {
-	if w.relayed {
+	if w.layer4 {
 		return "connection"
 	}
 	return "request"
@@ -146,7 +146,7 @@ func (w *explainWriter) filter(f exchange.Effect) {
 
 func (w *explainWriter) answer(label string, a *exchange.ExplainedAnswer) {
 	text := fmt.Sprintf("%d %s", a.Status, a.Outcome)
-	if w.relayed {
+	if w.layer4 {
 		text = "refused, " + a.Outcome
 	}
 	if a.Why != "" {
@@ -159,14 +159,14 @@ func (w *explainWriter) answer(label string, a *exchange.ExplainedAnswer) {
 }
 
 func (w *explainWriter) forward(f *exchange.ExplainedForward) {
-	if !w.relayed {
+	if !w.layer4 {
 		w.line("forward", "%s, Host %s", f.Target, f.Host)
 	}
 	for _, b := range f.Backends {
 		name := b.Service
 		if b.Answer != nil {
 			name = fmt.Sprintf("answers %d %s: %s", b.Answer.Status, b.Answer.Outcome, b.Answer.Why)
-			if w.relayed {
+			if w.layer4 {
 				name = fmt.Sprintf("refuses, %s: %s", b.Answer.Outcome, b.Answer.Why)
 			}
 		}
@@ -179,7 +179,7 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 			w.line("", "  %s %s%s %s", ep.Addr, cmp.Or(ep.Pod, ep.Name), factsOf(ep), state)
 		}
 		if len(b.Endpoints) == 0 && b.Answer == nil {
-			w.line("", "  %s", w.p(red, "no endpoint: it would "+map[bool]string{false: "answer 503", true: "be refused"}[w.relayed]))
+			w.line("", "  %s", w.p(red, "no endpoint: it would "+map[bool]string{false: "answer 503", true: "be refused"}[w.layer4]))
 		}
 	}
 	for _, limit := range f.Limits {

@@ -48,19 +48,19 @@ func routesOf(s *model.Snapshot) []routeLine {
 			}
 		}
 	}
-	return append(out, relaysOf(s)...)
+	return append(out, l4RoutesOf(s)...)
 }
 
-// relaysOf lists the rules of layer 4, by listener, the most specific server
+// l4RoutesOf lists the rules of layer 4, by listener, the most specific server
 // name first.
-func relaysOf(s *model.Snapshot) []routeLine {
-	relays := slices.Clone(s.Config.Relays)
-	slices.SortStableFunc(relays, func(a, b model.Relay) int {
+func l4RoutesOf(s *model.Snapshot) []routeLine {
+	l4Routes := slices.Clone(s.Config.L4Routes)
+	slices.SortStableFunc(l4Routes, func(a, b model.L4Route) int {
 		return cmp.Or(a.Listener.Compare(b.Listener), compareHosts(a.Name, b.Name))
 	})
-	out := make([]routeLine, 0, len(relays))
-	for i := range relays {
-		r := &relays[i]
+	out := make([]routeLine, 0, len(l4Routes))
+	for i := range l4Routes {
+		r := &l4Routes[i]
 		out = append(out, routeLine{r.Listener.String(), r.Name, "(connection)", r.Does(), r.ID, s.Origins[r.ID].Place()})
 	}
 	return out

@@ -46,17 +46,17 @@ is said: report, ready, reload.`
 
 // runFlags are the flags as they were written.
 type runFlags struct {
-	self         string // starts this program again; "" is none
-	publish      serve.Publish
-	admin        string
-	log, output  string
-	trusted      serve.Prefixes
-	announcing   serve.Prefixes
-	explainToken string
-	stateDir     string
-	loopback     bool
-	limits       settings.Limits
-	grace, wait  time.Duration
+	self              string // starts this program again; "" is none
+	publish           serve.Publish
+	admin             string
+	log, output       string
+	trusted           serve.Prefixes
+	proxyProtocolFrom serve.Prefixes
+	explainToken      string
+	stateDir          string
+	loopback          bool
+	limits            settings.Limits
+	grace, wait       time.Duration
 	translationFlags
 }
 
@@ -80,7 +80,7 @@ func runCommand(self string) *cobra.Command {
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json, which makes --log json the default")
 	f.StringVar(&flags.explainToken, "explain-token", "", "requests that carry it in X-Windrose-Explain get their decision in X-Windrose-Explained (default none do)")
 	f.Var(&flags.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
-	f.Var(&flags.announcing, "proxy-protocol-from", serve.AnnouncingDoc)
+	f.Var(&flags.proxyProtocolFrom, "proxy-protocol-from", serve.ProxyProtocolDoc)
 	f.StringVar(&flags.stateDir, "state-dir", "", "directory that keeps the certificate authority over runs (default none)")
 	f.DurationVar(&flags.grace, "drain-grace", 0, "how long to keep accepting after the first interrupt")
 	f.DurationVar(&flags.wait, "drain-wait", 10*time.Second, "how long to wait for exchanges to end after that")
@@ -158,7 +158,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 		Output: to.programs, StateDir: flags.stateDir, Sentinel: sentinelOf(flags.self),
 	})
 	r.proxy, err = proxy.New(proxy.Config{
-		Filters: edge.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ProxyProtocolFrom: flags.announcing, ExplainToken: flags.explainToken,
+		Filters: edge.Table(), Metrics: r.metrics, Log: r.log, Limits: flags.limits, Trusted: flags.trusted, ProxyProtocolFrom: flags.proxyProtocolFrom, ExplainToken: flags.explainToken,
 		LoopbackNames: flags.loopback, Warn: func(text string) { fmt.Fprintf(errOut, "windrose: %s\n", text) },
 		Address: flags.address, DrainGrace: flags.grace, DrainWait: flags.wait, HTTP3: http3.New,
 	})

@@ -17,7 +17,7 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 type Hashes struct {
 	// Root composes the three below.
 	Root Hash
-	// ConfigHash composes the hashes of each listener, relay, host and service.
+	// ConfigHash composes the hashes of each listener, L4 route, host and service.
 	ConfigHash Hash
 	// EndpointsHash composes EndpointsHashes.
 	EndpointsHash Hash

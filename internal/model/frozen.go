@@ -40,7 +40,7 @@ func (k listKind[T]) hash(v *T, data []byte) Hash {
 // bundle its certificates: both have a digest, which is all that a text form has.
 var (
 	listenerKind  = listKind[Listener]{"listener", func(a, b Listener) int { return a.ID.Compare(b.ID) }, nil, nil}
-	relayKind     = listKind[Relay]{"relay", compareRelays, nil, nil}
+	l4RouteKind   = listKind[L4Route]{"l4-route", compareL4Routes, nil, nil}
 	serviceKind   = listKind[Service]{"service", func(a, b Service) int { return a.ID.Compare(b.ID) }, nil, nil}
 	hostKind      = listKind[Host]{"host", compareHosts, nil, nil}
 	endpointsKind = listKind[Endpoints]{"endpoints", func(a, b Endpoints) int { return a.Service.Compare(b.Service) }, nil, nil}
@@ -140,7 +140,7 @@ type FrozenConfig struct {
 	// Hash leaves Origins out.
 	Hash      Hash
 	listeners frozen[Listener]
-	relays    frozen[Relay]
+	l4Routes  frozen[L4Route]
 	services  frozen[Service]
 	hosts     frozen[Host]
 	origins   map[string]reason.Origin
@@ -165,18 +165,18 @@ type FrozenSecrets struct {
 func FreezeConfig(c Config, origins map[string]reason.Origin) FrozenConfig {
 	eachInConfig(&c, sortList)
 	return FrozenConfig{
-		listeners: listenerKind.freeze(c.Listeners), relays: relayKind.freeze(c.Relays),
+		listeners: listenerKind.freeze(c.Listeners), l4Routes: l4RouteKind.freeze(c.L4Routes),
 		services: serviceKind.freeze(c.Services), hosts: hostKind.freeze(c.Hosts), origins: origins,
 	}.hashed()
 }
 
 func (f FrozenConfig) hashed() FrozenConfig {
-	f.Hash = compose(f.listeners.hash(), f.relays.hash(), f.services.hash(), f.hosts.hash())
+	f.Hash = compose(f.listeners.hash(), f.l4Routes.hash(), f.services.hash(), f.hosts.hash())
 	return f
 }
 
 func (f *FrozenConfig) config() Config {
-	return Config{Listeners: f.listeners.items, Hosts: f.hosts.items, Relays: f.relays.items, Services: f.services.items}
+	return Config{Listeners: f.listeners.items, Hosts: f.hosts.items, L4Routes: f.l4Routes.items, Services: f.services.items}
 }
 
 // FreezeEndpoints is FreezeConfig for endpoints.

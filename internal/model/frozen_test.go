@@ -91,9 +91,9 @@ func TestDecodeOverSharesEveryKind(t *testing.T) {
 			t.Errorf("service %s was decoded anew", s.ID)
 		}
 	}
-	for i, r := range over.Config.Relays {
-		if len(r.Backends) > 0 && &r.Backends[0] != &base.Config.Relays[i].Backends[0] {
-			t.Errorf("relay %s was decoded anew", r.ID)
+	for i, r := range over.Config.L4Routes {
+		if len(r.Backends) > 0 && &r.Backends[0] != &base.Config.L4Routes[i].Backends[0] {
+			t.Errorf("L4 route %s was decoded anew", r.ID)
 		}
 	}
 }

@@ -53,9 +53,9 @@ func (s *Snapshot) within(level int) error {
 			return fmt.Errorf("listener %s needs schema %d, and this is %d", l.ID, l.Access.level(), level)
 		}
 	}
-	for i := range s.Config.Relays {
-		if r := &s.Config.Relays[i]; r.Access.level() > level {
-			return fmt.Errorf("relay %s needs schema %d, and this is %d", r.ID, r.Access.level(), level)
+	for i := range s.Config.L4Routes {
+		if r := &s.Config.L4Routes[i]; r.Access.level() > level {
+			return fmt.Errorf("L4 route %s needs schema %d, and this is %d", r.ID, r.Access.level(), level)
 		}
 	}
 	for r := range s.Config.rules {
@@ -159,9 +159,9 @@ func (d *downgrade) config(c *Config) Config {
 		}
 		out.Listeners = append(out.Listeners, l)
 	}
-	for _, r := range c.Relays {
+	for _, r := range c.L4Routes {
 		if !d.shut[r.Listener] {
-			out.Relays = append(out.Relays, d.relay(r))
+			out.L4Routes = append(out.L4Routes, d.l4Route(r))
 		}
 	}
 	for _, h := range c.Hosts {
@@ -178,7 +178,7 @@ func (d *downgrade) why(does string, needs int) string {
 	return fmt.Sprintf("it %s: that needs schema %d, and the proxy speaks %d", does, needs, d.level)
 }
 
-func (d *downgrade) relay(r Relay) Relay {
+func (d *downgrade) l4Route(r L4Route) L4Route {
 	needs := r.Access.level()
 	if needs <= d.level {
 		return r

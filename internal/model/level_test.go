@@ -24,7 +24,7 @@ rule authorize prefix:/private authorize deny=p/1|header:x=y forward=shop/cart:8
 host tls.example 443
 block ingress by-specificity
 rule tls prefix:/ forward=shop/cart:80
-relay db 5432 forward=shop/db:5432 deny=p/2
+l4-route db 5432 forward=shop/db:5432 deny=p/2
 service shop/cart:80 round-robin
 service shop/db:5432 round-robin
 endpoint shop/cart:80 10.0.0.1:80 pod=shop/cart-0 protocols=hbone weight=3 locality=eu/eu-1/a identity=spiffe://x/ns/shop/sa/cart label=app=cart
@@ -40,7 +40,7 @@ rule authorize prefix:/private respond=503:closed "why=it says more than the pro
 rule kept prefix:/kept forward=shop/cart:80
 rule compress prefix:/zip forward=shop/cart:80 compress=gzip
 rule cookie prefix:/ when=all(method:GET,all()) respond=503:closed "why=it says more than the proxy understands: that needs schema 3, and the proxy speaks 2"
-relay db 5432 respond=503:closed "why=it asks who may connect: that needs schema 3, and the proxy speaks 2"
+l4-route db 5432 respond=503:closed "why=it asks who may connect: that needs schema 3, and the proxy speaks 2"
 service shop/cart:80 round-robin
 service shop/db:5432 round-robin
 endpoint shop/cart:80 10.0.0.1:80 pod=shop/cart-0

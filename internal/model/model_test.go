@@ -66,7 +66,7 @@ func sample() Parts {
 					{ID: "ingress/shop/default/default", Forward: &Forward{Backends: []Backend{{Service: ParseServiceID("shop/front:http"), Weight: 1}}}},
 				}}}},
 			}, sampleGateway()),
-			Relays:   sampleRelays(),
+			L4Routes: sampleL4Routes(),
 			Services: append([]Service{{ID: ParseServiceID("shop/front:http"), Balance: LeastRequest}, {ID: ParseServiceID("shop/cart:80")}}, sampleTLS()...),
 		},
 		Endpoints: []Endpoints{
@@ -151,7 +151,7 @@ func sampleGateway() Host {
 	}
 }
 
-// sampleRelays says all that there is to say on layer 4.
+// sampleL4Routes says all that there is to say on layer 4.
 func sampleAccess() *Access {
 	return &Access{
 		Deny: []Permission{{ID: "netpol/shop/dns/0", When: &Predicate{Test: Not, Of: []Predicate{{Test: SourceIn, Value: "10.0.0.0/8"}}}}},
@@ -168,9 +168,9 @@ func sampleAccess() *Access {
 	}
 }
 
-func sampleRelays() []Relay {
+func sampleL4Routes() []L4Route {
 	cart := []Backend{{Service: ParseServiceID("shop/cart:80"), Weight: 1}}
-	return []Relay{
+	return []L4Route{
 		{ID: "gateway/shop/dns/0", Listener: ListenerID{Port: 53, UDP: true}, Backends: cart, IdleTimeout: 10 * time.Second, Access: sampleAccess()},
 		{ID: "gateway/shop/zone/0", Listener: ListenerID{Port: 53}, ConnectTimeout: time.Second, Backends: []Backend{
 			{Service: ParseServiceID("shop/front:http"), Weight: 3},
@@ -199,7 +199,7 @@ rule ingress/shop/default/default any: forward=shop/front:http
 host **.example.com shop/edge:8080 fallback
 block gateway by-specificity
 rule gateway/shop/all/1/0 exact:/old redirect=301 redirect-scheme=https redirect-host=new.example.com redirect-port=8443 redirect-path=/old>
-rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y,cookie:user~^beta-),header:a\\^b^=^c,client:2001:db8::/32,sni:^=shop.,scheme:https,claim:realm.roles=admin)" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms session=cookie:sid session-absolute=1h0m0s session-idle=1m0s session-permanent session-path=/a request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g edit request-remove=x-b rewrite= rewrite-path=/a>/b rewrite-host=b.example.com mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100 request-set=x-i:j authorize deny=netpol/shop/dns/0|not(source:10.0.0.0/8) allow=istio/shop/dns/0|any(peer:namespace=shop,peer:uri,port:53,gateway:,workload:shop/web-0) allow=istio/shop/dns/1 authorize
+rule gateway/shop/all/0/0 prefix:/a "when=all(method:GET,header:x-env=a\\,\\(b\\)\\=\\~\\\\ c,not(query:q\\=~^b),any(header:y,cookie:user~^beta-),header:a\\^b^=^c,client:2001:db8::/32,sni:^=shop.,scheme:https,claim:realm.roles=admin)" rank=1 forward timeout=10s attempt-timeout=1s retry=3 retry-codes=500,503 backoff=100ms affinity=cookie:sid affinity-absolute=1h0m0s affinity-idle=1m0s affinity-permanent affinity-path=/a request-remove=x-a "request-set=x-b:c: d" request-add=x-e: response-set=x-f:g edit request-remove=x-b rewrite= rewrite-path=/a>/b rewrite-host=b.example.com mirror=shop/cart:80*1/1 mirror=shop/front:http*10/100 request-set=x-i:j authorize deny=netpol/shop/dns/0|not(source:10.0.0.0/8) allow=istio/shop/dns/0|any(peer:namespace=shop,peer:uri,port:53,gateway:,workload:shop/web-0) allow=istio/shop/dns/1 authorize
 backend shop/cart:80 9 request-set=x-h:i
 backend none 1 respond=500:backend_invalid "why=no such Service"
 backend shop/front:http 0 rewrite= rewrite-path=/c mirror=shop/cart:80*1/2
@@ -209,13 +209,13 @@ rule ingress/shop/web/0/0 exact:/cart forward=shop/cart:80 read=1m30s tls-redire
 rule ingress/shop/web/0/1 prefix:/ forward=shop/cart:80*9,shop/front:http*1 compress=br,gzip compress-types=text/html,application/json compress-min=1024 cors=https://*.example.com "cors-methods=GET, PUT" cors-credentials cors-max-age=5 cors-fetch
 block later first-match
 rule x "regex:(?i)^/a b" respond=503:closed "why=annotation \"auth-url\" is not honoured" respond-header=retry-after:5 "respond-body=come again\n" rewrite=/$1 "pattern=^/a b(.*)"
-relay gateway/shop/zone/0 53 forward connect=1s
+l4-route gateway/shop/zone/0 53 forward connect=1s
 backend shop/front:http 3
 backend none 1 respond=503:backend_invalid "why=no such Service"
-relay gateway/shop/dns/0 53/udp forward=shop/cart:80 idle=10s deny=netpol/shop/dns/0|not(source:10.0.0.0/8) allow=istio/shop/dns/0|any(peer:namespace=shop,peer:uri,port:53,gateway:,workload:shop/web-0) allow=istio/shop/dns/1
-relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/cart:80
-relay gateway/shop/edge/none shop/edge:6443 name=* respond=404:no_route
-relay gateway/shop/raw/0 shop/edge:6443 name=**.example.org terminate forward=shop/cart:80
+l4-route gateway/shop/dns/0 53/udp forward=shop/cart:80 idle=10s deny=netpol/shop/dns/0|not(source:10.0.0.0/8) allow=istio/shop/dns/0|any(peer:namespace=shop,peer:uri,port:53,gateway:,workload:shop/web-0) allow=istio/shop/dns/1
+l4-route gateway/shop/raw/0 443 name=raw.example.com forward=shop/cart:80
+l4-route gateway/shop/edge/none shop/edge:6443 name=* respond=404:no_route
+l4-route gateway/shop/raw/0 shop/edge:6443 name=**.example.org terminate forward=shop/cart:80
 service shop/cart:80 round-robin
 service shop/cart:80~http2 round-robin protocol=http2
 service shop/cart:80~proxy-v1 round-robin send-proxy=v1
@@ -272,8 +272,8 @@ func TestWireForm(t *testing.T) {
 var changes = map[string]func(*Parts){
 	"nothing":             func(*Parts) {},
 	"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].Filters = Filters{&BodyLimit{1}} },
-	"a relay":             func(p *Parts) { p.Config.Relays[0].IdleTimeout = 0 },
-	"a relay twice":       func(p *Parts) { p.Config.Relays = append(p.Config.Relays, p.Config.Relays[0]) },
+	"an L4 route":         func(p *Parts) { p.Config.L4Routes[0].IdleTimeout = 0 },
+	"an L4 route twice":   func(p *Parts) { p.Config.L4Routes = append(p.Config.L4Routes, p.Config.L4Routes[0]) },
 	"another host":        func(p *Parts) { p.Config.Hosts = p.Config.Hosts[:1] },
 	"an endpoint":         func(p *Parts) { p.Endpoints[1].Endpoints[0].Terminating = false },
 	"a service too few":   func(p *Parts) { p.Config.Services = p.Config.Services[:1]; p.Endpoints = nil },
@@ -379,7 +379,7 @@ func TestHashIgnoresOrderAndOrigins(t *testing.T) {
 		shuffle(r, p.Config.Hosts)
 		shuffle(r, p.Config.Listeners)
 		shuffle(r, p.Config.Services)
-		shuffle(r, p.Config.Relays)
+		shuffle(r, p.Config.L4Routes)
 		shuffle(r, p.Endpoints)
 		shuffle(r, p.Secrets)
 		shuffle(r, p.Bundles)

@@ -70,9 +70,9 @@ func splitWords(line string) ([]string, error) {
 
 type textParser struct {
 	parts Parts
-	// below is the relay to which the lines of backends that come now belong;
+	// below is the L4 route to which the lines of backends that come now belong;
 	// nil is the last rule.
-	below *Relay
+	below *L4Route
 }
 
 // lineForm is what one kind of line needs and who reads it.
@@ -89,7 +89,7 @@ func (p *textParser) line(words []string) error {
 		"block":       {2, (*textParser).block},
 		"rule":        {2, (*textParser).rule},
 		"backend":     {2, (*textParser).backend},
-		"relay":       {2, (*textParser).relay},
+		"l4-route":    {2, (*textParser).l4Route},
 		"service":     {2, (*textParser).service},
 		"endpoint":    {2, (*textParser).endpoint},
 		"secret":      {2, (*textParser).secret},
@@ -235,7 +235,7 @@ func (p *textParser) rule(w []string) error {
 	return nil
 }
 
-// backend reads a backend of the rule or relay above.
+// backend reads a backend of the rule or L4 route above.
 func (p *textParser) backend(w []string) error {
 	if p.below != nil {
 		return addBackend(&p.below.Backends, w)
@@ -327,23 +327,23 @@ var ruleOptions = map[string]func(*Rule, string) error{
 	"backoff": func(r *Rule, v string) error {
 		return onRetry(r, func(t *Retry) (err error) { t.Backoff, err = time.ParseDuration(v); return err })
 	},
-	"session": func(r *Rule, v string) error {
+	"affinity": func(r *Rule, v string) error {
 		carrier, name, _ := strings.Cut(v, ":")
 		if carrier != "cookie" && carrier != "header" {
 			return fmt.Errorf("%q is neither cookie nor header", carrier)
 		}
 		return setOn(r.Forward, func(f *Forward) { f.Affinity = &Affinity{Name: name, Header: carrier == "header"} })
 	},
-	"session-absolute": func(r *Rule, v string) error {
+	"affinity-absolute": func(r *Rule, v string) error {
 		return onAffinity(r, func(s *Affinity) (err error) { s.Absolute, err = time.ParseDuration(v); return err })
 	},
-	"session-idle": func(r *Rule, v string) error {
+	"affinity-idle": func(r *Rule, v string) error {
 		return onAffinity(r, func(s *Affinity) (err error) { s.Idle, err = time.ParseDuration(v); return err })
 	},
-	"session-permanent": func(r *Rule, _ string) error {
+	"affinity-permanent": func(r *Rule, _ string) error {
 		return onAffinity(r, func(s *Affinity) error { s.Permanent = true; return nil })
 	},
-	"session-path": func(r *Rule, v string) error {
+	"affinity-path": func(r *Rule, v string) error {
 		return onAffinity(r, func(s *Affinity) error { s.Path = v; return nil })
 	},
 	"connect": func(r *Rule, v string) error {

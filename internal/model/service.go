@@ -198,7 +198,7 @@ func (v *validator) service(s Service) {
 	v.check(s.Protocol <= Opaque, "service %s: unknown protocol %d", s.ID, s.Protocol)
 	v.check(s.Protocol != Negotiated || s.TLS != nil, "service %s: a protocol is negotiated over TLS only", s.ID)
 	v.check(s.ProxyProtocol <= ProxyV2, "service %s: unknown version %d of the PROXY protocol", s.ID, s.ProxyProtocol)
-	v.announced[s.ID] = s.ProxyProtocol != NoProxyProtocol
+	v.proxied[s.ID] = s.ProxyProtocol != NoProxyProtocol
 	v.spoken[s.ID] = s.Protocol != Opaque && (s.TLS != nil || s.Protocol != HTTP1)
 	v.secured[s.ID] = s.TLS != nil
 	if s.TLS != nil {

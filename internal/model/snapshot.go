@@ -34,7 +34,7 @@ type Snapshot struct {
 type Config struct {
 	Listeners []Listener `json:"listeners,omitempty"`
 	Hosts     []Host     `json:"hosts,omitempty"`
-	Relays    []Relay    `json:"relays,omitempty"`
+	L4Routes  []L4Route  `json:"l4Routes,omitempty"`
 	Services  []Service  `json:"services,omitempty"`
 }
 
@@ -44,9 +44,9 @@ type Protocol uint8
 // The listener protocols.
 const (
 	HTTP Protocol = iota
-	// HTTPS may have relays besides, for server names of their own.
+	// HTTPS may have L4 routes besides, for server names of their own.
 	HTTPS
-	// TLS has relays alone.
+	// TLS has L4 routes alone.
 	TLS
 	TCP
 	UDP
@@ -325,7 +325,7 @@ type Forward struct {
 	// effect.
 	Retry *Retry `cbor:"7,keyasint,omitempty" json:"retry,omitempty"`
 	// Affinity keeps a client at one endpoint; nil does not.
-	Affinity *Affinity `cbor:"8,keyasint,omitempty" json:"session,omitempty"`
+	Affinity *Affinity `cbor:"8,keyasint,omitempty" json:"affinity,omitempty"`
 }
 
 // Retry says which failed attempts are repeated.

@@ -24,8 +24,8 @@ import (
 //	rule gateway/shop/cart/0/0 prefix:/ when=all(method:GET,header:x-env=canary) forward request-set=x-a:b
 //	backend shop/cart:80 9
 //	backend none 1 respond=500:backend_invalid
-//	relay gateway/shop/db/0 5432 forward=shop/db:5432 idle=10m0s
-//	relay gateway/shop/raw/0 443 name=raw.example.com forward=shop/raw:443
+//	l4-route gateway/shop/db/0 5432 forward=shop/db:5432 idle=10m0s
+//	l4-route gateway/shop/raw/0 443 name=raw.example.com forward=shop/raw:443
 //	service shop/cart:80 round-robin
 //	endpoint shop/cart:80 127.0.0.1:31001 pod=shop/cart-6c9f-x2x4p
 //	endpoint shop/api:443 dns:api.example.com:443
@@ -43,8 +43,8 @@ func Format(s *Snapshot) string {
 	for _, h := range s.Config.Hosts {
 		w.host(h)
 	}
-	for i := range s.Config.Relays {
-		w.relay(&s.Config.Relays[i])
+	for i := range s.Config.L4Routes {
+		w.l4Route(&s.Config.L4Routes[i])
 	}
 	for _, svc := range s.Config.Services {
 		w.service(svc)
@@ -258,9 +258,9 @@ func forwardWords(f *Forward) []string {
 		if s.Header {
 			carrier = "header"
 		}
-		words = append(words, "session="+carrier+":"+s.Name,
-			option("session-absolute", duration(s.Absolute)), option("session-idle", duration(s.Idle)),
-			flag(s.Permanent, "session-permanent"), option("session-path", s.Path))
+		words = append(words, "affinity="+carrier+":"+s.Name,
+			option("affinity-absolute", duration(s.Absolute)), option("affinity-idle", duration(s.Idle)),
+			flag(s.Permanent, "affinity-permanent"), option("affinity-path", s.Path))
 	}
 	return words
 }

@@ -31,7 +31,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
 		services: map[ServiceID]bool{}, secrets: map[string]bool{}, bundles: map[string]bool{}, listeners: map[ListenerID]bool{},
 		hosts: map[hostPlace]bool{}, rules: map[string]*Host{},
-		protocols: map[ListenerID]Protocol{}, relays: map[hostPlace]bool{}, spoken: map[ServiceID]bool{}, secured: map[ServiceID]bool{}, announced: map[ServiceID]bool{},
+		protocols: map[ListenerID]Protocol{}, l4Routes: map[hostPlace]bool{}, spoken: map[ServiceID]bool{}, secured: map[ServiceID]bool{}, proxied: map[ServiceID]bool{},
 	}
 	for _, s := range p.Secrets {
 		v.unique(v.secrets, "secret", s.Name)
@@ -52,7 +52,7 @@ func validate(p *Parts, sound func(host int) bool) error {
 		}
 		v.place(h)
 	}
-	v.allRelays(p.Config.Relays)
+	v.allL4Routes(p.Config.L4Routes)
 	for id := range p.Origins {
 		v.name("origin", id)
 	}
@@ -69,15 +69,15 @@ type validator struct {
 	services         map[ServiceID]bool
 	secrets, bundles map[string]bool
 	spoken, secured  map[ServiceID]bool // services that take other than bytes, or TLS
-	announced        map[ServiceID]bool // services that take PROXY headers
+	proxied          map[ServiceID]bool // services that take PROXY headers
 	rules            map[string]*Host   // the last host that has each
 	listeners        map[ListenerID]bool
 	protocols        map[ListenerID]Protocol
-	hosts, relays    map[hostPlace]bool
+	hosts, l4Routes  map[hostPlace]bool
 	errs             []error
 }
 
-// hostPlace is a host, or a relay's name, on one listener.
+// hostPlace is a host, or an L4 route's name, on one listener.
 type hostPlace struct {
 	name     string
 	listener ListenerID

@@ -60,46 +60,46 @@ func TestValidateRules(t *testing.T) {
 	}
 }
 
-// TestValidateRelays: each change of a valid relay, or of what it stands on,
+// TestValidateL4Routes: each change of a valid L4 route, or of what it stands on,
 // makes it one that no proxy may serve, and the error says why.
-func TestValidateRelays(t *testing.T) {
+func TestValidateL4Routes(t *testing.T) {
 	for _, test := range []struct {
 		want   string
-		change func(*Parts, *Relay)
+		change func(*Parts, *L4Route)
 	}{
-		{"", func(*Parts, *Relay) {}},
-		{"without a name", func(_ *Parts, r *Relay) { r.ID = "" }},
-		{"no listener 1", func(_ *Parts, r *Relay) { r.Listener = ListenerID{Port: 1} }},
-		{"no listener 443/udp", func(_ *Parts, r *Relay) { r.Listener.UDP = true }},
-		{"speaks HTTP alone", func(_ *Parts, r *Relay) { r.Listener = ListenerID{Port: 80} }},
-		{"a server name goes with TLS", func(_ *Parts, r *Relay) { r.Name = "" }},
-		{"a server name goes with TLS", func(p *Parts, r *Relay) { p.Config.Relays, r.Listener = nil, ListenerID{Port: 53} }},
-		{"not lower-case", func(_ *Parts, r *Relay) { r.Name = "A.example.com" }},
-		{"control characters", func(_ *Parts, r *Relay) { r.Name = "a\n" }},
-		{"no TLS to take off", func(p *Parts, r *Relay) {
-			p.Config.Relays = nil
+		{"", func(*Parts, *L4Route) {}},
+		{"without a name", func(_ *Parts, r *L4Route) { r.ID = "" }},
+		{"no listener 1", func(_ *Parts, r *L4Route) { r.Listener = ListenerID{Port: 1} }},
+		{"no listener 443/udp", func(_ *Parts, r *L4Route) { r.Listener.UDP = true }},
+		{"speaks HTTP alone", func(_ *Parts, r *L4Route) { r.Listener = ListenerID{Port: 80} }},
+		{"a server name goes with TLS", func(_ *Parts, r *L4Route) { r.Name = "" }},
+		{"a server name goes with TLS", func(p *Parts, r *L4Route) { p.Config.L4Routes, r.Listener = nil, ListenerID{Port: 53} }},
+		{"not lower-case", func(_ *Parts, r *L4Route) { r.Name = "A.example.com" }},
+		{"control characters", func(_ *Parts, r *L4Route) { r.Name = "a\n" }},
+		{"no TLS to take off", func(p *Parts, r *L4Route) {
+			p.Config.L4Routes = nil
 			r.Listener, r.Name, r.Terminate = ListenerID{Port: 53}, "", true
 		}},
-		{"another stands at 443", func(p *Parts, r *Relay) { r.Name = "raw.example.com" }},
-		{"another stands at 53", func(p *Parts, r *Relay) { r.Listener, r.Name = ListenerID{Port: 53}, "" }},
-		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Backends = nil }},
-		{"exactly one of backends", func(_ *Parts, r *Relay) { r.Respond = &Respond{Status: 503, Outcome: reason.Closed, Why: ""} }},
-		{"unknown outcome", func(_ *Parts, r *Relay) { r.Backends, r.Respond = nil, &Respond{Status: 503, Outcome: 255, Why: ""} }},
-		{"no service x", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("x") }},
-		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("shop/cart:80~http2") }},
-		{"spoken to in HTTP", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("shop/pay:443~any") }},
-		{"exactly one of service", func(_ *Parts, r *Relay) { r.Backends[0].Service = ParseServiceID("") }},
-		{"only for requests", func(_ *Parts, r *Relay) { r.Backends[0].Filters = Filters{&Rewrite{Host: "a"}} }},
-		{"negative timeout", func(_ *Parts, r *Relay) { r.IdleTimeout = -1 }},
-		{"its name says another protocol", func(p *Parts, _ *Relay) { p.Config.Listeners[0].Protocol = UDP }},
-		{"does not speak HTTP", func(p *Parts, _ *Relay) {
+		{"another stands at 443", func(p *Parts, r *L4Route) { r.Name = "raw.example.com" }},
+		{"another stands at 53", func(p *Parts, r *L4Route) { r.Listener, r.Name = ListenerID{Port: 53}, "" }},
+		{"exactly one of backends", func(_ *Parts, r *L4Route) { r.Backends = nil }},
+		{"exactly one of backends", func(_ *Parts, r *L4Route) { r.Respond = &Respond{Status: 503, Outcome: reason.Closed, Why: ""} }},
+		{"unknown outcome", func(_ *Parts, r *L4Route) { r.Backends, r.Respond = nil, &Respond{Status: 503, Outcome: 255, Why: ""} }},
+		{"no service x", func(_ *Parts, r *L4Route) { r.Backends[0].Service = ParseServiceID("x") }},
+		{"spoken to in HTTP", func(_ *Parts, r *L4Route) { r.Backends[0].Service = ParseServiceID("shop/cart:80~http2") }},
+		{"spoken to in HTTP", func(_ *Parts, r *L4Route) { r.Backends[0].Service = ParseServiceID("shop/pay:443~any") }},
+		{"exactly one of service", func(_ *Parts, r *L4Route) { r.Backends[0].Service = ParseServiceID("") }},
+		{"only for requests", func(_ *Parts, r *L4Route) { r.Backends[0].Filters = Filters{&Rewrite{Host: "a"}} }},
+		{"negative timeout", func(_ *Parts, r *L4Route) { r.IdleTimeout = -1 }},
+		{"its name says another protocol", func(p *Parts, _ *L4Route) { p.Config.Listeners[0].Protocol = UDP }},
+		{"does not speak HTTP", func(p *Parts, _ *L4Route) {
 			p.Config.Hosts[0].Listeners = append(p.Config.Hosts[0].Listeners, ListenerID{Port: 53})
 		}},
 	} {
 		parts := sample()
-		relay := Relay{ID: "changed", Listener: ListenerID{Port: 443}, Name: "a.example.com", Backends: []Backend{{Service: ParseServiceID("shop/cart:80"), Weight: 1}}}
-		test.change(&parts, &relay)
-		parts.Config.Relays = append(parts.Config.Relays, relay)
+		l4Route := L4Route{ID: "changed", Listener: ListenerID{Port: 443}, Name: "a.example.com", Backends: []Backend{{Service: ParseServiceID("shop/cart:80"), Weight: 1}}}
+		test.change(&parts, &l4Route)
+		parts.Config.L4Routes = append(parts.Config.L4Routes, l4Route)
 		err := Validate(&parts)
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("want %q, got %v", test.want, err)
@@ -143,7 +143,7 @@ func TestValidateTrust(t *testing.T) {
 		{"unknown version 3", func(p *Parts) { p.Config.Services[0].ProxyProtocol = ProxyV2 + 1 }},
 		{"not sent over UDP", func(p *Parts) {
 			p.Config.Services = append(p.Config.Services, Service{ID: ParseServiceID("shop/new:53"), ProxyProtocol: ProxyV2})
-			p.Config.Relays[0].Backends = []Backend{{Service: ParseServiceID("shop/new:53"), Weight: 1}}
+			p.Config.L4Routes[0].Backends = []Backend{{Service: ParseServiceID("shop/new:53"), Weight: 1}}
 		}},
 		{"is no name and port", func(p *Parts) { p.Endpoints[0].Names = []NamedEndpoint{{"A.example.com", 1}} }},
 		{"unknown protocols 0x80", func(p *Parts) { p.Endpoints[1].Endpoints[0].Protocols = 0x80 }},

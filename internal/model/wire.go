@@ -40,7 +40,7 @@ type envelope struct {
 	Secrets   []cbor.RawMessage        `cbor:"6,keyasint,omitempty"`
 	Origins   map[string]reason.Origin `cbor:"7,keyasint,omitempty"`
 	Bundles   []cbor.RawMessage        `cbor:"8,keyasint,omitempty"`
-	Relays    []cbor.RawMessage        `cbor:"9,keyasint,omitempty"`
+	L4Routes  []cbor.RawMessage        `cbor:"9,keyasint,omitempty"`
 	// Since is nil in a form that is whole.
 	Since *since `cbor:"10,keyasint,omitempty"`
 }
@@ -59,7 +59,7 @@ type since struct {
 	Secrets   []uint32 `cbor:"7,keyasint,omitempty"`
 	Origins   []string `cbor:"8,keyasint,omitempty"`
 	Bundles   []uint32 `cbor:"9,keyasint,omitempty"`
-	Relays    []uint32 `cbor:"10,keyasint,omitempty"`
+	L4Routes  []uint32 `cbor:"10,keyasint,omitempty"`
 }
 
 // codec holds the CBOR modes. Building one is cheap beside what it codes.
@@ -129,7 +129,7 @@ func (s *Snapshot) envelope(base *Snapshot) (envelope, error) {
 	c, b := &s.config, &from.config
 	err := errors.Join(
 		encodeList(listenerKind, b.listeners, c.listeners, &gone.Listeners, &e.Listeners),
-		encodeList(relayKind, b.relays, c.relays, &gone.Relays, &e.Relays),
+		encodeList(l4RouteKind, b.l4Routes, c.l4Routes, &gone.L4Routes, &e.L4Routes),
 		encodeList(serviceKind, b.services, c.services, &gone.Services, &e.Services),
 		encodeList(hostKind, b.hosts, c.hosts, &gone.Hosts, &e.Hosts),
 		encodeList(endpointsKind, from.endpoints.all, s.endpoints.all, &gone.Endpoints, &e.Endpoints),
@@ -268,7 +268,7 @@ var errNotInOrder = errors.New("its parts are not in order")
 func (e *envelope) config(from *FrozenConfig, gone *since, share *FrozenConfig) (f FrozenConfig, err error) {
 	var errs [4]error
 	f.listeners, _, errs[0] = decodeList(listenerKind, e.Listeners, from.listeners, gone.Listeners, share.listeners)
-	f.relays, _, errs[1] = decodeList(relayKind, e.Relays, from.relays, gone.Relays, share.relays)
+	f.l4Routes, _, errs[1] = decodeList(l4RouteKind, e.L4Routes, from.l4Routes, gone.L4Routes, share.l4Routes)
 	f.services, _, errs[2] = decodeList(serviceKind, e.Services, from.services, gone.Services, share.services)
 	f.hosts, _, errs[3] = decodeList(hostKind, e.Hosts, from.hosts, gone.Hosts, share.hosts)
 	f.origins = withOrigins(from.origins, gone.Origins, e.Origins)

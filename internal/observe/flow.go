@@ -73,7 +73,7 @@ type Flow struct {
 	Client netip.AddrPort
 	TLS    bool
 	// Transport is tcp, tls or udp for what is relayed whatever it says; empty
-	// for HTTP. A relay has a Host and no method, target or status.
+	// for HTTP. An L4 route has a Host and no method, target or status.
 	Transport string
 	Method    []byte
 	Host      []byte

@@ -150,7 +150,7 @@ func (m *Metrics) takeSeries() bool {
 }
 
 // Route counts the requests of one rule by status class and Outcome, and what
-// a relay relayed by Outcome.
+// an L4 route relayed by Outcome.
 type Route struct {
 	metrics *Metrics
 	// Name is the rule's id.
@@ -170,11 +170,11 @@ func (r *Route) Hit(shard, status int, outcome reason.Outcome) {
 	r.hit(shard, uint8(status/100), outcome)
 }
 
-// relayed stands in the place of a status class for what is relayed.
-const relayed = math.MaxUint8
+// layer4 stands in the place of a status class for what is relayed.
+const layer4 = math.MaxUint8
 
-// Relay counts one connection or UDP flow that a relay took, in a shard.
-func (r *Route) Relay(shard int, outcome reason.Outcome) { r.hit(shard, relayed, outcome) }
+// L4Flow counts one connection or UDP flow that an L4 route took, in a shard.
+func (r *Route) L4Flow(shard int, outcome reason.Outcome) { r.hit(shard, layer4, outcome) }
 
 func (r *Route) hit(shard int, class uint8, outcome reason.Outcome) {
 	if cells := r.cells.Load(); cells != nil {
@@ -304,13 +304,13 @@ type Listener struct {
 	// Refused counts connections that a limit turned away, and StreamsRefused
 	// requests over HTTP/2 for which there was no room.
 	Refused, StreamsRefused *Counter
-	// RelayedIn and RelayedOut count bytes that were relayed, from clients and
+	// L4In and L4Out count bytes that were relayed, from clients and
 	// to them. Dropped counts datagrams that were not.
-	RelayedIn, RelayedOut, Dropped *Counter
-	// Announced counts connections whose client a PROXY header named, OwnAnnounced
-	// those that were their sender's own, and AnnounceErrors those without a valid
+	L4In, L4Out, Dropped *Counter
+	// ProxyHeaders counts connections whose client a PROXY header named, OwnProxyHeaders
+	// those that were their sender's own, and ProxyHeaderErrors those without a valid
 	// header.
-	Announced, OwnAnnounced, AnnounceErrors *Counter
+	ProxyHeaders, OwnProxyHeaders, ProxyHeaderErrors *Counter
 	// Handshakes, Resumed and HandshakeErrors count TLS handshakes; resumed
 	// ones are handshakes too.
 	Handshakes, Resumed, HandshakeErrors *Counter
@@ -318,7 +318,7 @@ type Listener struct {
 
 func newListener(id model.ListenerID, shards int) *Listener {
 	l := &Listener{ID: id}
-	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.StreamsRefused, &l.RelayedIn, &l.RelayedOut, &l.Dropped, &l.Announced, &l.OwnAnnounced, &l.AnnounceErrors, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
+	for _, c := range []**Counter{&l.Accepted, &l.Closed, &l.Refused, &l.StreamsRefused, &l.L4In, &l.L4Out, &l.Dropped, &l.ProxyHeaders, &l.OwnProxyHeaders, &l.ProxyHeaderErrors, &l.Handshakes, &l.Resumed, &l.HandshakeErrors} {
 		*c = NewCounter(shards)
 	}
 	return l

@@ -50,7 +50,7 @@ func countTraffic(m *Metrics, next func() uint64) {
 		}
 	}
 	for range next() {
-		m.Route("relay").Relay(0, reason.OK)
+		m.Route("l4-route").L4Flow(0, reason.OK)
 	}
 	for i, name := range []string{"shop/web:80", "past/the-bound:80"} {
 		s := m.Service(name)
@@ -71,8 +71,8 @@ func countListeners(m *Metrics, next func() uint64) {
 	for _, id := range []model.ListenerID{{Port: 443}, {Gateway: "infra/edge", Port: 80}, {Port: 53, UDP: true}} {
 		l := m.Listener(id)
 		for _, c := range []*Counter{
-			l.Refused, l.StreamsRefused, l.RelayedIn, l.RelayedOut, l.Dropped, l.Announced, l.OwnAnnounced,
-			l.AnnounceErrors, l.HandshakeErrors, l.Closed, l.Resumed,
+			l.Refused, l.StreamsRefused, l.L4In, l.L4Out, l.Dropped, l.ProxyHeaders, l.OwnProxyHeaders,
+			l.ProxyHeaderErrors, l.HandshakeErrors, l.Closed, l.Resumed,
 		} {
 			c.Add(0, next())
 		}

@@ -11,15 +11,15 @@ import (
 
 func requests(r *reading, out yield) {
 	r.eachCell(func(route *Route, c *cell) {
-		if c.class != relayed {
+		if c.class != layer4 {
 			out(float64(c.count.Sum()), nil, route.Name, strconv.Itoa(int(c.class))+"xx", c.outcome.String())
 		}
 	})
 }
 
-func relays(r *reading, out yield) {
+func l4Routes(r *reading, out yield) {
 	r.eachCell(func(route *Route, c *cell) {
-		if c.class == relayed {
+		if c.class == layer4 {
 			out(float64(c.count.Sum()), nil, route.Name, c.outcome.String())
 		}
 	})

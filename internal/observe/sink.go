@@ -44,11 +44,11 @@ func (s *Sink) count(shard int, f *Flow) {
 		}
 	case Connection, Datagrams:
 		if f.Rule != nil {
-			f.Rule.Relay(shard, f.Outcome)
+			f.Rule.L4Flow(shard, f.Outcome)
 		}
 		if f.Listener != nil {
-			f.Listener.RelayedIn.Add(shard, uint64(f.BytesIn))
-			f.Listener.RelayedOut.Add(shard, uint64(f.BytesOut))
+			f.Listener.L4In.Add(shard, uint64(f.BytesIn))
+			f.Listener.L4Out.Add(shard, uint64(f.BytesOut))
 		}
 	}
 }

@@ -74,23 +74,23 @@ var metrics = []Metric{
 		),
 	},
 	{
-		Name: "windrose_relays_total", Type: CounterType, Labels: []string{"route", "outcome"},
+		Name: "windrose_l4_flows_total", Type: CounterType, Labels: []string{"route", "outcome"},
 		Help:   "Connections and UDP flows that were relayed on layer 4, by rule and outcome. Routes none and other as with requests.",
 		Fix:    "docs/outcomes.md says of each outcome what to do.",
-		series: relays,
+		series: l4Routes,
 	},
 	{
-		Name: "windrose_relayed_bytes_total", Type: CounterType, Labels: []string{"port", "direction"},
+		Name: "windrose_l4_bytes_total", Type: CounterType, Labels: []string{"port", "direction"},
 		Help: "Bytes relayed on layer 4: in from clients, out to them. Those of a connection count when it ends.",
 		series: anyByListener(
-			ofListener{"in", func(l *Listener) uint64 { return l.RelayedIn.Sum() }},
-			ofListener{"out", func(l *Listener) uint64 { return l.RelayedOut.Sum() }},
+			ofListener{"in", func(l *Listener) uint64 { return l.L4In.Sum() }},
+			ofListener{"out", func(l *Listener) uint64 { return l.L4Out.Sum() }},
 		),
 	},
 	{
 		Name: "windrose_datagrams_dropped_total", Type: CounterType, Labels: []string{"port"},
 		Help:   "Datagrams that went nowhere: no rule, no endpoint, too many flows, or a full socket.",
-		Fix:    "The outcomes of windrose_relays_total tell which; --max-udp-flows and --max-udp-flows-per-client bound the flows.",
+		Fix:    "The outcomes of windrose_l4_flows_total tell which; --max-udp-flows and --max-udp-flows-per-client bound the flows.",
 		series: byUDPListener(func(l *Listener) uint64 { return l.Dropped.Sum() }),
 	},
 	{
@@ -120,9 +120,9 @@ var metrics = []Metric{
 		Help: "Connections from peers of --proxy-protocol-from: those whose PROXY header named a client, those of the peer itself (local), and those that were closed for want of a valid header.",
 		Fix:  "Have the balancer send PROXY headers, or take it out of --proxy-protocol-from.",
 		series: anyByListener(
-			ofListener{"client", func(l *Listener) uint64 { return l.Announced.Sum() }},
-			ofListener{"local", func(l *Listener) uint64 { return l.OwnAnnounced.Sum() }},
-			ofListener{"invalid", func(l *Listener) uint64 { return l.AnnounceErrors.Sum() }},
+			ofListener{"client", func(l *Listener) uint64 { return l.ProxyHeaders.Sum() }},
+			ofListener{"local", func(l *Listener) uint64 { return l.OwnProxyHeaders.Sum() }},
+			ofListener{"invalid", func(l *Listener) uint64 { return l.ProxyHeaderErrors.Sum() }},
 		),
 	},
 	{

@@ -93,7 +93,7 @@ func TestAccessOfAListener(t *testing.T) {
 	const closed = " deny=p/1|source:127.0.0.0/8"
 	snapshot := func(access string) string {
 		return "listener 80 http" + access + "\nlistener 81 tcp" + access + "\nhost * 80\nblock test by-specificity\nrule r prefix:/ forward=web:80\n" +
-			"relay raw 81 forward=raw:81\nservice web:80 round-robin\nservice raw:81 round-robin\nendpoint web:80 " + web.addr + "\nendpoint raw:81 " + raw.addr + "\n"
+			"l4-route raw 81 forward=raw:81\nservice web:80 round-robin\nservice raw:81 round-robin\nendpoint web:80 " + web.addr + "\nendpoint raw:81 " + raw.addr + "\n"
 	}
 	r := newRig(t, nil)
 	r.apply(snapshot(closed))
@@ -104,14 +104,14 @@ func TestAccessOfAListener(t *testing.T) {
 		}
 	}
 	r.apply(snapshot(""))
-	idle, relayed := r.dialTo(80), r.dialTo(81)
+	idle, layer4 := r.dialTo(80), r.dialTo(81)
 	idle.send(get("/"))
 	idle.answer("GET")
-	relayed.send("one")
-	relayed.expect("one")
+	layer4.send("one")
+	layer4.expect("one")
 	r.apply(snapshot(closed))
 	idle.closed()
-	relayed.closed()
+	layer4.closed()
 	eventually(t, "the connections are gone", func() bool { return r.proxy.Connections() == 0 })
 }
 
@@ -150,7 +150,7 @@ func TestFlowsAreAuthorized(t *testing.T) {
 	if _, err := c.Write([]byte("two")); err != nil {
 		t.Fatal(err)
 	}
-	r.counted(`windrose_relays_total{route="r",outcome="denied"} 2`)
+	r.counted(`windrose_l4_flows_total{route="r",outcome="denied"} 2`)
 	if b.seen.Load() != seen {
 		t.Error("a datagram came through")
 	}

@@ -29,7 +29,7 @@ func (r *rig) altSvcBehind(header, path string, http2 bool) string {
 		ForceAttemptHTTP2: http2, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			conn, err := net.Dial("tcp", r.addr(443))
-			return &announcing{conn, []byte(header)}, err
+			return &sendingProxyHeader{conn, []byte(header)}, err
 		},
 	}
 	defer transport.CloseIdleConnections()
@@ -93,7 +93,7 @@ func TestAltSvcBehindABalancer(t *testing.T) {
 		cfg.ProxyProtocolFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	r.applySnapshot(tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")}))
-	for _, header := range []string{announcement, "PROXY UNKNOWN\r\n"} {
+	for _, header := range []string{proxyHeader, "PROXY UNKNOWN\r\n"} {
 		for _, http2 := range []bool{false, true} {
 			if got := r.altSvcBehind(header, "/", http2); got != "" {
 				t.Errorf("%q, HTTP/2 %v: %q", header, http2, got)

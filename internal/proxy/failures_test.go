@@ -23,7 +23,7 @@ func TestFailuresAreCounted(t *testing.T) {
 	}
 	gone.Close()
 	r := newRig(t, nil)
-	r.apply("listener 80 http\nlistener 81 tcp\nhost * 80\nblock test by-specificity\nrule r prefix:/ forward=web:80\nrelay raw 81 forward=gone:81\n" +
+	r.apply("listener 80 http\nlistener 81 tcp\nhost * 80\nblock test by-specificity\nrule r prefix:/ forward=web:80\nl4-route raw 81 forward=gone:81\n" +
 		"service web:80 round-robin\nservice gone:81 round-robin\nendpoint web:80 " + web.addr + "\nendpoint gone:81 " + gone.Addr().String() + "\n")
 	failures := func(url string) uint32 {
 		e, err := exchange.Explain(r.proxy.Generation(), exchange.Question{Method: "GET", URL: url})

@@ -69,13 +69,13 @@ func TestHTTP3LeavesItsPort(t *testing.T) {
 	r := newRig3(t, nil)
 	with := tlsRule(t, b.addr, map[string]keyPair{"*": newKeyPair(t, "x")})
 	r.applySnapshot(with)
-	layer4, err := model.Parse(relays("listener 443/udp udp\nrelay u 443/udp forward=s:1\n", echoes.addr))
+	layer4, err := model.Parse(l4Routes("listener 443/udp udp\nl4-route u 443/udp forward=s:1\n", echoes.addr))
 	if err != nil {
 		t.Fatal(err)
 	}
 	parts := with.Parts
 	parts.Config.Listeners = append(append([]model.Listener(nil), parts.Config.Listeners...), layer4.Config.Listeners...)
-	parts.Config.Relays = layer4.Config.Relays
+	parts.Config.L4Routes = layer4.Config.L4Routes
 	parts.Config.Services = append(append([]model.Service(nil), parts.Config.Services...), layer4.Config.Services...)
 	parts.Endpoints = append(append([]model.Endpoints(nil), parts.Endpoints...), layer4.Endpoints...)
 	both := freeze(parts)

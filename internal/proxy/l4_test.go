@@ -17,13 +17,13 @@ import (
 	"windrose.dev/windrose/internal/proxy/settings"
 )
 
-// relay is a Snapshot with one relay of TCP at port 80.
-func relay(options string, endpoints ...string) string {
-	return relays("listener 80 tcp\nrelay r 80 "+options+"\n", endpoints...)
+// l4Route is a Snapshot with one L4 route of TCP at port 80.
+func l4Route(options string, endpoints ...string) string {
+	return l4Routes("listener 80 tcp\nl4-route r 80 "+options+"\n", endpoints...)
 }
 
-// relays adds service s:1 with endpoints to a Snapshot.
-func relays(text string, endpoints ...string) string {
+// l4Routes adds service s:1 with endpoints to a Snapshot.
+func l4Routes(text string, endpoints ...string) string {
 	text += "service s:1 round-robin\n"
 	if len(endpoints) == 0 {
 		text += "endpoint s:1 none\n"
@@ -34,12 +34,12 @@ func relays(text string, endpoints ...string) string {
 	return text
 }
 
-// relaying starts a rig with one relay of TCP and one backend.
-func relaying(t *testing.T, options string, script func(*peer)) (*rig, *backend) {
+// layer4Rig starts a rig with one L4 route of TCP and one backend.
+func layer4Rig(t *testing.T, options string, script func(*peer)) (*rig, *backend) {
 	t.Helper()
 	b := newBackend(t, script)
 	r := newRig(t, nil)
-	r.apply(relay(options, b.addr))
+	r.apply(l4Route(options, b.addr))
 	return r, b
 }
 
@@ -52,8 +52,8 @@ func (p *peer) broken() {
 	}
 }
 
-func TestRelay(t *testing.T) {
-	r, _ := relaying(t, "forward=s:1", repeat)
+func TestL4Route(t *testing.T) {
+	r, _ := layer4Rig(t, "forward=s:1", repeat)
 	c := r.dial()
 	for i := range 100 {
 		c.send(fmt.Sprintf("message %d", i))
@@ -70,9 +70,9 @@ func TestRelay(t *testing.T) {
 	eventually(t, "no connection is left", func() bool { return r.proxy.Connections() == 0 })
 	text := string(r.metrics.WriteText())
 	for _, want := range []string{
-		`windrose_relays_total{route="r",outcome="ok"} 1`,
-		`windrose_relayed_bytes_total{port="80",direction="in"} 990`,
-		`windrose_relayed_bytes_total{port="80",direction="out"} 990`,
+		`windrose_l4_flows_total{route="r",outcome="ok"} 1`,
+		`windrose_l4_bytes_total{port="80",direction="in"} 990`,
+		`windrose_l4_bytes_total{port="80",direction="out"} 990`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("missing %s", want)
@@ -80,9 +80,9 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// TestRelayServerFirst: nothing waits for the client to speak.
-func TestRelayServerFirst(t *testing.T) {
-	r, _ := relaying(t, "forward=s:1", func(p *peer) {
+// TestL4RouteServerFirst: nothing waits for the client to speak.
+func TestL4RouteServerFirst(t *testing.T) {
+	r, _ := layer4Rig(t, "forward=s:1", func(p *peer) {
 		p.send("220 hello\n")
 		p.expect("bye")
 	})
@@ -92,8 +92,8 @@ func TestRelayServerFirst(t *testing.T) {
 	c.closed()
 }
 
-func TestRelayHalfClose(t *testing.T) {
-	r, _ := relaying(t, "forward=s:1", func(p *peer) { p.send("after the end: " + p.rest()) })
+func TestL4RouteHalfClose(t *testing.T) {
+	r, _ := layer4Rig(t, "forward=s:1", func(p *peer) { p.send("after the end: " + p.rest()) })
 	c := r.dial()
 	c.send("hello")
 	c.nc.(*net.TCPConn).CloseWrite()
@@ -101,7 +101,7 @@ func TestRelayHalfClose(t *testing.T) {
 	c.closed()
 
 	got := make(chan string, 1)
-	r, _ = relaying(t, "forward=s:1", func(p *peer) {
+	r, _ = layer4Rig(t, "forward=s:1", func(p *peer) {
 		p.send("all I have")
 		p.nc.(*net.TCPConn).CloseWrite()
 		got <- p.rest()
@@ -116,9 +116,9 @@ func TestRelayHalfClose(t *testing.T) {
 	}
 }
 
-func TestLargeRelayBothWays(t *testing.T) {
+func TestLargeL4RouteBothWays(t *testing.T) {
 	const size = 20 << 20
-	r, _ := relaying(t, "forward=s:1", func(p *peer) {
+	r, _ := layer4Rig(t, "forward=s:1", func(p *peer) {
 		p.nc.SetDeadline(time.Now().Add(patience))
 		go io.Copy(p.nc, io.LimitReader(&filler{}, size))
 		io.CopyN(io.Discard, p.r, size)
@@ -133,10 +133,10 @@ func TestLargeRelayBothWays(t *testing.T) {
 	c.expect("done")
 }
 
-// TestRelayPassesAbortsOn: neither side takes an abort for an end in order.
-func TestRelayPassesAbortsOn(t *testing.T) {
+// TestL4RoutePassesAbortsOn: neither side takes an abort for an end in order.
+func TestL4RoutePassesAbortsOn(t *testing.T) {
 	ends := make(chan error, 1)
-	r, _ := relaying(t, "forward=s:1", func(p *peer) {
+	r, _ := layer4Rig(t, "forward=s:1", func(p *peer) {
 		p.expect("hello")
 		p.send("hello")
 		p.patient()
@@ -152,7 +152,7 @@ func TestRelayPassesAbortsOn(t *testing.T) {
 	}
 	r.log.wait(t, " client_gone tcp://")
 
-	r, _ = relaying(t, "forward=s:1", func(p *peer) {
+	r, _ = layer4Rig(t, "forward=s:1", func(p *peer) {
 		p.expect("hello")
 		p.reset()
 	})
@@ -162,15 +162,15 @@ func TestRelayPassesAbortsOn(t *testing.T) {
 	r.log.wait(t, " upstream_truncated tcp://")
 }
 
-// TestRelayRefuses: what goes nowhere is reset, and the log says why.
-func TestRelayRefuses(t *testing.T) {
+// TestL4RouteRefuses: what goes nowhere is reset, and the log says why.
+func TestL4RouteRefuses(t *testing.T) {
 	dead := deadAddress(t)
 	for _, test := range []struct{ snapshot, want string }{
-		{relay("respond=503:closed why=x"), " 0 closed tcp://"},
-		{relay("forward=s:1"), " no_endpoint tcp://"},
-		{relay("forward=s:1*0"), " backend_invalid tcp://"},
-		{relay("forward\nbackend none 1 respond=500:backend_invalid \"why=no such Service\""), ` detail="no such Service"`},
-		{relay("forward=s:1", dead), " connect_failed tcp://"},
+		{l4Route("respond=503:closed why=x"), " 0 closed tcp://"},
+		{l4Route("forward=s:1"), " no_endpoint tcp://"},
+		{l4Route("forward=s:1*0"), " backend_invalid tcp://"},
+		{l4Route("forward\nbackend none 1 respond=500:backend_invalid \"why=no such Service\""), ` detail="no such Service"`},
+		{l4Route("forward=s:1", dead), " connect_failed tcp://"},
 		{"listener 80 tcp\n", " no_route tcp://"},
 		{"listener 80 tls\n", ` detail="the first bytes are no TLS ClientHello"`},
 	} {
@@ -200,11 +200,11 @@ func deadAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestRelayTriesOtherEndpoints: no client notices one that does not listen.
-func TestRelayTriesOtherEndpoints(t *testing.T) {
+// TestL4RouteTriesOtherEndpoints: no client notices one that does not listen.
+func TestL4RouteTriesOtherEndpoints(t *testing.T) {
 	b := newBackend(t, repeat)
 	r := newRig(t, nil)
-	r.apply(relay("forward=s:1", deadAddress(t), b.addr))
+	r.apply(l4Route("forward=s:1", deadAddress(t), b.addr))
 	for range 10 {
 		c := r.dial()
 		c.send("hello")
@@ -214,10 +214,10 @@ func TestRelayTriesOtherEndpoints(t *testing.T) {
 	r.log.wait(t, " retries=1")
 }
 
-func TestRelayLimits(t *testing.T) {
+func TestL4RouteLimits(t *testing.T) {
 	b := newBackend(t, repeat)
 	r := newRig(t, func(cfg *proxy.Config) { cfg.Limits.Connections = 1 })
-	r.apply(relay("forward=s:1", b.addr))
+	r.apply(l4Route("forward=s:1", b.addr))
 	first := r.dial()
 	first.send("hello")
 	first.expect("hello")
@@ -227,36 +227,36 @@ func TestRelayLimits(t *testing.T) {
 	first.expect("still here")
 }
 
-// TestRelayAndSwaps: a configuration cuts nothing that is open, unless its rule
+// TestL4RouteAndSwaps: a configuration cuts nothing that is open, unless its rule
 // is closed now.
-func TestRelayAndSwaps(t *testing.T) {
+func TestL4RouteAndSwaps(t *testing.T) {
 	b, other := newBackend(t, repeat), newBackend(t, repeat)
 	r := newRig(t, nil)
-	r.apply(relay("forward=s:1", b.addr))
+	r.apply(l4Route("forward=s:1", b.addr))
 	c := r.dial()
 	for i, snapshot := range []string{
-		relay("forward=s:1", b.addr),
-		relay("forward=s:1", other.addr),
-		relay("forward=s:1"),
-		relay("respond=404:no_route"),
+		l4Route("forward=s:1", b.addr),
+		l4Route("forward=s:1", other.addr),
+		l4Route("forward=s:1"),
+		l4Route("respond=404:no_route"),
 		"listener 80 tcp\n",
 		rule("", other.addr),
 		"listener 81 http\n",
-		relay("forward=s:1 idle=1s", b.addr),
+		l4Route("forward=s:1 idle=1s", b.addr),
 	} {
 		r.apply(snapshot)
 		c.send(fmt.Sprint(i))
 		c.expect(fmt.Sprint(i))
 	}
-	half := "listener 80 tcp\nrelay r 80 forward\nbackend s:1 1\nbackend none 1 respond=503:closed\n"
-	r.apply(relays(half, b.addr))
+	half := "listener 80 tcp\nl4-route r 80 forward\nbackend s:1 1\nbackend none 1 respond=503:closed\n"
+	r.apply(l4Routes(half, b.addr))
 	c.send("half")
 	c.expect("half")
 	for _, closed := range []string{
-		relays("listener 80 tcp\nrelay r 80 forward\nbackend none 1 respond=503:closed\n", b.addr),
-		relay("respond=503:closed", b.addr),
+		l4Routes("listener 80 tcp\nl4-route r 80 forward\nbackend none 1 respond=503:closed\n", b.addr),
+		l4Route("respond=503:closed", b.addr),
 	} {
-		r.apply(relay("forward=s:1", b.addr))
+		r.apply(l4Route("forward=s:1", b.addr))
 		c := r.dial()
 		c.send("hello")
 		c.expect("hello")
@@ -268,12 +268,12 @@ func TestRelayAndSwaps(t *testing.T) {
 	eventually(t, "the connection is gone", func() bool { return r.proxy.Connections() == 0 })
 }
 
-// TestRelayHoldsNoGeneration: connections and flows that live long keep no old
+// TestL4RouteHoldsNoGeneration: connections and flows that live long keep no old
 // configuration in memory.
-func TestRelayHoldsNoGeneration(t *testing.T) {
+func TestL4RouteHoldsNoGeneration(t *testing.T) {
 	b, u := newBackend(t, repeat), newUDPBackend(t, "b:")
 	r := newUDPRig(t, nil)
-	text := strings.Replace(relay("forward=s:1", b.addr), "relay r", "listener 53/udp udp\nrelay u 53/udp forward=u:1\nservice u:1 round-robin\nendpoint u:1 "+u.addr+"\nrelay r", 1)
+	text := strings.Replace(l4Route("forward=s:1", b.addr), "l4-route r", "listener 53/udp udp\nl4-route u 53/udp forward=u:1\nservice u:1 round-robin\nendpoint u:1 "+u.addr+"\nl4-route r", 1)
 	r.apply(text)
 	c, d := r.dial(), r.udp()
 	c.send("hello")
@@ -296,10 +296,10 @@ func TestRelayHoldsNoGeneration(t *testing.T) {
 	d.expect("still here", "b:still here")
 }
 
-// TestRelaysLeaveNothing: what ended takes no goroutine, no descriptor and no
+// TestL4RoutesLeaveNothing: what ended takes no goroutine, no descriptor and no
 // buffer any more.
-func TestRelaysLeaveNothing(t *testing.T) {
-	r, _ := relaying(t, "forward=s:1", repeat)
+func TestL4RoutesLeaveNothing(t *testing.T) {
+	r, _ := layer4Rig(t, "forward=s:1", repeat)
 	message := strings.Repeat("x", 200_000) // enough for pipes
 	exchange := func() {
 		c := r.dial()
@@ -329,10 +329,10 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-func TestRelayIsCutByADrain(t *testing.T) {
+func TestL4RouteIsCutByADrain(t *testing.T) {
 	b := newBackend(t, repeat)
 	r := newRig(t, func(cfg *proxy.Config) { cfg.DrainWait = 50 * time.Millisecond })
-	r.apply(relay("forward=s:1", b.addr))
+	r.apply(l4Route("forward=s:1", b.addr))
 	c := r.dial()
 	c.send("hello")
 	c.expect("hello")
@@ -343,9 +343,9 @@ func TestRelayIsCutByADrain(t *testing.T) {
 	r.log.wait(t, " drained tcp://")
 }
 
-// TestRelayEndsInADrain: what ends in time is not cut.
-func TestRelayEndsInADrain(t *testing.T) {
-	r, _ := relaying(t, "forward=s:1", repeat)
+// TestL4RouteEndsInADrain: what ends in time is not cut.
+func TestL4RouteEndsInADrain(t *testing.T) {
+	r, _ := layer4Rig(t, "forward=s:1", repeat)
 	c := r.dial()
 	c.send("hello")
 	c.expect("hello")
@@ -366,10 +366,10 @@ func TestRelayEndsInADrain(t *testing.T) {
 	}
 }
 
-// TestRelayTimes is on in-memory connections, whose time is the test's: silence
+// TestL4RouteTimes is on in-memory connections, whose time is the test's: silence
 // of both sides ends a connection, and traffic either way does not.
-func TestRelayTimes(t *testing.T) {
-	snapshot := relay("forward=s:1 idle=10s connect=2s", "10.0.0.1:80")
+func TestL4RouteTimes(t *testing.T) {
+	snapshot := l4Route("forward=s:1 idle=10s connect=2s", "10.0.0.1:80")
 	inMemoryWith(t, snapshot, func(m *memory) {
 		c := m.client()
 		up := m.backend()
@@ -402,7 +402,7 @@ func TestRelayTimes(t *testing.T) {
 // TestSlowHello: a client that does not say whose it is is not waited for
 // longer than for a handshake.
 func TestSlowHello(t *testing.T) {
-	inMemoryWith(t, relays("listener 80 tls\nrelay r 80 name=* forward=s:1\n", "10.0.0.1:80"), func(m *memory) {
+	inMemoryWith(t, l4Routes("listener 80 tls\nl4-route r 80 name=* forward=s:1\n", "10.0.0.1:80"), func(m *memory) {
 		for _, beginning := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01"} {
 			c, start := m.client(), time.Now()
 			tell(c, beginning)

@@ -99,7 +99,7 @@ func TestNamedEndpoints(t *testing.T) {
 	if line := r.log.wait(t, " 200 ok "); !strings.Contains(line, " endpoint="+b.addr) {
 		t.Error(line)
 	}
-	r.apply(relay("forward=s:1", namedAt(t, newBackend(t, repeat).addr)))
+	r.apply(l4Route("forward=s:1", namedAt(t, newBackend(t, repeat).addr)))
 	c := r.dial()
 	c.send("hello")
 	c.expect("hello")

@@ -66,9 +66,9 @@ certificate 443 web.example ns/web
 host web.example 443
 block test by-specificity
 rule w prefix:/ forward=web:80
-relay raw 443 name=raw.example forward=raw:443
-relay raw 443 name=*.raw.example forward=raw:443
-relay plain 443 name=plain.example terminate forward=plain:1
+l4-route raw 443 name=raw.example forward=raw:443
+l4-route raw 443 name=*.raw.example forward=raw:443
+l4-route plain 443 name=plain.example terminate forward=plain:1
 service raw:443 round-robin
 service plain:1 round-robin
 service web:80 round-robin
@@ -130,7 +130,7 @@ func TestUnknownServerNames(t *testing.T) {
 	}
 	raw := tlsBackend(t, "the backend's")
 	r = newRig(t, nil)
-	r.apply(relays("listener 443 tls\nrelay raw 443 name=raw.example forward=s:1\n", raw.addr))
+	r.apply(l4Routes("listener 443 tls\nl4-route raw 443 name=raw.example forward=s:1\n", raw.addr))
 	for _, name := range []string{"", "other.example", "a.raw.example"} {
 		if _, _, err := r.shake(&tls.Config{ServerName: name}); err == nil || !strings.Contains(err.Error(), "reset") {
 			t.Errorf("%q: %v", name, err)
@@ -144,7 +144,7 @@ func TestUnknownServerNames(t *testing.T) {
 func TestHelloInPieces(t *testing.T) {
 	raw := tlsBackend(t, "the backend's")
 	r := newRig(t, nil)
-	r.apply(relays("listener 443 tls\nrelay raw 443 name=raw.example forward=s:1\n", raw.addr))
+	r.apply(l4Routes("listener 443 tls\nl4-route raw 443 name=raw.example forward=s:1\n", raw.addr))
 	for _, size := range []int{1, 100, 1400} {
 		nc, err := net.Dial("tcp", r.addr(443))
 		if err != nil {
@@ -178,7 +178,7 @@ func (p *pieces) Write(b []byte) (n int, err error) {
 func TestHostileHellos(t *testing.T) {
 	b := newBackend(t, repeat)
 	r := newRig(t, nil)
-	r.apply(relays("listener 80 tls\nrelay raw 80 name=* forward=s:1\n", b.addr))
+	r.apply(l4Routes("listener 80 tls\nl4-route raw 80 name=* forward=s:1\n", b.addr))
 	for hello, detail := range map[string]string{
 		"GET / HTTP/1.1\r\n\r\n":                                             "the first bytes are no TLS ClientHello",
 		"\x16\x03\x01\x00\x00":                                               "the ClientHello is malformed: a record of 0 bytes",
@@ -207,16 +207,16 @@ func TestHostileHellos(t *testing.T) {
 func TestSlowHellosAreBounded(t *testing.T) {
 	b := newBackend(t, repeat)
 	r := newRig(t, func(cfg *proxy.Config) { cfg.Limits.BufferBytes, cfg.DrainWait = 1, time.Millisecond }) // 64 buffers at least
-	r.apply(relays("listener 80 tls\nrelay raw 80 name=* forward=s:1\n", b.addr))
+	r.apply(l4Routes("listener 80 tls\nl4-route raw 80 name=* forward=s:1\n", b.addr))
 	for range 80 {
 		r.dial().send("\x16\x03\x01")
 	}
 	r.log.wait(t, " overloaded tls://")
 }
 
-// TestSwapsUnderRelays: connections of every kind live through changes of their
+// TestSwapsUnderL4Routes: connections of every kind live through changes of their
 // rules, endpoints and neighbours.
-func TestSwapsUnderRelays(t *testing.T) {
+func TestSwapsUnderL4Routes(t *testing.T) {
 	r := mixed(t)
 	base := r.proxy.Generation().Snapshot
 	stop, ready := make(chan struct{}), make(chan struct{}, 9)
@@ -246,12 +246,12 @@ func TestSwapsUnderRelays(t *testing.T) {
 	}
 	for i := range 50 {
 		parts := base.Parts
-		parts.Config.Relays = append([]model.Relay{}, parts.Config.Relays...)
+		parts.Config.L4Routes = append([]model.L4Route{}, parts.Config.L4Routes...)
 		switch i % 3 {
 		case 0:
-			parts.Config.Relays = parts.Config.Relays[:1]
+			parts.Config.L4Routes = parts.Config.L4Routes[:1]
 		case 1:
-			parts.Config.Relays[0].IdleTimeout = time.Duration(i) * time.Hour
+			parts.Config.L4Routes[0].IdleTimeout = time.Duration(i) * time.Hour
 		}
 		r.applySnapshot(model.Freeze(parts))
 	}
@@ -261,7 +261,7 @@ func TestSwapsUnderRelays(t *testing.T) {
 
 // A request for a host that is passed through does not go to a rule that takes any
 // host: browsers send it on connections whose certificate covers it.
-func TestHostsOfRelaysAreMisdirected(t *testing.T) {
+func TestHostsOfL4RoutesAreMisdirected(t *testing.T) {
 	raw, plain, web := tlsBackend(t, "the backend's"), newBackend(t, repeat), newBackend(t, echo)
 	s := mixedSnapshot(t, raw, plain, web)
 	s.Config.Hosts[0].Name = "*"

@@ -464,9 +464,9 @@ func TestSessions(t *testing.T) {
 		backends[b.addr] = b
 	}
 	for name, tc := range map[string]struct{ options, field, path string }{
-		"cookie":    {"session=cookie:sid session-path=/shop", "Set-Cookie", "; Path=/shop; HttpOnly; SameSite=Strict"},
-		"permanent": {"session=cookie:sid session-absolute=1h session-permanent", "Set-Cookie", "; Max-Age=3600; HttpOnly; SameSite=Strict"},
-		"header":    {"session=header:X-Session", "X-Session", ""},
+		"cookie":    {"affinity=cookie:sid affinity-path=/shop", "Set-Cookie", "; Path=/shop; HttpOnly; SameSite=Strict"},
+		"permanent": {"affinity=cookie:sid affinity-absolute=1h affinity-permanent", "Set-Cookie", "; Max-Age=3600; HttpOnly; SameSite=Strict"},
+		"header":    {"affinity=header:X-Session", "X-Session", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -520,7 +520,7 @@ func TestSessions(t *testing.T) {
 	}
 	// An endpoint that is gone, and one that does not answer.
 	r := newRig(t, nil)
-	r.apply(rule("session=header:X-Session", addrs...))
+	r.apply(rule("affinity=header:X-Session", addrs...))
 	ask := func(token string) (where, next string) {
 		got := r.ask("GET / HTTP/1.1\r\nHost: a\r\nX-Session: " + token + "\r\n\r\n")
 		return got[strings.Index(got, "\r\n\r\n")+4:], fieldOf(got, "X-Session")
@@ -540,7 +540,7 @@ func TestSessions(t *testing.T) {
 			left = append(left, addr)
 		}
 	}
-	r.apply(rule("session=header:X-Session", left...))
+	r.apply(rule("affinity=header:X-Session", left...))
 	if third, next := ask(next); third != left[0] || next == "" {
 		t.Errorf("%s %s", third, next)
 	}
@@ -551,7 +551,7 @@ func TestSessionOutweighs(t *testing.T) {
 	a, b := newBackend(t, named), newBackend(t, named)
 	r := newRig(t, nil)
 	snapshot := func(weightA, weightB int) string {
-		return rules(fmt.Sprintf("rule r prefix:/ forward session=header:X-S\nbackend a:80 %d\nbackend b:80 %d", weightA, weightB), "a:80="+a.addr, "b:80="+b.addr)
+		return rules(fmt.Sprintf("rule r prefix:/ forward affinity=header:X-S\nbackend a:80 %d\nbackend b:80 %d", weightA, weightB), "a:80="+a.addr, "b:80="+b.addr)
 	}
 	r.apply(snapshot(1, 0))
 	token := fieldOf(r.ask(get("/")), "X-S")
@@ -570,13 +570,13 @@ func TestSessionTimes(t *testing.T) {
 		pauses  []time.Duration
 		same    bool // a new session is not begun
 	}{
-		{"session-absolute=10s", []time.Duration{6 * time.Second, 3 * time.Second}, true},
-		{"session-absolute=10s", []time.Duration{6 * time.Second, 5 * time.Second}, false},
-		{"session-idle=10s", []time.Duration{6 * time.Second, 6 * time.Second, 6 * time.Second}, true},
-		{"session-idle=10s", []time.Duration{11 * time.Second}, false},
-		{"session-idle=10s session-absolute=15s", []time.Duration{6 * time.Second, 6 * time.Second, 6 * time.Second}, false},
+		{"affinity-absolute=10s", []time.Duration{6 * time.Second, 3 * time.Second}, true},
+		{"affinity-absolute=10s", []time.Duration{6 * time.Second, 5 * time.Second}, false},
+		{"affinity-idle=10s", []time.Duration{6 * time.Second, 6 * time.Second, 6 * time.Second}, true},
+		{"affinity-idle=10s", []time.Duration{11 * time.Second}, false},
+		{"affinity-idle=10s affinity-absolute=15s", []time.Duration{6 * time.Second, 6 * time.Second, 6 * time.Second}, false},
 	} {
-		inMemory(t, "session=header:X-S "+tc.options, func(m *memory) {
+		inMemory(t, "affinity=header:X-S "+tc.options, func(m *memory) {
 			serving := func(nc net.Conn) {
 				p := &peer{t: t, nc: nc}
 				b := make([]byte, 4096)

@@ -64,9 +64,9 @@ type Config struct {
 	LoopbackNames bool
 	// Warn is told what goes wrong beside the exchanges; it may be nil.
 	Warn func(text string)
-	// SessionKey signs the tokens of sessions. Proxies that serve the same
+	// AffinityKey signs the tokens of sessions. Proxies that serve the same
 	// clients need the same; nil draws one.
-	SessionKey []byte
+	AffinityKey []byte
 	// Draw gives the random numbers of decisions and choices; nil draws them.
 	Draw func() uint64
 	// ExplainToken lets a request that carries it in X-Windrose-Explain have its
@@ -91,9 +91,9 @@ func (cfg *Config) defaults() {
 	if cfg.DialUDP == nil {
 		cfg.DialUDP = sock.DialDatagrams
 	}
-	if cfg.SessionKey == nil {
-		cfg.SessionKey = make([]byte, 32)
-		rand.Read(cfg.SessionKey)
+	if cfg.AffinityKey == nil {
+		cfg.AffinityKey = make([]byte, 32)
+		rand.Read(cfg.AffinityKey)
 	}
 }
 
@@ -154,9 +154,9 @@ func New(cfg Config) (*Proxy, error) {
 	p.registry = upstream.NewRegistry(upstream.Config{
 		Shards: len(http2), Clock: p.engine.Clock, Hangups: hangups, Dial: cfg.Dial, HTTP2: http2, Defect: p.engine.Panicked,
 		Lookup: cfg.Lookup, LoopbackNames: cfg.LoopbackNames, Changed: p.namesChanged, Warn: cfg.Warn, Metrics: cfg.Metrics,
-		AffinityKey: cfg.SessionKey, Sessions: &upstream.Sessions{}, Draw: cfg.Draw,
+		AffinityKey: cfg.AffinityKey, Sessions: &upstream.Sessions{}, Draw: cfg.Draw,
 	})
-	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, SessionKey: cfg.SessionKey, Draw: cfg.Draw}
+	p.compiler = exchange.Compiler{Filters: cfg.Filters, Registry: p.registry, Metrics: cfg.Metrics, AffinityKey: cfg.AffinityKey, Draw: cfg.Draw}
 	empty, _, err := p.compiler.Compile(model.Freeze(model.Parts{}), nil)
 	if err != nil {
 		return nil, err

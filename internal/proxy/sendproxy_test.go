@@ -28,8 +28,8 @@ func withProxy(text, version string) string {
 		"service s:1 round-robin", "service s:1 round-robin send-proxy="+version).Replace(text)
 }
 
-// readAnnouncement reads a header of either version, as the codec understands it.
-func (p *peer) readAnnouncement() (h proxyproto.Header, version string) {
+// readProxyHeader reads a header of either version, as the codec understands it.
+func (p *peer) readProxyHeader() (h proxyproto.Header, version string) {
 	p.patient()
 	for n := 1; ; n++ {
 		data, err := p.r.Peek(n)
@@ -49,10 +49,10 @@ func (p *peer) readAnnouncement() (h proxyproto.Header, version string) {
 	}
 }
 
-// announcedEcho answers each request with the header that its connection began
+// proxyHeaderEcho answers each request with the header that its connection began
 // with, and then its own text.
-func announcedEcho(p *peer) {
-	h, version := p.readAnnouncement()
+func proxyHeaderEcho(p *peer) {
+	h, version := p.readProxyHeader()
 	for {
 		m := p.message()
 		if !strings.Contains(m, "\r\n\r\n") {
@@ -69,7 +69,7 @@ func remoteAddr(c *peer) string { return c.nc.RemoteAddr().String() }
 // header of its client, as the first line of text says byte by byte.
 func TestSendProxy(t *testing.T) {
 	for _, version := range []string{"v1", "v2"} {
-		b := newBackend(t, announcedEcho)
+		b := newBackend(t, proxyHeaderEcho)
 		r := newRig(t, nil)
 		r.apply(withProxy(rule("", b.addr), version))
 		for i := range 2 {
@@ -94,15 +94,15 @@ func TestSendProxy(t *testing.T) {
 	}
 }
 
-// TestAnnouncedClientIsSentOn: what a balancer says of a client goes on to the
+// TestProxyHeaderOfClientIsSentOn: what a balancer says of a client goes on to the
 // backend.
-func TestAnnouncedClientIsSentOn(t *testing.T) {
-	b := newBackend(t, announcedEcho)
+func TestProxyHeaderOfClientIsSentOn(t *testing.T) {
+	b := newBackend(t, proxyHeaderEcho)
 	r := behindBalancer(t, nil)
 	r.apply(withProxy(rule("", b.addr), "v2"))
 	for header, want := range map[string]string{
-		announcement:          "v2 192.0.2.7:4321 > 203.0.113.1:80\n",
-		binaryAnnouncement(1): "v2 [2001:db8::7]:4321 > [2001:db8::1]:8443\n",
+		proxyHeader:          "v2 192.0.2.7:4321 > 203.0.113.1:80\n",
+		binaryProxyHeader(1): "v2 [2001:db8::7]:4321 > [2001:db8::1]:8443\n",
 	} {
 		if got := bodyOf(r.ask(header + get("/"))); !strings.HasPrefix(got, want) {
 			t.Errorf("%q does not begin with %q", got, want)
@@ -110,11 +110,11 @@ func TestAnnouncedClientIsSentOn(t *testing.T) {
 	}
 }
 
-// TestSendProxyOfStreams: clients of HTTP/2 and HTTP/3 are announced, too, and
+// TestSendProxyOfStreams: backends learn of clients of HTTP/2 and HTTP/3, too, and
 // over HTTP/3 the address that they have dialled is known also of a socket for
 // all addresses.
 func TestSendProxyOfStreams(t *testing.T) {
-	b := newBackend(t, announcedEcho)
+	b := newBackend(t, proxyHeaderEcho)
 	pair := newKeyPair(t, "x")
 	for _, at := range []string{"127.0.0.1:", ":"} {
 		secure := port.Free(t)
@@ -167,13 +167,13 @@ func (r *rig) echoed2() (answer, client string) {
 	return string(body), client
 }
 
-func TestSendProxyOverRelays(t *testing.T) {
+func TestSendProxyOverL4Routes(t *testing.T) {
 	b := newBackend(t, func(p *peer) {
-		h, _ := p.readAnnouncement()
+		h, _ := p.readProxyHeader()
 		p.send(h.Source.String() + "\n" + p.rest())
 	})
 	r := newRig(t, nil)
-	r.apply(withProxy(relay("forward=s:1", b.addr), "v1"))
+	r.apply(withProxy(l4Route("forward=s:1", b.addr), "v1"))
 	c := r.dial()
 	c.send("hello")
 	c.nc.(*net.TCPConn).CloseWrite()
@@ -189,13 +189,13 @@ func TestSendProxyBeforePassthrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBackend(t, func(p *peer) {
-		h, _ := p.readAnnouncement()
+		h, _ := p.readProxyHeader()
 		conn := tls.Server(buffered{p.nc, p.r}, &tls.Config{Certificates: []tls.Certificate{cert}})
 		io.WriteString(conn, h.Source.String())
 		conn.Close()
 	})
 	r := newRig(t, nil)
-	r.apply(withProxy(relays("listener 443 tls\nrelay r 443 name=raw.example forward=s:1\n", b.addr), "v2"))
+	r.apply(withProxy(l4Routes("listener 443 tls\nl4-route r 443 name=raw.example forward=s:1\n", b.addr), "v2"))
 	c, _, err := r.shake(&tls.Config{ServerName: "raw.example"})
 	if err != nil {
 		t.Fatal(err)
@@ -213,21 +213,21 @@ type buffered struct {
 
 func (b buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
-// announcedListener takes the header off each connection, which then has the
+// proxyHeaderListener takes the header off each connection, which then has the
 // address that it names.
-type announcedListener struct {
+type proxyHeaderListener struct {
 	net.Listener
 	accepted atomic.Int64
 }
 
-type announcedConn struct {
+type proxyHeaderConn struct {
 	buffered
 	client net.Addr
 }
 
-func (c announcedConn) RemoteAddr() net.Addr { return c.client }
+func (c proxyHeaderConn) RemoteAddr() net.Addr { return c.client }
 
-func (l *announcedListener) Accept() (net.Conn, error) {
+func (l *proxyHeaderListener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -241,7 +241,7 @@ func (l *announcedListener) Accept() (net.Conn, error) {
 		return nil, fmt.Errorf("%q: %w", line, err)
 	}
 	addr := netip.MustParseAddrPort(words[2] + ":" + words[4])
-	return announcedConn{buffered{nc, r}, net.TCPAddrFromAddrPort(addr)}, nil
+	return proxyHeaderConn{buffered{nc, r}, net.TCPAddrFromAddrPort(addr)}, nil
 }
 
 // TestSendProxyOverHTTP2: one connection is one request's, and closes behind it.
@@ -256,7 +256,7 @@ func TestSendProxyOverHTTP2(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "%s %s", r.Proto, r.RemoteAddr)
 		}))
-		l := &announcedListener{Listener: server.Listener}
+		l := &proxyHeaderListener{Listener: server.Listener}
 		server.Listener = l
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -298,7 +298,7 @@ func TestSendProxyOverHTTP2(t *testing.T) {
 func TestSendProxyToMirrors(t *testing.T) {
 	got := make(chan string, 1)
 	b, mirror := newBackend(t, echo), newBackend(t, func(p *peer) {
-		h, _ := p.readAnnouncement()
+		h, _ := p.readProxyHeader()
 		p.message()
 		got <- h.Source.String()
 		p.send(text(""))
@@ -318,8 +318,8 @@ func TestSendProxyToMirrors(t *testing.T) {
 func TestSendProxyChanges(t *testing.T) {
 	b := newBackend(t, always(ok2))
 	r := newRig(t, nil)
-	plain, announced := rule("", b.addr), withProxy(rule("", b.addr), "v1")
-	for _, text := range []string{plain, announced, plain} {
+	plain, proxied := rule("", b.addr), withProxy(rule("", b.addr), "v1")
+	for _, text := range []string{plain, proxied, plain} {
 		if _, err := model.Parse(text); err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +328,7 @@ func TestSendProxyChanges(t *testing.T) {
 	c := r.dial()
 	c.send(get("/1"))
 	c.answer("GET")
-	r.apply(announced)
+	r.apply(proxied)
 	c.send(get("/2"))
 	c.answer("GET") // by a backend that takes the header for nothing but a part of the message
 	if !strings.Contains(b.bytes(), "PROXY TCP4") || b.connections() != 2 {

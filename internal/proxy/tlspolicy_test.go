@@ -167,16 +167,16 @@ func TestNoHTTP2WithCBC(t *testing.T) {
 	}
 }
 
-// TestRelaysHavePolicies: where TLS ends and bytes go on, too; and no protocol
+// TestL4RoutesHavePolicies: where TLS ends and bytes go on, too; and no protocol
 // is agreed upon there.
-func TestRelaysHavePolicies(t *testing.T) {
+func TestL4RoutesHavePolicies(t *testing.T) {
 	b := newBackend(t, repeat)
 	r := newRig(t, nil)
 	r.applySnapshot(secure(t, `listener 443 tls
 certificate 443 strict.example ns/a tls-min=1.3
 certificate 443 open.example ns/a
-relay strict 443 name=strict.example terminate forward=s:1
-relay open 443 name=open.example terminate forward=s:1
+l4-route strict 443 name=strict.example terminate forward=s:1
+l4-route open 443 name=open.example terminate forward=s:1
 service s:1 round-robin
 endpoint s:1 `+b.addr+"\n", map[string]keyPair{"ns/a": newKeyPair(t, "x")}))
 	for name, admitted := range map[string]bool{"strict.example": false, "open.example": true} {

@@ -19,9 +19,9 @@ import (
 	"windrose.dev/windrose/internal/proxy/sock"
 )
 
-// datagrams is a Snapshot with one relay of UDP at port 53.
+// datagrams is a Snapshot with one L4 route of UDP at port 53.
 func datagrams(options string, endpoints ...string) string {
-	return relays("listener 53/udp udp\nrelay r 53/udp "+options+"\n", endpoints...)
+	return l4Routes("listener 53/udp udp\nl4-route r 53/udp "+options+"\n", endpoints...)
 }
 
 // udpBackend answers each datagram with its name and what it got.
@@ -132,7 +132,7 @@ func TestUDP(t *testing.T) {
 	r.log.wait(t, fmt.Sprintf(" in=%d out=%d ", 5+60_000, 5+60_000+3*2))
 	r.counted(`windrose_connections_total{port="53/udp"} 2`)
 	r.counted(`windrose_connections_open{port="53/udp"} 0`)
-	r.counted(`windrose_relays_total{route="r",outcome="ok"} 2`)
+	r.counted(`windrose_l4_flows_total{route="r",outcome="ok"} 2`)
 	one.expect("again", "b:again")
 	r.counted(`windrose_connections_total{port="53/udp"} 3`)
 }
@@ -191,7 +191,7 @@ func TestUDPTableIsBounded(t *testing.T) {
 		two.Write([]byte("no room"))
 		r.counted(`windrose_datagrams_dropped_total{port="53/udp"} 1`)
 		r.counted(`windrose_connections_refused_total{port="53/udp"} 1`)
-		r.counted(`windrose_relays_total{route="r",outcome="overloaded"} 1`)
+		r.counted(`windrose_l4_flows_total{route="r",outcome="overloaded"} 1`)
 		r.counted(`windrose_connections_open{port="53/udp"} 0`) // the first has been silent
 		two.expect("room", "b:room")
 	}
@@ -199,9 +199,9 @@ func TestUDPTableIsBounded(t *testing.T) {
 
 func TestUDPRefuses(t *testing.T) {
 	for _, test := range []struct{ options, want string }{
-		{"respond=503:closed", `windrose_relays_total{route="r",outcome="closed"} 1`},
-		{"forward=s:1", `windrose_relays_total{route="r",outcome="no_endpoint"} 1`},
-		{"forward=s:1*0", `windrose_relays_total{route="r",outcome="backend_invalid"} 1`},
+		{"respond=503:closed", `windrose_l4_flows_total{route="r",outcome="closed"} 1`},
+		{"forward=s:1", `windrose_l4_flows_total{route="r",outcome="no_endpoint"} 1`},
+		{"forward=s:1*0", `windrose_l4_flows_total{route="r",outcome="backend_invalid"} 1`},
 	} {
 		r := newUDPRig(t, nil)
 		r.apply(datagrams(test.options))
@@ -212,7 +212,7 @@ func TestUDPRefuses(t *testing.T) {
 	r := newUDPRig(t, nil)
 	r.apply("listener 53/udp udp\n")
 	r.udp().Write([]byte("hello"))
-	r.counted(`windrose_relays_total{route="none",outcome="no_route"} 1`)
+	r.counted(`windrose_l4_flows_total{route="none",outcome="no_route"} 1`)
 }
 
 // TestUDPLeavesDeadEndpoints: a flow to one that does not listen ends, and the

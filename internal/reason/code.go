@@ -55,7 +55,7 @@ const (
 	BundleInvalid
 	PolicyConflict
 	UpstreamClosed
-	RelayConflict
+	L4RouteConflict
 	HTTP3Unavailable
 	NameRefused
 	TLSDiffers
@@ -120,7 +120,7 @@ var codes = []CodeRow{
 	{BundleInvalid, "BundleInvalid", Error, "A reference to the certificates of authorities leads to none. What they would vouch for is refused.", "put PEM certificates in ca.crt of a ConfigMap or Secret in the same namespace"},
 	{PolicyConflict, "PolicyConflict", Warning, "Two policies claim one target. The older wins; with equal age, the first by namespace/name.", "remove one of the two"},
 	{UpstreamClosed, "UpstreamClosed", Error, "What connections to a service are secured with is missing or not valid. Nothing is sent to it: its requests answer 503.", "see the message"},
-	{RelayConflict, "RelayConflict", Warning, "Two routes of layer 4 claim the same server name of a port, or all of it. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
+	{L4RouteConflict, "L4RouteConflict", Warning, "Two routes of layer 4 claim the same server name of a port, or all of it. The older wins; with equal age, the first by namespace/name.", "remove or move one of the two"},
 	{HTTP3Unavailable, "HTTP3Unavailable", Warning, "The UDP port beside an HTTPS port could not be opened, so HTTP/3 is not served there. HTTP/1.1 and HTTP/2 are.", "free the UDP port, or turn HTTP/3 off: --http3=false"},
 	{NameRefused, "NameRefused", Error, "A Service has a host name that leads to the proxy's own machine, or a name or an endpoint at link-local or multicast addresses, or at those of a cloud's metadata. Nothing is sent there.", "name a host or address elsewhere, or, for loopback addresses, run the proxy with --loopback-names"},
 	{TLSDiffers, "TLSDiffers", Info, "A resource asks for something of TLS that is not spoken, such as an old version or a suite of DHE. The rest of what it asks for holds.", "nothing to do, unless a client or backend needs it"},

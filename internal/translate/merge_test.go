@@ -62,7 +62,7 @@ func emptySet() *source.Set { return source.NewLoader(source.Config{}).Load() }
 // the more specific host of an earlier one does not take goes to a later one's.
 func TestMergeOfThree(t *testing.T) {
 	first, second, third := dialectOf("Alpha", "a.example.com", "only.example.com"), dialectOf("Beta", "a.example.com", "*.example.com"), dialectOf("Gamma", "a.example.com", "*")
-	third.L4 = []model.Relay{
+	third.L4 = []model.L4Route{
 		{ID: "Gamma/raw", Listener: model.ListenerID{Port: 443}, Name: "raw.example.com", Respond: &model.Respond{Status: 503, Outcome: reason.Closed}},
 		{ID: "Gamma/a", Listener: model.ListenerID{Port: 443}, Name: "a.example.com", Respond: &model.Respond{Status: 503, Outcome: reason.Closed}},
 	}
@@ -75,14 +75,14 @@ func TestMergeOfThree(t *testing.T) {
 		"host only.example.com 80,443 fallback\n",
 		"host *.example.com 80,443 fallback\n",
 		"host * 80,443\n",
-		"relay Gamma/raw 443 name=raw.example.com",
+		"l4-route Gamma/raw 443 name=raw.example.com",
 		"listener 443 https",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	if strings.Contains(text, "relay Gamma/a") {
+	if strings.Contains(text, "l4-route Gamma/a") {
 		t.Error("a route of layer 4 took what an earlier dialect has")
 	}
 	var said []string
@@ -112,7 +112,7 @@ func TestShuffledFragments(t *testing.T) {
 				hosts = append(hosts, fmt.Sprintf("h%d.d%d.example.com", i, d))
 			}
 			o := dialectOf(fmt.Sprintf("D%d", d), hosts...)
-			o.L4 = []model.Relay{{ID: fmt.Sprintf("raw%d", d), Listener: model.ListenerID{Port: 443}, Name: fmt.Sprintf("raw.d%d.example.com", d), Respond: &model.Respond{Status: 503, Outcome: reason.Closed}}}
+			o.L4 = []model.L4Route{{ID: fmt.Sprintf("raw%d", d), Listener: model.ListenerID{Port: 443}, Name: fmt.Sprintf("raw.d%d.example.com", d), Respond: &model.Respond{Status: 503, Outcome: reason.Closed}}}
 			all = append(all, o)
 		}
 		want, _ := mergedOf(all, true)

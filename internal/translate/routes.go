@@ -24,7 +24,7 @@ type merging struct {
 	l4, rules map[place]claim
 	named     []map[place]bool // the places of each Fragment's hosts
 	order     []*standing
-	out       []model.Relay
+	out       []model.L4Route
 }
 
 // standing is a host at one place.
@@ -46,7 +46,7 @@ type claim struct {
 // routes merges the hosts and the routes of layer 4. At one place an earlier dialect's
 // block comes before a later one's; a route of layer 4 takes the place from all that
 // come later.
-func (b *builder) routes() ([]model.Host, []model.Relay) {
+func (b *builder) routes() ([]model.Host, []model.L4Route) {
 	m := &merging{builder: b, hosts: map[place]*standing{}, l4: map[place]claim{}, rules: map[place]claim{}}
 	for i := range b.fragments {
 		m.named = append(m.named, b.fragments[i].places())

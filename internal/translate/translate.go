@@ -98,10 +98,10 @@ func merge(set *source.Set, all []owned, closeUnsound bool) Result {
 	parts.Config.Services = services(refs)
 	parts.Endpoints = backend.Endpoints(set, refs)
 	parts.Config.Listeners = b.listeners()
-	parts.Config.Hosts, parts.Config.Relays = b.routes()
+	parts.Config.Hosts, parts.Config.L4Routes = b.routes()
 	if closeUnsound {
 		b.closeUnsound(&parts)
-		b.closeRelays(&parts)
+		b.closeL4Routes(&parts)
 	}
 	parts.Secrets = b.secrets
 	parts.Bundles = bundles(bundled)
@@ -171,14 +171,14 @@ func (b *builder) closeUnsound(parts *model.Parts) {
 	}
 }
 
-func (b *builder) closeRelays(parts *model.Parts) {
-	for i := range parts.Config.Relays {
-		r := &parts.Config.Relays[i]
+func (b *builder) closeL4Routes(parts *model.Parts) {
+	for i := range parts.Config.L4Routes {
+		r := &parts.Config.L4Routes[i]
 		if err := r.Validate(); err != nil {
 			at := parts.Origins[r.ID]
 			b.report(reason.RuleInvalid, at, "%v", err)
 			delete(parts.Origins, r.ID)
-			*r = model.Relay{
+			*r = model.L4Route{
 				ID: escaped(r.ID), Listener: r.Listener, Name: strings.ToLower(escaped(r.Name)), Terminate: r.Terminate,
 				Respond: &model.Respond{Status: 503, Outcome: reason.Closed, Why: "the rule is not valid"},
 			}

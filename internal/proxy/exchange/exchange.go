@@ -242,8 +242,8 @@ func (x *Exchange) draw() {
 	if len(r.backends) != 1 || r.total == 0 {
 		i = balance.ByWeight(r.weights, r.total, x.Gen.chance.draw())
 	}
-	if r.session != nil {
-		i = x.findSession(r.session, i)
+	if r.affinity != nil {
+		i = x.findAffinity(r.affinity, i)
 	}
 	if i < 0 {
 		x.Fail(reason.NoEndpoint, "all backends of the rule have weight 0")

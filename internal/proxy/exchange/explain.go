@@ -45,10 +45,10 @@ type Explanation struct {
 	// Host and Path are what rules are compared with.
 	Host string `json:"host"`
 	Path string `json:"path"`
-	// Relayed tells that this is of a connection that is not HTTP's. LostRelays
+	// Layer4 tells that this is of a connection that is not HTTP's. LostL4Routes
 	// are those of the listener that did not take it.
-	Relayed    bool   `json:"relayed,omitempty"`
-	LostRelays []Lost `json:"lostRelays,omitempty"`
+	Layer4       bool   `json:"layer4,omitempty"`
+	LostL4Routes []Lost `json:"lostL4Routes,omitempty"`
 	// Hosts are those that were asked, in that order.
 	Hosts []ExplainedHost `json:"hosts,omitempty"`
 	// Rule is the one that won; nil if none did.
@@ -161,8 +161,8 @@ var explainLimits = msg.Limits{HeadBytes: 256 << 10, TargetBytes: 64 << 10, Fiel
 // Explain decides a request as the hot path would, with the same code, and says
 // why. The error is that of a question which is not a request.
 func Explain(g *Generation, q Question) (*Explanation, error) {
-	if relayed, err := q.relay(g); relayed != nil || err != nil {
-		return relayed, err
+	if layer4, err := q.l4Route(g); layer4 != nil || err != nil {
+		return layer4, err
 	}
 	x, p, err := q.exchange(g)
 	if err != nil {
@@ -460,7 +460,7 @@ func limitsOf(r *Route, f *model.Forward) []string {
 		out = append(out, fmt.Sprintf("repeated up to %d times on a failed connection and on %v, no sooner than %v", f.Retry.Attempts, f.Retry.Codes, f.Retry.Backoff))
 	}
 	if f.Affinity != nil {
-		out = append(out, "a client stays at its endpoint: session "+f.Affinity.Name)
+		out = append(out, "a client stays at its endpoint: affinity "+f.Affinity.Name)
 	}
 	return out
 }

@@ -76,7 +76,7 @@ type Route struct {
 	backends []Backend
 	weights  []uint32 // of backends
 	mirrors  []mirror
-	session  *session // nil without persistence
+	affinity *affinity // nil without persistence
 	total    uint64
 }
 
@@ -133,8 +133,8 @@ type Generation struct {
 	Clusters map[model.ServiceID]*upstream.Cluster
 	Routes   int
 
-	chance     chance
-	sessionKey []byte
+	chance      chance
+	affinityKey []byte
 	// names are the hosts that listeners tell apart.
 	names map[model.ListenerID]map[string]bool
 
@@ -143,8 +143,8 @@ type Generation struct {
 	// reports are those of hosts.
 	reports []reason.Report
 
-	relays map[model.ListenerID]*Relays
-	access map[model.ListenerID]*policy.Access
+	l4Routes map[model.ListenerID]*L4Routes
+	access   map[model.ListenerID]*policy.Access
 }
 
 // host is a compiled virtual host, which Generations share while nothing of it
@@ -162,9 +162,9 @@ type Compiler struct {
 	Filters  []FilterSpec
 	Registry *upstream.Registry
 	Metrics  *observe.Metrics
-	// SessionKey signs what clients carry to come back to their endpoint. All
+	// AffinityKey signs what clients carry to come back to their endpoint. All
 	// proxies that serve the same clients need the same.
-	SessionKey []byte
+	AffinityKey []byte
 	// Draw gives random numbers and Now the time; nil has them drawn, and read.
 	Draw func() uint64
 	Now  func() time.Time
@@ -209,7 +209,7 @@ func (c *Compiler) withEndpoints(s *model.Snapshot, old *Generation) *Generation
 }
 
 func (c *Compiler) generation(s *model.Snapshot, all map[model.ServiceID]*upstream.Cluster, old *Generation) (g *Generation, err error) {
-	g = &Generation{Number: 1, Snapshot: s, Clusters: all, chance: c.chance(), sessionKey: c.SessionKey, names: namesOf(s)}
+	g = &Generation{Number: 1, Snapshot: s, Clusters: all, chance: c.chance(), affinityKey: c.AffinityKey, names: namesOf(s)}
 	if old != nil {
 		g.Number = old.Number + 1
 	}
@@ -223,10 +223,10 @@ func (c *Compiler) generation(s *model.Snapshot, all map[model.ServiceID]*upstre
 		g.reports = append(g.reports, h.reports...)
 	}
 	g.table = route.NewTable(s.Config.Hosts, tables)
-	if g.relays, err = c.relays(s, &clusters{all: all}, g); err != nil {
+	if g.l4Routes, err = c.l4Routes(s, &clusters{all: all}, g); err != nil {
 		return nil, err
 	}
-	g.Routes += len(s.Config.Relays)
+	g.Routes += len(s.Config.L4Routes)
 	return g, c.listeners(s, g)
 }
 
@@ -380,7 +380,7 @@ func (c *Compiler) forward(out *Route, f *model.Forward, all *clusters, env *Env
 	out.Read = orDefault(f.ReadTimeout, model.DefaultReadTimeout)
 	out.Send = orDefault(f.SendTimeout, model.DefaultSendTimeout)
 	out.Timeout, out.Attempt, out.Retry = f.Timeout, f.AttemptTimeout, f.Retry
-	out.session = newSession(f.Affinity)
+	out.affinity = newAffinity(f.Affinity)
 	out.mirrors = mirrors(out.Rule.Filters, all)
 	for i := range f.Backends {
 		b := &f.Backends[i]
@@ -417,8 +417,8 @@ func (g *Generation) Rules() map[string]bool {
 			}
 		}
 	}
-	for i := range g.Snapshot.Config.Relays {
-		rules[g.Snapshot.Config.Relays[i].ID] = true
+	for i := range g.Snapshot.Config.L4Routes {
+		rules[g.Snapshot.Config.L4Routes[i].ID] = true
 	}
 	return rules
 }

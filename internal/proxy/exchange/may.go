@@ -16,8 +16,8 @@ func (g *Generation) MayOpen(in *policy.Inbound) policy.Verdict {
 	if v := g.access[in.Listener].Opens(in); !v.Allowed() {
 		return v
 	}
-	relay, _ := g.relays[in.Listener].Match(in.ServerName)
-	return relay.mayOpen(in)
+	l4Route, _ := g.l4Routes[in.Listener].Match(in.ServerName)
+	return l4Route.mayOpen(in)
 }
 
 // MayAsk says whether a request may be asked that has become a tunnel, as r shows it.
@@ -72,7 +72,7 @@ func closedVerdict(why string) policy.Verdict {
 // mayOpen says whether a route of layer 4 lets a connection in: it is not closed as a
 // whole, nor are all its backends, and its own Access allows it. A nil route has
 // nothing against it.
-func (r *Relay) mayOpen(in *policy.Inbound) policy.Verdict {
+func (r *L4Route) mayOpen(in *policy.Inbound) policy.Verdict {
 	switch {
 	case r == nil:
 		return policy.Verdict{}

@@ -19,15 +19,15 @@ func namesOf(s *model.Snapshot) map[model.ListenerID]map[string]bool {
 
 // misdirects reports whether a host belongs to another listener than the server
 // name of the connection, of those that share the port (Gateway API,
-// Listener.hostname), or to a relay: clients come here for it when a certificate of
+// Listener.hostname), or to an L4 route: clients come here for it when a certificate of
 // ours covers it, too. A host of none of them is not misdirected: it has no route
 // either.
 func (g *Generation) misdirects(p *Peer, host []byte) bool {
 	if string(host) == p.ServerName {
 		return false
 	}
-	if relays := g.relays[p.Listener]; relays != nil {
-		if relay, _ := relays.Match(string(host)); relay != nil {
+	if l4Routes := g.l4Routes[p.Listener]; l4Routes != nil {
+		if l4Route, _ := l4Routes.Match(string(host)); l4Route != nil {
 			return true
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // whether one did, or would have. What it has read of one that is HTTP's stays in the
 // connection's buffer.
 func (c *conn) servedOnLayer4() bool {
-	routes := c.server.Generation().Relays(c.listener.ID)
+	routes := c.server.Generation().L4Routes(c.listener.ID)
 	if routes == nil {
 		return false
 	}

@@ -46,9 +46,9 @@ func (c *conn) readProxyHeader() bool {
 // takeProxyHeader has the connection be that of the client that a header names, if that
 // may have another one.
 func (c *conn) takeProxyHeader(h *proxyproto.Header) bool {
-	counter := c.listener.Stats.OwnAnnounced
+	counter := c.listener.Stats.OwnProxyHeaders
 	if h.Source.IsValid() {
-		counter = c.listener.Stats.Announced
+		counter = c.listener.Stats.ProxyHeaders
 	}
 	counter.Add(c.Shard.Index, 1)
 	c.facts.Header = h
@@ -76,7 +76,7 @@ func (c *conn) noProxyHeader(start int64, err error) {
 	case errors.Is(err, io.EOF):
 		detail = proxyproto.ErrIncomplete.Error()
 	}
-	c.listener.Stats.AnnounceErrors.Add(c.Shard.Index, 1)
+	c.listener.Stats.ProxyHeaderErrors.Add(c.Shard.Index, 1)
 	c.record(&observe.Flow{
 		Kind: observe.Unserved, Transport: "tcp", Host: l4.Host("", c.listener.Public), Outcome: reason.BadProxyHeader, Detail: detail,
 	}, start)

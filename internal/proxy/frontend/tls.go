@@ -15,7 +15,7 @@ import (
 // ListenerTLS is the TLS of one listener in one Generation.
 type ListenerTLS struct {
 	config *tls.Config
-	// opaque is for relays, which agree on no protocol since nobody knows what the
+	// opaque is for L4 routes, which agree on no protocol since nobody knows what the
 	// backend speaks.
 	opaque *tls.Config
 	byName map[string]*tls.Certificate

@@ -54,7 +54,7 @@ const Overload = "buffers hold as much memory as they may"
 
 // Serve carries a connection to a backend of its route, or refuses it such that the
 // client sees an error. route is nil where none takes the connection.
-func (s *Server) Serve(in *Client, route *exchange.Relay) {
+func (s *Server) Serve(in *Client, route *exchange.L4Route) {
 	c := &connection{Server: s, in: in, idle: s.Engine.Limits.TunnelTimeout, counts: s.Engine.Sink.Metrics.Unrouted()}
 	if route == nil {
 		c.refuse(reason.NoRoute, "no rule takes this server name")
@@ -71,14 +71,14 @@ func (s *Server) Serve(in *Client, route *exchange.Relay) {
 	case in.Shard.Full():
 		c.refuse(reason.Overloaded, Overload)
 	case route.Rule.Terminate && !in.Terminate():
-		c.counts.Relay(in.Shard.Index, reason.HandshakeFailed)
+		c.counts.L4Flow(in.Shard.Index, reason.HandshakeFailed)
 	default:
 		c.admit(route, cluster)
 	}
 }
 
 // admit carries the connection, if its policies allow it.
-func (c *connection) admit(route *exchange.Relay, cluster *upstream.Cluster) {
+func (c *connection) admit(route *exchange.L4Route, cluster *upstream.Cluster) {
 	v := c.Generation().MayOpen(c.in.Inbound)
 	if c.policy = v.Policy; v.Outcome == reason.Denied {
 		c.refuse(v.Outcome, v.Detail)
@@ -96,7 +96,7 @@ func (s *Server) Refuse(in *Client, why reason.Outcome, detail string) {
 // connected is the Status of an endpoint that took a connection.
 const connected = 200
 
-func (c *connection) carry(route *exchange.Relay, cluster *upstream.Cluster) {
+func (c *connection) carry(route *exchange.L4Route, cluster *upstream.Cluster) {
 	if outcome := c.connect(route, cluster); outcome != reason.OK {
 		c.refuse(outcome, c.detail)
 		return
@@ -123,7 +123,7 @@ func (c *connection) carry(route *exchange.Relay, cluster *upstream.Cluster) {
 
 // connect makes a connection to an endpoint. Nothing has been sent yet, so that
 // others are tried when one cannot be reached.
-func (c *connection) connect(route *exchange.Relay, cluster *upstream.Cluster) reason.Outcome {
+func (c *connection) connect(route *exchange.L4Route, cluster *upstream.Cluster) reason.Outcome {
 	cluster.Await(route.Connect)
 	var tried []*upstream.Endpoint
 	outcome := reason.NoEndpoint

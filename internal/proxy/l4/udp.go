@@ -123,29 +123,29 @@ func (l *UDPListener) flow(peers udpPeers) *udpFlow {
 
 // choose finds the route for a new flow and reserves an endpoint, or counts why there
 // is none.
-func (l *UDPListener) choose(peers udpPeers) (route *exchange.Relay, lease upstream.Lease, ok bool) {
+func (l *UDPListener) choose(peers udpPeers) (route *exchange.L4Route, lease upstream.Lease, ok bool) {
 	gen := l.server.Generation()
-	routes := gen.Relays(l.id)
+	routes := gen.L4Routes(l.id)
 	if routes == nil {
 		return nil, lease, false // the listener has just gone
 	}
 	if route, _ = routes.Match(""); route == nil {
-		l.server.Engine.Sink.Metrics.Unrouted().Relay(0, reason.NoRoute)
+		l.server.Engine.Sink.Metrics.Unrouted().L4Flow(0, reason.NoRoute)
 		return nil, lease, false
 	}
 	in := l.inbound(peers)
 	if v := gen.MayOpen(&in); v.Outcome == reason.Denied {
-		route.Stats.Relay(0, v.Outcome)
+		route.Stats.L4Flow(0, v.Outcome)
 		return nil, lease, false
 	}
 	cluster, respond := route.Draw()
 	if respond != nil {
-		route.Stats.Relay(0, respond.Outcome)
+		route.Stats.L4Flow(0, respond.Outcome)
 		return nil, lease, false
 	}
 	lease, err := cluster.Reserve(upstream.Pick{})
 	if err != nil {
-		route.Stats.Relay(0, reason.NoEndpoint)
+		route.Stats.L4Flow(0, reason.NoEndpoint)
 	}
 	return route, lease, err == nil
 }
@@ -160,14 +160,14 @@ func (l *UDPListener) begin(peers udpPeers) *udpFlow {
 	if !l.takePlace(peers.client) {
 		lease.Done(upstream.Result{})
 		l.stats.Refused.Add(0, 1)
-		route.Stats.Relay(0, reason.Overloaded)
+		route.Stats.L4Flow(0, reason.Overloaded)
 		return nil
 	}
 	f, err := newUDPFlow(l, peers, route, lease)
 	if err != nil {
 		lease.Done(upstream.Result{Outcome: reason.ConnectFailed})
 		l.givePlace(peers.client)
-		route.Stats.Relay(0, reason.ConnectFailed)
+		route.Stats.L4Flow(0, reason.ConnectFailed)
 		return nil
 	}
 	if !l.add(f) {

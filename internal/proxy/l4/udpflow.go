@@ -44,7 +44,7 @@ type udpFlow struct {
 // that it has ended.
 const drainQuiet = time.Second
 
-func newUDPFlow(l *UDPListener, peers udpPeers, route *exchange.Relay, lease upstream.Lease) (*udpFlow, error) {
+func newUDPFlow(l *UDPListener, peers udpPeers, route *exchange.L4Route, lease upstream.Lease) (*udpFlow, error) {
 	s := l.server
 	f := &udpFlow{
 		listener: l, peers: peers, source: sock.Source(peers.local), shard: s.Engine.NextShard().Index, start: s.Engine.Clock.Now(), lease: lease,

@@ -85,7 +85,7 @@ func (f *Facts) Inbound(trusts func(netip.Addr) bool) Inbound {
 		in.Dialled, in.PublicPort = f.Original, f.Original.Port()
 	}
 	if f.Header != nil {
-		in.announced(f.Header, trusts)
+		in.fromProxyHeader(f.Header, trusts)
 	}
 	if h := f.Handshake; h != nil {
 		in.TLS, in.ServerName, in.Identity, in.Asked = true, plainName(h.ServerName), h.Peer, h.Asked
@@ -93,11 +93,11 @@ func (f *Facts) Inbound(trusts func(netip.Addr) bool) Inbound {
 	return in
 }
 
-// announced has the connection be that of the client that a PROXY header names. Whether
+// fromProxyHeader has the connection be that of the client that a PROXY header names. Whether
 // the client is believed is decided by its own address: what it says in its requests
 // passes the balancer unseen. So one whose address is not said is not believed, but the
 // balancer is, when it connects on its own behalf.
-func (in *Inbound) announced(h *proxyproto.Header, trusts func(netip.Addr) bool) {
+func (in *Inbound) fromProxyHeader(h *proxyproto.Header, trusts func(netip.Addr) bool) {
 	switch {
 	case h.Source.IsValid():
 		in.Addr, in.Dialled, in.Trusted = h.Source, h.Destination, trusts(h.Source.Addr())

@@ -34,18 +34,18 @@ import (
 
 // options are the flags of a data plane.
 type options struct {
-	snapshot         string
-	bind             string
-	publish          Publish
-	admin, telemetry string
-	logFormat        string
-	trusted          Prefixes
-	announcing       Prefixes
-	loopback         bool
-	explainToken     string
-	limits           settings.Limits
-	grace, wait      time.Duration
-	takeover         string
+	snapshot          string
+	bind              string
+	publish           Publish
+	admin, telemetry  string
+	logFormat         string
+	trusted           Prefixes
+	proxyProtocolFrom Prefixes
+	loopback          bool
+	explainToken      string
+	limits            settings.Limits
+	grace, wait       time.Duration
+	takeover          string
 }
 
 // Publish maps a listener's port to the address where it is opened. It is a
@@ -101,8 +101,8 @@ func (p *Prefixes) Set(text string) error {
 // Type names the value in help texts.
 func (p *Prefixes) Type() string { return "CIDR,…" }
 
-// AnnouncingDoc says what --proxy-protocol-from does.
-const AnnouncingDoc = "CIDRs of balancers whose TCP connections must begin with a PROXY header, v1 or v2, that says who the client is; without one they are closed. Whether that client's X-Forwarded-For is believed is for --trusted-proxies to say (default none are)"
+// ProxyProtocolDoc says what --proxy-protocol-from does.
+const ProxyProtocolDoc = "CIDRs of balancers whose TCP connections must begin with a PROXY header, v1 or v2, that says who the client is; without one they are closed. Whether that client's X-Forwarded-For is believed is for --trusted-proxies to say (default none are)"
 
 // LoopbackDoc says what --loopback-names does.
 const LoopbackDoc = "let host names of Services, such as ExternalName, lead to loopback addresses; link-local ones, and those of clouds' metadata, are always refused"
@@ -125,7 +125,7 @@ func newFlags(name string) (*flag.FlagSet, *options) {
 	f.StringVar(&o.logFormat, "log", "compact", "access log on standard output: compact, json or off")
 	f.StringVar(&o.explainToken, "explain-token", "", "requests that carry it in X-Windrose-Explain get their decision in X-Windrose-Explained (default none do)")
 	f.Var(&o.trusted, "trusted-proxies", "CIDRs of peers that are believed when they say who their client is")
-	f.Var(&o.announcing, "proxy-protocol-from", AnnouncingDoc)
+	f.Var(&o.proxyProtocolFrom, "proxy-protocol-from", ProxyProtocolDoc)
 	f.BoolVar(&o.loopback, "loopback-names", false, LoopbackDoc)
 	f.DurationVar(&o.grace, "drain-grace", 10*time.Second, "how long to keep accepting after SIGTERM")
 	f.DurationVar(&o.wait, "drain-wait", 20*time.Second, "how long to wait for exchanges to end after that")
@@ -214,7 +214,7 @@ func run(name string, o *options, parts Parts) error {
 	}
 	d.proxy, err = proxy.New(proxy.Config{
 		Filters: parts.Filters, HTTP3: parts.HTTP3, Metrics: d.metrics, Log: d.log, Limits: o.limits,
-		Trusted: o.trusted, ProxyProtocolFrom: o.announcing, ExplainToken: o.explainToken,
+		Trusted: o.trusted, ProxyProtocolFrom: o.proxyProtocolFrom, ExplainToken: o.explainToken,
 		LoopbackNames: o.loopback, Warn: func(text string) { fmt.Fprintf(os.Stderr, "%s: %s\n", name, text) },
 		Address: o.address, Listen: d.sockets.Listen, ListenUDP: d.sockets.ListenUDP, DrainGrace: o.grace, DrainWait: o.wait,
 	})

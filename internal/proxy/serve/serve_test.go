@@ -185,7 +185,7 @@ func TestTakeoverOfUDP(t *testing.T) {
 		}
 	}()
 	file := filepath.Join(t.TempDir(), "snapshot")
-	text := fmt.Sprintf("listener 53/udp udp\nrelay r 53/udp forward=a/b:53/udp\nservice a/b:53/udp round-robin\nendpoint a/b:53/udp %s\n", echo.LocalAddr())
+	text := fmt.Sprintf("listener 53/udp udp\nl4-route r 53/udp forward=a/b:53/udp\nservice a/b:53/udp round-robin\nendpoint a/b:53/udp %s\n", echo.LocalAddr())
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

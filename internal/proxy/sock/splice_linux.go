@@ -11,7 +11,7 @@ import (
 
 // splicer moves bytes from socket to socket through a pipe (splice(2)), so that
 // they are never copied to this process. net.TCPConn.ReadFrom does so too, but
-// keeps a pipe while it waits, and cannot tell that bytes have moved: a relay
+// keeps a pipe while it waits, and cannot tell that bytes have moved: an L4 route
 // that is silent would cost four descriptors, and could not know that it is.
 type splicer struct {
 	able     bool

@@ -48,11 +48,11 @@ type Link struct {
 // dialled. Endpoints that do not ask for it are not told.
 type Client struct{ Addr, Dialled netip.AddrPort }
 
-// announced reports whether each connection begins with the header of a client.
-func (p *Pool) announced() bool { return p.Key.ProxyProtocol != model.NoProxyProtocol }
+// sendsProxyHeader reports whether each connection begins with the header of a client.
+func (p *Pool) sendsProxyHeader() bool { return p.Key.ProxyProtocol != model.NoProxyProtocol }
 
-// announce begins a connection with the header of a client.
-func (p *Pool) announce(ctx context.Context, conn *sock.Conn, client Client) error {
+// sendProxyHeader begins a connection with the header of a client.
+func (p *Pool) sendProxyHeader(ctx context.Context, conn *sock.Conn, client Client) error {
 	var header []byte
 	switch p.Key.ProxyProtocol {
 	case model.NoProxyProtocol:
@@ -74,7 +74,7 @@ func (p *Pool) announce(ctx context.Context, conn *sock.Conn, client Client) err
 // Reuse finds a connection that is there already, of this shard's if it can. ok
 // is false when there is none. now is the clock's time.
 func (p *Pool) Reuse(shard int, now int64) (l Link, ok bool) {
-	if p.announced() {
+	if p.sendsProxyHeader() {
 		return l, false
 	}
 	if p.http2.Load() {
@@ -89,7 +89,7 @@ func (p *Pool) Reuse(shard int, now int64) (l Link, ok bool) {
 // and can be shared: as long as its own timeout, not that of whoever makes it. The
 // error is ErrTimeout or ErrRefused, or wraps ErrHandshake.
 func (p *Pool) Connect(shard int, buffers *sock.Pool, timeout time.Duration, client Client) (Link, error) {
-	if p.announced() || !p.http2.Load() {
+	if p.sendsProxyHeader() || !p.http2.Load() {
 		return p.connect(shard, buffers, timeout, client)
 	}
 	list, until := &p.shared[shard], time.Now().Add(timeout)
@@ -128,7 +128,7 @@ func (p *Pool) connect(shard int, buffers *sock.Pool, timeout time.Duration, cli
 		return Link{}, ErrRefused
 	}
 	conn := sock.NewConn(nc, cfg.Clock, buffers, cfg.Hangups)
-	if err := p.announce(ctx, conn, client); err != nil {
+	if err := p.sendProxyHeader(ctx, conn, client); err != nil {
 		conn.Close()
 		return Link{}, err
 	}
@@ -171,7 +171,7 @@ func (p *Pool) share(shard int, conn *sock.Conn, buffers *sock.Pool) Link {
 	var shared *mux.Conn
 	shared = mux.NewClient(p.registry.cfg.HTTP2[shard], conn, buffers, p.registry.cfg.Clock, func() { list.remove(shared) })
 	link := Link{}
-	if p.announced() {
+	if p.sendsProxyHeader() {
 		link.Stream = shared.OpenOnly()
 	} else {
 		link.Stream = shared.Open()

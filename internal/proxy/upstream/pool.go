@@ -88,7 +88,7 @@ func (p *Pool) take(shard int, now int64) *Conn {
 // Release gives a connection back that is ready for the next request. now is
 // the clock's time.
 func (p *Pool) Release(c *Conn, shard int, now int64) {
-	if c.Left() || p.announced() {
+	if c.Left() || p.sendsProxyHeader() {
 		// Bytes that nobody asked for: the next answer cannot be trusted. Or the next
 		// request is not this client's.
 		c.Close()

@@ -17,7 +17,7 @@ type Fragment struct {
 	Listeners []Listener
 	Hosts     []Host
 	// L4 are the routes of layer 4.
-	L4 []model.Relay
+	L4 []model.L4Route
 	// Services are the ports that routes lead to.
 	Services []backend.Ref
 	// Certificates are those that listeners show, the first for a host first.

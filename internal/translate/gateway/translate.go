@@ -52,7 +52,7 @@ func Translate(set *source.Set, opts Options) fragment.Fragment {
 		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		atHost: map[hostPlace][]*listener{}, https: map[model.ListenerID]*listener{}, claims: map[claim]*listener{},
-		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		l4RouteAt: map[l4RoutePlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
 		out: fragment.Fragment{Origins: map[string]reason.Origin{}},
 	}
 	t.readPolicies()
@@ -65,7 +65,7 @@ func Translate(set *source.Set, opts Options) fragment.Fragment {
 	for _, r := range t.routes() {
 		r.translate()
 	}
-	t.relays()
+	t.l4Routes()
 	t.openListeners()
 	t.identities()
 	t.finishBlocks()
@@ -91,10 +91,10 @@ type translation struct {
 	// claims are the listeners that have a port, or a host of it.
 	claims map[claim]*listener
 	// order is that of precedence: the oldest Gateway first.
-	order    []*gateway
-	policies tlsPolicies
-	placed   map[string]int     // rules by namespace
-	relayAt  map[relayPlace]int // where each stands in out.L4
+	order     []*gateway
+	policies  tlsPolicies
+	placed    map[string]int       // rules by namespace
+	l4RouteAt map[l4RoutePlace]int // where each stands in out.L4
 	// clientAuth is what each port asks of its clients.
 	clientAuth   map[model.ListenerID]*model.ClientAuth
 	certificates map[source.Name]error // of the secrets that were looked at

@@ -7,7 +7,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// passthrough makes the relay of a host with ssl-passthrough, if it is one. The
+// passthrough makes the L4 route of a host with ssl-passthrough, if it is one. The
 // oldest Ingress that names the host decides, as with ingress-nginx, and paths
 // count for nothing there. An Ingress that asks for it in vain is closed: the
 // backend is where clients authenticate.
@@ -28,7 +28,7 @@ func (t *translation) passthrough(name string, h *host) {
 		return
 	}
 	if one := h.root(h.names[0].ingress); one != nil {
-		t.relay(name, h, one)
+		t.l4Route(name, h, one)
 	}
 }
 
@@ -55,8 +55,8 @@ func (h *host) root(in *ingress) *rule {
 	return own[0]
 }
 
-func (t *translation) relay(name string, h *host, one *rule) {
-	r := model.Relay{ID: one.id + "/tls", Listener: httpsID, Name: name, ConnectTimeout: one.connect}
+func (t *translation) l4Route(name string, h *host, one *rule) {
+	r := model.L4Route{ID: one.id + "/tls", Listener: httpsID, Name: name, ConnectTimeout: one.connect}
 	closed := t.closed(h, one)
 	switch {
 	case closed != "":

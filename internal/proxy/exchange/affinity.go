@@ -13,19 +13,19 @@ import (
 	"windrose.dev/windrose/internal/proxy/upstream"
 )
 
-// session keeps clients at the endpoint that answered them first (Gateway API
+// affinity keeps clients at the endpoint that answered them first (Gateway API
 // GEP-1619). All state is with the client: a token that names the endpoint by a
 // keyed hash, says when the session began and was last used, and is signed.
-type session struct {
+type affinity struct {
 	*model.Affinity
 	name []byte
 }
 
-func newSession(s *model.Affinity) *session {
+func newAffinity(s *model.Affinity) *affinity {
 	if s == nil {
 		return nil
 	}
-	return &session{s, []byte(s.Name)}
+	return &affinity{s, []byte(s.Name)}
 }
 
 // carried is a token as clients carry it: when the session began, when it was
@@ -34,10 +34,10 @@ const carriedLength = 4 + 4 + len(upstream.Token{}) + 8
 
 var tokenText = base64.RawURLEncoding
 
-// findSession finds the endpoint of the client's session. It returns the
+// findAffinity finds the endpoint of the client's session. It returns the
 // backend that has it, whatever its weight, or otherwise the one that was drawn.
-func (x *Exchange) findSession(s *session, drawn int) int {
-	at, issued, used, ok := s.read(x.Gen.sessionKey, s.carriedBy(&x.Req))
+func (x *Exchange) findAffinity(s *affinity, drawn int) int {
+	at, issued, used, ok := s.read(x.Gen.affinityKey, s.carriedBy(&x.Req))
 	if !ok || !s.lives(issued, used, x.Gen.chance.unix()) {
 		return drawn
 	}
@@ -55,7 +55,7 @@ func (x *Exchange) findSession(s *session, drawn int) int {
 }
 
 // lives reports whether a session is within its bounds at now.
-func (s *session) lives(issued, used, now uint32) bool {
+func (s *affinity) lives(issued, used, now uint32) bool {
 	within := func(since uint32, bound time.Duration) bool {
 		return bound == 0 || time.Duration(int64(now)-int64(since))*time.Second < bound
 	}
@@ -63,7 +63,7 @@ func (s *session) lives(issued, used, now uint32) bool {
 }
 
 // carriedBy is the token in a request's head, as it was sent, or nil.
-func (s *session) carriedBy(h *msg.Head) []byte {
+func (s *affinity) carriedBy(h *msg.Head) []byte {
 	if s.Header {
 		return h.Lookup(s.Name)
 	}
@@ -96,7 +96,7 @@ func cookieIn(field, name []byte) []byte {
 	return nil
 }
 
-func (s *session) read(key, text []byte) (at upstream.Token, issued, used uint32, ok bool) {
+func (s *affinity) read(key, text []byte) (at upstream.Token, issued, used uint32, ok bool) {
 	var raw [carriedLength]byte
 	if len(text) != tokenText.EncodedLen(carriedLength) {
 		return at, 0, 0, false
@@ -110,7 +110,7 @@ func (s *session) read(key, text []byte) (at upstream.Token, issued, used uint32
 	return upstream.Token(raw[8:signed]), issued, used, hmac.Equal(signature[:], raw[signed:])
 }
 
-func (s *session) write(key []byte, at upstream.Token, issued, used uint32) []byte {
+func (s *affinity) write(key []byte, at upstream.Token, issued, used uint32) []byte {
 	raw := binary.BigEndian.AppendUint32(nil, issued)
 	raw = append(binary.BigEndian.AppendUint32(raw, used), at[:]...)
 	signature := upstream.Sign(key, "session", s.Name, raw)
@@ -120,7 +120,7 @@ func (s *session) write(key []byte, at upstream.Token, issued, used uint32) []by
 // Stick has the client come back to the endpoint that has answered: where its
 // session is new or has moved, or its use is to be noted.
 func (x *Exchange) Stick(e *upstream.Endpoint) {
-	s := x.Route.session
+	s := x.Route.affinity
 	if s == nil {
 		return
 	}
@@ -130,7 +130,7 @@ func (x *Exchange) Stick(e *upstream.Endpoint) {
 	} else if s.Idle == 0 || x.used == now {
 		return
 	}
-	text := s.write(x.Gen.sessionKey, x.Cluster.Token(e), x.issued, now)
+	text := s.write(x.Gen.affinityKey, x.Cluster.Token(e), x.issued, now)
 	if s.Header {
 		x.Resp.SetName(s.Name, text)
 		return
@@ -139,7 +139,7 @@ func (x *Exchange) Stick(e *upstream.Endpoint) {
 }
 
 // cookie writes the cookie of a session that is age seconds old.
-func (s *session) cookie(text []byte, age uint32, secure bool) []byte {
+func (s *affinity) cookie(text []byte, age uint32, secure bool) []byte {
 	c := append(append(append(make([]byte, 0, 128), s.Name...), '='), text...)
 	if s.Path != "" {
 		c = append(append(c, "; Path="...), s.Path...)

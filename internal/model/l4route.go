@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Relay is a rule of layer 4: what becomes of the connections, or the UDP
+// L4Route is a rule of layer 4: what becomes of the connections, or the UDP
 // flows, that come to a listener, whatever is said in them.
-type Relay struct {
-	// ID is stable over rebuilds, as that of a Rule. A relay that stands at
+type L4Route struct {
+	// ID is stable over rebuilds, as that of a Rule. An L4 route that stands at
 	// several names or listeners is one in metrics and logs.
 	ID       string     `cbor:"1,keyasint" json:"id"`
 	Listener ListenerID `cbor:"2,keyasint" json:"listener"`
 	// Name is the server name of TLS that it takes (RFC 6066 §3), in the forms
-	// of Host.Name; empty on listeners of TCP and UDP, which have one relay at
+	// of Host.Name; empty on listeners of TCP and UDP, which have one L4 route at
 	// most. On a listener of HTTPS a connection goes to the most specific of all
-	// names, those of relays and those of hosts; a relay is before a host of the
+	// names, those of L4 routes and those of hosts; an L4 route is before a host of the
 	// same name.
 	Name string `cbor:"3,keyasint,omitempty" json:"name,omitempty"`
 	// Terminate takes TLS off, with the listener's certificates; otherwise the
@@ -40,83 +40,83 @@ type Relay struct {
 	Access *Access `cbor:"9,keyasint,omitempty" json:"access,omitempty"`
 }
 
-func compareRelays(a, b Relay) int {
+func compareL4Routes(a, b L4Route) int {
 	return cmp.Or(a.Listener.Compare(b.Listener), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
 // named reports whether the connections of a protocol tell a server name.
 func (p Protocol) named() bool { return p == HTTPS || p == TLS }
 
-// Validate tells what is wrong with a relay within itself. Whether its services
+// Validate tells what is wrong with an L4 route within itself. Whether its services
 // exist is for the Snapshot to say.
-func (r *Relay) Validate() error {
+func (r *L4Route) Validate() error {
 	var v validator
-	v.relay(r)
+	v.l4Route(r)
 	return errors.Join(v.errs...)
 }
 
-func (v *validator) allRelays(all []Relay) {
+func (v *validator) allL4Routes(all []L4Route) {
 	for i := range all {
-		v.relay(&all[i])
-		v.placeRelay(&all[i])
+		v.l4Route(&all[i])
+		v.placeL4Route(&all[i])
 	}
 }
 
-// relay checks what a relay says within itself.
-func (v *validator) relay(r *Relay) {
-	v.name("relay", r.ID)
+// l4Route checks what an L4 route says within itself.
+func (v *validator) l4Route(r *L4Route) {
+	v.name("l4-route", r.ID)
 	if r.Name != "" {
-		v.name("relay "+r.ID+": name", r.Name)
-		v.check(r.Name == strings.ToLower(r.Name), "relay %s: name %q is not lower-case", r.ID, r.Name)
+		v.name("L4 route "+r.ID+": name", r.Name)
+		v.check(r.Name == strings.ToLower(r.Name), "L4 route %s: name %q is not lower-case", r.ID, r.Name)
 	}
-	v.check((len(r.Backends) > 0) != (r.Respond != nil), "relay %s: not exactly one of backends and respond", r.ID)
-	v.check(r.ConnectTimeout >= 0 && r.IdleTimeout >= 0, "relay %s: negative timeout", r.ID)
+	v.check((len(r.Backends) > 0) != (r.Respond != nil), "L4 route %s: not exactly one of backends and respond", r.ID)
+	v.check(r.ConnectTimeout >= 0 && r.IdleTimeout >= 0, "L4 route %s: negative timeout", r.ID)
 	v.respond(r.ID, r.Respond)
-	v.access("relay "+r.ID, r.Access, true)
+	v.access("L4 route "+r.ID, r.Access, true)
 	for i := range r.Backends {
 		b := &r.Backends[i]
-		v.check(b.Service.IsZero() == (b.Respond != nil), "relay %s: a backend with not exactly one of service and respond", r.ID)
-		v.check(len(b.Filters) == 0, "relay %s: a backend with what is only for requests", r.ID)
+		v.check(b.Service.IsZero() == (b.Respond != nil), "L4 route %s: a backend with not exactly one of service and respond", r.ID)
+		v.check(len(b.Filters) == 0, "L4 route %s: a backend with what is only for requests", r.ID)
 		v.respond(r.ID, b.Respond)
 	}
 }
 
-// placeRelay checks what a relay has to do with the rest: its listener, the
-// relays beside it, its services.
-func (v *validator) placeRelay(r *Relay) {
+// placeL4Route checks what an L4 route has to do with the rest: its listener, the
+// L4 routes beside it, its services.
+func (v *validator) placeL4Route(r *L4Route) {
 	protocol, known := v.protocols[r.Listener]
 	at := hostPlace{r.Name, r.Listener}
-	v.check(known, "relay %s: no listener %s", r.ID, r.Listener)
-	v.check(!v.relays[at], "relay %s: another stands at %s for %q", r.ID, r.Listener, r.Name)
-	v.relays[at] = true
-	v.check(!known || protocol != HTTP, "relay %s: listener %s speaks HTTP alone", r.ID, r.Listener)
-	v.check(!known || protocol.named() == (r.Name != ""), "relay %s: a server name goes with TLS, and with nothing else", r.ID)
-	v.check(!r.Terminate || r.Name != "", "relay %s: there is no TLS to take off", r.ID)
+	v.check(known, "L4 route %s: no listener %s", r.ID, r.Listener)
+	v.check(!v.l4Routes[at], "L4 route %s: another stands at %s for %q", r.ID, r.Listener, r.Name)
+	v.l4Routes[at] = true
+	v.check(!known || protocol != HTTP, "L4 route %s: listener %s speaks HTTP alone", r.ID, r.Listener)
+	v.check(!known || protocol.named() == (r.Name != ""), "L4 route %s: a server name goes with TLS, and with nothing else", r.ID)
+	v.check(!r.Terminate || r.Name != "", "L4 route %s: there is no TLS to take off", r.ID)
 	for _, b := range r.Backends {
-		v.check(b.Service.IsZero() || v.services[b.Service], "relay %s: no service %s", r.ID, b.Service)
-		v.check(!v.spoken[b.Service], "relay %s: service %s is spoken to in HTTP", r.ID, b.Service)
-		v.check(!v.secured[b.Service] || !r.Listener.UDP, "relay %s: service %s takes TLS, which does not go over UDP", r.ID, b.Service)
-		v.check(!v.announced[b.Service] || !r.Listener.UDP, "relay %s: service %s takes PROXY headers, which are not sent over UDP", r.ID, b.Service)
+		v.check(b.Service.IsZero() || v.services[b.Service], "L4 route %s: no service %s", r.ID, b.Service)
+		v.check(!v.spoken[b.Service], "L4 route %s: service %s is spoken to in HTTP", r.ID, b.Service)
+		v.check(!v.secured[b.Service] || !r.Listener.UDP, "L4 route %s: service %s takes TLS, which does not go over UDP", r.ID, b.Service)
+		v.check(!v.proxied[b.Service] || !r.Listener.UDP, "L4 route %s: service %s takes PROXY headers, which are not sent over UDP", r.ID, b.Service)
 	}
 }
 
-func (w *textWriter) relay(r *Relay) {
+func (w *textWriter) l4Route(r *L4Route) {
 	w.line(append([]string{
-		"relay", r.ID, r.Listener.String(), option("name", r.Name), flag(r.Terminate, "terminate"),
+		"l4-route", r.ID, r.Listener.String(), option("name", r.Name), flag(r.Terminate, "terminate"),
 	}, r.doesWords()...)...)
-	w.relayBackends(r)
+	w.l4RouteBackends(r)
 }
 
-// Does is what a relay does with a connection, in the words of the text form
+// Does is what an L4 route does with a connection, in the words of the text form
 // and on one line.
-func (r *Relay) Does() string {
+func (r *L4Route) Does() string {
 	w := &textWriter{}
 	w.line(append([]string{flag(r.Terminate, "terminate")}, r.doesWords()...)...)
-	w.relayBackends(r)
+	w.l4RouteBackends(r)
 	return strings.ReplaceAll(strings.TrimSuffix(w.b.String(), "\n"), "\n", "; ")
 }
 
-func (w *textWriter) relayBackends(r *Relay) {
+func (w *textWriter) l4RouteBackends(r *L4Route) {
 	if f := (Forward{Backends: r.Backends}); r.Respond == nil && !f.plain() {
 		for i := range r.Backends {
 			w.backend(&r.Backends[i])
@@ -124,7 +124,7 @@ func (w *textWriter) relayBackends(r *Relay) {
 	}
 }
 
-func (r *Relay) doesWords() []string {
+func (r *L4Route) doesWords() []string {
 	var words []string
 	if r.Respond == nil {
 		words = forwardWords(&Forward{Backends: r.Backends, ConnectTimeout: r.ConnectTimeout})
@@ -133,13 +133,13 @@ func (r *Relay) doesWords() []string {
 	return append(append(words, option("idle", duration(r.IdleTimeout))), r.Access.words()...)
 }
 
-// relay reads a relay. The lines of its backends stand below it.
-func (p *textParser) relay(w []string) error {
+// l4Route reads an L4 route. The lines of its backends stand below it.
+func (p *textParser) l4Route(w []string) error {
 	id, err := listenerOf(w[1])
 	if err != nil {
 		return err
 	}
-	r, options := Relay{ID: w[0], Listener: id}, Rule{}
+	r, options := L4Route{ID: w[0], Listener: id}, Rule{}
 	for _, word := range w[2:] {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
@@ -154,7 +154,7 @@ func (p *textParser) relay(w []string) error {
 		case "forward", "connect", "respond", "why": // as those of a rule
 			err = ruleOption(&options, word)
 		default:
-			err = fmt.Errorf("unknown option %q of a relay", key)
+			err = fmt.Errorf("unknown option %q of an L4 route", key)
 		}
 		if err != nil {
 			return err
@@ -164,7 +164,7 @@ func (p *textParser) relay(w []string) error {
 		r.Backends, r.ConnectTimeout = f.Backends, f.ConnectTimeout
 	}
 	r.Respond = options.Respond
-	p.parts.Config.Relays = append(p.parts.Config.Relays, r)
-	p.below = &p.parts.Config.Relays[len(p.parts.Config.Relays)-1]
+	p.parts.Config.L4Routes = append(p.parts.Config.L4Routes, r)
+	p.below = &p.parts.Config.L4Routes[len(p.parts.Config.L4Routes)-1]
 	return nil
 }

@@ -12,18 +12,18 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// relaySchemes are the URLs of layer 4, which name a port and, for TLS, a server
+// l4RouteSchemes are the URLs of layer 4, which name a port and, for TLS, a server
 // name.
-var relaySchemes = []string{"tcp", "tls", "udp"}
+var l4RouteSchemes = []string{"tcp", "tls", "udp"}
 
-// relay explains a connection that a relay takes, or would have to take. It
+// l4Route explains a connection that an L4 route takes, or would have to take. It
 // returns nil for what is HTTP's.
-func (q Question) relay(g *Generation) (*Explanation, error) {
+func (q Question) l4Route(g *Generation) (*Explanation, error) {
 	u, err := url.Parse(q.URL)
 	if err != nil || u.Host == "" {
 		return nil, nil // the error is that of a request
 	}
-	layer4 := slices.Contains(relaySchemes, u.Scheme)
+	layer4 := slices.Contains(l4RouteSchemes, u.Scheme)
 	if !layer4 && u.Scheme != "https" {
 		return nil, nil
 	}
@@ -34,67 +34,67 @@ func (q Question) relay(g *Generation) (*Explanation, error) {
 		}
 		return nil, nil
 	}
-	relays, name := g.Relays(id), ""
+	l4Routes, name := g.L4Routes(id), ""
 	switch {
-	case relays == nil && layer4:
+	case l4Routes == nil && layer4:
 		return nil, fmt.Errorf("listener %s speaks HTTP alone: ask with http:// or https://", id)
-	case relays == nil:
+	case l4Routes == nil:
 		return nil, nil
-	case relays.Named:
+	case l4Routes.Named:
 		name = strings.ToLower(u.Hostname())
 	}
-	relay, http := relays.Match(name)
+	l4Route, http := l4Routes.Match(name)
 	if http {
 		if layer4 {
 			return nil, fmt.Errorf("server name %s of listener %s belongs to HTTP: ask with https://", name, id)
 		}
 		return nil, nil
 	}
-	return g.explainRelay(q, id, name, relay), nil
+	return g.explainL4Route(q, id, name, l4Route), nil
 }
 
-func (g *Generation) explainRelay(q Question, id model.ListenerID, name string, relay *Relay) *Explanation {
-	out := &Explanation{URL: q.URL, Listener: id.String(), Open: true, Host: name, Relayed: true}
-	for i := range g.Snapshot.Config.Relays {
-		other := &g.Snapshot.Config.Relays[i]
-		if other.Listener != id || relay != nil && other.Name == relay.Rule.Name {
+func (g *Generation) explainL4Route(q Question, id model.ListenerID, name string, l4Route *L4Route) *Explanation {
+	out := &Explanation{URL: q.URL, Listener: id.String(), Open: true, Host: name, Layer4: true}
+	for i := range g.Snapshot.Config.L4Routes {
+		other := &g.Snapshot.Config.L4Routes[i]
+		if other.Listener != id || l4Route != nil && other.Name == l4Route.Rule.Name {
 			continue
 		}
 		lost := Lost{Rule: other.ID, At: g.Snapshot.Origins[other.ID].Place(), Failed: "server name", Expected: other.Name, Got: name}
-		if relay != nil && slices.Contains(patternsOf(name), other.Name) {
-			lost.Failed, lost.Expected = "order", relay.Rule.Name
+		if l4Route != nil && slices.Contains(patternsOf(name), other.Name) {
+			lost.Failed, lost.Expected = "order", l4Route.Rule.Name
 		}
-		out.LostRelays = append(out.LostRelays, lost)
+		out.LostL4Routes = append(out.LostL4Routes, lost)
 	}
-	if relay == nil {
+	if l4Route == nil {
 		return out
 	}
-	origin := g.Snapshot.Origins[relay.Rule.ID]
-	out.Rule = &ExplainedRule{relay.Rule.ID, origin.Object(), origin.Place(), origin.Field, relay.Rule.Does()}
-	in := q.inbound(id, name, relay.Rule.Terminate)
+	origin := g.Snapshot.Origins[l4Route.Rule.ID]
+	out.Rule = &ExplainedRule{l4Route.Rule.ID, origin.Object(), origin.Place(), origin.Field, l4Route.Rule.Does()}
+	in := q.inbound(id, name, l4Route.Rule.Terminate)
 	if v := g.MayOpen(&in); v.Outcome == reason.Denied {
 		out.Answer = &ExplainedAnswer{Outcome: v.Outcome.String(), Why: v.Detail}
 		return out
 	}
-	if r := relay.Rule.Respond; r != nil {
+	if r := l4Route.Rule.Respond; r != nil {
 		out.Answer = &ExplainedAnswer{Outcome: r.Outcome.String(), Why: r.Why}
 		return out
 	}
-	out.Forward = g.explainRelayed(relay)
+	out.Forward = g.explainL4Forward(l4Route)
 	out.Forward.Host = name
 	return out
 }
 
-func (g *Generation) explainRelayed(relay *Relay) *ExplainedForward {
-	out := &ExplainedForward{Limits: []string{"connect within " + relay.Connect.String()}}
-	if relay.Idle > 0 {
-		out.Limits = append(out.Limits, "silence of both sides at most "+relay.Idle.String())
+func (g *Generation) explainL4Forward(l4Route *L4Route) *ExplainedForward {
+	out := &ExplainedForward{Limits: []string{"connect within " + l4Route.Connect.String()}}
+	if l4Route.Idle > 0 {
+		out.Limits = append(out.Limits, "silence of both sides at most "+l4Route.Idle.String())
 	}
-	for i := range relay.Rule.Backends {
-		b := &relay.Rule.Backends[i]
+	for i := range l4Route.Rule.Backends {
+		b := &l4Route.Rule.Backends[i]
 		one := ExplainedBackend{Service: b.Service.String(), Weight: b.Weight, Endpoints: []ExplainedEndpoint{}}
-		if relay.total > 0 {
-			one.Share = 100 * float64(b.Weight) / float64(relay.total)
+		if l4Route.total > 0 {
+			one.Share = 100 * float64(b.Weight) / float64(l4Route.total)
 		}
 		if b.Respond != nil {
 			one.Answer = &ExplainedAnswer{Outcome: b.Respond.Outcome.String(), Why: b.Respond.Why}

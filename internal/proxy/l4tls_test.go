@@ -13,14 +13,14 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// securedRelay is a Snapshot with a relay of TCP at port 80 to a service that is
+// securedL4Route is a Snapshot with an L4 route of TCP at port 80 to a service that is
 // asked for TLS, and another at port 81 whose listener shows ns/me.
-func securedRelay(t *testing.T, service, endpoint string, ca []byte, secrets map[string]keyPair) *model.Snapshot {
+func securedL4Route(t *testing.T, service, endpoint string, ca []byte, secrets map[string]keyPair) *model.Snapshot {
 	t.Helper()
 	parts := secure(t, `listener 80 tcp
 listener 81 tcp
-relay r 80 forward=s:1
-relay me 81 forward=s:1
+l4-route r 80 forward=s:1
+l4-route me 81 forward=s:1
 bundle configmap/ns/ca 00
 service s:1 round-robin protocol=opaque `+service+`
 endpoint s:1 `+endpoint+"\n", secrets).Parts
@@ -98,11 +98,11 @@ func records(t *testing.T, sent string) (types []byte) {
 }
 
 // Bytes go both ways through TLS of ours, few and many.
-func TestRelayOverTLS(t *testing.T) {
+func TestL4RouteOverTLS(t *testing.T) {
 	pair := newKeyPair(t, "a.example")
 	b := tlsPeer(t, pair, nil, nil, func(c *tls.Conn) { io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) })
 	r := newRig(t, nil)
-	r.applySnapshot(securedRelay(t, verified, b.addr, pair.chain, nil))
+	r.applySnapshot(securedL4Route(t, verified, b.addr, pair.chain, nil))
 	c := r.dial()
 	for i := range 20 {
 		c.send(fmt.Sprint("message ", i))
@@ -121,7 +121,7 @@ func TestRelayOverTLS(t *testing.T) {
 
 // A backend that is not whom the client means gets nothing of the client's, and
 // the client sees an error, at once and not an end in order.
-func TestRelayToAnotherThanAsked(t *testing.T) {
+func TestL4RouteToAnotherThanAsked(t *testing.T) {
 	good, other := newKeyPair(t, "a.example"), newKeyPair(t, "a.example")
 	for _, test := range []struct {
 		name, service string
@@ -139,7 +139,7 @@ func TestRelayToAnotherThanAsked(t *testing.T) {
 			shaken := make(chan error, 8)
 			b := tlsPeer(t, test.server, test.edit, shaken, nil)
 			r := newRig(t, nil)
-			r.applySnapshot(securedRelay(t, test.service, b.addr, test.ca, nil))
+			r.applySnapshot(securedL4Route(t, test.service, b.addr, test.ca, nil))
 			r.cut("a secret of the client")
 			if err := <-shaken; err == nil || strings.Contains(err.Error(), "bytes: ") {
 				t.Errorf("the backend got: %v", err)
@@ -153,14 +153,14 @@ func TestRelayToAnotherThanAsked(t *testing.T) {
 }
 
 // A backend that does not speak TLS at all gets none of the client's bytes.
-func TestRelayToPlainText(t *testing.T) {
+func TestL4RouteToPlainText(t *testing.T) {
 	pair := newKeyPair(t, "a.example")
 	b := newBackend(t, func(p *peer) {
 		p.send("220 hello\r\n")
 		p.rest()
 	})
 	r := newRig(t, nil)
-	r.applySnapshot(securedRelay(t, verified, b.addr, pair.chain, nil))
+	r.applySnapshot(securedL4Route(t, verified, b.addr, pair.chain, nil))
 	r.cut("a secret of the client")
 	if got := b.bytes(); strings.Contains(got, "secret") {
 		t.Errorf("the backend got %q", got)
@@ -168,11 +168,11 @@ func TestRelayToPlainText(t *testing.T) {
 }
 
 // Without authorities nothing is sent, and nothing is even connected.
-func TestRelayWithoutAuthorities(t *testing.T) {
+func TestL4RouteWithoutAuthorities(t *testing.T) {
 	pair := newKeyPair(t, "a.example")
 	b := tlsPeer(t, pair, nil, nil, nil)
 	r := newRig(t, nil)
-	reports, err := r.proxy.Apply(securedRelay(t, verified, b.addr, []byte("nothing"), nil))
+	reports, err := r.proxy.Apply(securedL4Route(t, verified, b.addr, []byte("nothing"), nil))
 	if err != nil || len(reports) == 0 {
 		t.Fatal(err, reports)
 	}
@@ -184,7 +184,7 @@ func TestRelayWithoutAuthorities(t *testing.T) {
 
 // The end of what a client sends is close_notify to the backend, which may go on
 // to answer; and the backend's close_notify is the end for the client.
-func TestRelayHalfCloseOverTLS(t *testing.T) {
+func TestL4RouteHalfCloseOverTLS(t *testing.T) {
 	pair := newKeyPair(t, "a.example")
 	b := tlsPeer(t, pair, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, nil, func(c *tls.Conn) {
 		data, err := io.ReadAll(c)
@@ -192,7 +192,7 @@ func TestRelayHalfCloseOverTLS(t *testing.T) {
 		c.CloseWrite()
 	})
 	r := newRig(t, nil)
-	r.applySnapshot(securedRelay(t, verified, b.addr, pair.chain, nil))
+	r.applySnapshot(securedL4Route(t, verified, b.addr, pair.chain, nil))
 	c := r.dial()
 	c.send("hello")
 	c.nc.(*net.TCPConn).CloseWrite()
@@ -209,7 +209,7 @@ func TestRelayHalfCloseOverTLS(t *testing.T) {
 		data, err := io.ReadAll(c)
 		got <- fmt.Sprintf("%s, %v", data, err)
 	})
-	r.applySnapshot(securedRelay(t, verified, b.addr, pair.chain, nil))
+	r.applySnapshot(securedL4Route(t, verified, b.addr, pair.chain, nil))
 	c = r.dial()
 	c.expect("all I have")
 	c.closed()
@@ -221,7 +221,7 @@ func TestRelayHalfCloseOverTLS(t *testing.T) {
 }
 
 // A listener's certificate is shown for its own clients.
-func TestRelayShowsTheListenersCertificate(t *testing.T) {
+func TestL4RouteShowsTheListenersCertificate(t *testing.T) {
 	pair, me := newKeyPair(t, "a.example"), newKeyPair(t, "me")
 	b := tlsPeer(t, pair, func(c *tls.Config) { c.ClientAuth = tls.RequestClientCert }, nil, func(c *tls.Conn) {
 		client := "nobody"
@@ -232,7 +232,7 @@ func TestRelayShowsTheListenersCertificate(t *testing.T) {
 		io.Copy(io.Discard, c)
 	})
 	r := newRig(t, nil)
-	r.applySnapshot(securedRelay(t, verified, b.addr, pair.chain, map[string]keyPair{"ns/me": me}))
+	r.applySnapshot(securedL4Route(t, verified, b.addr, pair.chain, map[string]keyPair{"ns/me": me}))
 	for range 2 {
 		r.dialTo(81).expect("hello me.")
 		r.dialTo(80).expect("hello nobody.")

@@ -24,25 +24,25 @@ func behindBalancer(t *testing.T, edit func(*proxy.Config)) *rig {
 	})
 }
 
-const announcement = "PROXY TCP4 192.0.2.7 203.0.113.1 4321 80\r\n"
+const proxyHeader = "PROXY TCP4 192.0.2.7 203.0.113.1 4321 80\r\n"
 
-// binaryAnnouncement is a header of version 2 with a field about TLS.
-func binaryAnnouncement(tls byte) string {
+// binaryProxyHeader is a header of version 2 with a field about TLS.
+func binaryProxyHeader(tls byte) string {
 	h := proxyproto.AppendBinary(nil, netip.MustParseAddrPort("[2001:db8::7]:4321"), netip.MustParseAddrPort("[2001:db8::1]:8443"))
 	h[15] += 8
 	return string(append(h, 0x20, 0, 5, tls, 0, 0, 0, 0))
 }
 
-func TestAnnouncedClients(t *testing.T) {
+func TestProxyHeaderNamesTheClient(t *testing.T) {
 	b := newBackend(t, echo)
 	r := behindBalancer(t, nil)
 	r.apply(rule("", b.addr))
 	for _, test := range []struct{ header, client, port, proto string }{
-		{announcement, "192.0.2.7", "80", "http"},
+		{proxyHeader, "192.0.2.7", "80", "http"},
 		{"PROXY TCP4 192.0.2.7 203.0.113.1 4321 443\r\n", "192.0.2.7", "443", "https"}, // as with ingress-nginx
 		{"PROXY TCP6 2001:db8::7 2001:db8::1 4321 8080\r\n", "2001:db8::7", "8080", "http"},
-		{binaryAnnouncement(1), "2001:db8::7", "8443", "https"},
-		{binaryAnnouncement(0), "2001:db8::7", "8443", "http"},
+		{binaryProxyHeader(1), "2001:db8::7", "8443", "https"},
+		{binaryProxyHeader(0), "2001:db8::7", "8443", "http"},
 	} {
 		c := r.dial()
 		c.send(test.header + spoofed)
@@ -63,16 +63,16 @@ func TestAnnouncedClients(t *testing.T) {
 	r.log.wait(t, "client=[2001:db8::7]:4321")
 }
 
-// TestAnnouncementInPieces: a header may come byte by byte, and what comes with
+// TestProxyHeaderInPieces: a header may come byte by byte, and what comes with
 // its end is the client's.
-func TestAnnouncementInPieces(t *testing.T) {
+func TestProxyHeaderInPieces(t *testing.T) {
 	b := newBackend(t, echo)
 	r := behindBalancer(t, nil)
 	r.apply(rule("", b.addr))
 	c := r.dial()
 	c.nc.(*net.TCPConn).SetNoDelay(true)
-	for i := range announcement {
-		c.send(announcement[i : i+1])
+	for i := range proxyHeader {
+		c.send(proxyHeader[i : i+1])
 	}
 	c.send(get("/"))
 	if got := fieldOf(bodyOf(c.answer("GET")), "X-Real-IP"); got != "192.0.2.7" {
@@ -80,9 +80,9 @@ func TestAnnouncementInPieces(t *testing.T) {
 	}
 }
 
-// TestOwnAnnouncements: of what a balancer sends on its own behalf, and of what
+// TestOwnProxyHeaders: of what a balancer sends on its own behalf, and of what
 // it knows no address of, it is the client itself.
-func TestOwnAnnouncements(t *testing.T) {
+func TestOwnProxyHeaders(t *testing.T) {
 	b := newBackend(t, echo)
 	r := behindBalancer(t, nil)
 	r.apply(rule("", b.addr))
@@ -96,7 +96,7 @@ func TestOwnAnnouncements(t *testing.T) {
 	}
 }
 
-func TestMissingAnnouncements(t *testing.T) {
+func TestMissingProxyHeaders(t *testing.T) {
 	b := newBackend(t, echo)
 	r := behindBalancer(t, func(cfg *proxy.Config) { cfg.Limits.HeaderTimeout = 50 * time.Millisecond })
 	r.apply(rule("", b.addr))
@@ -130,13 +130,13 @@ func TestMissingAnnouncements(t *testing.T) {
 	}
 }
 
-// TestAnnouncementsOfOthers: a header of a peer that may not announce is not
+// TestProxyHeadersOfOthers: a header of a peer that may not send them is not
 // looked for, and so it is no HTTP.
-func TestAnnouncementsOfOthers(t *testing.T) {
+func TestProxyHeadersOfOthers(t *testing.T) {
 	b := newBackend(t, echo)
 	r := newRig(t, func(cfg *proxy.Config) { cfg.ProxyProtocolFrom = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 	r.apply(rule("", b.addr))
-	for _, header := range []string{announcement, binaryAnnouncement(1)} {
+	for _, header := range []string{proxyHeader, binaryProxyHeader(1)} {
 		if got := r.ask(header + get("/")); statusOf(got) != 400 {
 			t.Errorf("%q", got)
 		}
@@ -146,9 +146,9 @@ func TestAnnouncementsOfOthers(t *testing.T) {
 	}
 }
 
-// TestTrustOfAnnouncedClients: what a client says of others is believed if its
+// TestTrustOfProxyHeaderClients: what a client says of others is believed if its
 // own address is trusted, whatever the balancer is.
-func TestTrustOfAnnouncedClients(t *testing.T) {
+func TestTrustOfProxyHeaderClients(t *testing.T) {
 	b := newBackend(t, echo)
 	for _, test := range []struct{ trusted, want string }{
 		{"127.0.0.0/8", "192.0.2.7"},
@@ -156,7 +156,7 @@ func TestTrustOfAnnouncedClients(t *testing.T) {
 	} {
 		r := behindBalancer(t, func(cfg *proxy.Config) { cfg.Trusted = []netip.Prefix{netip.MustParsePrefix(test.trusted)} })
 		r.apply(rule("", b.addr))
-		if got := fieldOf(bodyOf(r.ask(announcement+spoofed)), "X-Forwarded-For"); got != test.want {
+		if got := fieldOf(bodyOf(r.ask(proxyHeader+spoofed)), "X-Forwarded-For"); got != test.want {
 			t.Errorf("with %s trusted: %q, want %q", test.trusted, got, test.want)
 		}
 	}
@@ -187,9 +187,9 @@ func TestTrustOfUnknownClients(t *testing.T) {
 	}
 }
 
-// TestAnnouncedClientsAreCounted: the bound is on the connections of a client,
+// TestProxyHeadersAreCounted: the bound is on the connections of a client,
 // and not on those of the balancer before it.
-func TestAnnouncedClientsAreCounted(t *testing.T) {
+func TestProxyHeadersAreCounted(t *testing.T) {
 	b := newBackend(t, echo)
 	r := behindBalancer(t, func(cfg *proxy.Config) { cfg.Limits.ConnectionsPerClient = 1 })
 	r.apply(rule("", b.addr))
@@ -219,13 +219,13 @@ func TestAnnouncedClientsAreCounted(t *testing.T) {
 	}
 }
 
-func TestAnnouncedHTTP2(t *testing.T) {
+func TestProxyHeaderBeforeHTTP2(t *testing.T) {
 	b := newBackend(t, echo)
 	r := behindBalancer(t, nil)
 	r.apply(rule("", b.addr))
 	c := r.dial()
 	// The preface, SETTINGS, and nothing more: the proxy's own come back.
-	c.send(announcement + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	c.send(proxyHeader + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 	c.patient()
 	frame := make([]byte, 9)
 	if _, err := io.ReadFull(c.r, frame); err != nil || frame[3] != 4 {
@@ -233,23 +233,23 @@ func TestAnnouncedHTTP2(t *testing.T) {
 	}
 }
 
-// announcing has the bytes of a connection begin with a header, in one write
+// sendingProxyHeader has the bytes of a connection begin with a header, in one write
 // with the client's first.
-type announcing struct {
+type sendingProxyHeader struct {
 	net.Conn
 	header []byte
 }
 
-func (a *announcing) Write(p []byte) (int, error) {
+func (a *sendingProxyHeader) Write(p []byte) (int, error) {
 	n := len(a.header)
 	sent, err := a.Conn.Write(append(a.header, p...))
 	a.header = nil
 	return max(sent-n, 0), err
 }
 
-// TestAnnouncementBeforeTLS: the header is before the ClientHello, whoever takes
+// TestProxyHeaderBeforeTLS: the header is before the ClientHello, whoever takes
 // TLS off.
-func TestAnnouncementBeforeTLS(t *testing.T) {
+func TestProxyHeaderBeforeTLS(t *testing.T) {
 	raw, plain, web := tlsBackend(t, "the backend's"), newBackend(t, repeat), newBackend(t, echo)
 	r := behindBalancer(t, nil)
 	r.applySnapshot(mixedSnapshot(t, raw, plain, web))
@@ -263,7 +263,7 @@ func TestAnnouncementBeforeTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { nc.Close() })
-		conn := tls.Client(&announcing{nc, []byte(announcement)}, &tls.Config{ServerName: test.name, InsecureSkipVerify: true})
+		conn := tls.Client(&sendingProxyHeader{nc, []byte(proxyHeader)}, &tls.Config{ServerName: test.name, InsecureSkipVerify: true})
 		if err := conn.Handshake(); err != nil {
 			t.Fatal(test.name, err)
 		}
@@ -288,12 +288,12 @@ func TestAnnouncementBeforeTLS(t *testing.T) {
 	}
 }
 
-func TestAnnouncedRelay(t *testing.T) {
+func TestProxyHeaderBeforeL4Route(t *testing.T) {
 	b := newBackend(t, repeat)
 	r := behindBalancer(t, nil)
-	r.apply(relay("forward=s:1", b.addr))
+	r.apply(l4Route("forward=s:1", b.addr))
 	c := r.dial()
-	c.send(announcement + "hello")
+	c.send(proxyHeader + "hello")
 	c.expect("hello")
 	c.nc.(*net.TCPConn).CloseWrite()
 	c.closed()
@@ -302,20 +302,20 @@ func TestAnnouncedRelay(t *testing.T) {
 	}
 }
 
-// TestAnnouncedRelayServerFirst: a header alone is enough for a server that
+// TestProxyHeaderServerFirst: a header alone is enough for a server that
 // speaks first.
-func TestAnnouncedRelayServerFirst(t *testing.T) {
+func TestProxyHeaderServerFirst(t *testing.T) {
 	b := newBackend(t, func(p *peer) { p.send("220 hello\n") })
 	r := behindBalancer(t, nil)
-	r.apply(relay("forward=s:1", b.addr))
+	r.apply(l4Route("forward=s:1", b.addr))
 	c := r.dial()
-	c.send(announcement)
+	c.send(proxyHeader)
 	c.expect("220 hello\n")
 }
 
-// TestDrainDoesNotWaitForAnnouncements: a balancer that has connected and says
+// TestDrainDoesNotWaitForProxyHeaders: a balancer that has connected and says
 // nothing is waited for a moment.
-func TestDrainDoesNotWaitForAnnouncements(t *testing.T) {
+func TestDrainDoesNotWaitForProxyHeaders(t *testing.T) {
 	b := newBackend(t, echo)
 	r := behindBalancer(t, nil)
 	r.apply(rule("", b.addr))

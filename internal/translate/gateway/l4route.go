@@ -14,16 +14,16 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// relayPlace is where one relay can stand: a server name of a listener, or the
+// l4RoutePlace is where one L4 route can stand: a server name of a listener, or the
 // listener as a whole.
-type relayPlace struct {
+type l4RoutePlace struct {
 	listener model.ListenerID
 	name     string
 }
 
-// relayRoute is a route of layer 4. The three kinds say the same, but that TLS
+// l4Object is a route of layer 4. The three kinds say the same, but that TLS
 // has names.
-type relayRoute struct {
+type l4Object struct {
 	*translation
 	kind       gatewayv1.Kind
 	name       source.Name
@@ -40,10 +40,10 @@ type relayRoute struct {
 	resolved verdict
 }
 
-// relays translates the routes of layer 4, the oldest first.
-func (t *translation) relays() {
+// l4Routes translates the routes of layer 4, the oldest first.
+func (t *translation) l4Routes() {
 	for _, o := range byAge(t.set.TLSRoutes) {
-		r := newRelayRoute(t, o, "TLSRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
+		r := newL4Object(t, o, "TLSRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
 		for _, rule := range o.Value.Spec.Rules {
 			r.backends = append(r.backends, rule.BackendRefs...)
 		}
@@ -53,14 +53,14 @@ func (t *translation) relays() {
 		r.translate()
 	}
 	for _, o := range byAge(t.set.TCPRoutes) {
-		r := newRelayRoute(t, o, "TCPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
+		r := newL4Object(t, o, "TCPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
 		for _, rule := range o.Value.Spec.Rules {
 			r.backends = append(r.backends, rule.BackendRefs...)
 		}
 		r.translate()
 	}
 	for _, o := range byAge(t.set.UDPRoutes) {
-		r := newRelayRoute(t, o, "UDPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
+		r := newL4Object(t, o, "UDPRoute", o.Value.Generation, &o.Value.Spec.CommonRouteSpec)
 		for _, rule := range o.Value.Spec.Rules {
 			r.backends = append(r.backends, rule.BackendRefs...)
 		}
@@ -69,15 +69,15 @@ func (t *translation) relays() {
 	t.isolate()
 }
 
-func newRelayRoute[T any](t *translation, o *source.Object[T], kind gatewayv1.Kind, generation int64, spec *gatewayv1.CommonRouteSpec) *relayRoute {
-	return &relayRoute{
+func newL4Object[T any](t *translation, o *source.Object[T], kind gatewayv1.Kind, generation int64, spec *gatewayv1.CommonRouteSpec) *l4Object {
+	return &l4Object{
 		translation: t, kind: kind, name: o.Name(), generation: generation, spec: spec, at: o.At,
 		broken: o.State == source.Tombstone, resolved: yes(gatewayv1.RouteReasonResolvedRefs),
 	}
 }
 
 // translate places the route at the listeners that take it.
-func (r *relayRoute) translate() {
+func (r *l4Object) translate() {
 	if len(r.spec.ParentRefs) == 0 {
 		r.report(reason.RouteNotAttached, r.at("spec.parentRefs"), "the route names no parent")
 	}
@@ -110,38 +110,38 @@ func (r *relayRoute) translate() {
 	}
 }
 
-// id is the name of the route's relays.
-func (r *relayRoute) id() string {
+// id is the name of the route's L4 routes.
+func (r *l4Object) id() string {
 	return strings.ToLower(string(r.kind)) + "/" + r.name.String() + "/0"
 }
 
 // place puts the route at the names that it has at a listener. Where another
 // has been before, which is older, it stays.
-func (r *relayRoute) place(a attachment, backends []found) {
+func (r *l4Object) place(a attachment, backends []found) {
 	for _, host := range a.hosts {
-		at := relayPlace{listener: a.id()}
+		at := l4RoutePlace{listener: a.id()}
 		if a.protocol() == model.TLS {
 			if r.owner(a.listener, host) != a.listener {
 				continue
 			}
 			at.name = modelHost(host)
 		}
-		if i, taken := r.relayAt[at]; taken {
+		if i, taken := r.l4RouteAt[at]; taken {
 			r.conflict(at, &r.out.L4[i])
 			continue
 		}
 		if !r.room(r.name.Namespace, 1, r.at("spec.parentRefs")) {
 			return
 		}
-		r.relayAt[at] = len(r.out.L4)
-		r.out.L4 = append(r.out.L4, r.relay(at, a, backends))
+		r.l4RouteAt[at] = len(r.out.L4)
+		r.out.L4 = append(r.out.L4, r.l4Route(at, a, backends))
 		r.out.Origins[r.id()] = r.at("spec.rules[0]")
 	}
 }
 
 // conflict reports a name that an older route has, unless it is this one, which
 // came by another parentRef.
-func (r *relayRoute) conflict(at relayPlace, first *model.Relay) {
+func (r *l4Object) conflict(at l4RoutePlace, first *model.L4Route) {
 	if first.ID == r.id() {
 		return
 	}
@@ -150,12 +150,12 @@ func (r *relayRoute) conflict(at relayPlace, first *model.Relay) {
 		what = at.name
 	}
 	origin := r.out.Origins[first.ID]
-	r.report(reason.RelayConflict, r.at("spec.parentRefs"), "on port %s %s belongs to %s, %s", at.listener, what, origin.Object(), origin.Place())
+	r.report(reason.L4RouteConflict, r.at("spec.parentRefs"), "on port %s %s belongs to %s, %s", at.listener, what, origin.Object(), origin.Place())
 }
 
-// relay is the model's rule for one place.
-func (r *relayRoute) relay(at relayPlace, a attachment, backends []found) model.Relay {
-	out := model.Relay{ID: r.id(), Listener: at.listener, Name: at.name, Terminate: a.protocol() == model.TLS && a.terminates()}
+// l4Route is the model's rule for one place.
+func (r *l4Object) l4Route(at l4RoutePlace, a attachment, backends []found) model.L4Route {
+	out := model.L4Route{ID: r.id(), Listener: at.listener, Name: at.name, Terminate: a.protocol() == model.TLS && a.terminates()}
 	switch {
 	case a.guard != "":
 		out.Respond = &model.Respond{Status: 503, Outcome: reason.Closed, Why: a.guard + " is not in force"}
@@ -208,7 +208,7 @@ func (f *found) reached(passthrough bool) (*backend.Ref, *model.Respond) {
 }
 
 // findAll finds what the route's backendRefs lead to.
-func (r *relayRoute) findAll() []found {
+func (r *l4Object) findAll() []found {
 	var out []found
 	for i := range r.backends {
 		ref := &r.backends[i]
@@ -225,7 +225,7 @@ func (r *relayRoute) findAll() []found {
 	return out
 }
 
-func (r *relayRoute) lose(l *lost, field string) {
+func (r *l4Object) lose(l *lost, field string) {
 	if !r.resolved.no {
 		r.resolved = l.verdict
 	}
@@ -234,7 +234,7 @@ func (r *relayRoute) lose(l *lost, field string) {
 
 // passesThrough reports whether clients speak TLS with the backend itself at all
 // listeners of the route.
-func (r *relayRoute) passesThrough() bool {
+func (r *l4Object) passesThrough() bool {
 	if r.kind != "TLSRoute" {
 		return false
 	}
@@ -252,7 +252,7 @@ func (r *relayRoute) passesThrough() bool {
 // secure decides whether a backend must get TLS from us: a policy asks for it,
 // or TLS is what the backend speaks and a route takes it off. What comes by TCP
 // may be TLS already.
-func (r *relayRoute) secure(f *found) {
+func (r *l4Object) secure(f *found) {
 	if r.kind == "UDPRoute" {
 		return
 	}
@@ -269,19 +269,19 @@ func (r *relayRoute) secure(f *found) {
 	}
 }
 
-// isolate gives a listener of TLS for whose host there is no route a relay that
+// isolate gives a listener of TLS for whose host there is no route an L4 route that
 // refuses, where a less specific listener of the same Gateway would have the
 // host otherwise.
 func (t *translation) isolate() {
 	for _, g := range t.order {
 		g.each(func(l *listener) {
-			at := relayPlace{l.id(), modelHost(l.host())}
-			if _, routed := t.relayAt[at]; routed || l.protocol() != model.TLS || !l.programmed() || !t.coveredBySibling(l) || t.coveredByOthers(l) {
+			at := l4RoutePlace{l.id(), modelHost(l.host())}
+			if _, routed := t.l4RouteAt[at]; routed || l.protocol() != model.TLS || !l.programmed() || !t.coveredBySibling(l) || t.coveredByOthers(l) {
 				return
 			}
 			id := "listener/" + l.namespace + "/" + l.parentName() + "/" + string(l.spec.Name)
-			t.relayAt[at] = len(t.out.L4)
-			t.out.L4 = append(t.out.L4, model.Relay{
+			t.l4RouteAt[at] = len(t.out.L4)
+			t.out.L4 = append(t.out.L4, model.L4Route{
 				ID: id, Listener: at.listener, Name: at.name,
 				Respond: &model.Respond{Status: 404, Outcome: reason.NoRoute, Why: "no route has the listener's hostname"},
 			})

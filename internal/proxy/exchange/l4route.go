@@ -14,10 +14,10 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Relay is a compiled rule of layer 4. It is read-only, and holds no
+// L4Route is a compiled rule of layer 4. It is read-only, and holds no
 // Generation.
-type Relay struct {
-	Rule *model.Relay
+type L4Route struct {
+	Rule *model.L4Route
 	// Origin is where the rule was written, as text.
 	Origin  string
 	Stats   *observe.Route
@@ -25,39 +25,39 @@ type Relay struct {
 	// Idle is 0 where the proxy's own bound holds.
 	Idle time.Duration
 
-	backends []relayBackend
+	backends []l4RouteBackend
 	weights  []uint32 // of backends
 	total    uint64
 	draw     func() uint64
 	access   *policy.Access
 }
 
-// relayBackend is a compiled share of a relay's connections.
-type relayBackend struct {
+// l4RouteBackend is a compiled share of an L4 route's connections.
+type l4RouteBackend struct {
 	cluster *upstream.Cluster
 	respond *model.Respond // refuses it instead
 }
 
-// Relays are those of one listener.
-type Relays struct {
-	// byName has the relays by server name, or by the empty one where there are
+// L4Routes are those of one listener.
+type L4Routes struct {
+	// byName has the L4 routes by server name, or by the empty one where there are
 	// no names. Nil is a host of HTTP.
-	byName map[string]*Relay
+	byName map[string]*L4Route
 	// Named reports whether a connection begins with TLS, and its server name
 	// counts.
 	Named bool
-	// HTTP reports whether what no relay takes is HTTP's.
+	// HTTP reports whether what no L4 route takes is HTTP's.
 	HTTP bool
 }
 
-// Relays returns the relays of a listener, or nil when all that comes to it is
+// L4Routes returns the L4 routes of a listener, or nil when all that comes to it is
 // HTTP's, or when there is no such listener.
-func (g *Generation) Relays(id model.ListenerID) *Relays { return g.relays[id] }
+func (g *Generation) L4Routes(id model.ListenerID) *L4Routes { return g.l4Routes[id] }
 
-// Match finds the relay for a server name, which is empty where a client gave
+// Match finds the L4 route for a server name, which is empty where a client gave
 // none. Without one, http reports whether the connection is HTTP's. r may be nil: all is
 // HTTP's.
-func (r *Relays) Match(name string) (relay *Relay, http bool) {
+func (r *L4Routes) Match(name string) (l4Route *L4Route, http bool) {
 	switch {
 	case r == nil:
 		return nil, true
@@ -65,8 +65,8 @@ func (r *Relays) Match(name string) (relay *Relay, http bool) {
 		return r.byName[""], false
 	}
 	for _, pattern := range patternsOf(name) {
-		if relay, known := r.byName[pattern]; known {
-			return relay, relay == nil
+		if l4Route, known := r.byName[pattern]; known {
+			return l4Route, l4Route == nil
 		}
 	}
 	return nil, r.HTTP
@@ -97,7 +97,7 @@ func patternsOf(name string) []string {
 }
 
 // Draw chooses a cluster by weight, or returns why the connection is refused.
-func (r *Relay) Draw() (*upstream.Cluster, *model.Respond) {
+func (r *L4Route) Draw() (*upstream.Cluster, *model.Respond) {
 	if r.Rule.Respond != nil {
 		return nil, r.Rule.Respond
 	}
@@ -119,36 +119,36 @@ func (r *Relay) Draw() (*upstream.Cluster, *model.Respond) {
 }
 
 // closed reports whether the rule is closed as a whole, or all its backends are.
-func (r *Relay) closed() bool {
+func (r *L4Route) closed() bool {
 	if respond := r.Rule.Respond; respond != nil {
 		return respond.Outcome == reason.Closed
 	}
-	open := func(b relayBackend) bool { return b.respond == nil || b.respond.Outcome != reason.Closed }
+	open := func(b l4RouteBackend) bool { return b.respond == nil || b.respond.Outcome != reason.Closed }
 	return len(r.backends) > 0 && !slices.ContainsFunc(r.backends, open)
 }
 
-// relays compiles the relays of a snapshot, by listener.
-func (c *Compiler) relays(s *model.Snapshot, all *clusters, g *Generation) (map[model.ListenerID]*Relays, error) {
-	out := map[model.ListenerID]*Relays{}
+// l4Routes compiles the L4 routes of a snapshot, by listener.
+func (c *Compiler) l4Routes(s *model.Snapshot, all *clusters, g *Generation) (map[model.ListenerID]*L4Routes, error) {
+	out := map[model.ListenerID]*L4Routes{}
 	http := map[model.ListenerID]bool{}
 	for _, l := range s.Config.Listeners {
 		switch l.Protocol {
 		case model.HTTPS:
 			http[l.ID] = true
 		case model.TLS, model.TCP, model.UDP:
-			out[l.ID] = &Relays{byName: map[string]*Relay{}, Named: l.Protocol == model.TLS}
+			out[l.ID] = &L4Routes{byName: map[string]*L4Route{}, Named: l.Protocol == model.TLS}
 		}
 	}
-	for i := range s.Config.Relays {
-		rule := s.Config.Relays[i] // a copy: a pointer would keep the Snapshot's
-		compiled, unknown, err := c.relay(s, &rule, all)
+	for i := range s.Config.L4Routes {
+		rule := s.Config.L4Routes[i] // a copy: a pointer would keep the Snapshot's
+		compiled, unknown, err := c.l4Route(s, &rule, all)
 		if err != nil {
 			return nil, err
 		}
 		g.reports = append(g.reports, unknownPermissions(s, unknown)...)
 		at := out[rule.Listener]
 		if at == nil {
-			at = &Relays{byName: map[string]*Relay{}, Named: true, HTTP: http[rule.Listener]}
+			at = &L4Routes{byName: map[string]*L4Route{}, Named: true, HTTP: http[rule.Listener]}
 			out[rule.Listener] = at
 		}
 		at.byName[rule.Name] = compiled
@@ -157,15 +157,15 @@ func (c *Compiler) relays(s *model.Snapshot, all *clusters, g *Generation) (map[
 	return out, nil
 }
 
-// nameHosts notes the hosts of listeners that have relays, too.
-func nameHosts(s *model.Snapshot, relays map[model.ListenerID]*Relays) {
-	if len(relays) == 0 {
+// nameHosts notes the hosts of listeners that have L4 routes, too.
+func nameHosts(s *model.Snapshot, l4Routes map[model.ListenerID]*L4Routes) {
+	if len(l4Routes) == 0 {
 		return
 	}
 	for i := range s.Config.Hosts {
 		h := &s.Config.Hosts[i]
 		for _, id := range h.Listeners {
-			if at := relays[id]; at != nil && at.HTTP {
+			if at := l4Routes[id]; at != nil && at.HTTP {
 				if _, taken := at.byName[h.Name]; !taken {
 					at.byName[h.Name] = nil
 				}
@@ -174,23 +174,23 @@ func nameHosts(s *model.Snapshot, relays map[model.ListenerID]*Relays) {
 	}
 }
 
-// relay compiles a relay. It returns the permissions that nobody here can tell, too.
-func (c *Compiler) relay(s *model.Snapshot, rule *model.Relay, all *clusters) (out *Relay, unknown []string, err error) {
-	out = &Relay{
+// l4Route compiles an L4 route. It returns the permissions that nobody here can tell, too.
+func (c *Compiler) l4Route(s *model.Snapshot, rule *model.L4Route, all *clusters) (out *L4Route, unknown []string, err error) {
+	out = &L4Route{
 		Rule: rule, Origin: s.Origins[rule.ID].Place(), Stats: c.Metrics.Route(rule.ID),
 		Connect: orDefault(rule.ConnectTimeout, model.DefaultConnectTimeout), Idle: rule.IdleTimeout,
 		draw: c.chance().draw,
 	}
 	if out.access, unknown, err = policy.NewAccess(rule.Access); err != nil {
-		return nil, nil, fmt.Errorf("relay %s: %w", rule.ID, err)
+		return nil, nil, fmt.Errorf("L4 route %s: %w", rule.ID, err)
 	}
 	for i := range rule.Backends {
 		b := &rule.Backends[i]
 		cluster := all.get(b.Service)
 		if cluster == nil && b.Respond == nil {
-			return nil, nil, fmt.Errorf("relay %s: no service %s", rule.ID, b.Service)
+			return nil, nil, fmt.Errorf("L4 route %s: no service %s", rule.ID, b.Service)
 		}
-		out.backends = append(out.backends, relayBackend{cluster, b.Respond})
+		out.backends = append(out.backends, l4RouteBackend{cluster, b.Respond})
 		out.weights = append(out.weights, b.Weight)
 		out.total += uint64(b.Weight)
 	}

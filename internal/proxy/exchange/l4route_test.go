@@ -28,7 +28,7 @@ func compiled(t *testing.T, text string) *Generation {
 }
 
 // TestServerNames: a connection goes to the most specific of all names at its
-// listener, those of hosts among them (model.Host, model.Relay).
+// listener, those of hosts among them (model.Host, model.L4Route).
 func TestServerNames(t *testing.T) {
 	g := compiled(t, `listener 80 http
 listener 443 https
@@ -39,20 +39,20 @@ listener 7443 https
 host a.raw.example.com 443
 host deep.b.example.org 443
 host *.example.net 443
-relay exact 443 name=raw.example.com forward=s:1
-relay one 443 name=*.example.com forward=s:1
-relay many 443 name=**.example.org terminate forward=s:1
-relay longer 443 name=**.b.example.org forward=s:1
-relay rest 6443 name=* forward=s:1
-relay tcp 5432 forward=s:1
-relay udp 53/udp respond=503:closed
+l4-route exact 443 name=raw.example.com forward=s:1
+l4-route one 443 name=*.example.com forward=s:1
+l4-route many 443 name=**.example.org terminate forward=s:1
+l4-route longer 443 name=**.b.example.org forward=s:1
+l4-route rest 6443 name=* forward=s:1
+l4-route tcp 5432 forward=s:1
+l4-route udp 53/udp respond=503:closed
 service s:1 round-robin
 `)
 	port := func(n uint16) model.ListenerID { return model.ListenerID{Port: n} }
 	for _, test := range []struct {
 		listener model.ListenerID
 		name     string
-		want     string // the relay, or http
+		want     string // the L4 route, or http
 	}{
 		{port(443), "raw.example.com", "exact"},
 		{port(443), "x.example.com", "one"},
@@ -72,10 +72,10 @@ service s:1 round-robin
 		{port(5432), "", "tcp"},
 		{model.ListenerID{Port: 53, UDP: true}, "", "udp"},
 	} {
-		relay, http := g.Relays(test.listener).Match(test.name)
+		l4Route, http := g.L4Routes(test.listener).Match(test.name)
 		got := ""
-		if relay != nil {
-			got = relay.Rule.ID
+		if l4Route != nil {
+			got = l4Route.Rule.ID
 		}
 		if http {
 			got += "http"
@@ -84,8 +84,8 @@ service s:1 round-robin
 			t.Errorf("%s %q: %s, want %s", test.listener, test.name, cmp.Or(got, "nothing"), test.want)
 		}
 	}
-	if g.Relays(port(80)) != nil || g.Relays(port(7443)) != nil {
-		t.Error("a listener without relays has some")
+	if g.L4Routes(port(80)) != nil || g.L4Routes(port(7443)) != nil {
+		t.Error("a listener without L4 routes has some")
 	}
 	for id, want := range map[model.ListenerID]reason.Outcome{{Port: 53, UDP: true}: reason.Closed, port(5432): reason.OK, port(80): reason.OK} {
 		if v := g.MayOpen(&policy.Inbound{Listener: id}); v.Outcome != want {
@@ -94,22 +94,22 @@ service s:1 round-robin
 	}
 }
 
-// TestRelayWeights: shares are drawn by weight, and those of backends that
+// TestL4RouteWeights: shares are drawn by weight, and those of backends that
 // cannot be had are refused.
-func TestRelayWeights(t *testing.T) {
+func TestL4RouteWeights(t *testing.T) {
 	g := compiled(t, `listener 1 tcp
-relay r 1 forward
+l4-route r 1 forward
 backend a:1 3
 backend none 1 respond=503:backend_invalid
 backend b:1 0
 service a:1 round-robin
 service b:1 round-robin
 `)
-	relay, _ := g.Relays(model.ListenerID{Port: 1}).Match("")
+	l4Route, _ := g.L4Routes(model.ListenerID{Port: 1}).Match("")
 	refused, drawn := 0, map[string]int{}
 	const draws = 4000
 	for range draws {
-		if cluster, respond := relay.Draw(); respond != nil {
+		if cluster, respond := l4Route.Draw(); respond != nil {
 			refused++
 		} else {
 			drawn[cluster.Service.Name]++
@@ -118,16 +118,16 @@ service b:1 round-robin
 	if drawn["b:1"] > 0 || refused < draws/5 || refused > draws*3/10 || drawn["a:1"]+refused != draws {
 		t.Errorf("%v, and %d refused", drawn, refused)
 	}
-	none := compiled(t, "listener 1 tcp\nrelay r 1 forward\nbackend a:1 0\nservice a:1 round-robin\n")
-	relay, _ = none.Relays(model.ListenerID{Port: 1}).Match("")
-	if _, respond := relay.Draw(); respond == nil {
+	none := compiled(t, "listener 1 tcp\nl4-route r 1 forward\nbackend a:1 0\nservice a:1 round-robin\n")
+	l4Route, _ = none.L4Routes(model.ListenerID{Port: 1}).Match("")
+	if _, respond := l4Route.Draw(); respond == nil {
 		t.Error("a backend without a weight got a connection")
 	}
 }
 
-// TestExplainRelays: URLs of layer 4 say which relay takes a connection and why
+// TestExplainL4Routes: URLs of layer 4 say which L4 route takes a connection and why
 // the others of the listener do not.
-func TestExplainRelays(t *testing.T) {
+func TestExplainL4Routes(t *testing.T) {
 	g := compiled(t, `listener 443 https
 listener 5432 tcp
 listener 53/udp udp
@@ -135,12 +135,12 @@ listener 80 http
 host web.example.com 443
 block test by-specificity
 rule w prefix:/ respond=404:no_route
-relay one 443 name=one.example.com forward=s:1 idle=1m0s
-relay wide 443 name=*.example.com respond=503:closed why=x
-relay db 5432 forward
+l4-route one 443 name=one.example.com forward=s:1 idle=1m0s
+l4-route wide 443 name=*.example.com respond=503:closed why=x
+l4-route db 5432 forward
 backend s:1 3
 backend none 1 respond=503:backend_invalid why=gone
-relay dns 53/udp forward=s:1
+l4-route dns 53/udp forward=s:1
 service s:1 round-robin
 endpoint s:1 10.0.0.1:1
 `)
@@ -163,15 +163,15 @@ endpoint s:1 10.0.0.1:1
 			}
 			continue
 		}
-		if err != nil || e.Rule == nil || e.Rule.ID != test.rule || e.Relayed == (test.rule == "w") {
+		if err != nil || e.Rule == nil || e.Rule.ID != test.rule || e.Layer4 == (test.rule == "w") {
 			t.Errorf("%s: %+v %v", test.url, e, err)
 			continue
 		}
 		lost, answer := "", ""
-		for _, l := range e.LostRelays {
+		for _, l := range e.LostL4Routes {
 			lost += l.Rule + ":" + l.Failed
 		}
-		if e.Answer != nil && e.Relayed {
+		if e.Answer != nil && e.Layer4 {
 			answer = e.Answer.Outcome
 		}
 		if lost != test.lost || answer != test.answer {
