@@ -134,6 +134,48 @@ func TestTunnelsAreAuthorizedAgain(t *testing.T) {
 	}
 }
 
+// TestStreamsAreAuthorizedAgain: a body that is still being moved, in either direction,
+// goes on over a swap that allows its request, and ends with the first bytes after one
+// that does not.
+func TestStreamsAreAuthorizedAgain(t *testing.T) {
+	const (
+		head   = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		upload = "POST /up HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+	)
+	for _, up := range []bool{false, true} {
+		t.Run(map[bool]string{false: "response", true: "request"}[up], func(t *testing.T) {
+			backends := make(chan *peer, 1)
+			b := newBackend(t, func(p *peer) {
+				p.head()
+				backends <- p
+				<-t.Context().Done()
+			})
+			r := newRig(t, nil)
+			r.apply(rule("authorize allow=p/0|source:127.0.0.0/8", b.addr))
+			c := r.dial()
+			c.send(upload)
+			far := <-backends
+			from, to := c, far
+			if !up {
+				from, to = far, c
+				far.send(head)
+				c.head()
+			}
+			from.send("3\r\none\r\n")
+			to.expect("3\r\none\r\n")
+			r.apply(rule("authorize deny=p/1|method:PUT", b.addr))
+			from.send("3\r\ntwo\r\n")
+			to.expect("3\r\ntwo\r\n")
+			r.apply(rule("authorize allow=p/2|source:10.0.0.0/8", b.addr))
+			from.send("5\r\nthree\r\n")
+			to.closed()
+			if line := r.log.wait(t, "/up"); !strings.Contains(line, " denied ") || !strings.Contains(line, "policy=p/2") {
+				t.Errorf("logged %q", line)
+			}
+		})
+	}
+}
+
 // TestFlowsAreAuthorized: datagrams of who may not come in go nowhere.
 func TestFlowsAreAuthorized(t *testing.T) {
 	b := newUDPBackend(t, "b")

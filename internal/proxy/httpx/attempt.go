@@ -224,7 +224,7 @@ func resetDetail(err error, otherwise string) string {
 // the pump, that broke the exchange off: then with theirs.
 func (s *sender) blame(outcome reason.Outcome, detail string) {
 	if why, text, stopped := s.pump.why(); stopped {
-		outcome, detail = why, text
+		outcome, detail, s.x.Policy = why, text, s.pump.policy
 	} else if s.client.Gone() {
 		outcome, detail = whyGone(s.client)
 	} else if outcome == reason.UpstreamReset && s.lateThere() {

@@ -53,8 +53,9 @@ type sender struct {
 type responder struct {
 	*sender
 	answer    answer
-	ownLength int64  // of the body of an answer of ours
-	recoded   []byte // a part of the backend's body, as it was changed
+	permitted permission // asked for each part of the body
+	ownLength int64      // of the body of an answer of ours
+	recoded   []byte     // a part of the backend's body, as it was changed
 }
 
 // ends are the two ends of an exchange, of which those that are in use are kept with
@@ -203,6 +204,8 @@ func (d *driver) forward() (again bool) {
 		return d.responder.answerOwn()
 	}
 	d.copies.choose(&d.req)
+	d.responder.permitted = permission{d.server, d.x.View(), d.x.Gen}
+	d.pump.permitted = d.responder.permitted
 	d.x.Cluster.Await(d.x.Route.Connect)
 	for d.sender.attempts() {
 		became := d.responder.respond()

@@ -19,6 +19,8 @@ type pump struct {
 	client client
 	up     backend
 	copies *copies
+	// permitted is asked for each part of the body.
+	permitted permission
 
 	started bool // at any time of this exchange
 	running bool
@@ -29,6 +31,7 @@ type pump struct {
 	// well.
 	stopped atomic.Int32
 	detail  string
+	policy  string       // that denied the request
 	failed  bool         // to be looked at when it has ended
 	asked   atomic.Bool  // to end
 	taken   atomic.Bool  // the whole body was read
@@ -203,6 +206,10 @@ func (p *pump) once() (outcome reason.Outcome, detail string) {
 	}
 	if err != nil {
 		return p.bodyFailure(err)
+	}
+	if v := p.permitted.again(); !v.Allowed() {
+		p.policy = v.Policy
+		return v.Outcome, v.Detail
 	}
 	if !p.req.count(len(data)) {
 		return reason.BodyTooLarge, errBodyTooLarge.Error()

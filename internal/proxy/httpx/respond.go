@@ -180,6 +180,11 @@ func (r *responder) respondBody() bool {
 			}
 			return r.writeAnswer(last, true)
 		}
+		if v := r.permitted.again(); !v.Allowed() {
+			r.x.Policy = v.Policy
+			r.breakOff(v.Outcome, v.Detail)
+			return false
+		}
 		data, err := up.data()
 		if err == nil {
 			data, err = r.recode(data, up.done())
@@ -209,7 +214,7 @@ func (r *responder) truncated(err error) bool {
 		outcome, detail = reason.UpstreamTimeout, r.times.lateness("its answer stopped coming")
 	}
 	if why, text, stopped := r.pump.why(); stopped {
-		outcome, detail = why, text
+		outcome, detail, r.x.Policy = why, text, r.pump.policy
 	}
 	r.breakOff(outcome, detail)
 	return false
@@ -287,6 +292,7 @@ func (r *responder) switchProtocols() response {
 	t.Allowed = func(g *exchange.Generation) policy.Verdict { return g.MayAsk(view) }
 	r.client.KeepOnHangup(up.Partner())
 	r.x.Unpin()
+	r.permitted, r.pump.permitted = permission{}, permission{}
 	var why policy.Verdict
 	r.req.in, r.back, why = r.server.L4.Tunnel(&t)
 	r.x.Outcome, r.x.Policy, r.x.Detail = why.Outcome, why.Policy, why.Detail
