@@ -6,6 +6,14 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
+// heads is the header blocks of a connection, both ways.
+type heads struct {
+	flow
+	decoder *hpack.Decoder
+	scratch []byte // a header block on its way out
+	started bool   // a header block was sent
+}
+
 // block is a header block that is being read: there is one at a time.
 type block struct {
 	open   bool
@@ -17,7 +25,7 @@ type block struct {
 	section.Section
 }
 
-func (c *Conn) readHeaders(f frame, p []byte) error {
+func (c *heads) readHeaders(f frame, p []byte) error {
 	if f.stream == 0 {
 		return broken(ProtocolError, "HEADERS on no stream (RFC 9113 §6.2)")
 	}
@@ -58,7 +66,7 @@ func cutHeaders(f frame, p []byte) (fragment []byte, selfish bool, err error) {
 }
 
 // beginBlock finds what the header block is for.
-func (c *Conn) beginBlock(b *block) error {
+func (c *heads) beginBlock(b *block) error {
 	c.decoder.SetEmitEnabled(true)
 	s := c.streams[b.id]
 	switch {
@@ -81,7 +89,7 @@ func (c *Conn) beginBlock(b *block) error {
 }
 
 // strayBlock is a header block on a stream that we would have to open.
-func (c *Conn) strayBlock(b *block) error {
+func (c *heads) strayBlock(b *block) error {
 	if !c.wasOpened(b.id) || c.cfg.Server {
 		return broken(ProtocolError, "HEADERS on a stream that is ours to open (RFC 9113 §5.1.1)")
 	}
@@ -91,7 +99,7 @@ func (c *Conn) strayBlock(b *block) error {
 
 // lateBlock is a header block on a stream that the peer has opened before. One
 // that we have reset may go on until the peer knows.
-func (c *Conn) lateBlock(b *block) error {
+func (c *heads) lateBlock(b *block) error {
 	switch {
 	case c.resetLately.has(b.id):
 		c.decoder.SetEmitEnabled(false)
@@ -103,7 +111,7 @@ func (c *Conn) lateBlock(b *block) error {
 }
 
 // openStream makes room for a request.
-func (c *Conn) openStream(b *block) error {
+func (c *heads) openStream(b *block) error {
 	c.lastPeer = b.id
 	switch {
 	case c.leaving && b.id > c.lastSaid:
@@ -123,14 +131,14 @@ func (c *Conn) openStream(b *block) error {
 	return nil
 }
 
-func (c *Conn) beginSection(b *block, s *Stream, kind section.Kind) {
+func (c *heads) beginSection(b *block, s *Stream, kind section.Kind) {
 	b.stream = s
 	b.Section = section.Section{
 		Kind: kind, Limits: &c.cfg.Limits, Head: &s.Head, Lines: s.Trailer, Length: s.Length, Protocols: true,
 	}
 }
 
-func (c *Conn) readContinuation(f frame, p []byte) error {
+func (c *heads) readContinuation(f frame, p []byte) error {
 	if len(p) == 0 {
 		if err := c.idleFrame(); err != nil {
 			return err
@@ -140,7 +148,7 @@ func (c *Conn) readContinuation(f frame, p []byte) error {
 }
 
 // readFragment decodes a part of the header block.
-func (c *Conn) readFragment(f frame, p []byte) error {
+func (c *heads) readFragment(f frame, p []byte) error {
 	b := &c.block
 	b.frames++
 	b.bytes += len(p)
@@ -161,7 +169,7 @@ func (c *Conn) readFragment(f frame, p []byte) error {
 }
 
 // endBlock hands the head, or the trailer section, over.
-func (c *Conn) endBlock(b *block) error {
+func (c *heads) endBlock(b *block) error {
 	s := b.stream
 	b.stream = nil
 	if s == nil || s.Dead {
@@ -185,7 +193,7 @@ func (c *Conn) endBlock(b *block) error {
 }
 
 // malformed ends a stream whose head breaks a rule (RFC 9113 §8.1.1).
-func (c *Conn) malformed(b *block, s *Stream) error {
+func (c *heads) malformed(b *block, s *Stream) error {
 	if b.Kind != section.Request {
 		return c.resetStream(s, ProtocolError, b.Malformed)
 	}
@@ -199,7 +207,7 @@ func (c *Conn) malformed(b *block, s *Stream) error {
 
 // emit takes one field from the decoder. Once nothing more is of interest what
 // comes is read for the decoder's sake alone.
-func (c *Conn) emit(f hpack.HeaderField) {
+func (c *heads) emit(f hpack.HeaderField) {
 	if b := &c.block; b.stream == nil || !b.Add(f.Name, f.Value) {
 		c.decoder.SetEmitEnabled(false)
 	}

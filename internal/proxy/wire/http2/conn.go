@@ -61,59 +61,20 @@ type Handler interface {
 }
 
 // Conn is the state of one connection. It is not safe for concurrent use.
+//
+// It has four layers, each of which uses those below it only: the output with its
+// budgets; the table of streams; flow control and DATA; header blocks, both ways.
 type Conn struct {
-	cfg     Config
-	handler Handler
-	peer    peerSettings
-	out     []byte
-	now     int64
-
-	streams map[uint32]*Stream
-	// active counts the streams that have neither ended well nor been released: reset
-	// ones cost until their owner is done with them.
-	active   uint32
-	lastPeer uint32 // highest id of a stream that the peer opened
-	nextOwn  uint32 // id of the next stream that we open
-	// What comes for streams that we have reset was mostly sent before the peer
-	// knew; what comes for others that have ended breaks a rule.
-	resetLately, endedLately lately
-
-	sendWindow, recvWindow int64
-	unsaid                 int64 // received, and not yet given back to the peer
-	queuedControl          int   // bytes in out, about
-
+	heads
 	prefaced bool // the client's preface was read
-	data     dataProgress
-	block    block
-	decoder  *hpack.Decoder
-	scratch  []byte // a header block on its way out
-	started  bool   // a header block was sent
-
-	leaving  bool   // we have said GOAWAY
-	lastSaid uint32 // with this id
-	left     bool   // the peer has
-	failed   error
-
-	budgets
-}
-
-// dataProgress is what is left of a DATA frame.
-type dataProgress struct {
-	active  bool
-	stream  *Stream // nil: nobody wants it
-	left    int
-	padding int
-	end     bool
 }
 
 // NewConn begins a connection: its output holds what is said first.
 func NewConn(cfg Config, handler Handler, now int64) *Conn {
-	c := &Conn{
-		cfg: cfg, handler: handler, peer: newPeerSettings(), now: now,
-		streams: map[uint32]*Stream{}, nextOwn: 1,
-		sendWindow: firstWindow, recvWindow: firstWindow,
-		prefaced: !cfg.Server, budgets: newBudgets(now),
-	}
+	c := &Conn{prefaced: !cfg.Server}
+	c.output = output{cfg: cfg, handler: handler, peer: newPeerSettings(), now: now, budgets: newBudgets(now)}
+	c.streams, c.nextOwn = map[uint32]*Stream{}, 1
+	c.sendWindow, c.recvWindow = firstWindow, firstWindow
 	c.decoder = hpack.NewDecoder(4096, c.emit)
 	c.decoder.SetMaxStringLength(2 * c.maxBlock())
 	if !cfg.Server {
@@ -125,20 +86,6 @@ func NewConn(cfg Config, handler Handler, now int64) *Conn {
 		c.recvWindow += grow
 	}
 	return c
-}
-
-// maxBlock bounds the bytes of one header block. Heads above the limit are
-// still read to their end, since the next depend on what they say.
-func (c *Conn) maxBlock() int { return 2*c.cfg.Limits.HeadBytes + maxFrame }
-
-// Pending is how many bytes wait to be written.
-func (c *Conn) Pending() int { return len(c.out) }
-
-// Take hands the output over. spare, which is emptied, takes its place.
-func (c *Conn) Take(spare []byte) []byte {
-	out := c.out
-	c.out, c.queuedControl = spare[:0], 0
-	return out
 }
 
 // Read decodes what came and returns how much of it was used: the rest is the
@@ -239,24 +186,6 @@ func (c *Conn) dispatch(f frame, p []byte) error {
 	return c.idleFrame() // RFC 9113 §4.1: unknown types are ignored
 }
 
-// idleFrame accounts for a frame that moves nothing.
-func (c *Conn) idleFrame() error {
-	if !c.idle.Spend(c.now) {
-		return broken(EnhanceYourCalm, "more frames without effect than anyone needs")
-	}
-	return nil
-}
-
-// control queues a frame that answers one of the peer's.
-func (c *Conn) control(f frame, p []byte) {
-	f.length = len(p)
-	c.out = append(appendFrame(c.out, f), p...)
-	c.queuedControl += frameHead + len(p)
-}
-
-// overControl reports whether the peer has asked for more answers than it reads.
-func (c *Conn) overControl() bool { return c.queuedControl > maxControl }
-
 func (c *Conn) readPing(f frame, p []byte) error {
 	switch {
 	case f.stream != 0:
@@ -272,10 +201,7 @@ func (c *Conn) readPing(f frame, p []byte) error {
 	return nil
 }
 
-// Ping asks for a sign of life.
-func (c *Conn) Ping() { c.control(frame{kind: pingFrame}, []byte("windrose")) }
-
-func (c *Conn) readPriority(f frame, p []byte) error {
+func (c *table) readPriority(f frame, p []byte) error {
 	switch {
 	case f.stream == 0:
 		return broken(ProtocolError, "PRIORITY on no stream (RFC 9113 §6.3)")
@@ -289,7 +215,7 @@ func (c *Conn) readPriority(f frame, p []byte) error {
 
 // wrongPriority resets a stream. One that is idle cannot be: then it is the
 // connection that ends (RFC 9113 §5.4.2).
-func (c *Conn) wrongPriority(id uint32, code ErrorCode, text string) error {
+func (c *table) wrongPriority(id uint32, code ErrorCode, text string) error {
 	if !c.wasOpened(id) {
 		return broken(code, text)
 	}
@@ -300,7 +226,7 @@ func dependsOnItself(id uint32, priority []byte) bool {
 	return binary.BigEndian.Uint32(priority)&maxWindow == id
 }
 
-func (c *Conn) readGoAway(f frame, p []byte) error {
+func (c *table) readGoAway(f frame, p []byte) error {
 	switch {
 	case f.stream != 0:
 		return broken(ProtocolError, "GOAWAY on a stream (RFC 9113 §6.8)")
@@ -320,7 +246,7 @@ func (c *Conn) readGoAway(f frame, p []byte) error {
 
 // GoAway tells the peer to open no more streams. While final is false those
 // that are on their way are still taken (RFC 9113 §6.8).
-func (c *Conn) GoAway(code ErrorCode, final bool) {
+func (c *table) GoAway(code ErrorCode, final bool) {
 	last := uint32(maxWindow)
 	if final {
 		last = c.lastPeer
@@ -342,20 +268,14 @@ func (c *Conn) fail(err *ConnError) {
 }
 
 // End resets all streams, for their owners alone: the connection goes.
-func (c *Conn) End(code ErrorCode, text string) {
+func (c *table) End(code ErrorCode, text string) {
 	for _, s := range c.streams {
 		c.drop(s, true, code, text)
 	}
 }
 
 // Streams is the number of streams that have neither ended nor been reset.
-func (c *Conn) Streams() int { return len(c.streams) }
-
-// TakesConnect reports whether the peer takes extended CONNECT (RFC 8441).
-func (c *Conn) TakesConnect() bool { return c.peer.connect }
-
-// Settled reports whether the peer's settings have come.
-func (c *Conn) Settled() bool { return c.peer.received }
+func (c *table) Streams() int { return len(c.streams) }
 
 // InHead reports whether a header block has begun and not ended.
 func (c *Conn) InHead() bool { return c.block.open }

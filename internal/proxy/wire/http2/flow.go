@@ -2,7 +2,23 @@ package http2
 
 import "encoding/binary"
 
-func (c *Conn) readWindowUpdate(f frame, p []byte) error {
+// flow is flow control: both windows of the connection, and the DATA that moves them.
+type flow struct {
+	table
+	sendWindow, recvWindow int64
+	unsaid                 int64 // received, and not yet given back to the peer
+}
+
+// dataProgress is what is left of a DATA frame.
+type dataProgress struct {
+	active  bool
+	stream  *Stream // nil: nobody wants it
+	left    int
+	padding int
+	end     bool
+}
+
+func (c *flow) readWindowUpdate(f frame, p []byte) error {
 	if len(p) != 4 {
 		return broken(FrameSizeError, "WINDOW_UPDATE of a length other than 4 (RFC 9113 §6.9)")
 	}
@@ -28,7 +44,7 @@ func (c *Conn) readWindowUpdate(f frame, p []byte) error {
 }
 
 // widen opens the connection's window for what we send.
-func (c *Conn) widen(by int64) error {
+func (c *flow) widen(by int64) error {
 	if by == 0 {
 		return broken(ProtocolError, "WINDOW_UPDATE by nothing (RFC 9113 §6.9)")
 	}
@@ -39,14 +55,14 @@ func (c *Conn) widen(by int64) error {
 	return nil
 }
 
-func (c *Conn) windowUpdate(id uint32, by int64) {
+func (c *output) windowUpdate(id uint32, by int64) {
 	c.out = appendFrame(c.out, frame{length: 4, kind: windowUpdateFrame, stream: id})
 	c.out = binary.BigEndian.AppendUint32(c.out, uint32(by))
 }
 
 // beginData takes the head of a DATA frame, whose payload begins p. All of the
 // payload counts against the windows at once.
-func (c *Conn) beginData(f frame, p []byte) (used int, more bool, err error) {
+func (c *flow) beginData(f frame, p []byte) (used int, more bool, err error) {
 	d := dataProgress{active: true, left: f.length, end: f.has(flagEndStream)}
 	used = frameHead
 	if f.stream == 0 {
@@ -89,7 +105,7 @@ func (c *Conn) beginData(f frame, p []byte) (used int, more bool, err error) {
 
 // receive counts what came against the connection's window, and gives it back:
 // what is kept is bounded by the streams' own windows.
-func (c *Conn) receive(n int64) error {
+func (c *flow) receive(n int64) error {
 	if n > c.recvWindow {
 		return broken(FlowControlError, "more DATA than the connection's window (RFC 9113 §6.9.1)")
 	}
@@ -104,7 +120,7 @@ func (c *Conn) receive(n int64) error {
 
 // dataStream finds the stream for DATA with n bytes of body; nil when nobody
 // wants it any more.
-func (c *Conn) dataStream(f frame, n int) (*Stream, error) {
+func (c *flow) dataStream(f frame, n int) (*Stream, error) {
 	s := c.streams[f.stream]
 	if s == nil {
 		return nil, c.strayData(f.stream)
@@ -124,7 +140,7 @@ func (c *Conn) dataStream(f frame, n int) (*Stream, error) {
 }
 
 // strayData is DATA for a stream that is not open.
-func (c *Conn) strayData(id uint32) error {
+func (c *flow) strayData(id uint32) error {
 	if !c.wasOpened(id) {
 		return broken(ProtocolError, "DATA on an idle stream (RFC 9113 §5.1)")
 	}
@@ -135,7 +151,7 @@ func (c *Conn) strayData(id uint32) error {
 }
 
 // readData passes on what has come of a DATA frame.
-func (c *Conn) readData(p []byte) (used int) {
+func (c *flow) readData(p []byte) (used int) {
 	d := &c.data
 	if n := min(d.left, len(p)); n > 0 {
 		d.left -= n
@@ -162,7 +178,7 @@ func (c *Conn) readData(p []byte) (used int) {
 
 // endData ends a DATA frame, and with it the stream if it says so and nobody
 // was told yet.
-func (c *Conn) endData() {
+func (c *flow) endData() {
 	d := c.data
 	c.data = dataProgress{}
 	if s := d.stream; s != nil && d.end && !s.Dead && !s.RecvEnded {
@@ -170,7 +186,7 @@ func (c *Conn) endData() {
 	}
 }
 
-func (c *Conn) endOfStream(s *Stream) {
+func (c *flow) endOfStream(s *Stream) {
 	s.RecvEnded = true
 	c.handler.End(s)
 	c.settle(s)
@@ -179,7 +195,7 @@ func (c *Conn) endOfStream(s *Stream) {
 // Consumed gives n bytes of a body back to the peer, who may then send more.
 // The window grows while a stream uses all of it, by at most mayGrow bytes; how
 // much it grew is returned.
-func (c *Conn) Consumed(s *Stream, n, mayGrow int64) (grew int64) {
+func (c *flow) Consumed(s *Stream, n, mayGrow int64) (grew int64) {
 	s.consumed += n
 	s.grown += n
 	if !s.open || s.RecvEnded || s.consumed < s.window/2 {
@@ -198,12 +214,12 @@ func (c *Conn) Consumed(s *Stream, n, mayGrow int64) (grew int64) {
 }
 
 // Window is how much DATA the other side has room for, on all streams together.
-func (c *Conn) Window() int64 { return c.sendWindow }
+func (c *flow) Window() int64 { return c.sendWindow }
 
 // SendData queues as much of a body as the windows and the output have room
 // for, and returns how much that is. With end it is the last part: once all of
 // p is queued the stream is ended.
-func (c *Conn) SendData(s *Stream, p []byte, end bool) int {
+func (c *flow) SendData(s *Stream, p []byte, end bool) int {
 	if !s.open || s.SentEnded {
 		return 0
 	}
@@ -232,7 +248,7 @@ func (c *Conn) SendData(s *Stream, p []byte, end bool) int {
 	}
 }
 
-func (c *Conn) endSent(s *Stream) {
+func (c *flow) endSent(s *Stream) {
 	s.SentEnded = true
 	c.settle(s)
 }

@@ -8,7 +8,7 @@ const wrongLength = "a body of another length than Content-Length says (RFC 9113
 
 // check holds a section that is complete to the rules, and to those of the stream
 // that it came on.
-func (c *Conn) check(b *block, s *Stream) {
+func (c *heads) check(b *block, s *Stream) {
 	b.End()
 	if b.Fault != nil && b.Kind != section.Request {
 		b.Malformed = b.Fault.Text // nobody can be told of it

@@ -19,7 +19,7 @@ type Request struct {
 
 // SendRequest queues the head of a request. h gives its fields; Host becomes
 // the authority.
-func (c *Conn) SendRequest(s *Stream, r *Request, h *msg.Head, end bool) {
+func (c *heads) SendRequest(s *Stream, r *Request, h *msg.Head, end bool) {
 	c.beginHead()
 	method := r.Method
 	if s.noBody = string(method) == "HEAD"; r.Protocol != nil {
@@ -43,7 +43,7 @@ func (c *Conn) SendRequest(s *Stream, r *Request, h *msg.Head, end bool) {
 }
 
 // SendResponse queues the head of an answer, interim or final.
-func (c *Conn) SendResponse(s *Stream, h *msg.Head, end bool) {
+func (c *heads) SendResponse(s *Stream, h *msg.Head, end bool) {
 	c.beginHead()
 	c.scratch = appendFields(appendStatus(c.scratch, h.Status), h)
 	c.sendBlock(s, end)
@@ -51,7 +51,7 @@ func (c *Conn) SendResponse(s *Stream, h *msg.Head, end bool) {
 
 // SendTrailer queues the trailer section, whose lines are as HTTP/1 has them,
 // and ends the stream.
-func (c *Conn) SendTrailer(s *Stream, lines []byte) {
+func (c *heads) SendTrailer(s *Stream, lines []byte) {
 	c.beginHead()
 	for len(lines) > 0 {
 		var name, value []byte
@@ -64,7 +64,7 @@ func (c *Conn) SendTrailer(s *Stream, lines []byte) {
 
 // beginHead starts a header block. The first of a connection says that we use
 // no dynamic table (RFC 7541 §4.2).
-func (c *Conn) beginHead() {
+func (c *heads) beginHead() {
 	c.scratch = c.scratch[:0]
 	if !c.started {
 		c.started = true
@@ -73,7 +73,7 @@ func (c *Conn) beginHead() {
 }
 
 // sendBlock queues the header block in scratch, in as many frames as it takes.
-func (c *Conn) sendBlock(s *Stream, end bool) {
+func (c *heads) sendBlock(s *Stream, end bool) {
 	if !s.open || s.SentEnded {
 		return
 	}

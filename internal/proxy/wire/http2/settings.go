@@ -42,7 +42,7 @@ func appendSetting(dst []byte, id settingID, value uint32) []byte {
 }
 
 // appendSettings says what we want.
-func (c *Conn) appendSettings() {
+func (c *output) appendSettings() {
 	var all []byte
 	if c.cfg.Server {
 		all = appendSetting(all, maxConcurrentStreams, c.cfg.MaxStreams)
@@ -58,7 +58,7 @@ func (c *Conn) appendSettings() {
 	c.out = append(c.out, all...)
 }
 
-func (c *Conn) readSettings(f frame, p []byte) error {
+func (c *flow) readSettings(f frame, p []byte) error {
 	switch {
 	case f.stream != 0:
 		return broken(ProtocolError, "SETTINGS on a stream (RFC 9113 §6.5)")
@@ -83,7 +83,7 @@ func (c *Conn) readSettings(f frame, p []byte) error {
 	return nil
 }
 
-func (c *Conn) apply(id settingID, value uint32) error {
+func (c *flow) apply(id settingID, value uint32) error {
 	switch id {
 	case enablePush:
 		if value > 1 || value == 1 && !c.cfg.Server {
@@ -111,7 +111,7 @@ func (c *Conn) apply(id settingID, value uint32) error {
 
 // shiftWindows changes the windows of all streams by what the initial window
 // changed (RFC 9113 §6.9.2).
-func (c *Conn) shiftWindows(by int64) error {
+func (c *flow) shiftWindows(by int64) error {
 	c.peer.window += by
 	for _, s := range c.streams {
 		if s.sendWindow += by; s.sendWindow > maxWindow {

@@ -64,18 +64,41 @@ func (s *Stream) clearHead() {
 // Window is how much DATA the other side has room for.
 func (s *Stream) Window() int64 { return s.sendWindow }
 
+// table is the streams of a connection, and what has become of those before them.
+type table struct {
+	output
+	streams map[uint32]*Stream
+	// active counts the streams that have neither ended well nor been released: reset
+	// ones cost until their owner is done with them.
+	active   uint32
+	lastPeer uint32 // highest id of a stream that the peer opened
+	nextOwn  uint32 // id of the next stream that we open
+	// What comes for streams that we have reset was mostly sent before the peer
+	// knew; what comes for others that have ended breaks a rule.
+	resetLately, endedLately lately
+
+	// data and block are what is being read, each for one stream.
+	data  dataProgress
+	block block
+
+	leaving  bool   // we have said GOAWAY
+	lastSaid uint32 // with this id
+	left     bool   // the peer has
+	failed   error
+}
+
 // peerOpens reports whether streams with that id are the peer's to open.
-func (c *Conn) peerOpens(id uint32) bool { return (id%2 == 1) == c.cfg.Server }
+func (c *table) peerOpens(id uint32) bool { return (id%2 == 1) == c.cfg.Server }
 
 // wasOpened reports whether a stream of that id is open or has been.
-func (c *Conn) wasOpened(id uint32) bool {
+func (c *table) wasOpened(id uint32) bool {
 	if c.peerOpens(id) {
 		return id <= c.lastPeer
 	}
 	return id < c.nextOwn
 }
 
-func (c *Conn) insert(s *Stream, id uint32) {
+func (c *table) insert(s *Stream, id uint32) {
 	s.ID, s.open, s.counted = id, true, true
 	s.sendWindow, s.recvWindow, s.window = c.peer.window, c.cfg.StreamWindow, c.cfg.StreamWindow
 	s.Length = -1
@@ -85,7 +108,7 @@ func (c *Conn) insert(s *Stream, id uint32) {
 
 // NewStream opens a stream for a request of ours. It returns false when the peer
 // takes no more, for now or for good.
-func (c *Conn) NewStream(s *Stream) bool {
+func (c *table) NewStream(s *Stream) bool {
 	if !c.Room(0) {
 		return false
 	}
@@ -95,13 +118,13 @@ func (c *Conn) NewStream(s *Stream) bool {
 }
 
 // Room reports whether NewStream would succeed after so many others.
-func (c *Conn) Room(others int) bool {
+func (c *table) Room(others int) bool {
 	return c.failed == nil && !c.left && uint32(len(c.streams)+others) < min(c.peer.streams, c.cfg.MaxStreams) && c.nextOwn < maxWindow
 }
 
 // Release tells that the owner is done with s. One that is still open is
 // reset.
-func (c *Conn) Release(s *Stream) {
+func (c *table) Release(s *Stream) {
 	if s.open {
 		c.Cancel(s, Cancel)
 	}
@@ -109,7 +132,7 @@ func (c *Conn) Release(s *Stream) {
 }
 
 // discount has a stream count no more among those that there may be at a time.
-func (c *Conn) discount(s *Stream) {
+func (c *table) discount(s *Stream) {
 	if s.counted {
 		s.counted = false
 		c.active--
@@ -117,7 +140,7 @@ func (c *Conn) discount(s *Stream) {
 }
 
 // settle takes a stream out of the table once both sides have ended it.
-func (c *Conn) settle(s *Stream) {
+func (c *table) settle(s *Stream) {
 	if !s.RecvEnded || !s.SentEnded || !s.open {
 		return
 	}
@@ -129,7 +152,7 @@ func (c *Conn) settle(s *Stream) {
 
 // remove takes a stream out of the table. ours tells that we have reset it. What
 // is still coming for it is for nobody: its owner may use s for another stream.
-func (c *Conn) remove(s *Stream, ours bool) {
+func (c *table) remove(s *Stream, ours bool) {
 	s.open = false
 	delete(c.streams, s.ID)
 	if c.data.stream == s {
@@ -146,14 +169,14 @@ func (c *Conn) remove(s *Stream, ours bool) {
 }
 
 // drop ends a stream for its owner.
-func (c *Conn) drop(s *Stream, ours bool, code ErrorCode, text string) {
+func (c *table) drop(s *Stream, ours bool, code ErrorCode, text string) {
 	c.remove(s, ours)
 	s.Dead = true
 	c.handler.Reset(s, code, text)
 }
 
 // Cancel resets a stream, because its owner wants so.
-func (c *Conn) Cancel(s *Stream, code ErrorCode) {
+func (c *table) Cancel(s *Stream, code ErrorCode) {
 	if !s.open {
 		return
 	}
@@ -162,12 +185,12 @@ func (c *Conn) Cancel(s *Stream, code ErrorCode) {
 	c.sendReset(s.ID, code)
 }
 
-func (c *Conn) sendReset(id uint32, code ErrorCode) {
+func (c *table) sendReset(id uint32, code ErrorCode) {
 	c.control(frame{kind: resetFrame, stream: id}, binary.BigEndian.AppendUint32(nil, uint32(code)))
 }
 
 // resetStream resets a stream because the peer broke a rule.
-func (c *Conn) resetStream(s *Stream, code ErrorCode, text string) error {
+func (c *table) resetStream(s *Stream, code ErrorCode, text string) error {
 	s.Broken = &msg.Error{Outcome: reason.BadRequest, Text: text}
 	c.sendReset(s.ID, code)
 	c.drop(s, true, code, text)
@@ -175,7 +198,7 @@ func (c *Conn) resetStream(s *Stream, code ErrorCode, text string) error {
 }
 
 // resetID resets the stream of that id, whether it is open or not.
-func (c *Conn) resetID(id uint32, code ErrorCode, text string) error {
+func (c *table) resetID(id uint32, code ErrorCode, text string) error {
 	if s := c.streams[id]; s != nil {
 		return c.resetStream(s, code, text)
 	}
@@ -185,14 +208,14 @@ func (c *Conn) resetID(id uint32, code ErrorCode, text string) error {
 
 // spendReset accounts for a stream that ended in a reset. A backend may reset
 // what it is sent: that is no flood, since we open the streams.
-func (c *Conn) spendReset() error {
+func (c *table) spendReset() error {
 	if c.cfg.Server && !c.resets.Spend(c.now) || c.overControl() {
 		return broken(EnhanceYourCalm, "more streams that end in a reset than anyone needs")
 	}
 	return nil
 }
 
-func (c *Conn) readReset(f frame, p []byte) error {
+func (c *table) readReset(f frame, p []byte) error {
 	switch {
 	case f.stream == 0:
 		return broken(ProtocolError, "RST_STREAM on no stream (RFC 9113 §6.4)")
