@@ -81,7 +81,7 @@ type Conn struct {
 	lent     bool // the codec has a buffer to write into
 	flushing bool
 	reserved int       // streams that are to be opened
-	blocked  []*Stream // whose writes wait
+	blocked  []*waits  // whose writes wait
 	opened   []*Stream // by the read under way
 	failed   error     // why the connection is over
 	leaving  bool      // it ends with its last stream

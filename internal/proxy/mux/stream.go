@@ -3,12 +3,8 @@ package mux
 import (
 	"fmt"
 	"math"
-	"os"
 	"slices"
-	"sync/atomic"
-	"time"
 
-	"windrose.dev/windrose/internal/proxy/msg"
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
@@ -16,30 +12,14 @@ import (
 // Stream is one request and its answer. One goroutine reads; one goroutine, the
 // same or another, writes.
 type Stream struct {
-	conn *Conn
-	// home is conn for the timer, which may fire for a stream that has moved on; nil
-	// between two connections. It leaves one with that one's mutex held.
-	home  atomic.Pointer[Conn]
-	armed atomic.Int64 // when the timer fires, on the clock
-	codec http2.Stream
+	receiver
 	sock.Hangup
 	self sock.Partner
 	run  func() // serve, made once: a method value would be an allocation each time
 
 	// What follows is guarded by the connection's mutex.
-	reads, writes gate
-	blocked       cause // of which writes wait; such streams are among Conn.blocked
-	reserved      bool  // it has a place and no number yet
-	timer         *time.Timer
-	interrupted   bool
-	started       bool // there is somebody who will release it
-	headed        bool // a final head has come
-	viewed        bool // and was looked at
-	interim       []msg.Head
-	body          body
-	grew          int64
-	charged       int // bytes of heads
-	err           error
+	started bool // there is somebody who will release it
+	charged int  // bytes of heads
 }
 
 // maxInterim bounds the interim answers that wait to be read.
@@ -56,7 +36,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%v: %s", e.Code, e.Text) }
 func newStream(c *Conn) *Stream {
 	s, _ := c.cfg.streams.Get().(*Stream)
 	if s == nil {
-		s = &Stream{reads: newGate(), writes: newGate()}
+		s = &Stream{}
+		s.reads, s.writes = newGate(), newGate()
 		s.codec.Owner = s
 		s.self.Interrupt, s.run = s.Interrupt, s.serve
 	}
@@ -132,7 +113,7 @@ func (s *Stream) release(again bool) {
 	c.codec.Release(&s.codec)
 	c.cfg.Growth.Add(s.grew)
 	if s.blocked != nothing {
-		c.blocked = slices.DeleteFunc(c.blocked, func(other *Stream) bool { return other == s })
+		c.blocked = slices.DeleteFunc(c.blocked, func(other *waits) bool { return other == &s.waits })
 		s.blocked = nothing
 	}
 	s.body.release(c.pool)
@@ -174,123 +155,3 @@ func (s *Stream) recycle() {
 
 // Partner is s as another end's partner.
 func (s *Stream) Partner() *sock.Partner { return &s.self }
-
-// Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
-// may be called from any goroutine.
-func (s *Stream) Interrupt() {
-	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
-	s.interrupted = true
-	s.reads.signal()
-	s.writes.signal() // whoever waits for settings is to read later
-}
-
-// LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer
-// than limit, counted from now.
-func (s *Stream) LimitReads(now int64, limit time.Duration) { s.ReadBy(now + int64(limit)) }
-
-// LimitWrites bounds writes as LimitReads bounds reads.
-func (s *Stream) LimitWrites(now int64, limit time.Duration) { s.WriteBy(now + int64(limit)) }
-
-// ReadBy has reads fail with os.ErrDeadlineExceeded from a time on the clock on.
-func (s *Stream) ReadBy(at int64) { s.limit(&s.reads, at) }
-
-// WriteBy has writes fail with os.ErrDeadlineExceeded from a time on the clock
-// on.
-func (s *Stream) WriteBy(at int64) { s.limit(&s.writes, at) }
-
-func (s *Stream) limit(g *gate, at int64) {
-	s.conn.mu.Lock()
-	g.until = at
-	s.conn.mu.Unlock()
-}
-
-// wait waits at a gate. The mutex is held, and given back meanwhile.
-func (s *Stream) wait(g *gate) error {
-	c := s.conn
-	switch now := c.clock.Now(); {
-	case s.err != nil:
-		return s.err
-	case now >= g.until || g == &s.reads && s.interrupted:
-		return os.ErrDeadlineExceeded
-	default:
-		s.arm(now, g.until)
-	}
-	g.waiting = true
-	c.unlock()
-	<-g.open
-	c.lock()
-	return nil
-}
-
-// cause is what writes wait for.
-type cause uint8
-
-const (
-	nothing   cause = iota
-	forRoom         // in the output
-	forWindow       // the connection's
-	forPeer         // the stream's window, or the other side's settings
-)
-
-// block has the next wait at writes end when what it waits for may have come.
-func (s *Stream) block(why cause) {
-	if s.blocked == nothing {
-		s.conn.blocked = append(s.conn.blocked, s)
-	}
-	s.blocked = why
-}
-
-// lacks is why less than everything could be sent.
-func (s *Stream) lacks() cause {
-	switch {
-	case s.conn.full():
-		return forRoom
-	case s.conn.codec.Window() <= 0 && s.codec.Window() > 0:
-		return forWindow
-	}
-	return forPeer
-}
-
-// arm has the timer fire at a time, or before.
-func (s *Stream) arm(now, at int64) {
-	if armed := s.armed.Load(); at == math.MaxInt64 || armed > now && armed <= at {
-		return
-	}
-	s.armed.Store(at)
-	if s.timer == nil {
-		s.timer = time.AfterFunc(time.Duration(at-now), s.expire)
-		return
-	}
-	s.timer.Reset(time.Duration(at - now))
-}
-
-// expire ends the waits whose time has come. The timer is not stopped when a
-// stream ends, and mostly fires for nobody.
-func (s *Stream) expire() {
-	for done := false; !done; {
-		s.armed.Store(0) // before it is known who to tell: the next may come just now
-		c := s.home.Load()
-		done = c == nil || s.expireAt(c)
-	}
-}
-
-// expireAt ends the waits of a stream that is at c, and reports whether it is.
-func (s *Stream) expireAt(c *Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.home.Load() != c {
-		return false
-	}
-	now := c.clock.Now()
-	for _, g := range [...]*gate{&s.reads, &s.writes} {
-		switch {
-		case !g.waiting:
-		case now >= g.until:
-			g.signal()
-		default:
-			s.arm(now, g.until)
-		}
-	}
-	return true
-}
