@@ -56,7 +56,7 @@ func (x *Exchange) Ask(c *Call) (*Reply, error) {
 
 // FailAsking ends the exchange because a service could not be asked. What it would have
 // allowed stays closed.
-func (x *Exchange) FailAsking(c *Call, err error) {
+func (x *ending) FailAsking(c *Call, err error) {
 	if errors.Is(err, ErrClientGone) {
 		x.Fail(reason.ClientGone, "")
 		return

@@ -105,19 +105,22 @@ func (x *Exchange) Finish() {
 	}
 }
 
+// slots are the places of filters in an exchange.
+type slots struct{ all []any }
+
 // Slot returns what a filter has put into its place, or nil.
-func (x *Exchange) Slot(s Slot) any {
-	if int(s) >= len(x.slots) {
+func (x *slots) Slot(s Slot) any {
+	if int(s) >= len(x.all) {
 		return nil
 	}
-	return x.slots[s]
+	return x.all[s]
 }
 
 // SetSlot puts something into a filter's place, for as long as the exchange lasts. A
 // pointer costs no allocation.
-func (x *Exchange) SetSlot(s Slot, v any) {
-	for int(s) >= len(x.slots) {
-		x.slots = append(x.slots, nil)
+func (x *slots) SetSlot(s Slot, v any) {
+	for int(s) >= len(x.all) {
+		x.all = append(x.all, nil)
 	}
-	x.slots[s] = v
+	x.all[s] = v
 }

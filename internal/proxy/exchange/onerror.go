@@ -10,7 +10,7 @@ import (
 
 // MayRepeat reports whether the request may be sent again after it may have
 // reached a backend: its method is idempotent (RFC 9110 §9.2.2).
-func (x *Exchange) MayRepeat() bool {
+func (x *request) MayRepeat() bool {
 	switch string(x.Req.Bytes(x.Req.Method)) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
