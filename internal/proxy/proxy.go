@@ -48,6 +48,9 @@ type Config struct {
 	Address func(model.Listener) string
 	// Listen opens a listener; nil is net.Listen.
 	Listen func(address string) (net.Listener, error)
+	// HandedOver reports whether another process may hold what Listen has opened, too;
+	// nil is that none does.
+	HandedOver func() bool
 	// HTTP3 serves HTTP/3 beside each HTTPS listener; nil does not.
 	HTTP3 frontend.HTTP3
 	// ListenUDP opens a listener of UDP; nil is net.ListenUDP.
@@ -175,7 +178,7 @@ func (p *Proxy) furnish(http2 []*mux.Config) {
 	p.frontend = frontend.New(frontend.Config{
 		Engine: p.engine, HTTP: p.http, L4: p.l4, HTTP2: http2, HTTP3: cfg.HTTP3, Generation: p.Generation,
 		Compiled: func() *frontend.Compiled { return &p.live.Load().listeners },
-		Trusted:  cfg.Trusted, ProxyProtocolFrom: cfg.ProxyProtocolFrom, AddressPort: p.addressPort, LeaveWait: cfg.DrainWait,
+		Trusted:  cfg.Trusted, ProxyProtocolFrom: cfg.ProxyProtocolFrom, AddressPort: p.addressPort, LeaveWait: cfg.DrainWait, HandedOver: cfg.HandedOver,
 	})
 }
 

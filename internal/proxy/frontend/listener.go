@@ -24,7 +24,7 @@ type Listener struct {
 	server *Server
 	net    net.Listener
 	ending atomic.Bool
-	shared bool          // with another process; set before ending
+	held   sock.Held     // set before ending
 	ended  chan struct{} // closed when the socket is
 
 	quic     atomic.Pointer[QUIC]     // nil while HTTP/3 is not open
@@ -76,7 +76,7 @@ func (l *Listener) Serve() {
 			pause = 0
 			l.admit(nc)
 		case l.ending.Load():
-			for _, nc := range sock.CloseListener(l.net, l.shared) {
+			for _, nc := range sock.CloseListener(l.net, l.held) {
 				l.admit(nc)
 			}
 			return
@@ -96,7 +96,12 @@ func (l *Listener) Close() { l.Leave(false) }
 // Leave is Close, but that the port is not free where another process holds the
 // socket too.
 func (l *Listener) Leave(shared bool) {
-	l.shared = shared
+	switch {
+	case shared:
+		l.held = sock.ByOthers
+	case l.server.HandedOver != nil && l.server.HandedOver():
+		l.held = sock.ByPerhapsOthers
+	}
 	l.ending.Store(true)
 	if q := l.quic.Load(); q != nil {
 		q.Close()

@@ -33,6 +33,9 @@ type Config struct {
 	Trusted, ProxyProtocolFrom []netip.Prefix
 	// AddressPort is the port of the address for a listener.
 	AddressPort func(model.Listener) uint16
+	// HandedOver reports whether another process may hold the listening sockets, too;
+	// nil is that none does.
+	HandedOver func() bool
 	// LeaveWait is how long connections may take to end that are to leave.
 	LeaveWait time.Duration
 }

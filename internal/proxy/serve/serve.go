@@ -216,7 +216,7 @@ func run(name string, o *options, parts Parts) error {
 		Filters: parts.Filters, HTTP3: parts.HTTP3, Metrics: d.metrics, Log: d.log, Limits: o.limits,
 		Trusted: o.trusted, ProxyProtocolFrom: o.proxyProtocolFrom, ExplainToken: o.explainToken,
 		LoopbackNames: o.loopback, Warn: func(text string) { fmt.Fprintf(os.Stderr, "%s: %s\n", name, text) },
-		Address: o.address, Listen: d.sockets.Listen, ListenUDP: d.sockets.ListenUDP, DrainGrace: o.grace, DrainWait: o.wait,
+		Address: o.address, Listen: d.sockets.Listen, HandedOver: d.sockets.handedOver.Load, ListenUDP: d.sockets.ListenUDP, DrainGrace: o.grace, DrainWait: o.wait,
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,9 @@ const maxHandedOver = 250
 // it.
 type sockets struct {
 	path string // of the Unix socket where they meet; empty is none
+
+	// handedOver: another process may hold some of them, too.
+	handedOver atomic.Bool
 
 	mu        sync.Mutex
 	inherited map[string]net.Listener // by address
@@ -116,6 +120,7 @@ func (s *sockets) receive(conn *net.UnixConn) error {
 	if err != nil || len(fds) != len(addresses) {
 		return fmt.Errorf("%d sockets for %d addresses: %w", len(fds), len(addresses), err)
 	}
+	s.handedOver.Store(true)
 	for i, fd := range fds {
 		if err := s.take(addresses[i], os.NewFile(uintptr(fd), addresses[i])); err != nil {
 			return fmt.Errorf("%s: %w", addresses[i], err)
@@ -196,6 +201,7 @@ func (s *sockets) awaitSuccessor(ctx context.Context) error {
 // handOver sends the sockets and waits until the successor is ready.
 func (s *sockets) handOver(conn *net.UnixConn) error {
 	conn.SetDeadline(time.Now().Add(takeoverTimeout))
+	s.handedOver.Store(true)
 	addresses, files := s.files()
 	defer func() {
 		for _, f := range files {

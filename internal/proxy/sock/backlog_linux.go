@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -10,38 +11,47 @@ import (
 
 // CloseListener closes a listener and returns the connections that the system
 // had made for it and that were not accepted yet: a close alone would reset
-// them. Nobody may be accepting. shared tells that another process holds the
-// socket, and accepts what comes; then it loses nothing.
-func CloseListener(l net.Listener, shared bool) []net.Conn {
+// them. Nobody may be accepting.
+func CloseListener(l net.Listener, held Held) []net.Conn {
 	defer l.Close()
 	tcp, ok := l.(*net.TCPListener)
-	if !ok || shared {
+	if !ok || held == ByOthers {
 		return nil
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return nil
 	}
-	var fds []int
+	own := -1
 	raw.Control(func(listening uintptr) {
-		setRefusing(int(listening), true)
-		fds = acceptAll(int(listening))
-		setRefusing(int(listening), false) // whoever else holds it is not to go deaf
+		if own, err = unix.FcntlInt(listening, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			setRefusing(own, true)
+		}
 	})
-	l.Close()
+	if err != nil {
+		return nil
+	}
+	l.Close() // the socket lives on with own
+	fds := acceptAll(own)
+	if held != ByUs {
+		setRefusing(own, false) // another process may go on to accept
+	}
+	unix.Close(own) // resets what connected since the filter was taken off
 	return connsOf(fds)
 }
 
-// setRefusing has the system make no connections for a listening socket, by a
-// filter that lets no packet pass: clients try again. If it cannot be set,
-// nothing worse happens than that a few are reset.
+// setRefusing makes the system drop what comes to a listening socket, so that clients
+// try again: by a filter that lets no packet pass, and, since not every system has
+// filters, by a queue for one connection at most. off gives it the longest queue.
 func setRefusing(fd int, on bool) {
 	if !on {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+		unix.Listen(fd, math.MaxUint16) // the system has a maximum of its own
 		return
 	}
 	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
 	unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
+	unix.Listen(fd, 0)
 }
 
 func acceptAll(listening int) (fds []int) {

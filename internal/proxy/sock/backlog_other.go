@@ -6,7 +6,7 @@ import "net"
 
 // CloseListener closes a listener. On this system the connections that were
 // not accepted yet are reset.
-func CloseListener(l net.Listener, _ bool) []net.Conn {
+func CloseListener(l net.Listener, _ Held) []net.Conn {
 	l.Close()
 	return nil
 }
