@@ -18,9 +18,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/settings"
 )
 
-// allocations measures how much a request allocates: the proxy runs in this
-// process, which does nothing else, and wrk sends the load over TLS, with log
-// and metrics on.
+// allocations measures how much a request allocates. The proxy runs in this process,
+// which does nothing else; wrk sends the load over TLS, and log and metrics are on.
 func (b *bench) allocations(ctx context.Context) error {
 	f := &field{}
 	var err error
@@ -51,7 +50,7 @@ func (b *bench) allocate(ctx context.Context, l load, p *inProcess) error {
 	var load sync.WaitGroup
 	c := &contender{name: ours, secure: p.proxy.Addr(model.ListenerID{Port: 443}).String()}
 	load.Go(func() { got, err = b.run(ctx, l, c, "", length) })
-	time.Sleep(length / 3) // past the handshakes
+	time.Sleep(length / 3) // until the handshakes are over
 	requests, made := p.requests(), mallocs()
 	time.Sleep(length / 3)
 	made = mallocs() - made
@@ -77,13 +76,13 @@ func mallocs() uint64 {
 	return m.Mallocs
 }
 
-// inProcess is a proxy in this process.
+// inProcess is a proxy that runs in this process.
 type inProcess struct {
 	proxy   *proxy.Proxy
 	metrics *observe.Metrics
 }
 
-// startInProcess serves as windrose-gateway does, with the log going nowhere.
+// startInProcess serves as windrose-gateway does, and discards the log.
 func startInProcess(f *field) (*inProcess, func(), error) {
 	metrics := observe.NewMetrics(0)
 	log := observe.NewLog(io.Discard, observe.LogCompact, metrics.Dropped)
@@ -105,7 +104,7 @@ func startInProcess(f *field) (*inProcess, func(), error) {
 	return &inProcess{p, metrics}, func() { cancel(); running.Wait() }, nil
 }
 
-// requests is how many requests were counted so far.
+// requests returns the number of requests counted so far.
 func (p *inProcess) requests() float64 {
 	sum := 0.0
 	for line := range strings.Lines(string(p.metrics.WriteText())) {

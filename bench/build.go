@@ -19,21 +19,21 @@ import (
 	"windrose.dev/windrose/internal/translate"
 )
 
-// The size that DESIGN's budgets speak of.
+// The size to which the budgets of DESIGN apply.
 const (
 	manyRoutes          = 5000
 	endpointsPerService = 4
 )
 
-// pipeline is a corpus of 5,000 Ingresses and 20,000 endpoints on its way to a
-// Generation, step by step.
+// pipeline turns a corpus of 5,000 Ingresses and 20,000 endpoints into a Generation, step
+// by step.
 type pipeline struct {
 	corpus   corpus
 	loader   *source.Loader
 	compiler exchange.Compiler
 	shift    int              // of the endpoints of the Service that changes
-	built    translate.Result // the last one
-	sent     *model.Snapshot  // the last one that was encoded
+	built    translate.Result // the last result
+	sent     *model.Snapshot  // the last Snapshot that was encoded
 }
 
 func newPipeline(dir string) (*pipeline, error) {
@@ -44,7 +44,7 @@ func newPipeline(dir string) (*pipeline, error) {
 	if err := c.writeIngresses(manyRoutes, ""); err != nil {
 		return nil, err
 	}
-	// The last Service stands in a file of its own, which changes.
+	// The last Service has its own file, which changes.
 	if err := c.writeServices(manyRoutes-1, endpointsPerService); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func newPipeline(dir string) (*pipeline, error) {
 func newLoader(dir string) *source.Loader {
 	return source.NewLoader(source.Config{
 		Dirs: []string{dir}, Guards: translate.Guards,
-		// The files were written a moment ago; a directory at rest is measured.
+		// The files are new; Settle is short, so that this measures a directory at rest.
 		Settle: time.Millisecond,
 	})
 }
@@ -71,7 +71,7 @@ func newCompiler() exchange.Compiler {
 	}
 }
 
-// changeEndpoints gives one Service other endpoints.
+// changeEndpoints gives one Service new endpoints.
 func (p *pipeline) changeEndpoints() error {
 	p.shift = (p.shift + 1) % 200
 	doc := serviceDoc(manyRoutes-1, endpointsPerService, p.shift)
@@ -89,8 +89,8 @@ func (p *pipeline) translate(set *source.Set) (*model.Snapshot, error) {
 
 func first[T any](all []T) []T { return all[:min(len(all), 3)] }
 
-// wire encodes and decodes, as a Snapshot goes to a proxy that has the one of
-// old, which may be nil.
+// wire encodes and decodes a Snapshot, as it goes to a proxy that has the Snapshot of
+// old. old may be nil.
 func (p *pipeline) wire(s *model.Snapshot, old *exchange.Generation) (*model.Snapshot, error) {
 	var base, sent *model.Snapshot
 	if old != nil {
@@ -104,11 +104,11 @@ func (p *pipeline) wire(s *model.Snapshot, old *exchange.Generation) (*model.Sna
 	return model.DecodeOver(data, base)
 }
 
-// laps are the times of one pass, by step.
+// laps are the durations of one pass, by step.
 type laps map[string]time.Duration
 
-// pass goes from files to a Generation and times each step. old is the
-// Generation before; nil compiles everything.
+// pass goes from files to a Generation and times each step. old is the previous
+// Generation; nil compiles everything.
 func (p *pipeline) pass(old *exchange.Generation) (*exchange.Generation, laps, error) {
 	took := laps{}
 	start := time.Now()
@@ -132,13 +132,13 @@ func (p *pipeline) pass(old *exchange.Generation) (*exchange.Generation, laps, e
 	return g, took, err
 }
 
-// steps are what a pass is made of, with the words that the table has for it.
+// steps are the steps of a pass, with their names in the table.
 var steps = []struct{ key, name string }{
 	{"load", "load"}, {"translate", "build (translate, freeze, hash)"}, {"wire", "encode and decode"}, {"compile", "compile"},
 }
 
-// build measures the way from files to a Generation: all of it, and a change
-// of one Service's endpoints.
+// build measures the way from files to a Generation: everything, and a change of one
+// Service's endpoints.
 func (b *bench) build(ctx context.Context) error {
 	dir := filepath.Join(b.rig.Dir, "build")
 	defer os.RemoveAll(dir)
@@ -202,7 +202,7 @@ func (b *bench) buildRoutes(passes int) error {
 	return nil
 }
 
-// changePass settles the loader and then measures a change of endpoints.
+// changePass lets the loader settle and then measures a change of endpoints.
 func (p *pipeline) changePass(old *exchange.Generation) (laps, error) {
 	p.loader.Load() // the files have settled now
 	if err := p.changeEndpoints(); err != nil {

@@ -24,7 +24,7 @@ func testSnapshot(b *testing.B, p *pipeline) *model.Snapshot {
 	return s
 }
 
-// The sizes of all: 5,000 Ingresses, 5,000 Services, 20,000 endpoints.
+// All benchmarks use 5,000 Ingresses, 5,000 Services and 20,000 endpoints.
 
 func BenchmarkLoadCold(b *testing.B) {
 	p := testPipeline(b)

@@ -8,28 +8,28 @@ import (
 	"windrose.dev/windrose/bench/rig"
 )
 
-// contender is one proxy that is measured.
+// contender is one proxy to measure.
 type contender struct {
 	name string
-	// peer is the program that must be installed; empty for our own.
+	// peer is the program that must be installed; empty for Windrose.
 	peer    string
 	process *rig.Process
 	// plain, secure and tcp are its addresses.
 	plain, secure, tcp string
 }
 
-// ours is the contender whose ratio has a budget.
+// ours is the contender to whose ratio the budget applies.
 const ours = "windrose"
 
-// field is the contenders of a run, and the backend behind them.
+// field holds the contenders of a run, and the backend behind them.
 type field struct {
 	all     []*contender
 	backend rig.Backends
 	cert    rig.Certificate
 }
 
-// newField starts the backend and every proxy that is installed, on CPUs and
-// with that many threads.
+// newField starts the backend and every installed proxy, pinned to CPUs and with the
+// given number of threads.
 func (b *bench) newField(ctx context.Context, proxyCPUs, backendCPUs string, threads int) (f *field, err error) {
 	f = &field{}
 	if f.cert, err = b.rig.NewCertificate("bench.example.com"); err != nil {
@@ -55,10 +55,10 @@ func (f *field) stop() {
 	}
 }
 
-// bulkBytes is the size of a large answer.
+// bulkBytes is the size of a large response body.
 const bulkBytes = 1 << 20
 
-// startBackend starts the nginx that answers 512 bytes, or a megabyte.
+// startBackend starts the nginx that responds with 512 bytes, or with a megabyte.
 func (b *bench) startBackend(ctx context.Context, cpus string) (rig.Backends, error) {
 	ports, err := rig.FreePorts(3)
 	if err != nil {

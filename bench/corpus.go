@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ingressText is one Ingress with a host of its own: its number, its rewrite
+// ingressText is one Ingress with its own host: its arguments are its number, its rewrite
 // target and the name of its Service.
 const ingressText = `apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -31,8 +31,7 @@ spec:
               number: 80
 `
 
-// podText is what `windrose run` makes an echo application of, and its
-// Service.
+// podText is a Pod for which `windrose run` starts an echo application, and its Service.
 const podText = `apiVersion: v1
 kind: Pod
 metadata: {name: echo, namespace: bench, labels: {app: echo}}
@@ -71,8 +70,7 @@ metadata: {name: web-%[1]d, namespace: bench}
 spec: {ports: [{port: 80}]}
 `
 
-// writeRoutes writes a Gateway and n HTTPRoutes with a Service each, a file
-// each.
+// writeRoutes writes a Gateway and n HTTPRoutes with a Service each, one file for each.
 func (c corpus) writeRoutes(n int) error {
 	if err := os.WriteFile(filepath.Join(c.dir, "gateway.yaml"), []byte(gatewayText), 0o600); err != nil {
 		return err
@@ -107,13 +105,13 @@ type corpus struct{ dir string }
 
 func newCorpus(dir string) (corpus, error) { return corpus{dir}, os.MkdirAll(dir, 0o755) }
 
-// ingressFile is the file of an Ingress.
+// ingressFile returns the file of an Ingress.
 func (c corpus) ingressFile(i int) string {
 	return filepath.Join(c.dir, fmt.Sprintf("ingress-%d.yaml", i))
 }
 
-// writeIngresses writes n Ingresses, a file each. With an empty service each
-// goes to a Service of its own, web-N.
+// writeIngresses writes n Ingresses, one file for each. If service is empty, each has its
+// own Service, web-N.
 func (c corpus) writeIngresses(n int, service string) error {
 	for i := range n {
 		name := service
@@ -127,7 +125,7 @@ func (c corpus) writeIngresses(n int, service string) error {
 	return nil
 }
 
-// writeServices writes n Services, web-N, with endpoints each, in one file.
+// writeServices writes n Services, web-N, each with endpoints, in one file.
 func (c corpus) writeServices(n, endpoints int) error {
 	docs := make([]string, n)
 	for i := range docs {
@@ -136,8 +134,8 @@ func (c corpus) writeServices(n, endpoints int) error {
 	return os.WriteFile(filepath.Join(c.dir, "services.yaml"), []byte(strings.Join(docs, "---\n")), 0o600)
 }
 
-// serviceDoc is a Service and its EndpointSlice. With another shift it has
-// other addresses.
+// serviceDoc returns a Service and its EndpointSlice. Another shift gives other
+// addresses.
 func serviceDoc(i, endpoints, shift int) string {
 	var doc strings.Builder
 	fmt.Fprintf(&doc, serviceText, i)
@@ -148,7 +146,7 @@ func serviceDoc(i, endpoints, shift int) string {
 	return doc.String()
 }
 
-// replace renames a new text into the place of a file, as editors do.
+// replace replaces a file by renaming a new one, as editors do.
 func replace(file string, text []byte) error {
 	next := file + ".next"
 	if err := os.WriteFile(next, text, 0o600); err != nil {

@@ -11,13 +11,13 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// starts is how often a program is started to find how long that takes.
+// starts is how often a program is started to measure how long that takes.
 const starts = 10
 
-// settleTime is how long a program is left alone before its memory is read.
+// settleTime is how long a program is idle before its memory is read.
 const settleTime = 3 * time.Second
 
-// footprint measures memory, idle and after load, and the time to be ready.
+// footprint measures memory, idle and after load, and the time until ready.
 func (b *bench) footprint(ctx context.Context) error {
 	cert, err := b.rig.NewCertificate("bench.example.com")
 	if err != nil {
@@ -40,8 +40,8 @@ func (b *bench) footprint(ctx context.Context) error {
 	return b.loadedMemory(ctx, one)
 }
 
-// startProxy starts windrose-proxy. plain is where it serves port 80, admin
-// where its API is.
+// startProxy starts windrose-proxy. plain is the address of port 80, admin that of the
+// API.
 func (b *bench) startProxy(ctx context.Context, s *model.Snapshot) (p *rig.Process, plain, admin string, err error) {
 	ports, err := rig.FreePorts(3)
 	if err != nil {
@@ -55,8 +55,8 @@ func (b *bench) startProxy(ctx context.Context, s *model.Snapshot) (p *rig.Proce
 	return p, plain, admin, err
 }
 
-// readyTime takes the time from before exec until /ready answers 200; it holds
-// that of polling, 1 ms at most.
+// readyTime measures the time from before exec until /ready responds 200. It includes the
+// polling interval, 1 ms at most.
 func (b *bench) readyTime(ctx context.Context, s *model.Snapshot) error {
 	best := time.Hour
 	for range starts {
@@ -93,7 +93,7 @@ func (b *bench) idleMemory(ctx context.Context, name string, s *model.Snapshot, 
 	return b.memory("RSS "+name, p, budget)
 }
 
-// memory adds what a program uses once it has come to rest.
+// memory adds a figure for the memory that a program uses at rest.
 func (b *bench) memory(name string, p *rig.Process, budget float64) error {
 	time.Sleep(settleTime)
 	u, err := p.Usage()
@@ -107,7 +107,7 @@ func (b *bench) memory(name string, p *rig.Process, budget float64) error {
 	return nil
 }
 
-// loadedMemory reads the memory after a million requests.
+// loadedMemory measures the memory after a million requests.
 func (b *bench) loadedMemory(ctx context.Context, s *model.Snapshot) error {
 	p, plain, _, err := b.startProxy(ctx, s)
 	if err != nil {
@@ -128,7 +128,7 @@ func (b *bench) loadedMemory(ctx context.Context, s *model.Snapshot) error {
 	return b.memory(fmt.Sprintf("RSS after %.1f M requests, log on", float64(requests)/1e6), p, 0)
 }
 
-// manyHosts is a Snapshot of 5,000 hosts with a route each, to a service each.
+// manyHosts returns a Snapshot of 5,000 hosts, each with a route to its own service.
 func manyHosts() *model.Snapshot {
 	var parts model.Parts
 	parts.Config.Listeners = []model.Listener{{ID: model.ListenerID{Port: 80}}}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// handshakesPerRound is how many connections one round makes, and
-	// handshakeClients how many clients make them: a proxy that only gets one at a
-	// time spends its time with falling asleep.
+	// handshakesPerRound is the number of connections in one round, and handshakeClients
+	// the number of clients that make them: a proxy that gets one connection at a time
+	// spends CPU on falling asleep and waking up.
 	handshakesPerRound = 800
 	handshakeClients   = 8
 )
@@ -26,19 +26,19 @@ type handshakeKind struct {
 	name   string
 	resume bool
 	curves []tls.CurveID
-	// budget is the least ratio of connections per CPU second to nginx's; 0 is none.
+	// budget is the least ratio to nginx of connections per CPU second; 0 is none.
 	budget float64
 }
 
-// X25519 is what the nginx of distributions agrees to; the hybrid exchange is what
-// browsers ask for, and we agree to.
+// The nginx of distributions negotiates X25519. Browsers ask for the hybrid key exchange,
+// which Windrose supports.
 var handshakeKinds = []handshakeKind{
 	{"full", false, []tls.CurveID{tls.X25519}, 0.95},
 	{"resumed", true, []tls.CurveID{tls.X25519}, 0.5},
 	{"full, X25519MLKEM768 where it is known", false, []tls.CurveID{tls.X25519MLKEM768, tls.X25519}, 0},
 }
 
-// handshakes measures what a new TLS connection with one request costs.
+// handshakes measures the cost of a new TLS connection with one request.
 func (b *bench) handshakes(ctx context.Context) error {
 	f, err := b.newField(ctx, "0", "1", 1)
 	if err != nil {
@@ -91,7 +91,7 @@ func clientTLS(cert rig.Certificate) *tls.Config {
 	return &tls.Config{RootCAs: roots, ServerName: "bench.example.com", MinVersion: tls.VersionTLS13}
 }
 
-// handshakeCost is the proxy's CPU time a connection, in µs.
+// handshakeCost returns the proxy's CPU time per connection, in µs.
 func handshakeCost(ctx context.Context, c *contender, cert rig.Certificate, kind handshakeKind) (float64, error) {
 	config := clientTLS(cert)
 	config.CurvePreferences = kind.curves
@@ -99,7 +99,7 @@ func handshakeCost(ctx context.Context, c *contender, cert rig.Certificate, kind
 		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	}
 	if _, err := connectOnce(c.secure, config); err != nil {
-		return 0, err // the first fetches the ticket
+		return 0, err // the first connection gets the ticket
 	}
 	before, err := c.process.Usage()
 	if err != nil {
@@ -136,15 +136,15 @@ func connectMany(ctx context.Context, address string, config *tls.Config, resume
 	return errors.Join(failures...)
 }
 
-// connectOnce makes a connection, sends a request and closes. It tells whether
-// the handshake was a resumption.
+// connectOnce makes a connection, sends a request and closes. It reports whether the
+// handshake was a resumption.
 func connectOnce(address string, config *tls.Config) (resumed bool, err error) {
 	conn, err := tls.Dial("tcp", address, config)
 	if err != nil {
 		return false, err
 	}
 	defer conn.Close()
-	// Reading the answer also takes the ticket for the next connection.
+	// Reading the response also receives the ticket for the next connection.
 	answer, err := rig.NewRaw(conn, "bench.example.com").Get("/")
 	if err == nil && answer.Status != 200 {
 		err = fmt.Errorf("status %d", answer.Status)

@@ -5,12 +5,11 @@ import (
 	"math"
 )
 
-// http3Load is our HTTP/3, which has nothing beside it: the nginx and HAProxy that
-// distributions ship do not speak it.
+// http3Load is the load over HTTP/3. It has no peer: the nginx and HAProxy of
+// distributions do not speak HTTP/3.
 var http3Load = load{name: "HTTP/3", secure: true, http3: true}
 
-// http3 measures CPU per request over HTTP/3. The connections are as many as over
-// HTTP/2.
+// http3 measures CPU per request over HTTP/3, with as many connections as over HTTP/2.
 func (b *bench) http3(ctx context.Context) (err error) {
 	f := &field{}
 	if f.cert, err = b.rig.NewCertificate("bench.example.com"); err != nil {

@@ -14,12 +14,12 @@ import (
 
 const (
 	idleCount = 10_000
-	// openers is how many connections are being made at a time.
+	// openers is the number of connections opened concurrently.
 	openers = 16
 )
 
-// idleConnections measures what a keep-alive connection costs in memory
-// between two requests.
+// idleConnections measures the memory that a keep-alive connection uses between two
+// requests.
 func (b *bench) idleConnections(ctx context.Context) error {
 	for _, c := range []idleKind{
 		{"HTTP/1.1, plain", false, false, 12},
@@ -39,7 +39,7 @@ func (b *bench) idleConnections(ctx context.Context) error {
 	return nil
 }
 
-// idleKind is a kind of connection, and what one may cost, in kB.
+// idleKind is a kind of connection, with its budget in kB.
 type idleKind struct {
 	name          string
 	secure, http2 bool
@@ -73,7 +73,7 @@ func (b *bench) idleCost(ctx context.Context, kind idleKind) (float64, error) {
 	return float64(after.RSS-before.RSS) / 1024 / idleCount, err
 }
 
-// openMany makes connections, several at a time.
+// openMany opens connections, several at a time.
 func openMany(ctx context.Context, count int, one func() (net.Conn, error)) ([]net.Conn, error) {
 	var (
 		mu      sync.Mutex
@@ -102,8 +102,8 @@ func openMany(ctx context.Context, count int, one func() (net.Conn, error)) ([]n
 	return open, failure
 }
 
-// openOne makes a connection and sends one request. It keeps nothing but the
-// connection: ten thousand readers would cost more than what is measured.
+// openOne opens a connection and sends one request. It keeps nothing but the connection:
+// ten thousand readers would need more memory than what is measured.
 func openOne(f *field, kind idleKind) (net.Conn, error) {
 	address := f.all[0].plain
 	if kind.secure {
@@ -113,7 +113,7 @@ func openOne(f *field, kind idleKind) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn.(*net.TCPConn).SetLinger(0) // so that closing leaves no port waiting
+	conn.(*net.TCPConn).SetLinger(0) // closing leaves no port in TIME_WAIT
 	if kind.secure {
 		config := clientTLS(f.cert)
 		if kind.http2 {
@@ -134,7 +134,7 @@ func openOne(f *field, kind idleKind) (net.Conn, error) {
 func closeAll(open []net.Conn) {
 	for _, conn := range open {
 		if c, ok := conn.(*tls.Conn); ok {
-			conn = c.NetConn() // without a farewell: ten thousand records are of no use
+			conn = c.NetConn() // without ten thousand close_notify records
 		}
 		conn.Close()
 	}

@@ -15,11 +15,11 @@ import (
 	"windrose.dev/windrose/bench/rig"
 )
 
-// holdOff is what `windrose run` waits after a change for more of them.
+// holdOff is how long `windrose run` waits after a change for further changes.
 const holdOff = 10 * time.Millisecond
 
-// saveToLive measures the time from the rename of a changed file to the first
-// answer of the new Generation, in small and in large directories.
+// saveToLive measures the time from the rename of a changed file to the first response of
+// the new Generation, in small and in large directories.
 func (b *bench) saveToLive(ctx context.Context) error {
 	for _, c := range []struct {
 		ingresses int
@@ -48,7 +48,7 @@ func (b *bench) liveFigures(ingresses int, times []time.Duration, budget time.Du
 	})
 }
 
-// percentile is the nearest rank in sorted times.
+// percentile returns the nearest rank in sorted times.
 func percentile(times []time.Duration, p int) time.Duration {
 	return times[max((len(times)*p+99)/100-1, 0)]
 }
@@ -70,8 +70,8 @@ func (b *bench) renames(ctx context.Context, ingresses int) ([]time.Duration, er
 		return nil, err
 	}
 	defer process.Stop()
-	// A file that has just been written is read again at each change; from
-	// then on its stat is believed.
+	// The loader reads a new file at each change; once the file is old enough, it trusts
+	// its stat.
 	time.Sleep(time.Until(written.Add(2500 * time.Millisecond)))
 	count := 100
 	if b.quick {
@@ -102,7 +102,7 @@ func (b *bench) startRun(ctx context.Context, dir string) (*rig.Process, string,
 	return p, rig.Loopback(ports[1]), p.Await(ctx, func() bool { return strings.Contains(out.String(), "\nready\n") })
 }
 
-// syncBuffer takes output while it is looked at.
+// syncBuffer collects output that may be read at the same time.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -120,8 +120,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// renameOften changes Ingress i again and again. After a few that do not
-// count, it returns the times of the others.
+// renameOften changes Ingress i repeatedly. It returns the times of all changes after a
+// few warm-up ones.
 func (b *bench) renameOften(ctx context.Context, c corpus, address string, i, count int) ([]time.Duration, error) {
 	client, err := rig.DialRaw(address, fmt.Sprintf("host-%d.example.com", i))
 	if err != nil {
@@ -143,8 +143,8 @@ func (b *bench) renameOften(ctx context.Context, c corpus, address string, i, co
 	return times, nil
 }
 
-// pollEvery spaces the requests that look for the change: close enough for the
-// figure, and far enough to leave the CPUs to what is measured.
+// pollEvery is the interval of the requests that wait for the change: short enough for a
+// precise figure, and long enough to leave the CPUs to the proxy.
 const pollEvery = 250 * time.Microsecond
 
 func renameOnce(ctx context.Context, c corpus, client *rig.Raw, i int, target string) (time.Duration, error) {

@@ -72,9 +72,9 @@ type bench struct {
 // section is one kind of measurement.
 type section struct {
 	name string
-	// needs are the programs without which it cannot be measured.
+	// needs are the programs that it requires.
 	needs []string
-	// quick sections run with -quick too.
+	// quick sections also run with -quick.
 	quick bool
 	run   func(*bench, context.Context) error
 }
@@ -93,7 +93,7 @@ var sections = []section{
 	{"allocations", []string{"nginx", "wrk"}, true, (*bench).allocations},
 }
 
-// peers are the programs that we are measured beside, and the tools for it.
+// peers are the programs to compare with, and the load generators and tools.
 var peers = []string{"nginx", "haproxy", "wrk", "h2load", "taskset"}
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
@@ -144,7 +144,8 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	return nil
 }
 
-// lacks notes that a section is left out because a program is not installed.
+// lacks reports whether a section is left out because a program is not installed, and
+// records that.
 func (b *bench) lacks(s section) bool {
 	for _, name := range s.needs {
 		if b.missing[name] {

@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// matchLine is a line of a benchmark with -benchmem.
+// matchLine matches a line of a benchmark with -benchmem.
 var matchLine = regexp.MustCompile(`(?m)^BenchmarkMatch(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op\s+\d+ B/op\s+(\d+) allocs/op`)
 
-// match runs the benchmarks of the route table, which live beside it.
+// match runs the benchmarks of the route table, which are in its package.
 func (b *bench) match(ctx context.Context) error {
 	args := []string{"test", "-run", "^$", "-bench", "Match", "-benchmem", "windrose.dev/windrose/internal/proxy/route"}
 	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()

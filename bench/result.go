@@ -11,38 +11,38 @@ import (
 	"time"
 )
 
-// Result is all that was measured.
+// Result holds all measurements.
 type Result struct {
 	Time     time.Time `json:"time"`
 	CPUs     int       `json:"cpus"`
 	Go       string    `json:"go"`
 	Rounds   int       `json:"rounds"`
 	Duration string    `json:"duration"`
-	// LoadBefore is the machine's load average before we added to it: well
-	// below 1, or the figures are those of a machine that does other things.
+	// LoadBefore is the machine's load average before the benchmark: well below 1 on a
+	// machine that does nothing else.
 	LoadBefore string `json:"loadBefore"`
-	// Missing are programs that are not installed, LeftOut what was not
-	// measured for that reason.
+	// Missing are programs that are not installed; LeftOut are the sections that were not
+	// measured because of that.
 	Missing []string `json:"missing,omitempty"`
 	LeftOut []string `json:"leftOut,omitempty"`
 	Rows    []Row    `json:"rows,omitempty"`
 	Figures []Figure `json:"figures,omitempty"`
 }
 
-// Row is one proxy under one load, the best of all rounds.
+// Row is one proxy under one load, in the best of all rounds.
 type Row struct {
 	Load  string `json:"load"`
 	Proxy string `json:"proxy"`
 	// CPU is CPU time per request, in µs.
 	CPU float64 `json:"cpuMicros"`
-	// Ratio is CPU over that of the better peer, 0 without one.
+	// Ratio is CPU divided by that of the better peer; 0 without a peer.
 	Ratio     float64 `json:"ratio,omitempty"`
 	PerSecond float64 `json:"perSecond"`
 	P50       float64 `json:"p50Millis"`
 	P99       float64 `json:"p99Millis"`
 	// RSS is resident memory after the load, in MB.
 	RSS float64 `json:"rssMB"`
-	// Failed and Late are rig.Load's, of all rounds.
+	// Failed and Late are those of rig.Load, over all rounds.
 	Failed int64 `json:"failed"`
 	Late   int64 `json:"late"`
 	// Budget bounds Ratio; 0 is none.
@@ -68,7 +68,7 @@ func newResult(o options) Result {
 	}
 }
 
-// loadAverage is that of the last minute.
+// loadAverage returns the load average of the last minute.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -17,14 +17,13 @@ type load struct {
 	name   string
 	secure bool
 	http2  bool
-	// call has the requests be calls of gRPC, and tcp loads the port on layer 4,
-	// which nginx has not.
+	// call makes the requests gRPC calls. tcp loads the port of layer 4, which the nginx
+	// here does not have.
 	call, tcp bool
-	// http3 loads are made with the program h3load.
+	// http3 loads are sent by the program h3load.
 	http3  bool
 	h3load string
-	// budget bounds our CPU per request as a ratio to the better peer's; 0 is
-	// none.
+	// budget bounds the ratio of our CPU per request to the better peer's; 0 is none.
 	budget float64
 }
 
@@ -43,19 +42,18 @@ var (
 	}
 )
 
-// connections is how many keep-alive connections the load has; over HTTP/2
-// there are fewer, with as many streams each as make twice as many requests at
-// a time.
+// connections is the number of keep-alive connections. Over HTTP/2 there are fewer, with
+// so many streams on each that there are twice as many concurrent requests.
 const (
 	connections      = 64
 	http2Connections = 8
 	http2Streams     = 16
 )
 
-// takes tells whether a proxy can take the load.
+// takes reports whether a proxy can serve the load.
 func (l load) takes(c *contender) bool { return !l.tcp || c.name != "nginx" }
 
-// run puts the load on a proxy.
+// run sends the load to a proxy.
 func (b *bench) run(ctx context.Context, l load, c *contender, cpus string, duration time.Duration) (rig.Load, error) {
 	url := "http://" + c.plain + "/"
 	switch {
@@ -70,7 +68,7 @@ func (b *bench) run(ctx context.Context, l load, c *contender, cpus string, dura
 	if l.http2 {
 		h2 := rig.H2load{URL: url, CPUs: cpus, Connections: http2Connections, Streams: http2Streams, Duration: duration}
 		if l.call {
-			message, err := b.rig.File("message", make([]byte, 5)) // an empty one: no compression, no length
+			message, err := b.rig.File("message", make([]byte, 5)) // an empty, uncompressed message
 			if err != nil {
 				return rig.Load{}, err
 			}
@@ -84,8 +82,8 @@ func (b *bench) run(ctx context.Context, l load, c *contender, cpus string, dura
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// sideBySide measures the proxies beside each other, on one core and on two,
-// and how CPU time per request grows from one to two.
+// sideBySide compares the proxies on one core and on two, and measures how the CPU time
+// per request grows from one core to two.
 func (b *bench) sideBySide(ctx context.Context) error {
 	one, err := b.compare(ctx, oneCore, "0", "1", 1)
 	if err != nil || b.quick {
@@ -102,12 +100,12 @@ func (b *bench) sideBySide(ctx context.Context) error {
 	return nil
 }
 
-// onTwoCores ends the names of loads on two cores, which are those of loads on one
-// otherwise.
+// onTwoCores is the suffix for the names of loads on two cores; the names are otherwise
+// the same as on one core.
 const onTwoCores = ", two cores"
 
-// scaling compares capacity, in requests per CPU-second, of two threads with
-// that of one: twice the CPU seconds, each worth the ratio of the costs.
+// scaling compares the capacity of two threads, in requests per CPU second, with that of
+// one: two threads have twice the CPU seconds, each worth the ratio of the costs.
 func (b *bench) scaling(one, two Row) {
 	f := Figure{
 		Section: "two cores", Name: one.Load + ", " + one.Proxy, Unit: "× one core",
@@ -159,7 +157,7 @@ func newRows(l load, f *field) []Row {
 	return rows
 }
 
-// round warms a proxy up, measures it, and keeps in row what is better.
+// round warms a proxy up, measures it, and keeps the result in row if it is better.
 func (b *bench) round(ctx context.Context, row *Row, c *contender, l load, cpus string) error {
 	if _, err := b.run(ctx, l, c, cpus, b.warmUp); err != nil {
 		return err

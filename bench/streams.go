@@ -19,8 +19,8 @@ const (
 	streamBudget     = 32 // kB
 )
 
-// concurrentStreams measures what a request over HTTP/2 costs in memory while it
-// waits for its backend, which answers none of ten thousand.
+// concurrentStreams measures the memory that an HTTP/2 request uses while it waits for
+// its backend, which responds to none of ten thousand requests.
 func (b *bench) concurrentStreams(ctx context.Context) error {
 	f := &field{}
 	var err error
@@ -61,7 +61,7 @@ func (b *bench) concurrentStreams(ctx context.Context) error {
 	return err
 }
 
-// askMany makes a connection with many requests on it.
+// askMany opens a connection and sends many requests on it.
 func askMany(address string) (net.Conn, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -75,7 +75,7 @@ func askMany(address string) (net.Conn, error) {
 	return conn, rig.NewRawHTTP2(conn).Ask("bench.example.com", streams...)
 }
 
-// muteBackend takes requests, one a connection, and answers none.
+// muteBackend reads requests, one on each connection, and never responds.
 type muteBackend struct {
 	listener net.Listener
 	asked    atomic.Int64

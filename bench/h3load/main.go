@@ -1,6 +1,6 @@
-// Command h3load puts a load of GETs over HTTP/3 on a server, as h2load does over
-// HTTP/2, and prints what came of it as JSON. It is a program of its own so that
-// it can be held to another CPU than the server.
+// Command h3load sends a load of GETs over HTTP/3 to a server, as h2load does over
+// HTTP/2, and prints the results as JSON. It is a separate program so that it can be
+// pinned to another CPU than the server.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// report is what is printed.
+// report is the result that is printed.
 type report struct {
 	Requests  int64         `json:"requests"`
 	Failed    int64         `json:"failed"`
@@ -64,14 +64,14 @@ func run(url string, connections, streams int, duration time.Duration) error {
 	return json.NewEncoder(os.Stdout).Encode(summed(results, time.Since(start)))
 }
 
-// dial makes a connection and one request over it, so that what is measured
-// begins with warm connections.
+// dial opens a connection and sends one request over it, so that only warm connections
+// are measured.
 func dial(ctx context.Context, url string) (*http3.ClientConn, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	// Which certificate the server has is not what is measured.
+	// The server's certificate does not matter here.
 	cfg := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}}
 	conn, err := quic.DialAddr(ctx, req.URL.Host, cfg, &quic.Config{})
 	if err != nil {
@@ -84,7 +84,7 @@ func dial(ctx context.Context, url string) (*http3.ClientConn, error) {
 	return client, nil
 }
 
-// worker is what one goroutine has done.
+// worker is the result of one goroutine.
 type worker struct {
 	times  []time.Duration
 	failed int64
@@ -102,7 +102,7 @@ func work(client *http3.ClientConn, url string, until time.Time) (w worker) {
 	return w
 }
 
-// get makes a request, and tells whether it was answered 200.
+// get sends a request and reports whether the response is 200.
 func get(client *http3.ClientConn, url string) bool {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {

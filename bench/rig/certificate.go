@@ -18,7 +18,7 @@ import (
 // Certificate is a self-signed certificate, ECDSA P-256, as PEM and in files.
 type Certificate struct {
 	Chain, Key []byte
-	// ChainFile and KeyFile hold them apart, BundleFile both, as HAProxy wants.
+	// ChainFile and KeyFile hold the parts; BundleFile holds both, as HAProxy wants.
 	ChainFile, KeyFile, BundleFile string
 }
 

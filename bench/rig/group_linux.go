@@ -2,11 +2,11 @@ package rig
 
 import "syscall"
 
-// ownGroup puts a program into a process group of its own, and has the system
-// end it should we die without a word.
+// ownGroup starts a program in its own process group, and makes the kernel end it if this
+// process is killed.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
-// killGroup ends what is left of a process group.
+// killGroup kills the remaining processes of a process group.
 func killGroup(pid int) { syscall.Kill(-pid, syscall.SIGKILL) }

@@ -12,7 +12,8 @@ import (
 type H2load struct {
 	URL  string
 	CPUs string
-	// Connections, and Streams at a time on each.
+	// Connections is the number of connections, and Streams the concurrent streams on
+	// each.
 	Connections, Streams int
 	Duration             time.Duration
 	// Args are further options.
@@ -38,7 +39,7 @@ var (
 	h2loadTime     = regexp.MustCompile(`time for request:\s+\S+\s+\S+\s+([\d.]+[mu]?s)`)
 )
 
-// parseH2load reads h2load's report. It knows no percentiles: both are its mean.
+// parseH2load reads h2load's report. It has no percentiles, so both are the mean.
 func parseH2load(out string) (Load, error) {
 	requests := h2loadRequests.FindStringSubmatch(out)
 	rate := h2loadRate.FindStringSubmatch(out)

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// H3load is one run of bench/h3load, over HTTP/3: the h2load that distributions
-// ship does not speak it. BuildH3load must have been called.
+// H3load is one run of bench/h3load, over HTTP/3, which the h2load of distributions does
+// not speak. BuildH3load must be called before.
 type H3load struct {
 	Bin  string
 	URL  string
 	CPUs string
-	// Connections, and Streams at a time on each.
+	// Connections is the number of connections, and Streams the concurrent streams on
+	// each.
 	Connections, Streams int
 	Duration             time.Duration
 }
@@ -25,7 +26,7 @@ func (r *Rig) BuildH3load(ctx context.Context) (string, error) {
 	return r.Bin("h3load"), r.build(ctx, "windrose.dev/windrose/bench/h3load")
 }
 
-// Run runs h3load in one process of one thread.
+// Run runs h3load in one process with one thread.
 func (l H3load) Run(ctx context.Context) (Load, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.Duration+slack)
 	defer cancel()

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// Haproxy says what a HAProxy does.
+// Haproxy describes a HAProxy.
 type Haproxy struct {
-	// Sections are its frontends and backends.
+	// Sections are the frontends and backends of its configuration.
 	Sections string
 	// Threads is the number of threads; 0 is one.
 	Threads int
 	CPUs    string
-	// Listens are the addresses that must accept before it is ready.
+	// Listens are the addresses that must accept connections before it counts as ready.
 	Listens []string
 }
 
@@ -44,8 +44,8 @@ func (r *Rig) StartHaproxy(ctx context.Context, h Haproxy) (*Process, error) {
 	return p, p.Accepting(ctx, h.Listens...)
 }
 
-// HaproxyProxy is a HAProxy that forwards everything: the configuration that
-// is measured beside ours.
+// HaproxyProxy returns the sections of a HAProxy that forwards everything: the
+// configuration that Windrose is compared with.
 func HaproxyProxy(to Backends, plain, secure, tcp string, cert Certificate) string {
 	return fmt.Sprintf(`
 frontend front

@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// Load is what a run of a load generator came to.
+// Load is the result of a run of a load generator.
 type Load struct {
 	Requests  int64
 	PerSecond float64
 	P50, P99  time.Duration
-	// Failed counts answers other than 2xx and 3xx, and errors of sockets.
+	// Failed counts responses other than 2xx and 3xx, and socket errors.
 	Failed int64
-	// Late counts answers that took more than wrk's 2 s: on a machine that has
-	// other things to do, that is no fault of the server.
+	// Late counts responses that took longer than wrk's 2 s. On a busy machine that need
+	// not be the server's fault.
 	Late int64
 }
 
-// slack is how much longer than asked a run may take.
+// slack is how much longer than requested a run may take.
 const slack = 20 * time.Second
 
-// generator is a program that makes load, and for how long it does.
+// generator is a load generator, and how long it runs.
 type generator struct {
 	Tool     string
 	CPUs     string
 	Duration time.Duration
 }
 
-// generate runs a generator with arguments for a time in whole seconds, which is
-// what they know, and returns its report.
+// generate runs a generator for a whole number of seconds, the unit that generators take,
+// and returns its report.
 func generate(ctx context.Context, g generator, arguments func(seconds int) []string) (report string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, g.Duration+slack)
 	defer cancel()
@@ -51,10 +51,10 @@ func generate(ctx context.Context, g generator, arguments func(seconds int) []st
 	return string(out), nil
 }
 
-// count adds the groups of a match.
+// count returns the sum of the groups of a match.
 func count(groups []string) (sum int64) {
 	for i := 1; i < len(groups); i++ {
-		n, _ := strconv.ParseInt(groups[i], 10, 64) // the pattern has digits there
+		n, _ := strconv.ParseInt(groups[i], 10, 64) // the pattern allows only digits
 		sum += n
 	}
 	return sum

@@ -6,19 +6,19 @@ import (
 	"path/filepath"
 )
 
-// Nginx says what an nginx does.
+// Nginx describes an nginx.
 type Nginx struct {
-	// HTTP is what stands in the http block: upstreams and servers.
+	// HTTP is the content of the http block: upstreams and servers.
 	HTTP string
 	// Workers is the number of worker processes; 0 is one.
 	Workers int
 	CPUs    string
-	// Listens are the addresses that must accept before it is ready.
+	// Listens are the addresses that must accept connections before it counts as ready.
 	Listens []string
 }
 
-// nginxConfig keeps all files below the rig's directory, and workers alive as
-// long as their master.
+// nginxConfig keeps all files below the rig's directory, and the workers alive as long as
+// their master.
 const nginxConfig = `daemon off;
 user root;
 worker_processes %d;
@@ -52,8 +52,9 @@ func (r *Rig) StartNginx(ctx context.Context, n Nginx) (*Process, error) {
 	return p, p.Accepting(ctx, n.Listens...)
 }
 
-// NginxProxy is an nginx that forwards everything: the configuration that is
-// measured beside ours. It relays no bytes: that takes another module.
+// NginxProxy returns the http block of an nginx that forwards everything: the
+// configuration that Windrose is compared with. It does not relay TCP: that takes another
+// module.
 func NginxProxy(to Backends, plain, secure string, cert Certificate) string {
 	return fmt.Sprintf(`
 	keepalive_requests 1000000000;
@@ -84,9 +85,8 @@ func NginxProxy(to Backends, plain, secure string, cert Certificate) string {
 	}`, to.HTTP1, to.HTTP2, plain, secure, cert.ChainFile, cert.KeyFile)
 }
 
-// NginxAnswer is an nginx that answers everything with the same body, over
-// HTTP/1.1 and over HTTP/2, and whose third address answers what is in a file
-// of a directory.
+// NginxAnswer returns the http block of an nginx that always responds with the same body,
+// over HTTP/1.1 and over HTTP/2. At its third address it serves a file of a directory.
 func NginxAnswer(at Backends, body, dir, file string) string {
 	return fmt.Sprintf(`
 	keepalive_requests 1000000000;

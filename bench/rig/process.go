@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// Spec says how a program is started.
+// Spec says how to start a program.
 type Spec struct {
 	Name string
 	Args []string
-	// CPUs pins the program to a list such as "0" or "0,1"; empty leaves it be.
+	// CPUs pins the program to a list such as "0" or "0,1"; empty does not pin it.
 	CPUs string
 	// Env is added to our own environment.
 	Env []string
-	// Stdout takes the standard output; nil is /dev/null.
+	// Stdout receives the standard output; nil is /dev/null.
 	Stdout io.Writer
 }
 
-// Process is a program that was started, with all that it starts.
+// Process is a started program, with all processes that it starts.
 type Process struct {
 	Name string
 	Pid  int
@@ -57,7 +57,7 @@ func (r *Rig) Start(spec Spec) (*Process, error) {
 	return p, r.launch(p)
 }
 
-// resolve leaves a path as it is and finds a name.
+// resolve returns the path of a program; an absolute path is returned unchanged.
 func resolve(name string) (string, error) {
 	if filepath.IsAbs(name) {
 		return name, nil
@@ -77,7 +77,7 @@ func (r *Rig) launch(p *Process) error {
 	}
 	p.Pid = p.cmd.Process.Pid
 	go func() {
-		p.cmd.Wait() // how it ended is told by its standard error
+		p.cmd.Wait() // its standard error says how it ended
 		close(p.done)
 	}()
 	r.mu.Lock()
@@ -89,7 +89,7 @@ func (r *Rig) launch(p *Process) error {
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Signal sends a signal to the program alone.
+// Signal sends a signal to the program, not to its group.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
 // stopPatience is how long a program may take to end before it is killed.
@@ -110,7 +110,7 @@ func (p *Process) Stop() {
 	<-p.done
 }
 
-// Stderr is what the program has written to its standard error.
+// Stderr returns what the program has written to its standard error.
 func (p *Process) Stderr() string {
 	text, err := os.ReadFile(p.stderr)
 	if err != nil {
@@ -119,11 +119,11 @@ func (p *Process) Stderr() string {
 	return string(text)
 }
 
-// ErrEnded is wrapped when a program ended although it should serve.
+// ErrEnded is wrapped if a program ended that should be serving.
 var ErrEnded = errors.New("it ended")
 
-// Accepting waits until all addresses accept connections, or the program
-// ends, or ctx does.
+// Accepting waits until all addresses accept connections. It fails if the program or ctx
+// ends before.
 func (p *Process) Accepting(ctx context.Context, addresses ...string) error {
 	for _, address := range addresses {
 		if err := p.Await(ctx, func() bool { return accepts(address) }); err != nil {
@@ -133,7 +133,7 @@ func (p *Process) Accepting(ctx context.Context, addresses ...string) error {
 	return nil
 }
 
-// Await waits until ready, or the program ends, or ctx does.
+// Await waits until ready returns true. It fails if the program or ctx ends before.
 func (p *Process) Await(ctx context.Context, ready func() bool) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// Raw is a keep-alive HTTP/1.1 client on one connection that never retries:
-// what it does not get was lost.
+// Raw is an HTTP/1.1 client with one keep-alive connection. It never retries, so a
+// missing response means a lost request.
 type Raw struct {
 	Conn net.Conn
-	// Host goes into the Host field.
+	// Host is the value of the Host field.
 	Host string
 
 	in *bufio.Reader
 }
 
-// Answer is one whole answer.
+// Answer is one complete response.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	// Close tells that the server will close the connection.
+	// Close says that the server will close the connection.
 	Close bool
 }
 
-// DialRaw connects a Raw.
+// DialRaw opens a connection and returns a Raw on it.
 func DialRaw(address, host string) (*Raw, error) {
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
@@ -38,7 +38,7 @@ func DialRaw(address, host string) (*Raw, error) {
 	return NewRaw(conn, host), nil
 }
 
-// NewRaw makes a Raw of a connection.
+// NewRaw returns a Raw on an open connection.
 func NewRaw(conn net.Conn, host string) *Raw {
 	return &Raw{Conn: conn, Host: host, in: bufio.NewReader(conn)}
 }
@@ -46,22 +46,22 @@ func NewRaw(conn net.Conn, host string) *Raw {
 // rawPatience bounds one exchange.
 const rawPatience = 20 * time.Second
 
-// Get asks for a target.
+// Get sends a GET for a target.
 func (r *Raw) Get(target string) (Answer, error) { return r.Do("GET", target, "", "") }
 
-// Post sends a body.
+// Post sends a POST with a body.
 func (r *Raw) Post(target, body string) (Answer, error) {
 	return r.Do("POST", target, fmt.Sprintf("Content-Length: %d\r\n", len(body)), body)
 }
 
-// Do sends a request, with lines of header fields that end in CRLF, and reads
-// the answer.
+// Do sends a request and reads the response. header has lines of header fields that end
+// in CRLF.
 func (r *Raw) Do(method, target, header, body string) (Answer, error) {
 	head := method + " " + target + " HTTP/1.1\r\nHost: " + r.Host + "\r\n" + header + "\r\n"
 	return r.Send(method, head+body)
 }
 
-// Send sends a request as it is and reads the answer.
+// Send sends a request as it is and reads the response.
 func (r *Raw) Send(method, request string) (Answer, error) {
 	if err := r.Conn.SetDeadline(time.Now().Add(rawPatience)); err != nil {
 		return Answer{}, err
@@ -72,7 +72,7 @@ func (r *Raw) Send(method, request string) (Answer, error) {
 	return r.Read(method)
 }
 
-// Read reads the answer to a request that was sent with a method.
+// Read reads the response to a request that was sent with the given method.
 func (r *Raw) Read(method string) (Answer, error) {
 	response, err := http.ReadResponse(r.in, &http.Request{Method: method})
 	if err != nil {
@@ -80,12 +80,12 @@ func (r *Raw) Read(method string) (Answer, error) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	// ReadResponse takes the field away and keeps what it means.
+	// ReadResponse removes the field and sets Close.
 	closes := response.Close || strings.EqualFold(response.Header.Get("Connection"), "close")
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: body, Close: closes}, err
 }
 
-// In is what was received and not yet read.
+// In returns the reader of the connection, with what was received and not yet read.
 func (r *Raw) In() *bufio.Reader { return r.in }
 
 // Close closes the connection.

@@ -9,28 +9,28 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// RawHTTP2 is a client of HTTP/2 that makes requests by hand, and keeps nothing
-// between them but its connection.
+// RawHTTP2 is an HTTP/2 client that writes frames itself. Between requests it keeps only
+// its connection.
 type RawHTTP2 struct {
 	framer *http2.Framer
 }
 
-// NewRawHTTP2 makes a client on a connection, which stays the caller's.
+// NewRawHTTP2 returns a client on a connection, which the caller must close.
 func NewRawHTTP2(conn net.Conn) *RawHTTP2 {
 	c := &RawHTTP2{framer: http2.NewFramer(conn, conn)}
-	conn.Write([]byte(http2.ClientPreface)) // a failure shows in what is read
+	conn.Write([]byte(http2.ClientPreface)) // an error shows when the response is read
 	c.framer.WriteSettings()
 	return c
 }
 
-// Ask sends the head of a GET on streams, and reads nothing.
+// Ask sends the head of a GET on each of streams, and reads nothing.
 func (c *RawHTTP2) Ask(host string, streams ...uint32) error {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	for _, f := range [...][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", host}, {":path", "/"}} {
 		enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
-	for _, id := range streams { // the same block is right each time: it adds to the table
+	for _, id := range streams { // the block stays valid: it only adds to the table
 		err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (c *RawHTTP2) Ask(host string, streams ...uint32) error {
 	return nil
 }
 
-// Get makes a request on a stream and reads the answer to its end.
+// Get sends a request on a stream and reads the response to its end.
 func (c *RawHTTP2) Get(host string, stream uint32) error {
 	if err := c.Ask(host, stream); err != nil {
 		return err

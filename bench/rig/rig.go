@@ -29,7 +29,7 @@ func New() (*Rig, error) {
 	return &Rig{Dir: dir}, nil
 }
 
-// Close ends all programs, the last first, and removes the directory.
+// Close ends all programs, the last started first, and removes the directory.
 func (r *Rig) Close() error {
 	r.mu.Lock()
 	all := r.processes
@@ -41,8 +41,8 @@ func (r *Rig) Close() error {
 	return os.RemoveAll(r.Dir)
 }
 
-// File writes a file below the directory, and the directories on the way, and
-// returns its path.
+// File writes a file below the directory, with the directories that it needs, and returns
+// its path.
 func (r *Rig) File(name string, content []byte) (string, error) {
 	path := filepath.Join(r.Dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -51,7 +51,7 @@ func (r *Rig) File(name string, content []byte) (string, error) {
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// unique makes a name that no other program of this rig has.
+// unique returns a name that no other program of this rig has.
 func (r *Rig) unique(name string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +59,7 @@ func (r *Rig) unique(name string) string {
 	return name + "-" + strconv.Itoa(r.names)
 }
 
-// FreePorts returns n ports of 127.0.0.1 that nobody listens on.
+// FreePorts returns n ports of 127.0.0.1 on which nothing listens.
 func FreePorts(n int) ([]int, error) {
 	ports := make([]int, n)
 	var errs []error
@@ -69,11 +69,11 @@ func FreePorts(n int) ([]int, error) {
 			errs = append(errs, err)
 			continue
 		}
-		defer l.Close() // all are held until the last is found, so that they differ
+		defer l.Close() // held until all are found, so that they differ
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, errors.Join(errs...)
 }
 
-// Loopback is 127.0.0.1 with a port.
+// Loopback returns 127.0.0.1 with a port.
 func Loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -65,8 +65,8 @@ func TestMissingToolNamesItsPackage(t *testing.T) {
 	}
 }
 
-// TestCloseEndsEverything starts a program that starts another, and wants
-// neither to outlive the rig.
+// TestCloseEndsEverything starts a program that starts another one, and checks that Close
+// ends both.
 func TestCloseEndsEverything(t *testing.T) {
 	r, err := New()
 	if err != nil {
@@ -89,7 +89,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	if _, err := usageOf(p.Pid); err == nil {
 		t.Error("the program still runs")
 	}
-	ended := func() bool { // it is ended before it is reaped
+	ended := func() bool { // it has ended, but need not be reaped yet
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(child) + "/stat")
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	}

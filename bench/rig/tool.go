@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// packages are the programs that this repository does not build, and the
-// Debian packages that bring them.
+// packages are the programs that this repository does not build, with their Debian
+// packages.
 var packages = map[string]string{
 	"curl":    "curl",
 	"node":    "nodejs",
@@ -27,7 +27,7 @@ var ErrMissing = errors.New("not installed")
 
 // Tool finds a program. Its error names the package to install.
 func Tool(name string) (string, error) {
-	// Debian keeps servers where the path of ordinary users does not lead.
+	// Debian installs servers outside the path of ordinary users.
 	for _, candidate := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
 		if path, err := exec.LookPath(candidate); err == nil {
 			return path, nil
@@ -36,7 +36,7 @@ func Tool(name string) (string, error) {
 	return "", fmt.Errorf("%s is %w: apt-get install %s", name, ErrMissing, packages[name])
 }
 
-// Missing lists those of names that are not installed, sorted.
+// Missing returns those of names that are not installed, sorted.
 func Missing(names ...string) []string {
 	missing := slices.DeleteFunc(slices.Sorted(slices.Values(names)), func(name string) bool {
 		_, err := Tool(name)

@@ -14,7 +14,7 @@ import (
 // every architecture that Go runs on.
 const tick = 10 * time.Millisecond
 
-// Usage is what a program and its children use.
+// Usage is the resource usage of a program and its children.
 type Usage struct {
 	// CPU is user and system time since the start, in steps of 10 ms.
 	CPU time.Duration
@@ -23,7 +23,7 @@ type Usage struct {
 	RSS, Anonymous int64
 }
 
-// Usage reads what the program and its children use now. It needs Linux.
+// Usage reads the current usage of the program and its children. It needs Linux.
 func (p *Process) Usage() (Usage, error) {
 	var sum Usage
 	for _, pid := range append([]int{p.Pid}, p.Children()...) {
@@ -38,7 +38,7 @@ func (p *Process) Usage() (Usage, error) {
 	return sum, nil
 }
 
-// Children lists the processes that the program has started and that live.
+// Children returns the live processes that the program has started.
 func (p *Process) Children() []int {
 	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.Pid))
 	if err != nil {
@@ -56,7 +56,7 @@ func (p *Process) Children() []int {
 	return pids
 }
 
-// Files lists what the process has open, sockets among it.
+// Files returns the open files of the process, sockets included.
 func (p *Process) Files() ([]string, error) {
 	dir := fmt.Sprintf("/proc/%d/fd", p.Pid)
 	open, err := os.ReadDir(dir)
@@ -82,8 +82,8 @@ func usageOf(pid int) (Usage, error) {
 	return Usage{CPU: cpu, RSS: kilobytes(status, "VmRSS:"), Anonymous: kilobytes(status, "RssAnon:")}, err
 }
 
-// cpuOf adds utime and stime, the 14th and 15th field of stat (proc(5)). The
-// second, the program's name, may hold spaces.
+// cpuOf adds utime and stime, the 14th and 15th field of stat (proc(5)). The second
+// field, the program's name, may contain spaces.
 func cpuOf(stat []byte) (time.Duration, error) {
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {

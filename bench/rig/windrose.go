@@ -12,8 +12,8 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// Build builds commands of this module, such as windrose-gateway, as they are
-// shipped, into the rig's directory. It must run within the module.
+// Build builds commands of this module, such as windrose-gateway, as they are released,
+// into the rig's directory. It must run within the module.
 func (r *Rig) Build(ctx context.Context, commands ...string) error {
 	packages := make([]string, len(commands))
 	for i, command := range commands {
@@ -33,24 +33,24 @@ func (r *Rig) build(ctx context.Context, packages ...string) error {
 	return nil
 }
 
-// Bin is the path of a command that Build has built.
+// Bin returns the path of a command that Build has built.
 func (r *Rig) Bin(command string) string { return filepath.Join(r.Dir, "bin", command) }
 
-// DataPlane says how windrose-gateway or windrose-proxy serves a Snapshot.
+// DataPlane describes a windrose-gateway or windrose-proxy that serves a Snapshot.
 type DataPlane struct {
 	Command  string
 	Snapshot *model.Snapshot
-	// Plain and Secure publish ports 80 and 443, and TCP, if it is set, port
-	// TCPPort.
+	// Plain and Secure are the addresses that publish ports 80 and 443. TCP, if set,
+	// publishes port TCPPort.
 	Plain, Secure, TCP string
-	// Admin is the address of the admin API, which it must have.
+	// Admin is the address of the admin API. It is required.
 	Admin string
 	// Log is the format of the access log: off, compact or json.
 	Log   string
 	Flags []string
 	CPUs  string
 	Env   []string
-	// Stdout is Spec's, and gets the access log.
+	// Stdout is as in Spec; it receives the access log.
 	Stdout *os.File
 }
 
@@ -86,13 +86,13 @@ func (r *Rig) StartDataPlane(ctx context.Context, d DataPlane) (*Process, error)
 // TCPPort is the port of a Snapshot whose connections go to the bulk backend.
 const TCPPort = 9000
 
-// Backends are the addresses behind the proxies: one that answers over HTTP/1.1,
-// one that does over HTTP/2 in plain text, for requests below /grpc, and one that
-// answers a megabyte. The last two may be empty.
+// Backends are the addresses of the backends: one with HTTP/1.1, one with HTTP/2 in plain
+// text for requests below /grpc, and one that responds with a megabyte. The last two may
+// be empty.
 type Backends struct{ HTTP1, HTTP2, Bulk string }
 
-// ForwardAll is the Snapshot that forwards everything, in plain text and over
-// TLS, to one endpoint of each kind.
+// ForwardAll returns a Snapshot that forwards everything, in plain text and over TLS, to
+// one endpoint of each kind.
 func ForwardAll(to Backends, cert Certificate) *model.Snapshot {
 	service := model.ServiceID{Namespace: "bench", Name: "backend", Port: "80"}
 	parts := model.Parts{

@@ -1,7 +1,6 @@
-// Command windrose-proxy is the data plane of the mesh: sidecar, node and
-// waypoint. It links no Kubernetes code and stays small: no QUIC, which nothing in
-// the mesh speaks, and what the mesh does not need, such as compression, is in the
-// table of filters of the edge alone.
+// Command windrose-proxy is the data plane of the mesh: sidecar, node and waypoint. It
+// links no Kubernetes code and stays small. It has no QUIC, which nothing in the mesh
+// speaks, and none of the filters that only the edge needs, such as compression.
 package main
 
 import (

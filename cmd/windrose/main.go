@@ -11,7 +11,7 @@ import (
 func main() {
 	self, err := os.Executable()
 	if err != nil {
-		self = "" // without it, run has no sentinel
+		self = "" // run works without a sentinel then
 	}
 	os.Exit(cli.Main(self, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -1,5 +1,5 @@
-// Command gen writes the tables in docs/ from the tables in the code. With
-// -check it writes nothing, and fails when a page is stale.
+// Command gen writes the tables in docs/ from the tables in the code. With -check it
+// writes nothing, and fails if a page is stale.
 package main
 
 import (
@@ -64,12 +64,12 @@ func pages() map[string]string {
 
 const generated = "<!-- made by docs/gen from the code; do not edit -->\n\n"
 
-// table writes a Markdown table.
+// table returns a Markdown page with a table.
 func table(title, intro string, head []string, rows [][]string) string {
 	return generated + "# " + title + "\n\n" + intro + "\n\n" + rowsOf(head, rows)
 }
 
-// rowsOf writes a table without title and introduction.
+// rowsOf returns a table without title and introduction.
 func rowsOf(head []string, rows [][]string) string {
 	var b strings.Builder
 	b.WriteString("| " + strings.Join(head, " | ") + " |\n")
@@ -202,7 +202,7 @@ func valueOf(v any) string {
 	return ""
 }
 
-// planes are the data-plane programs, whose flags are one set.
+// planes are the data-plane programs, which share their flags.
 var planes = []struct{ name, doc string }{
 	{"windrose-gateway", "The data plane of the edge: it serves a Snapshot from a file, and links no Kubernetes code."},
 	{"windrose-proxy", "The data plane of the mesh: it serves a Snapshot from a file, and links no Kubernetes code."},

@@ -8,7 +8,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/serve"
 )
 
-// Every flag of the data planes stands on the page of commands.
+// Every flag of the data planes is on the page of commands.
 func TestCommandsHaveTheDataPlanes(t *testing.T) {
 	page := commands()
 	for _, p := range planes {

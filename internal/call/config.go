@@ -14,41 +14,41 @@ import (
 
 const (
 	defaultTimeout = 10 * time.Second
-	// maxRequests and maxConcurrency bound what a run keeps in memory.
+	// maxRequests and maxConcurrency bound the memory of a run.
 	maxRequests    = 10_000_000
 	maxConcurrency = 10_000
 )
 
-// Config says what to send. Only URL is needed.
+// Config says what to send. Only URL is required.
 type Config struct {
-	// URL is http or https; without a scheme it is http.
+	// URL has the scheme http or https; without a scheme it is http.
 	URL string
-	// Method is GET when empty, or POST if there is a Body.
+	// Method defaults to GET, or to POST if there is a Body.
 	Method string
-	// Header goes out as it is. Its Host replaces the URL's, in the request
-	// but not in TLS.
+	// Header is sent as it is. Its Host field replaces the URL's host in the request, but
+	// not in TLS.
 	Header http.Header
 	// Body is sent with each request.
 	Body []byte
-	// Resolve names addresses for hosts; the first that fits counts.
+	// Resolve replaces the addresses of hosts; the first Override that matches is used.
 	Resolve []Override
-	// Requests is how many are sent; 0 is 1.
+	// Requests is the number of requests to send; 0 is 1.
 	Requests int
-	// Concurrency is how many are under way at once, each on a connection of
-	// its own that is kept as long as the server keeps it; 0 is 1.
+	// Concurrency is the number of requests in progress at once, each on its own
+	// connection, which is reused for as long as the server keeps it open; 0 is 1.
 	Concurrency int
-	// Rate bounds the requests begun in a second; 0 is no bound.
+	// Rate bounds the requests started per second; 0 is no bound.
 	Rate float64
-	// Timeout bounds one request from its start, connecting included, to the
-	// last byte of its answer; 0 is 10 s.
+	// Timeout bounds one request, from its start (connecting included) to the last byte
+	// of its response; 0 is 10 s.
 	Timeout time.Duration
 	// Insecure accepts any certificate.
 	Insecure bool
-	// Roots are the authorities to trust; nil are the system's.
+	// Roots are the certificate authorities to trust; nil means those of the system.
 	Roots *x509.CertPool
 }
 
-// target is a Config that was checked: what each request needs.
+// target is a validated Config: what each request needs.
 type target struct {
 	url     *url.URL
 	method  string
@@ -91,7 +91,7 @@ func newTarget(c Config) (target, error) {
 			NextProtos: []string{"http/1.1"},
 		}
 	}
-	// A request that cannot be built must fail before any is sent.
+	// Fail before any request is sent if the request cannot be built.
 	_, err = t.request()
 	return t, err
 }

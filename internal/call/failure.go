@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// failureName is one way for a request to get no answer. The names stand in
+// failureName is one reason why a request got no response. The names are the keys of
 // byError.
 type failureName struct {
 	name string
 	is   func(error) bool
 }
 
-// failureNames is in the order in which it is asked.
+// failureNames lists the reasons in the order in which they are checked.
 func failureNames() []failureName {
 	return []failureName{
 		{"timeout", isTimeout},
@@ -33,7 +33,7 @@ func failureNames() []failureName {
 	}
 }
 
-// otherFailure is the name of what is not in the table.
+// otherFailure names errors that are not in the table.
 const otherFailure = "other"
 
 func nameFailure(err error) string {

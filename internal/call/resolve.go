@@ -9,18 +9,17 @@ import (
 	"strings"
 )
 
-// Override is an address for one host and port, in place of what the name
-// resolves to.
+// Override is the address to use for one host and port, instead of what the name resolves
+// to.
 type Override struct {
-	// Host is in lower case; "*" is any.
+	// Host is in lower case; "*" is any host.
 	Host string
 	Port uint16
 	Addr netip.AddrPort
 }
 
-// ParseOverride reads HOST:PORT:ADDR as curl does, where ADDR may also have a
-// port of its own: shop.example:443:127.0.0.1:8443. An IPv6 address stands in
-// brackets, wherever a port follows.
+// ParseOverride reads HOST:PORT:ADDR as curl does. ADDR may also have a port:
+// shop.example:443:127.0.0.1:8443. An IPv6 address that a port follows is in brackets.
 func ParseOverride(s string) (Override, error) {
 	host, rest, found := cutHost(s)
 	port, address, foundPort := strings.Cut(rest, ":")
@@ -38,7 +37,7 @@ func ParseOverride(s string) (Override, error) {
 	return Override{strings.ToLower(host), uint16(number), addr}, nil
 }
 
-// cutHost cuts at the colon after a host, which may be [an IPv6 address].
+// cutHost cuts at the colon after a host, which may be an IPv6 address in brackets.
 func cutHost(s string) (host, rest string, found bool) {
 	if after, bracketed := strings.CutPrefix(s, "["); bracketed {
 		return strings.Cut(after, "]:")
@@ -54,8 +53,8 @@ func parseAddr(s string, port uint16) (netip.AddrPort, error) {
 	return netip.ParseAddrPort(s)
 }
 
-// dialAddress is where to connect for a URL. Names under localhost never reach
-// a resolver.
+// dialAddress returns the address to connect to for a URL. Names under localhost are
+// never resolved.
 func dialAddress(u *url.URL, overrides []Override) string {
 	host, port := strings.ToLower(u.Hostname()), portOf(u)
 	for _, o := range overrides {

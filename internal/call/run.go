@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Result is what a run found.
+// Result is the result of a run.
 type Result struct {
 	Summary
-	// First is the first answer, nil if there was none.
+	// First is the first response, nil if there was none.
 	First *Answer
-	// FirstError is why the first request that got no answer got none.
+	// FirstError is the error of the first request without a response.
 	FirstError error
 }
 
-// Run sends the requests and returns when all have ended, or ctx is done: then
-// those that had not ended are left out. Its error says that nothing could be
-// sent, because of config; requests that fail are counted.
+// Run sends the requests and returns when all have ended, or when ctx is done; then the
+// requests in progress are left out. It returns an error only if config is such that
+// nothing could be sent; requests that fail are counted.
 func Run(ctx context.Context, config Config) (Result, error) {
 	target, err := newTarget(config)
 	if err != nil {
@@ -42,8 +42,8 @@ func Run(ctx context.Context, config Config) (Result, error) {
 	return Result{Summary: total.summary(), First: total.first, FirstError: total.firstError}, nil
 }
 
-// issueTickets lets n requests begin, evenly spaced if there is a rate. It
-// keeps to the clock: after a stall it catches up.
+// issueTickets lets n requests start, evenly spaced if there is a rate. It keeps to the
+// clock: after a stall it catches up.
 func issueTickets(ctx context.Context, tickets chan<- struct{}, n int, rate float64) {
 	defer close(tickets)
 	start := time.Now()
@@ -78,7 +78,7 @@ func work(ctx context.Context, target target, tickets <-chan struct{}, t *tally)
 		start := time.Now()
 		answer, err := s.do(ctx)
 		if ctx.Err() != nil {
-			return // interrupted: neither answered nor failed
+			return // interrupted: counts as neither success nor failure
 		}
 		t.add(answer, err, time.Since(start))
 	}

@@ -151,9 +151,9 @@ func plainServer(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// rawServer answers the n-th request of each connection with answers[n], and
-// ends the connection behind the last. It still reads what comes then, because
-// a socket closed before all was read resets the connection.
+// rawServer sends answers[n] for the n-th request of each connection, and ends the
+// connection after the last. It still reads what follows, because closing a socket with
+// unread data resets the connection.
 func rawServer(t *testing.T, answers ...string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -250,7 +250,7 @@ func TestInterrupted(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if n.Add(1) == 3 {
 			cancel()
-			<-r.Context().Done() // the client has gone
+			<-r.Context().Done() // the client has closed the connection
 		}
 	}))
 	defer server.Close()
@@ -260,7 +260,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// A large answer is counted whole and kept in part.
+// A large response is counted whole and kept in part.
 func TestLargeAnswer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write(make([]byte, 3*maxKept))

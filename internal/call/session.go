@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxHead bounds the head of an answer, maxKept what is kept of a body.
+	// maxHead bounds the head of a response, maxKept the part of a body that is kept.
 	maxHead = 1 << 20
 	maxKept = 1 << 20
 
@@ -25,26 +25,26 @@ const (
 
 var (
 	errHeadTooLarge = errors.New("the head of the answer is larger than 1 MiB")
-	// errTruncated: the answer began, but broke off.
+	// errTruncated: the response began, but broke off.
 	errTruncated = errors.New("the answer broke off")
-	// errInvalid: what came is not an HTTP/1 answer.
+	// errInvalid: what was received is not an HTTP/1 response.
 	errInvalid = errors.New("the answer is not valid HTTP")
 )
 
-// Answer is one whole answer.
+// Answer is one complete response.
 type Answer struct {
 	Proto  string
 	Status int
 	// StatusText is the status as the server wrote it: "200 OK".
 	StatusText string
 	Header     http.Header
-	// Body is its first MiB; Size is how long it was.
+	// Body is the first MiB of the body; Size is the length of the whole body, in bytes.
 	Body []byte
 	Size int64
 }
 
-// session sends requests one after the other, over one connection for as long
-// as the server keeps it. One goroutine uses it.
+// session sends requests one after the other, over one connection for as long as the
+// server keeps it open. It is used by one goroutine.
 type session struct {
 	target target
 	conn   net.Conn
@@ -52,11 +52,11 @@ type session struct {
 	limit  *headLimit
 }
 
-// headLimit lets left bytes through before the reader fails.
+// headLimit passes at most left bytes; then the reader fails.
 type headLimit struct {
 	r    io.Reader
 	left int64
-	// ended: the server closed the connection.
+	// ended means that the server closed the connection.
 	ended bool
 }
 
@@ -70,8 +70,8 @@ func (l *headLimit) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// do sends one request, once. The connection is kept only after a whole answer
-// that allows it.
+// do sends one request, once. The connection is kept only after a complete response that
+// allows it.
 func (s *session) do(ctx context.Context) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.target.timeout)
 	defer cancel()
@@ -84,7 +84,7 @@ func (s *session) do(ctx context.Context) (*Answer, error) {
 	conn.SetDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	answer, keep, err := s.exchange()
-	// A deadline that has been set, or is about to be, would hit the next one.
+	// A deadline that is already set, or about to be, would hit the next request.
 	if expired := !stop(); err != nil || !keep || expired {
 		s.close()
 	}
@@ -125,8 +125,8 @@ func (s *session) exchange() (answer *Answer, keep bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	// A server may answer and close before it has taken the whole body: the
-	// answer counts, so a failed write is only told when there is none.
+	// A server may respond and close before it has read the whole body. The response
+	// counts; a failed write is reported only if there is no response.
 	failedWrite := req.Write(s.conn)
 	resp, err := s.readHead(req)
 	if err != nil {
@@ -137,12 +137,12 @@ func (s *session) exchange() (answer *Answer, keep bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	// Bytes that nobody asked for would become the next answer.
+	// Unexpected bytes would be taken for the next response.
 	keep = failedWrite == nil && !req.Close && !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols && s.reader.Buffered() == 0
 	return answer, keep, nil
 }
 
-// request builds one, as each can be sent once only.
+// request builds a request. Each one can be sent only once.
 func (t target) request() (*http.Request, error) {
 	var body io.Reader
 	if len(t.body) > 0 {
@@ -165,8 +165,8 @@ func (t target) request() (*http.Request, error) {
 	return req, nil
 }
 
-// readHead reads the head of the final answer, past interim ones (RFC 9110
-// section 15.2).
+// readHead reads the head of the final response and skips interim ones (RFC 9110 section
+// 15.2).
 func (s *session) readHead(req *http.Request) (*http.Response, error) {
 	s.limit.left = maxHead
 	if _, err := s.reader.Peek(1); err != nil {
@@ -195,7 +195,7 @@ func readAnswer(resp *http.Response) (*Answer, error) {
 		Proto: resp.Proto, Status: resp.StatusCode, StatusText: resp.Status, Header: resp.Header,
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return answer, nil // what follows is no HTTP
+		return answer, nil // what follows is not HTTP
 	}
 	kept, err := io.ReadAll(io.LimitReader(resp.Body, maxKept))
 	dropped := int64(0)
@@ -214,7 +214,7 @@ func readAnswer(resp *http.Response) (*Answer, error) {
 	return nil, fmt.Errorf("%w: %w", errInvalid, err)
 }
 
-// isNetwork reports whether the connection failed, and not what came over it.
+// isNetwork reports whether the connection failed, rather than what it carried.
 func isNetwork(err error) bool {
 	var network net.Error
 	return errors.As(err, &network)

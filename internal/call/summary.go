@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// Summary is the distribution of a run. Its JSON is what -o json prints.
+// Summary is the distribution of a run. Its JSON form is what -o json prints.
 type Summary struct {
-	// Requests is how many were sent; it is less than asked for only when the
-	// run was interrupted.
+	// Requests is the number of requests sent. It is less than asked for only if the run
+	// was interrupted.
 	Requests int            `json:"requests"`
 	ByStatus map[string]int `json:"byStatus"`
-	// ByPod counts the "pod" of answers in JSON, as the echo application
-	// gives them; answers without one are not counted.
+	// ByPod counts the "pod" member of JSON responses, as the echo application writes
+	// them; responses without one are not counted.
 	ByPod map[string]int `json:"byPod"`
-	// Errors is how many requests got no whole answer; ByError says why.
+	// Errors is the number of requests without a complete response; ByError says why.
 	Errors    int            `json:"errors"`
 	ByError   map[string]int `json:"byError,omitempty"`
 	LatencyMs Latency        `json:"latencyMs"`
 }
 
-// Latency is over answered requests, in milliseconds from the start of a
-// request, connecting included, to the last byte of its answer.
+// Latency is over requests that got a response, in milliseconds from the start of the
+// request (connecting included) to the last byte of its response.
 type Latency struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
 }
 
-// tally counts as answers come in.
+// tally counts responses and errors as they come in.
 type tally struct {
 	byStatus, byPod, byError map[string]int
 	latencies                []time.Duration
 	failed                   int
-	// first are the first answer and the first error, for people.
+	// The first response and the first error, printed for people.
 	first      *Answer
 	firstError error
 }
@@ -64,7 +64,7 @@ func (t *tally) add(answer *Answer, err error, latency time.Duration) {
 	}
 }
 
-// merge adds what another tally counted.
+// merge adds the counts of another tally.
 func (t *tally) merge(o *tally) {
 	addCounts(t.byStatus, o.byStatus)
 	addCounts(t.byPod, o.byPod)
@@ -95,8 +95,8 @@ func (t *tally) summary() Summary {
 	}
 }
 
-// percentile is by nearest rank, in milliseconds to the microsecond; 0 of
-// nothing.
+// percentile returns the percentile by nearest rank, in milliseconds with a resolution of
+// a microsecond; 0 if sorted is empty.
 func percentile(sorted []time.Duration, percent int) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -106,7 +106,7 @@ func percentile(sorted []time.Duration, percent int) float64 {
 	return math.Round(float64(value)/float64(time.Microsecond)) / 1000
 }
 
-// podOf is the pod that an answer names, or "".
+// podOf returns the pod that a response names, or "".
 func podOf(answer *Answer) string {
 	if len(answer.Body) == 0 || answer.Body[0] != '{' || answer.Status == http.StatusSwitchingProtocols {
 		return ""

@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// WriteText prints a Result for people: the answer itself if there was one
-// request, then the distribution. withHeaders adds the answer's header fields.
+// WriteText prints a Result for people: the response itself if there was one request,
+// then the distribution. withHeaders adds the response's header fields.
 func WriteText(w io.Writer, r Result, withHeaders Headers) error {
 	var out bytes.Buffer
 	if r.Requests == 1 && r.First != nil {
@@ -35,7 +35,7 @@ type Headers uint8
 const (
 	// WithoutHeaders prints the status line and the body.
 	WithoutHeaders Headers = iota
-	// WithHeaders prints the header fields between them.
+	// WithHeaders also prints the header fields.
 	WithHeaders
 )
 

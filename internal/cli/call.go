@@ -16,7 +16,7 @@ import (
 	"windrose.dev/windrose/internal/call"
 )
 
-// maxCallBody bounds what -d reads.
+// maxCallBody bounds the size of the -d body, in bytes.
 const maxCallBody = 64 << 20
 
 const callLong = `Send requests and print how they ended: by status, by the pod that answered,
@@ -31,7 +31,7 @@ const callExample = `  windrose call http://shop.localhost:8080/
   windrose call -n 100 -c 4 -o json -H 'Host: shop.example' http://127.0.0.1:8080/
   windrose call --resolve shop.example:443:127.0.0.1:8443 --cacert ca.crt https://shop.example/`
 
-// callFlags are the flags as they were written.
+// callFlags are the flags as given.
 type callFlags struct {
 	method, data, output, caFile string
 	headers, resolve             []string

@@ -1,4 +1,3 @@
-// Package cli is the command line of windrose: one file a command. Commands
-// read flags, wire components together and print; what they print is made
-// elsewhere.
+// Package cli is the command line of windrose, one file for each command. Commands read
+// flags, wire components together and print results; the results are computed elsewhere.
 package cli

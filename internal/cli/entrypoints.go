@@ -15,7 +15,7 @@ import (
 // maxEntryPoints bounds the table; a directory may have thousands of rules.
 const maxEntryPoints = 50
 
-// entryPoint is where a rule is reached: URL, what answers, and where the rule
+// entryPoint says how to reach a rule: its URL, what responds there, and where the rule
 // was written.
 type entryPoint struct {
 	URL        string `json:"url"`
@@ -23,7 +23,8 @@ type entryPoint struct {
 	WrittenAt  string `json:"writtenAt,omitempty"`
 }
 
-// entryPoints lists those of a Snapshot. addr tells where a listener listens.
+// entryPoints lists the entry points of a Snapshot. addr returns the address on which a
+// listener listens.
 func entryPoints(s *model.Snapshot, addr func(model.ListenerID) net.Addr) (out []entryPoint) {
 	endpoints := map[model.ServiceID]int{}
 	for _, e := range s.Endpoints {
@@ -48,7 +49,7 @@ func entryPoints(s *model.Snapshot, addr func(model.ListenerID) net.Addr) (out [
 	return out
 }
 
-// l4RouteURL is where the connections of an L4 route come in.
+// l4RouteURL returns the address at which connections reach an L4 route.
 func l4RouteURL(r *model.L4Route, addr func(model.ListenerID) net.Addr) string {
 	scheme, host, port := "tcp", r.Name, strconv.Itoa(int(r.Listener.Port))
 	switch {
@@ -96,7 +97,7 @@ func writeEntryPoints(out io.Writer, points []entryPoint) {
 	}
 }
 
-// urlOf is the URL of a rule on the first listener that does not redirect it.
+// urlOf returns the URL of a rule on the first listener that does not redirect it.
 func urlOf(h model.Host, r *model.Rule, secure map[model.ListenerID]bool, addr func(model.ListenerID) net.Addr) string {
 	listener := h.Listeners[0]
 	if model.FilterOf[*model.TLSRedirect](r.Filters) != nil {
@@ -149,7 +150,7 @@ func answerOf(r *model.Rule, endpoints map[model.ServiceID]int) string {
 	return strings.Join(parts, "; ")
 }
 
-// quantity writes a number of things: 1 endpoint, 2 endpoints.
+// quantity returns a number and a noun: 1 endpoint, 2 endpoints.
 func quantity(n int, thing string) string {
 	if n != 1 {
 		thing += "s"

@@ -70,7 +70,7 @@ func explainCommand() *cobra.Command {
 	return cmd
 }
 
-// The ends of an explanation in which no rule takes the request or connection.
+// Errors of explanations in which no rule matches the request or connection.
 var (
 	errNoRule    = errors.New("no rule takes this request")
 	errNoL4Route = errors.New("no rule takes this connection")
@@ -126,7 +126,7 @@ func questionOf(to string, flags explainFlags) (exchange.Question, error) {
 	return q, nil
 }
 
-// explainFiles compiles what a directory comes to, as a proxy would.
+// explainFiles compiles the resources of a directory, as a proxy would.
 func explainFiles(q exchange.Question, flags explainFlags) (*exchange.Explanation, error) {
 	result, err := translateFiles(translateFlags{translationFlags: flags.translationFlags}, flags.files)
 	if err != nil {

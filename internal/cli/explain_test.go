@@ -11,8 +11,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 )
 
-// TestExplainCommand asks a directory and a running process the same, and holds
-// the answers against each other: they differ in what only the process knows.
+// TestExplainCommand asks a directory and a running process the same question and
+// compares the results: they differ only in what the process alone knows.
 func TestExplainCommand(t *testing.T) {
 	t.Chdir("../..")
 	ports := freePorts(t, 3)
@@ -64,8 +64,8 @@ func TestExplainErrors(t *testing.T) {
 	}
 }
 
-// TestTranslateRoutes: the routing table, and what changes for traffic between
-// two directories.
+// TestTranslateRoutes: the routing table, and what changes for traffic between two
+// directories.
 func TestTranslateRoutes(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

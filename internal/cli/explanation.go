@@ -11,10 +11,10 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// paint writes text in a colour, where there are colours.
+// paint returns text in a colour, if colours are on.
 type paint func(colour, text string) string
 
-// The colours, as ANSI escapes have them.
+// The colours, as ANSI escape codes.
 const (
 	green = "32"
 	red   = "31"
@@ -22,7 +22,7 @@ const (
 	bold  = "1"
 )
 
-// paintFor colours what goes to a terminal, unless NO_COLOR is set
+// paintFor turns colours on if out is a terminal and NO_COLOR is not set
 // (https://no-color.org).
 func paintFor(out io.Writer) paint {
 	file, isFile := out.(*os.File)
@@ -34,8 +34,8 @@ func paintFor(out io.Writer) paint {
 	return func(_, text string) string { return text }
 }
 
-// maxLostLines bounds the losing rules of one block in the text; -o json has
-// them all.
+// maxLostLines bounds the losing rules that the text shows for one block; -o json shows
+// all.
 const maxLostLines = 20
 
 // writeExplanation writes an explanation for people.
@@ -77,11 +77,11 @@ func writeExplanation(out io.Writer, e *exchange.Explanation, p paint) error {
 type explainWriter struct {
 	b strings.Builder
 	p paint
-	// layer4: it is of connections and not of requests.
+	// layer4 means that the explanation is about a connection, not a request.
 	layer4 bool
 }
 
-// line writes a label and what stands behind it, aligned.
+// line writes a label and, aligned, the text after it.
 func (w *explainWriter) line(label, format string, args ...any) {
 	fmt.Fprintf(&w.b, "%s %s\n", w.p(bold, fmt.Sprintf("%-9s", label)), fmt.Sprintf(format, args...))
 }
@@ -121,7 +121,7 @@ func (w *explainWriter) lostBy(l exchange.Lost) string {
 	return reason.Printable(fmt.Sprintf("%s: wants %s, the %s has %s", l.Failed, l.Expected, w.thing(), got))
 }
 
-// thing is what the explanation is of.
+// thing names what is explained: a request or a connection.
 func (w *explainWriter) thing() string {
 	if w.layer4 {
 		return "connection"
@@ -187,7 +187,7 @@ func (w *explainWriter) forward(f *exchange.ExplainedForward) {
 	}
 }
 
-// factsOf is what is told of an endpoint besides its address.
+// factsOf describes an endpoint, apart from its address.
 func factsOf(ep exchange.ExplainedEndpoint) string {
 	out := ""
 	if ep.Locality != "" {

@@ -21,9 +21,9 @@ import (
 	"windrose.dev/windrose/internal/call"
 )
 
-// gatewayResources has two hosts: steady.localhost, of which nothing changes,
-// and moving.localhost, whose backend lies behind a ReferenceGrant and whose
-// certificate comes from a Secret.
+// gatewayResources has two hosts: steady.localhost, which never changes, and
+// moving.localhost, whose backend needs a ReferenceGrant and whose certificate comes from
+// a Secret.
 const gatewayResources = `apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
 metadata: {name: windrose}
@@ -74,7 +74,7 @@ spec:
   to: [{group: "", kind: Service}]
 `
 
-// secretFor is a Secret with a certificate that says its number.
+// secretFor returns a Secret with a certificate of the given serial number.
 func secretFor(t *testing.T, number int64) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -100,7 +100,7 @@ func secretFor(t *testing.T, number int64) string {
 		text("CERTIFICATE", der), text("PRIVATE KEY", keyDER))
 }
 
-// serial is the number of the certificate that is served now.
+// serial returns the serial number of the certificate served now.
 func (s *site) serial() int64 {
 	s.t.Helper()
 	conn, err := tls.Dial("tcp", s.https, &tls.Config{ServerName: "moving.localhost", InsecureSkipVerify: true})
@@ -111,7 +111,7 @@ func (s *site) serial() int64 {
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// movingStatus is the status of moving.localhost in plain text.
+// movingStatus returns the status of moving.localhost in plain text.
 func (s *site) movingStatus() int { return s.hostStatus("moving.localhost") }
 
 func (s *site) hostStatus(host string) int {
@@ -123,8 +123,8 @@ func (s *site) hostStatus(host string) int {
 	return result.First.Status
 }
 
-// TestReferencesUnderLoad: grants that come and go and a certificate that is
-// replaced cost nobody else a request.
+// TestReferencesUnderLoad: grants that come and go and a replaced certificate cost other
+// hosts no request.
 func TestReferencesUnderLoad(t *testing.T) {
 	s := newSite(t)
 	s.save("ingress.yaml", "# nothing\n")

@@ -11,25 +11,26 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// journal is what a run says of itself.
+// journal prints the events of a run.
 type journal interface {
 	report(reason.Report)
 	ready(started)
 	reload(serve.Reload)
 }
 
-// started is what is said once everything serves.
+// started is the event that everything is being served.
 type started struct {
-	// Reload has what is live, and the counts.
+	// Reload has the live Generation and the counts.
 	serve.Reload
 	// Admin is the address of the admin API.
 	Admin string `json:"admin"`
-	// CA is the file of the authority that signs certificates, if it is kept.
+	// CA is the file with the certificate of the authority that signs certificates, if it
+	// is kept.
 	CA          string       `json:"ca,omitempty"`
 	EntryPoints []entryPoint `json:"entryPoints"`
 }
 
-// newJournal makes the journal for -o text or json.
+// newJournal returns the journal for -o text or -o json.
 func newJournal(output string, out, errOut io.Writer) (journal, error) {
 	switch output {
 	case "text":
@@ -47,7 +48,7 @@ func (j textJournal) report(r reason.Report) { fmt.Fprintln(j.errOut, r) }
 
 func (j textJournal) reload(r serve.Reload) { fmt.Fprintln(j.errOut, "windrose:", r) }
 
-// ready writes all at once, so that no line of another comes between.
+// ready writes all at once, so that no other line comes in between.
 func (j textJournal) ready(s started) {
 	var text bytes.Buffer
 	writeEntryPoints(&text, s.EntryPoints)
@@ -58,8 +59,8 @@ func (j textJournal) ready(s started) {
 	j.out.Write(text.Bytes())
 }
 
-// jsonJournal is for programs: an object a line on standard output, with the
-// member event. Lines of the access log have none.
+// jsonJournal is for programs: one object a line on standard output, with the member
+// event. Lines of the access log have no such member.
 type jsonJournal struct{ out io.Writer }
 
 func (j jsonJournal) report(r reason.Report) {
@@ -70,7 +71,7 @@ func (j jsonJournal) report(r reason.Report) {
 }
 
 func (j jsonJournal) ready(s started) {
-	s.EntryPoints = append([]entryPoint{}, s.EntryPoints...) // a list, though it be empty
+	s.EntryPoints = append([]entryPoint{}, s.EntryPoints...) // an empty list, not null
 	j.write(struct {
 		Event string `json:"event"`
 		started
@@ -89,14 +90,14 @@ func (j jsonJournal) write(v any) {
 	if err != nil {
 		panic(fmt.Sprintf("cli: marshal %T: %v", v, err)) // plain values always marshal
 	}
-	j.out.Write(append(line, '\n')) // a reader that has gone must not end the run
+	j.out.Write(append(line, '\n')) // a closed reader must not end the run
 }
 
-// streams are where the lines of a run go.
+// streams says where the access log and the output of programs go.
 type streams struct{ log, programs io.Writer }
 
-// streamsOf keeps standard output free of what does not parse where its lines
-// are to be parsed: there programs print to standard error.
+// streamsOf keeps standard output parsable: if its lines are JSON, the programs of pods
+// print to standard error.
 func streamsOf(flags *runFlags, out, errOut io.Writer) streams {
 	if flags.output == "json" || flags.log == "json" {
 		return streams{log: out, programs: errOut}
@@ -104,7 +105,7 @@ func streamsOf(flags *runFlags, out, errOut io.Writer) streams {
 	return streams{log: out, programs: out}
 }
 
-// sharedWriter lets many write to one writer: what one call writes stays
+// sharedWriter lets several goroutines write to one writer; each call's output stays
 // together.
 type sharedWriter struct {
 	mu sync.Mutex

@@ -13,7 +13,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// talker is a pod whose program prints a line that is no JSON.
+// talker is a pod whose program prints a line that is not JSON.
 const talker = `apiVersion: v1
 kind: Pod
 metadata: {name: talker, namespace: shop, annotations: {windrose.dev/command: "sh -c 'echo loud; exec sleep 100'"}}
@@ -23,7 +23,7 @@ spec: {containers: [{name: talker, image: example.com/talker}]}
 // event is a line of standard output with -o json.
 type event struct {
 	Event string
-	// of the access log, which has no event
+	// of the access log, whose lines have no event
 	Status  int
 	Outcome string
 	// of ready and reload
@@ -35,7 +35,8 @@ type event struct {
 	Report                     struct{ Code, Message, Fix string }
 }
 
-// startJSON runs the site and returns what is printed, and what ends the run.
+// startJSON runs the site and returns its standard error, and a function that ends the
+// run.
 func startJSON(s *site, args ...string) (errOut *readySignal, end func()) {
 	s.t.Helper()
 	s.out = &readySignal{ready: make(chan struct{}), marker: `"event":"ready"`}
@@ -87,7 +88,7 @@ func TestRunJSON(t *testing.T) {
 	}
 }
 
-// With --log json alone, people read the rest, and each line of the log parses.
+// With --log json alone, standard output has only lines of the log, and each one parses.
 func TestLogJSONIsNotMixedWithPrograms(t *testing.T) {
 	s := newSite(t)
 	s.save("talker.yaml", talker)
@@ -126,7 +127,7 @@ func TestRunOutputFlag(t *testing.T) {
 	}
 }
 
-// Each reload is one line, and a taken port is opened when it is free.
+// Each reload prints one line, and a listener whose port was taken opens once it is free.
 func TestReloadLines(t *testing.T) {
 	s := newSite(t)
 	s.save("ingress.yaml", strings.Replace(runIngress, "  tls: [{hosts: [a.localhost], secretName: made}]\n", "", 1))
@@ -152,7 +153,7 @@ func TestReloadLines(t *testing.T) {
 	s.says("errors 0, warnings 0, resolved 2")
 }
 
-// A pod that cannot be started is no reason to end.
+// A pod that cannot start does not end the run.
 func TestStartErrors(t *testing.T) {
 	served := model.Freeze(model.Parts{Config: model.Config{Listeners: []model.Listener{{ID: model.ListenerID{Port: 80}}}}})
 	for _, tt := range []struct {

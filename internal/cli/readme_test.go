@@ -15,7 +15,7 @@ import (
 	"windrose.dev/windrose/test/port"
 )
 
-// step is one command of a README and the lines that its output must have.
+// step is one command of a README and the lines that its output must contain.
 type step struct {
 	command string
 	want    []string
@@ -39,12 +39,12 @@ func consoleSteps(page string) []step {
 	return steps
 }
 
-// pattern is a line in which … stands for anything.
+// pattern returns a regular expression for a line in which … stands for any text.
 func pattern(line string) *regexp.Regexp {
 	return regexp.MustCompile("(?m)^" + strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*") + "$")
 }
 
-// readySignal keeps what is written and closes ready once marker is in it.
+// readySignal keeps what is written, and closes ready when it contains marker.
 type readySignal struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
@@ -70,7 +70,7 @@ func (w *readySignal) String() string {
 	return w.text.String()
 }
 
-// freePorts finds ports that nobody listens on.
+// freePorts returns ports on which nothing listens.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
 	out := make([]string, n)
@@ -88,8 +88,8 @@ func startRun(t *testing.T, args ...string) *readySignal {
 	return out
 }
 
-// startRunTo returns once the run has said on out that it is ready. The result
-// ends the run, and returns when it has ended.
+// startRunTo runs `windrose run` and returns when it has printed on out that it is ready.
+// The returned function ends the run, and returns when it has ended.
 func startRunTo(t *testing.T, out *readySignal, errOut io.Writer, args ...string) (end func()) {
 	t.Helper()
 	root := Root("")
@@ -115,9 +115,8 @@ func startRunTo(t *testing.T, out *readySignal, errOut io.Writer, args ...string
 	return end
 }
 
-// TestREADMEs runs the commands of each example's README and holds what they
-// print against what stands there. Ports are other ones, so that it can run
-// beside a real one.
+// TestREADMEs runs the commands of each example's README and compares their output with
+// that in the README. It uses other ports, so that it can run beside a real run.
 func TestREADMEs(t *testing.T) {
 	t.Chdir("../..")
 	for _, example := range []string{"shop", "gateway", "l4"} {

@@ -15,8 +15,8 @@ const rootLong = `Windrose carries every direction that traffic takes: ingress a
 in one program. It reads the resources that you already have and says why it
 did what it did.`
 
-// Root returns the command with all its subcommands. self is the path that
-// starts this program again, for what must outlive it; "" is none.
+// Root returns the command with all its subcommands. self is the path of this program,
+// which starts it again as a sentinel; "" means that it cannot be started again.
 func Root(self string) *cobra.Command {
 	root := &cobra.Command{
 		Use: "windrose", Short: "ingress and service mesh in one program", Long: rootLong,
@@ -27,8 +27,8 @@ func Root(self string) *cobra.Command {
 	return root
 }
 
-// Main runs the command that args name and returns the exit status. The first
-// interrupt ends it in order, a second one at once. self is as for Root.
+// Main runs the command in args and returns the exit status. The first interrupt ends the
+// command gracefully, a second one at once. self is as in Root.
 func Main(self string, args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -22,9 +22,8 @@ type routeLine struct {
 	At string `json:"at,omitempty"`
 }
 
-// routesOf lists the rules of a Snapshot in the order in which they are
-// matched: by listener, the most specific host first, and then as the blocks
-// have them.
+// routesOf lists the rules of a Snapshot in the order in which they are matched: by
+// listener, the most specific host first, and then in the order of the blocks.
 func routesOf(s *model.Snapshot) []routeLine {
 	type place struct {
 		listener model.ListenerID
@@ -51,8 +50,7 @@ func routesOf(s *model.Snapshot) []routeLine {
 	return append(out, l4RoutesOf(s)...)
 }
 
-// l4RoutesOf lists the rules of layer 4, by listener, the most specific server
-// name first.
+// l4RoutesOf lists the L4 routes, by listener, the most specific server name first.
 func l4RoutesOf(s *model.Snapshot) []routeLine {
 	l4Routes := slices.Clone(s.Config.L4Routes)
 	slices.SortStableFunc(l4Routes, func(a, b model.L4Route) int {
@@ -66,8 +64,8 @@ func l4RoutesOf(s *model.Snapshot) []routeLine {
 	return out
 }
 
-// compareHosts puts exact names before wildcards, and longer wildcards before
-// shorter ones.
+// compareHosts orders exact names before wildcards, and longer wildcards before shorter
+// ones.
 func compareHosts(a, b string) int {
 	wildA, wildB := strings.Count(a, "*"), strings.Count(b, "*")
 	if (wildA > 0) != (wildB > 0) {
@@ -79,7 +77,7 @@ func compareHosts(a, b string) int {
 	return cmp.Compare(a, b)
 }
 
-// matchOf is what a rule asks of a request.
+// matchOf returns what a rule matches.
 func matchOf(r *model.Rule) string {
 	if r.When == nil {
 		return pathOf(r.Path)
@@ -98,8 +96,8 @@ func writeRoutes(out io.Writer, lines []routeLine) error {
 
 // change is one difference between two routing tables.
 type change struct {
-	// Sign is + for a rule that is new, - for one that is gone, and ~ for one
-	// that does something else now.
+	// Sign is + for a new rule, - for a removed one, and ~ for one that does something
+	// else.
 	Sign     string `json:"sign"`
 	Listener string `json:"listener"`
 	Host     string `json:"host"`
@@ -109,8 +107,8 @@ type change struct {
 	At       string `json:"at,omitempty"`
 }
 
-// trafficOf lists all that a change of which changes something for traffic: the
-// listeners, their certificates, and the rules.
+// trafficOf lists everything whose change affects traffic: the listeners, their
+// certificates, and the rules.
 func trafficOf(s *model.Snapshot) []routeLine {
 	digests := map[string]string{}
 	for _, secret := range s.Secrets {
@@ -128,8 +126,8 @@ func trafficOf(s *model.Snapshot) []routeLine {
 	return append(out, routesOf(s)...)
 }
 
-// changesOf compares two Snapshots, a match at a time. Of several rules with one
-// match at a host the first alone is ever reached.
+// changesOf compares two Snapshots, match by match. If several rules at a host have the
+// same match, only the first is ever reached.
 func changesOf(was, is *model.Snapshot) []change {
 	type key struct{ listener, host, match string }
 	keyOf := func(l routeLine) key { return key{l.Listener, l.Host, l.Match} }

@@ -44,9 +44,9 @@ the log parses. With -o json all of standard output is an object a line: the
 access log (--log json, unless it is off), and with the member event what else
 is said: report, ready, reload.`
 
-// runFlags are the flags as they were written.
+// runFlags are the flags as given.
 type runFlags struct {
-	self              string // starts this program again; "" is none
+	self              string // the path of this program, or ""
 	publish           serve.Publish
 	admin             string
 	log, output       string
@@ -92,8 +92,8 @@ func runCommand(self string) *cobra.Command {
 	return cmd
 }
 
-// address is where a listener is published: a shared one where the flags say,
-// a Gateway's own at its address.
+// address returns where a listener is published: as --publish says, else at the
+// listener's own address, else at 127.0.0.1.
 func (f *runFlags) address(l model.Listener) string {
 	if address := cmp.Or(f.publish.Of(l.ID), l.Address); address != "" {
 		return address
@@ -175,8 +175,8 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	return r, nil
 }
 
-// run serves until ctx ends and everything has drained: first the proxy, then
-// the pods behind it, then the log.
+// run serves until ctx ends and everything has drained: first the proxy, then the pods
+// behind it, then the log.
 func (r *runner) run(ctx context.Context, adminAPI net.Listener) error {
 	pods, endPods := context.WithCancel(context.WithoutCancel(ctx))
 	rest, endRest := context.WithCancel(context.WithoutCancel(ctx))
@@ -234,7 +234,7 @@ func (r *runner) started(first control.Result, adminAPI net.Addr) started {
 	return s
 }
 
-// startError tells why there is no point in starting.
+// startError returns why the run cannot start.
 func (r *runner) startError(first control.Result) error {
 	if first.Err != nil {
 		return first.Err
@@ -250,7 +250,8 @@ func (r *runner) startError(first control.Result) error {
 	return nil
 }
 
-// nothingToServe reports whether --class is why.
+// nothingToServe returns the error for a directory with nothing to serve. It says if
+// --class is the reason.
 func (r *runner) nothingToServe(reports []reason.Report) error {
 	others := 0
 	for _, report := range reports {
@@ -276,8 +277,8 @@ func (r *runner) watchPods(ctx context.Context) {
 	}
 }
 
-// built is told of each build: it says what is new among the Reports and, but
-// for the first build, what is live now.
+// built is called after each build. It prints the new Reports and, except after the first
+// build, what is live now.
 func (r *runner) built(result control.Result) {
 	fresh, line := r.ledger.Update(result.Reports)
 	for _, report := range fresh {

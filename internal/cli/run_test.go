@@ -80,7 +80,7 @@ func (s *site) args() []string {
 	return []string{s.dir, "--publish", "80=" + s.http, "--publish", "443=" + s.https, "--admin", s.admin}
 }
 
-// save replaces a file as editors do: written aside, renamed into place.
+// save replaces a file as editors do: it writes a new file and renames it.
 func (s *site) save(name, text string) {
 	s.t.Helper()
 	aside := filepath.Join(s.t.TempDir(), name)
@@ -92,7 +92,7 @@ func (s *site) save(name, text string) {
 	}
 }
 
-// status asks for a path of a.localhost.
+// status requests a path of a.localhost and returns the status.
 func (s *site) status(path string) int {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.ctx, "GET", "http://"+s.http+path, nil)
@@ -109,7 +109,8 @@ func (s *site) status(path string) int {
 	return response.StatusCode
 }
 
-// until asks until the answer has the status: a save is live when it is.
+// until repeats the request until the response has the status, that is, until a save is
+// live.
 func (s *site) until(path string, status int) {
 	s.t.Helper()
 	for got := 0; got != status; got = s.status(path) {
@@ -150,7 +151,7 @@ func TestSavesAreLive(t *testing.T) {
 	s.until("/b", 200)
 	s.until("/a", 404)
 
-	// Half-written: what was good stays, and the line is named.
+	// Half-written: the last good version stays, and the Report names the line.
 	s.save("ingress.yaml", runIngress[:len(runIngress)-40])
 	s.says("ingress.yaml:12: error ParseError")
 	s.says("KeptLastGood")
@@ -158,7 +159,7 @@ func TestSavesAreLive(t *testing.T) {
 		t.Errorf("half-written YAML took the last good version down: %d", got)
 	}
 
-	// A guard that is not honoured closes the route, and opens it when it goes.
+	// A guard that is not honoured closes the route; removing it opens the route.
 	guarded := strings.Replace(runIngress, "annotations:", "annotations:\n    nginx.ingress.kubernetes.io/auth-url: http://auth", 1)
 	s.save("ingress.yaml", guarded)
 	s.until("/a", 503)
@@ -177,10 +178,10 @@ func TestSavesAreLive(t *testing.T) {
 	if err := os.Remove(filepath.Join(s.dir, "ingress.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	s.untilClosed() // with the last Ingress its listener goes
+	s.untilClosed() // the listener is closed with its last Ingress
 }
 
-// untilClosed waits until nobody listens for plain HTTP.
+// untilClosed waits until nothing listens for plain HTTP.
 func (s *site) untilClosed() {
 	s.t.Helper()
 	for {
@@ -195,7 +196,7 @@ func (s *site) untilClosed() {
 	}
 }
 
-// pod asks which pod answers.
+// pod returns the pod that serves the request.
 func (s *site) pod() string {
 	s.t.Helper()
 	request, _ := http.NewRequestWithContext(s.ctx, "GET", "http://"+s.http+"/a", nil)
@@ -238,7 +239,7 @@ func TestAdminAPI(t *testing.T) {
 	s := newSite(t).run()
 	s.status("/a")
 	s.status("/gone")
-	// A request counts when its answer is out, which its client may see before.
+	// A request is counted after its response is sent, which the client may see before.
 	metrics := ""
 	for !strings.Contains(metrics, `outcome="no_route"`) && s.ctx.Err() == nil {
 		metrics = s.get("http://" + s.admin + "/metrics")

@@ -37,8 +37,8 @@ metadata: {name: echo, namespace: bench}
 spec: {selector: {app: echo}, ports: [{port: 80, targetPort: 8080}]}
 `
 
-// BenchmarkSave is what one changed file of 5,000 costs `windrose run`, from
-// the read to the live Generation, and its three steps.
+// BenchmarkSave measures what one changed file of 5,000 costs `windrose run`, from
+// reading it to the live Generation, and its three steps.
 func BenchmarkSave(b *testing.B) {
 	const files = 5000
 	dir := b.TempDir()
@@ -55,7 +55,8 @@ func BenchmarkSave(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// The files are young, and a directory at rest is measured.
+	// The files are new; Settle is short, so that the benchmark measures a directory at
+	// rest.
 	r.loader = source.NewLoader(source.Config{Dirs: []string{dir}, Guards: translate.Guards, Settle: time.Millisecond})
 	if first := r.loop.Build(); first.Err != nil {
 		b.Fatal(first.Err)

@@ -8,7 +8,7 @@ import (
 
 const sentinelName = "sentinel"
 
-// sentinelCommand is for run alone, which starts it beside the first program of
+// sentinelCommand is used by run only, which starts it together with the first program of
 // a pod.
 func sentinelCommand() *cobra.Command {
 	return &cobra.Command{
@@ -18,7 +18,7 @@ func sentinelCommand() *cobra.Command {
 	}
 }
 
-// sentinelOf is the command line that starts a sentinel.
+// sentinelOf returns the command line that starts a sentinel.
 func sentinelOf(self string) []string {
 	if self == "" {
 		return nil

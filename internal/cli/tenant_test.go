@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestOneTenantHoldsNobodyBack: a value that no proxy takes, in one tenant's
-// route, closes that rule and leaves the changes of all others live.
+// TestOneTenantHoldsNobodyBack: a value in one tenant's route that no proxy accepts
+// closes that rule, and the changes of all other tenants go live.
 func TestOneTenantHoldsNobodyBack(t *testing.T) {
 	s := newSite(t)
 	s.save("ingress.yaml", "# nothing\n")

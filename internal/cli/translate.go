@@ -104,9 +104,9 @@ func translateFiles(flags translateFlags, files []string) (translate.Result, err
 	return result, nil
 }
 
-// withoutMade leaves out the content of Secrets that were made for this call:
-// another one each time, it would give the same directory another text and
-// another hash. Its identity stands in its place.
+// withoutMade replaces the content of Secrets that were generated for this call by their
+// identity. The content is new in each call; with it, the same directory would have
+// another text and another hash each time.
 func withoutMade(s *model.Snapshot, made map[string]string) *model.Snapshot {
 	parts := s.Parts
 	parts.Secrets = slices.Clone(parts.Secrets)
@@ -118,8 +118,8 @@ func withoutMade(s *model.Snapshot, made map[string]string) *model.Snapshot {
 	return model.Freeze(parts)
 }
 
-// forms are what a translation can be written as: in text, and as a value for
-// JSON where there is one.
+// forms are the forms in which a translation can be written: as text and, where there is
+// one, as a value for JSON.
 var forms = map[string]struct {
 	text  func(io.Writer, translate.Result) error
 	value func(translate.Result) any

@@ -13,7 +13,7 @@ import (
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
-// translationFlags are those that change what resources mean.
+// translationFlags are the flags that change what resources mean.
 type translationFlags struct {
 	class        string
 	ignoreGuards bool
@@ -31,8 +31,8 @@ func (t *translationFlags) add(cmd *cobra.Command) {
 	f.Var((*length)(&t.compress.MinLength), "compress-min-length", fmt.Sprintf("least length of a body that is compressed, in bytes (default %d)", model.DefaultCompressLength))
 }
 
-// options are those where there is no cluster: no other controller serves any
-// class, and all Gateways share one process.
+// options returns the options for use without a cluster: there is no other controller, so
+// all classes are served, and all Gateways share one process.
 func (t *translationFlags) options() translate.Options {
 	return translate.Options{
 		Ingress: ingress.Options{Class: t.class, IgnoreGuards: t.ignoreGuards, Compress: t.compress},
@@ -40,7 +40,7 @@ func (t *translationFlags) options() translate.Options {
 	}
 }
 
-// encodings is a flag value: content codings.
+// encodings is a flag value: a list of content codings.
 type encodings []string
 
 func (e *encodings) String() string { return strings.Join(*e, ",") }
@@ -53,7 +53,7 @@ func (e *encodings) Set(text string) (err error) {
 	return nil
 }
 
-// mediaTypes is a flag value: media types, or *.
+// mediaTypes is a flag value: a list of media types, or *.
 type mediaTypes []string
 
 func (m *mediaTypes) String() string { return strings.Join(*m, ",") }
@@ -70,7 +70,7 @@ func (m *mediaTypes) Set(text string) error {
 	return nil
 }
 
-// length is a flag value: a number of bytes, one at least.
+// length is a flag value: a positive number of bytes.
 type length int64
 
 func (l *length) String() string { return "" }

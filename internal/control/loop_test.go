@@ -43,13 +43,13 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// TestBuild follows a file through good, half-written, broken and gone.
+// TestBuild follows a file through four states: good, half-written, broken and gone.
 func TestBuild(t *testing.T) {
 	var live *model.Snapshot
 	loop, file := newLoop(t, func(s *model.Snapshot) ([]reason.Report, error) { live = s; return nil, nil })
 	for _, step := range []struct {
 		text string
-		rule string // a part of the live rule
+		rule string // a part of the live rule's text
 		code reason.Code
 	}{
 		{goodIngress, "prefix:/a ", 0},
@@ -114,7 +114,7 @@ func TestBurstIsOneBuild(t *testing.T) {
 		if len(built) != 1 || !built[0].Since.Equal(start) {
 			t.Errorf("%d builds: %+v", len(built), built)
 		}
-		for range 100 { // never quiet: the hold-off ends all the same
+		for range 100 { // never quiet: the hold-off ends at its maximum
 			loop.Dirty()
 			time.Sleep(5 * time.Millisecond)
 		}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// ID is a SPIFFE ID as Kubernetes workloads have them:
-// spiffe://<trust domain>/ns/<namespace>/sa/<service account>.
+// ID is a SPIFFE ID in the form of Kubernetes workloads: spiffe://<trust
+// domain>/ns/<namespace>/sa/<service account>.
 type ID struct{ TrustDomain, Namespace, ServiceAccount string }
 
 const scheme = "spiffe://"
@@ -14,8 +14,8 @@ const scheme = "spiffe://"
 // MaxID bounds a SPIFFE ID, in bytes (SPIFFE-ID §2.3).
 const MaxID = 2048
 
-// Parse reads a SPIFFE ID. It fails for those of other forms, which are names like any
-// others: they have no namespace.
+// Parse reads a SPIFFE ID. It fails for other forms of SPIFFE IDs: they have no
+// namespace, and are treated like any other name.
 func Parse(uri string) (ID, error) {
 	rest, is := strings.CutPrefix(uri, scheme)
 	parts := strings.Split(rest, "/")
@@ -29,7 +29,7 @@ func Parse(uri string) (ID, error) {
 	return id, nil
 }
 
-// String is the URI; that of the zero ID is empty.
+// String returns the URI; it is empty for the zero ID.
 func (id ID) String() string {
 	if id == (ID{}) {
 		return ""

@@ -6,20 +6,20 @@ import (
 	"encoding/hex"
 )
 
-// Peer is who the other end of a connection has shown to be, by a certificate that was
-// verified. It is read-only; nil has shown nothing.
+// Peer is the identity of the other end of a connection, from a verified certificate. It
+// is read-only; a nil Peer showed no certificate.
 type Peer struct {
-	// ID is its SPIFFE ID; zero where it has none of the form of Kubernetes workloads.
-	// A certificate with several URIs has none (X509-SVID §2).
+	// ID is the SPIFFE ID; zero if there is none in the form of Kubernetes workloads. A
+	// certificate with several URIs has none (X509-SVID §2).
 	ID ID
-	// URIs and DNSNames are its subject alternative names.
+	// URIs and DNSNames are the subject alternative names.
 	URIs, DNSNames []string
-	// Subject is its distinguished name (RFC 2253), and Hash the SHA-256 of the
+	// Subject is the distinguished name (RFC 2253), and Hash the SHA-256 of the
 	// certificate in hex.
 	Subject, Hash string
 }
 
-// PeerOf is the holder of a certificate that was verified, or nil where there is none.
+// PeerOf returns the holder of a verified certificate; nil if cert is nil.
 func PeerOf(cert *x509.Certificate) *Peer {
 	if cert == nil {
 		return nil
@@ -35,8 +35,8 @@ func PeerOf(cert *x509.Certificate) *Peer {
 	return p
 }
 
-// Name is what records call the peer: its first URI, which is its SPIFFE ID if it has
-// one, or another name of it. It is empty where nothing was shown.
+// Name returns the peer's name for logs: its first URI, which is its SPIFFE ID if it has
+// one, or another of its names. It is empty if there was no certificate.
 func (p *Peer) Name() string {
 	switch {
 	case p == nil:

@@ -5,24 +5,25 @@ import (
 	"strings"
 )
 
-// Access says who may come in: who opens a connection, or asks a request. Nil lets
-// everybody.
+// Access is an allow and a deny list of clients: it says who may open a connection, or
+// send a request. A nil Access allows everybody.
 type Access struct {
-	// Deny turns away those of whom any holds; it comes before Allow.
+	// Deny refuses clients for whom any Permission holds. It is checked before Allow.
 	Deny []Permission `cbor:"1,keyasint,omitempty" json:"deny,omitempty"`
-	// Allow lets in those alone of whom any holds. Empty lets in all that Deny leaves.
+	// Allow accepts only clients for whom any Permission holds. An empty Allow accepts
+	// all that Deny does not refuse.
 	Allow []Permission `cbor:"2,keyasint,omitempty" json:"allow,omitempty"`
 }
 
-// Permission is one line of an Access.
+// Permission is one entry of an Access.
 type Permission struct {
-	// ID is that of the rule of a policy, as Rule.ID, and has an Origin as that has.
+	// ID is the ID of a policy's rule. Like a Rule.ID, it has an Origin.
 	ID string `cbor:"1,keyasint" json:"id"`
-	// When is whom it is about; nil is everybody.
+	// When is the condition under which the entry applies; nil applies to everybody.
 	When *Predicate `cbor:"2,keyasint,omitempty" json:"when,omitempty"`
 }
 
-// Authorize answers 403 to requests that an Access does not let in.
+// Authorize responds 403 to requests that its Access does not allow.
 type Authorize struct {
 	Access Access `cbor:"1,keyasint" json:"access"`
 }
@@ -41,10 +42,10 @@ var authorizeKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*Authorize) Kind() *FilterKind { return authorizeKind }
 
-// words is the text form: deny=ID|CONDITION and allow=ID|CONDITION.
+// words returns the text form: deny=ID|CONDITION and allow=ID|CONDITION.
 func (a *Access) words() (words []string) {
 	if a == nil {
 		return nil
@@ -64,7 +65,7 @@ func (a *Access) words() (words []string) {
 	return words
 }
 
-// option reads a word of words.
+// option reads one word of the text form, as words writes it.
 func (a *Access) option(key, value string) (err error) {
 	id, when, has := strings.Cut(value, "|")
 	p := Permission{ID: id}
@@ -80,7 +81,7 @@ func (a *Access) option(key, value string) (err error) {
 	return err
 }
 
-// accessOption is option for an Access that may not be there yet.
+// accessOption is option for an Access that may still be nil.
 func accessOption(key string, a **Access, value string) error {
 	if *a == nil {
 		*a = &Access{}
@@ -88,11 +89,11 @@ func accessOption(key string, a **Access, value string) error {
 	return (*a).option(key, value)
 }
 
-// MaxPermissions bounds the lines of one Access, and so what a connection can cost.
+// MaxPermissions bounds the entries of one Access, and so the cost of a check.
 const MaxPermissions = 4096
 
-// access checks an Access. One that is about connections must not look at requests:
-// none is there yet.
+// access checks an Access. An Access for connections must not test a request: it is
+// evaluated before one has been read.
 func (v *validator) access(what string, a *Access, connection bool) {
 	if a == nil {
 		return
@@ -115,8 +116,8 @@ func (v *validator) access(what string, a *Access, connection bool) {
 	}
 }
 
-// Validate tells what is wrong with an Access. connection says that it is about
-// connections.
+// Validate returns what is wrong with an Access. connection says that the Access applies
+// to connections, where no request can be tested.
 func (a *Access) Validate(connection bool) error {
 	var v validator
 	v.access("access", a, connection)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// decoded is a Snapshot as a proxy has it.
+// decoded returns the Snapshot as a proxy decodes it.
 func decoded(t testing.TB, parts Parts) *Snapshot {
 	t.Helper()
 	data, err := Encode(Freeze(parts))
@@ -22,8 +22,8 @@ func decoded(t testing.TB, parts Parts) *Snapshot {
 	return s
 }
 
-// TestChange: a change leads to what the whole form would, from and to each of the
-// Snapshots, and nothing is accepted in a change that is refused as a whole.
+// TestChange: a change, from and to each of the Snapshots, gives the same result as the
+// whole form, and a change is refused where the whole form would be.
 func TestChange(t *testing.T) {
 	made := map[string]Parts{}
 	for name, change := range changes {
@@ -63,7 +63,7 @@ func changeFromTo(t *testing.T, from, to Parts) {
 	}
 }
 
-// TestChangeRefuses: what does not follow from the Snapshot that it names is refused.
+// TestChangeRefuses: a change that does not apply to the Snapshot it names is refused.
 func TestChangeRefuses(t *testing.T) {
 	base := decoded(t, sample())
 	after := sample()
@@ -103,7 +103,7 @@ func TestChangeRefuses(t *testing.T) {
 	}
 }
 
-// many is a Snapshot of n services with endpoints, and hosts that lead to them.
+// many returns a Snapshot with n services, their endpoints, and a host for each.
 func many(n int) Parts {
 	p := Parts{Config: Config{Listeners: []Listener{{ID: ListenerID{Port: 80}}}}}
 	for i := range n {
@@ -129,8 +129,8 @@ func endpointsAt(all []Endpoints, i int) []Endpoint {
 	return nil
 }
 
-// TestChangeIsSmall: what goes over the wire for one Service's endpoints does not grow
-// with the number of Services.
+// TestChangeIsSmall: the size of a change of one Service's endpoints does not grow with
+// the number of Services.
 func TestChangeIsSmall(t *testing.T) {
 	size := func(n int) int {
 		was, after := many(n), many(n)
@@ -146,7 +146,8 @@ func TestChangeIsSmall(t *testing.T) {
 	}
 }
 
-// BenchmarkChangeEndpoints is one Service's endpoints of 5,000, over the wire.
+// BenchmarkChangeEndpoints sends one change of a Service's endpoints, among 5,000
+// Services.
 func BenchmarkChangeEndpoints(b *testing.B) {
 	was, after := Freeze(many(5000)), many(5000)
 	changed := after.Endpoints[2500]
@@ -164,8 +165,8 @@ func BenchmarkChangeEndpoints(b *testing.B) {
 	}
 }
 
-// FuzzChange: whatever comes as a change, what is accepted is sound, in order, and what
-// it says that it is.
+// FuzzChange: whatever bytes come as a change, an accepted one is valid, sorted, and has
+// the root hash that it announces.
 func FuzzChange(f *testing.F) {
 	base := decoded(f, sample())
 	for _, change := range changes {

@@ -11,51 +11,51 @@ import (
 	"unicode"
 )
 
-// Endpoints are those of one Service.
+// Endpoints are the endpoints of one Service.
 type Endpoints struct {
 	Service   ServiceID  `cbor:"1,keyasint" json:"service"`
 	Endpoints []Endpoint `cbor:"2,keyasint,omitempty" json:"endpoints,omitempty"`
-	// Names are those that the proxy itself finds the addresses of, which are
-	// endpoints like the others.
+	// Names are endpoints given by host name; the proxy resolves their addresses itself.
 	Names []NamedEndpoint `cbor:"3,keyasint,omitempty" json:"names,omitempty"`
 }
 
-// Endpoint is one address that serves.
+// Endpoint is one address of a Service.
 type Endpoint struct {
 	Addr netip.AddrPort `cbor:"1,keyasint" json:"addr"`
-	// Pod is namespace/name, or empty.
+	// Pod is namespace/name; empty if the endpoint is not a pod.
 	Pod string `cbor:"2,keyasint,omitempty" json:"pod,omitempty"`
-	// Terminating endpoints still serve, and are used when no other is left.
+	// Terminating endpoints still serve. They are used only if no other is left.
 	Terminating bool `cbor:"3,keyasint,omitempty" json:"terminating,omitempty"`
-	// Protocols are what it speaks besides what its Service is spoken to in.
+	// Protocols are the mesh protocols that it speaks, in addition to its Service's.
 	Protocols Protocols `cbor:"4,keyasint,omitempty" json:"protocols,omitempty"`
-	// Weight is its share of the requests, relative to the others; 0 counts as 1.
+	// Weight is its share of the requests, relative to the other endpoints; 0 counts as
+	// 1.
 	Weight uint32 `cbor:"5,keyasint,omitempty" json:"weight,omitempty"`
-	// Locality is where it runs.
+	// Locality is the place where it runs.
 	Locality Locality `cbor:"6,keyasint,omitempty" json:"locality,omitempty"`
-	// Identity is the SPIFFE ID of its workload, as a URI; empty is none.
+	// Identity is the SPIFFE ID of its workload, as a URI; empty if it has none.
 	Identity string `cbor:"7,keyasint,omitempty" json:"identity,omitempty"`
-	// Labels are those of its workload, by key.
+	// Labels are the labels of its workload, sorted by key.
 	Labels []Label `cbor:"8,keyasint,omitempty" json:"labels,omitempty"`
 }
 
-// Protocols is a set of protocols of the mesh.
+// Protocols is a set of mesh protocols.
 type Protocols uint8
 
 const (
 	// HBONE is HTTP/2 CONNECT over mutual TLS, as Istio's ambient mode speaks it.
 	HBONE Protocols = 1 << iota
-	// NativeHTTP2 is HTTP/2 requests over mutual TLS, as two proxies of Windrose speak it.
+	// NativeHTTP2 is HTTP/2 requests over mutual TLS, as Windrose's own proxies speak it.
 	NativeHTTP2
 )
 
 var protocolsNames = []string{"hbone", "native-http2"}
 
-// Locality is region/zone/sub-zone, of which what is not known is left out at the end,
-// or empty at the beginning: /zone-a is a zone of an unknown region.
+// Locality is region/zone/sub-zone. Unknown parts at the end are left out, and unknown
+// parts at the beginning are empty: /zone-a is a zone of an unknown region.
 type Locality string
 
-// Region, Zone and SubZone are its parts; empty is unknown.
+// Region, Zone and SubZone return the parts; empty is unknown.
 func (l Locality) Region() string  { return l.part(0) }
 func (l Locality) Zone() string    { return l.part(1) }
 func (l Locality) SubZone() string { return l.part(2) }
@@ -73,7 +73,8 @@ type Label struct {
 	Value string `cbor:"2,keyasint,omitempty" json:"value,omitempty"`
 }
 
-// MaxEndpointWeight bounds the weight of an Endpoint, so that sums fit.
+// MaxEndpointWeight bounds the weight of an Endpoint, so that sums of weights do not
+// overflow.
 const MaxEndpointWeight = 1 << 24
 
 func compareEndpoints(a, b Endpoint) int {
@@ -82,7 +83,7 @@ func compareEndpoints(a, b Endpoint) int {
 
 func compareLabels(a, b Label) int { return cmp.Compare(a.Key, b.Key) }
 
-// MarshalText writes the names, with commas between them.
+// MarshalText returns the names, separated by commas.
 func (p Protocols) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 func (p Protocols) String() string {
@@ -180,7 +181,7 @@ func (p *textParser) endpoint(w []string) error {
 	return nil
 }
 
-// validateEndpoints is Validate for endpoints of a configuration that is sound.
+// validateEndpoints is Validate for endpoints alone. The configuration must be valid.
 func validateEndpoints(c *Config, all []Endpoints) error {
 	var v validator
 	for i := range all {

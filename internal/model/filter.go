@@ -11,47 +11,50 @@ import (
 )
 
 // Filter is a step that a rule adds to its exchanges: *TLSRedirect, *BodyLimit, *CORS,
-// *Edit, *Rewrite, *Mirror, *Compress, *Authorize or *Redirect. A Redirect is the end of a rule, and
-// stands in no list.
+// *Edit, *Rewrite, *Mirror, *Compress, *Authorize or *Redirect. A Redirect ends a rule
+// (Rule.Redirect) and is never part of Filters.
 type Filter interface {
-	// Kind is the row of the Filter's kind.
+	// Kind returns the row of FilterKinds for the Filter's type.
 	Kind() *FilterKind
 }
 
-// Filters are steps in the order in which requests pass them; answers pass them the
-// other way round. A kind may stand several times.
+// Filters are steps in the order in which a request passes them; its response passes them
+// in reverse order. A kind may occur several times.
 type Filters []Filter
 
-// FilterKind is all there is to say of a kind of Filter in the model: the one place
-// where it is declared. What it does is a row of a data plane's table of filters, under
-// the same name.
+// FilterKind declares one kind of Filter: everything that the model knows about it. How
+// the kind behaves is a row of a data plane's table of filters, under the same Name.
 type FilterKind struct {
-	// Name is that of the filter in tables, Reports and explanations.
+	// Name is the name of the kind in tables, Reports and explanations.
 	Name string
-	// Key is its number in the wire form, and Level the schema that first had it.
+	// Key is the kind's number in the wire form, and Level the schema level that
+	// introduced it.
 	Key   uint64
 	Level int
-	// Optional: clients are served as well without it, so that a proxy that lacks it
-	// leaves it out. Other rules are closed there.
+	// Optional means that clients are served correctly without the filter: a proxy that
+	// does not know it leaves it out. A rule with any other unknown filter is closed on
+	// that proxy.
 	Optional bool
-	// InBackends: it may apply to the share of one backend alone.
+	// InBackends means that the filter may apply to the share of a single backend.
 	InBackends bool
 
-	// level is the schema that first had all that a Filter says; nil is Level.
+	// level returns the schema level that a Filter needs for all its fields; nil means
+	// Level.
 	level func(Filter) int
-	// services are those that a Filter names; nil is none.
+	// services returns the services that a Filter names; nil means none.
 	services func(Filter) []ServiceID
 
 	empty    func() Filter
 	words    func(Filter) []string
 	validate func(*validator, string, Filter)
-	// options read the words of the text form. The one called starts makes the filter;
-	// others change the last one, or make it where starts is empty.
+	// options read the words of the text form. The word in starts makes a new filter. All
+	// other words change the last filter of the list, which must be of this kind; if
+	// starts is empty, they make it where it is not.
 	starts  string
 	options map[string]func(Filter, string) error
 }
 
-// kindOf declares a kind. The functions get the kind's own type.
+// kindOf declares a kind. The functions take the kind's own type.
 func kindOf[T any, F interface {
 	*T
 	Filter
@@ -66,12 +69,12 @@ func kindOf[T any, F interface {
 	return &k
 }
 
-// FilterKinds lists all kinds.
+// FilterKinds returns all kinds.
 func FilterKinds() []*FilterKind {
 	return []*FilterKind{tlsRedirectKind, bodyLimitKind, corsKind, editKind, rewriteKind, mirrorKind, compressKind, redirectKind, authorizeKind}
 }
 
-// filterByKey and filterByWord find kinds by their numbers, and by the words of the
+// filterByKey finds a kind by its number in the wire form, filterByWord by a word of the
 // text form.
 var filterByKey, filterByWord = func() (map[uint64]*FilterKind, map[string]*FilterKind) {
 	keys, words := map[uint64]*FilterKind{}, map[string]*FilterKind{}
@@ -94,7 +97,7 @@ func FilterOf[F Filter](all Filters) (found F) {
 	return found
 }
 
-// eachService yields the services that filters name, until yield returns false.
+// eachService yields the services that the filters name. It returns false if yield did.
 func (f Filters) eachService(yield func(ServiceID) bool) bool {
 	for _, one := range f {
 		if services := one.Kind().services; services != nil && slices.ContainsFunc(services(one), func(id ServiceID) bool { return !yield(id) }) {
@@ -104,7 +107,7 @@ func (f Filters) eachService(yield func(ServiceID) bool) bool {
 	return true
 }
 
-// MarshalCBOR writes a list of pairs: the number of the kind, and the filter.
+// MarshalCBOR encodes a list of pairs: the number of the kind, and the filter.
 func (f Filters) MarshalCBOR() ([]byte, error) {
 	pairs := make([][2]any, len(f))
 	for i, one := range f {
@@ -113,7 +116,7 @@ func (f Filters) MarshalCBOR() ([]byte, error) {
 	return wireCodec.enc.Marshal(pairs)
 }
 
-// UnmarshalCBOR reads what MarshalCBOR writes. A kind that is not known is an error.
+// UnmarshalCBOR decodes what MarshalCBOR encodes. An unknown kind is an error.
 func (f *Filters) UnmarshalCBOR(data []byte) error {
 	var pairs [][]cbor.RawMessage
 	if err := wireCodec.dec.Unmarshal(data, &pairs); err != nil {
@@ -141,7 +144,7 @@ func (f *Filters) UnmarshalCBOR(data []byte) error {
 	return nil
 }
 
-// MarshalJSON writes a list of objects with one key, the name of the kind.
+// MarshalJSON encodes a list of objects with one key each, the name of the kind.
 func (f Filters) MarshalJSON() ([]byte, error) {
 	out := make([]map[string]Filter, len(f))
 	for i, one := range f {
@@ -150,19 +153,19 @@ func (f Filters) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// words is the text form.
+// words returns the text form.
 func (f Filters) words() (words []string) {
 	for i, one := range f {
 		k := one.Kind()
 		if k.starts == "" && i > 0 && f[i-1].Kind() == k {
-			words = append(words, k.Name) // another one begins
+			words = append(words, k.Name) // a second filter of the kind begins
 		}
 		words = append(words, k.words(one)...)
 	}
 	return words
 }
 
-// option reads a word of the text form. It returns false for words of others.
+// option reads a word of the text form. It returns false if the word is no filter's.
 func (f *Filters) option(key, value string) (known bool, err error) {
 	for _, k := range FilterKinds() {
 		if k.starts == "" && key == k.Name {
@@ -188,7 +191,7 @@ func (f *Filters) option(key, value string) (known bool, err error) {
 	return true, k.options[key](last, value)
 }
 
-// filters checks the filters of a rule, or of a backend of it.
+// filters checks the filters of a rule, or of a rule's backend.
 func (v *validator) filters(id string, all Filters) {
 	for _, f := range all {
 		f.Kind().validate(v, id, f)
@@ -221,12 +224,12 @@ var tlsRedirectKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*TLSRedirect) Kind() *FilterKind { return tlsRedirectKind }
 
-// BodyLimit refuses requests whose body is too large.
+// BodyLimit refuses requests with too large a body.
 type BodyLimit struct {
-	// Max is in bytes, and more than 0.
+	// Max is in bytes, and greater than 0.
 	Max int64 `cbor:"1,keyasint" json:"max"`
 }
 
@@ -241,7 +244,7 @@ var bodyLimitKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*BodyLimit) Kind() *FilterKind { return bodyLimitKind }
 
 var corsKind = kindOf(
@@ -264,7 +267,7 @@ var corsKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*CORS) Kind() *FilterKind { return corsKind }
 
 var editKind = kindOf(
@@ -281,13 +284,13 @@ var editKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*Edit) Kind() *FilterKind { return editKind }
 
 func requestEdit(e *Edit) **HeaderEdit  { return &e.Request }
 func responseEdit(e *Edit) **HeaderEdit { return &e.Response }
 
-// headerEdit finds a side of edits, and makes it if need be.
+// headerEdit returns the chosen side of an Edit, and makes it if it is nil.
 func headerEdit(e *Edit, side func(*Edit) **HeaderEdit) *HeaderEdit {
 	at := side(e)
 	if *at == nil {
@@ -328,7 +331,7 @@ var rewriteKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*Rewrite) Kind() *FilterKind { return rewriteKind }
 
 var mirrorKind = kindOf(
@@ -352,7 +355,7 @@ var mirrorKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*Mirror) Kind() *FilterKind { return mirrorKind }
 
 var compressKind = kindOf(
@@ -366,7 +369,7 @@ var compressKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*Compress) Kind() *FilterKind { return compressKind }
 
 var redirectKind = kindOf(
@@ -382,10 +385,10 @@ var redirectKind = kindOf(
 	},
 )
 
-// Kind is the row of the filter's kind.
+// Kind returns the row of FilterKinds for this type.
 func (*Redirect) Kind() *FilterKind { return redirectKind }
 
-// redirectOption reads a word of a rule's redirect.
+// redirectOption reads one word of a rule's redirect in the text form.
 func redirectOption(r *Rule, key, value string) (known bool, err error) {
 	read, known := redirectKind.options[key]
 	switch {

@@ -13,23 +13,23 @@ type Hash [16]byte
 
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// Hashes tell what changed between two Snapshots without comparing them.
+// Hashes show what changed between two Snapshots without comparing their values.
 type Hashes struct {
-	// Root composes the three below.
+	// Root composes the three hashes below.
 	Root Hash
-	// ConfigHash composes the hashes of each listener, L4 route, host and service.
+	// ConfigHash composes the hashes of all listeners, L4 routes, hosts and services.
 	ConfigHash Hash
 	// EndpointsHash composes EndpointsHashes.
 	EndpointsHash Hash
 	SecretsHash   Hash
-	// HostHashes and EndpointsHashes follow Config.Hosts and Endpoints.
+	// HostHashes and EndpointsHashes are in the order of Config.Hosts and Endpoints.
 	HostHashes      []Hash
 	EndpointsHashes []Hash
 }
 
-// Freeze sorts and hashes parts. It takes them over: the caller must not
-// change them any more. The order in which things were added does not matter,
-// but for the rules of a FirstMatch block.
+// Freeze sorts and hashes parts and takes ownership of them: the caller must not change
+// them any more. The order in which values were added does not matter, except for the
+// rules of a FirstMatch block.
 func Freeze(parts Parts) *Snapshot {
 	return Compose(
 		FreezeConfig(parts.Config, parts.Origins),
@@ -38,13 +38,13 @@ func Freeze(parts Parts) *Snapshot {
 	)
 }
 
-// list is a list within a value of a Snapshot that has an order.
+// list is a sorted list within a value of a Snapshot.
 type list interface {
 	sort()
 	isSorted() bool
 }
 
-// ordered is a list with its order.
+// ordered is a list with the function that sorts it.
 type ordered[T any] struct {
 	items   []T
 	compare func(a, b T) int
@@ -53,12 +53,12 @@ type ordered[T any] struct {
 func (o ordered[T]) sort()          { slices.SortFunc(o.items, o.compare) }
 func (o ordered[T]) isSorted() bool { return slices.IsSortedFunc(o.items, o.compare) }
 
-// sortList and checkList are what eachInConfig and eachInEndpoints are called with.
+// sortList and checkList are callbacks for eachInConfig and eachInEndpoints.
 func sortList(l list) bool  { l.sort(); return true }
 func checkList(l list) bool { return l.isSorted() }
 
-// eachInConfig calls do for every list within the values of c that has an order, until
-// it returns false.
+// eachInConfig calls do for every sorted list within the values of c, until do returns
+// false.
 func eachInConfig(c *Config, do func(list) bool) bool {
 	for i := range c.Listeners {
 		if !c.Listeners[i].eachList(do) {
@@ -112,7 +112,7 @@ func eachInEndpoints(all []Endpoints, do func(list) bool) bool {
 	return true
 }
 
-// texts is a list of which the order does not matter.
+// texts returns all as a list whose order has no meaning.
 func texts(all []string) list { return ordered[string]{all, cmp.Compare[string]} }
 
 func compareCertificates(a, b Certificate) int {
@@ -123,8 +123,8 @@ func compareHosts(a, b Host) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Listeners, b.Listeners, ListenerID.Compare))
 }
 
-// compareRules orders by specificity: exact, then expressions, then prefixes,
-// then any; longer before shorter; then by rank.
+// compareRules orders by specificity: exact paths, then expressions, then prefixes, then
+// any path; longer before shorter; then by rank.
 func compareRules(a, b Rule) int {
 	return cmp.Or(
 		cmp.Compare(pathRank(a.Path.Kind), pathRank(b.Path.Kind)),
@@ -146,7 +146,8 @@ func (s *Secret) setDigest() {
 	}
 }
 
-// digest separates its inputs by their lengths, so that no two pairs share it.
+// digest separates its inputs by their lengths, so that no two lists of inputs share a
+// digest by moving bytes from one input to the next.
 func digest(inputs ...[]byte) string {
 	h := sha256.New()
 	for _, in := range inputs {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// composed is Freeze with one part that took the place of another.
+// composed returns base with one part taken from other.
 func composed(base, other *Snapshot, part string) *Snapshot {
 	config, endpoints, secrets := base.FrozenConfig(), base.FrozenEndpoints(), base.FrozenSecrets()
 	switch part {
@@ -22,8 +22,8 @@ func composed(base, other *Snapshot, part string) *Snapshot {
 	return Compose(config, endpoints, secrets)
 }
 
-// TestComposeEqualsFreeze: a Snapshot of an old and a new part is what Freeze
-// makes of the whole, in every form.
+// TestComposeEqualsFreeze: Compose of old and new parts gives the same Snapshot as Freeze
+// of the whole, in every form.
 func TestComposeEqualsFreeze(t *testing.T) {
 	for part, change := range map[string]func(*Parts){
 		"none":      func(*Parts) {},
@@ -51,7 +51,7 @@ func TestComposeEqualsFreeze(t *testing.T) {
 	}
 }
 
-// TestComposeCostsNothingOfTheConfiguration: it allocates the Snapshot and what
+// TestComposeCostsNothingOfTheConfiguration: Compose allocates the Snapshot and what
 // three hashes need, however many hosts there are.
 func TestComposeCostsNothingOfTheConfiguration(t *testing.T) {
 	small, large := sample(), sample()
@@ -67,7 +67,7 @@ func TestComposeCostsNothingOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// TestDecodeOverSharesEveryKind: what did not change is the base's own.
+// TestDecodeOverSharesEveryKind: values that did not change are shared with the base.
 func TestDecodeOverSharesEveryKind(t *testing.T) {
 	data, err := Encode(Freeze(sample()))
 	if err != nil {
@@ -98,8 +98,8 @@ func TestDecodeOverSharesEveryKind(t *testing.T) {
 	}
 }
 
-// TestEndpointsWith: endpoints with some replaced are those that were frozen whole, and
-// what they were made of stays as it was.
+// TestEndpointsWith: replacing some endpoints gives the same result as freezing the
+// whole, and leaves the original unchanged.
 func TestEndpointsWith(t *testing.T) {
 	before := FreezeEndpoints(sample().Endpoints)
 	was := before.Hash

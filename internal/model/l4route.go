@@ -8,35 +8,34 @@ import (
 	"time"
 )
 
-// L4Route is a rule of layer 4: what becomes of the connections, or the UDP
-// flows, that come to a listener, whatever is said in them.
+// L4Route is a rule of layer 4: it says where the connections, or the UDP flows, of a
+// listener go, whatever bytes they carry.
 type L4Route struct {
-	// ID is stable over rebuilds, as that of a Rule. An L4 route that stands at
-	// several names or listeners is one in metrics and logs.
+	// ID is stable over rebuilds, like a Rule.ID. An L4 route with several names or
+	// listeners counts as one in metrics and logs.
 	ID       string     `cbor:"1,keyasint" json:"id"`
 	Listener ListenerID `cbor:"2,keyasint" json:"listener"`
-	// Name is the server name of TLS that it takes (RFC 6066 §3), in the forms
-	// of Host.Name; empty on listeners of TCP and UDP, which have one L4 route at
-	// most. On a listener of HTTPS a connection goes to the most specific of all
-	// names, those of L4 routes and those of hosts; an L4 route is before a host of the
-	// same name.
+	// Name is the TLS server name that it matches (RFC 6066 §3), in the forms of
+	// Host.Name. It is empty on TCP and UDP listeners, which have at most one L4 route.
+	// On an HTTPS listener a connection goes to the most specific of all names, those of
+	// L4 routes and those of hosts; if both have the same name, the L4 route wins.
 	Name string `cbor:"3,keyasint,omitempty" json:"name,omitempty"`
-	// Terminate takes TLS off, with the listener's certificates; otherwise the
+	// Terminate ends TLS at the proxy, with the listener's certificates; otherwise the
 	// backend gets the client's own TLS.
 	Terminate bool `cbor:"4,keyasint,omitempty" json:"terminate,omitempty"`
-	// Backends share the connections by weight: a Service to which bytes go as
-	// they are, or over TLS of ours, or a Respond, which refuses its share. What is
-	// only for requests is not set.
+	// Backends share the connections by weight. Each is a Service, which gets the bytes
+	// in plain text or over the proxy's own TLS, or a Respond, which refuses its share.
+	// Fields of Backend that apply to requests only are not set.
 	Backends []Backend `cbor:"5,keyasint,omitempty" json:"backends,omitempty"`
-	// Respond refuses all connections: they are reset, datagrams are dropped.
-	// Exactly one of Backends and Respond is set.
+	// Respond refuses everything: connections are reset, datagrams are dropped. Exactly
+	// one of Backends and Respond is set.
 	Respond *Respond `cbor:"6,keyasint,omitempty" json:"respond,omitempty"`
-	// ConnectTimeout bounds the making of one connection; 0 is 5 s.
+	// ConnectTimeout bounds one attempt to connect; 0 is 5 s.
 	ConnectTimeout time.Duration `cbor:"7,keyasint,omitempty" json:"connectTimeout,omitempty"`
-	// IdleTimeout bounds the silence of both sides; 0 is the proxy's own bound
-	// for tunnels, or for UDP flows.
+	// IdleTimeout bounds the time without bytes in either direction; 0 is the proxy's own
+	// limit for tunnels, or for UDP flows.
 	IdleTimeout time.Duration `cbor:"8,keyasint,omitempty" json:"idleTimeout,omitempty"`
-	// Access says who may open a connection, besides what the listener says.
+	// Access says who may open a connection, in addition to the listener's Access.
 	Access *Access `cbor:"9,keyasint,omitempty" json:"access,omitempty"`
 }
 
@@ -44,11 +43,11 @@ func compareL4Routes(a, b L4Route) int {
 	return cmp.Or(a.Listener.Compare(b.Listener), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// named reports whether the connections of a protocol tell a server name.
+// named reports whether connections of the protocol carry a server name.
 func (p Protocol) named() bool { return p == HTTPS || p == TLS }
 
-// Validate tells what is wrong with an L4 route within itself. Whether its services
-// exist is for the Snapshot to say.
+// Validate returns what is wrong within an L4 route. Whether its services exist is
+// checked with the Snapshot.
 func (r *L4Route) Validate() error {
 	var v validator
 	v.l4Route(r)
@@ -62,7 +61,7 @@ func (v *validator) allL4Routes(all []L4Route) {
 	}
 }
 
-// l4Route checks what an L4 route says within itself.
+// l4Route checks an L4 route by itself.
 func (v *validator) l4Route(r *L4Route) {
 	v.name("l4-route", r.ID)
 	if r.Name != "" {
@@ -81,8 +80,8 @@ func (v *validator) l4Route(r *L4Route) {
 	}
 }
 
-// placeL4Route checks what an L4 route has to do with the rest: its listener, the
-// L4 routes beside it, its services.
+// placeL4Route checks an L4 route against the rest of the Snapshot: its listener, the L4
+// routes beside it, and its services.
 func (v *validator) placeL4Route(r *L4Route) {
 	protocol, known := v.protocols[r.Listener]
 	at := hostPlace{r.Name, r.Listener}
@@ -107,8 +106,8 @@ func (w *textWriter) l4Route(r *L4Route) {
 	w.l4RouteBackends(r)
 }
 
-// Does is what an L4 route does with a connection, in the words of the text form
-// and on one line.
+// Does returns what an L4 route does with a connection, in the words of the text form and
+// on one line.
 func (r *L4Route) Does() string {
 	w := &textWriter{}
 	w.line(append([]string{flag(r.Terminate, "terminate")}, r.doesWords()...)...)
@@ -133,7 +132,7 @@ func (r *L4Route) doesWords() []string {
 	return append(append(words, option("idle", duration(r.IdleTimeout))), r.Access.words()...)
 }
 
-// l4Route reads an L4 route. The lines of its backends stand below it.
+// l4Route reads an L4 route. The lines of its backends follow it.
 func (p *textParser) l4Route(w []string) error {
 	id, err := listenerOf(w[1])
 	if err != nil {
@@ -151,7 +150,7 @@ func (p *textParser) l4Route(w []string) error {
 			r.IdleTimeout, err = time.ParseDuration(value)
 		case "deny", "allow":
 			err = accessOption(key, &r.Access, value)
-		case "forward", "connect", "respond", "why": // as those of a rule
+		case "forward", "connect", "respond", "why": // the same words as in a rule
 			err = ruleOption(&options, word)
 		default:
 			err = fmt.Errorf("unknown option %q of an L4 route", key)

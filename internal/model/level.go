@@ -9,14 +9,14 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// accessLevel is the schema that first had Access, and endpointLevel that of what an
-// Endpoint says besides its address, its pod and whether it terminates.
+// accessLevel is the schema level that introduced Access. endpointLevel introduced the
+// fields of an Endpoint other than its address, its pod and Terminating.
 const (
 	accessLevel   = 3
 	endpointLevel = 3
 )
 
-// pathLevels are the schemas that first had each kind of path.
+// pathLevels are the schema levels that introduced each kind of path.
 var pathLevels = []int{AnyPath: 2, ExactPath: 2, PrefixPath: 2, RegexPath: 2, RawPrefixPath: 3}
 
 func (s *Snapshot) schema() int {
@@ -26,11 +26,11 @@ func (s *Snapshot) schema() int {
 	return s.level
 }
 
-// For is s for a program that speaks an older level of the wire form, from OldestSchema
-// on. What that level has no field for is closed for that program: a rule answers 503
-// wherever it might match, a route of layer 4 refuses its connections, a listener that
-// asks who may connect is not opened. Reports name each. What only shares the work
-// differently, such as the weight of an endpoint, is left out.
+// For returns s for a program that reads an older schema level, from OldestSchema on.
+// What that level cannot express is closed: a rule responds 503 wherever it might match,
+// an L4 route refuses its connections, and a listener with an Access is not opened. The
+// Reports name each of them. Fields that only spread the load differently, such as the
+// weight of an endpoint, are left out without a Report.
 func (s *Snapshot) For(level int) (*Snapshot, []reason.Report, error) {
 	switch {
 	case level < OldestSchema || level > Schema:
@@ -46,7 +46,7 @@ func (s *Snapshot) For(level int) (*Snapshot, []reason.Report, error) {
 	return out, d.reports(s.Origins), nil
 }
 
-// within says what a Snapshot has that a level has not.
+// within returns an error that names the first value that needs a higher level.
 func (s *Snapshot) within(level int) error {
 	for i := range s.Config.Listeners {
 		if l := &s.Config.Listeners[i]; l.Access.level() > level {
@@ -92,7 +92,7 @@ func (c *Config) rules(yield func(*Rule) bool) {
 	}
 }
 
-// level is the schema that first had all that a rule says.
+// level returns the schema level that all of a rule needs.
 func (r *Rule) level() int {
 	level := max(pathLevels[r.Path.Kind], r.When.levels(), r.Filters.level())
 	if r.Redirect != nil {
@@ -135,17 +135,17 @@ func (a *Access) level() int {
 	return level
 }
 
-// plain reports whether an endpoint says nothing that endpointLevel brought.
+// plain reports whether an endpoint uses no field that endpointLevel introduced.
 func (ep *Endpoint) plain() bool {
 	return ep.Protocols == 0 && ep.Weight == 0 && ep.Locality == "" && ep.Identity == "" && ep.Labels == nil
 }
 
-// downgrade makes the parts of a Snapshot for a level. It copies what it changes.
+// downgrade makes the parts of a Snapshot for an older level. It copies what it changes.
 type downgrade struct {
 	level int
-	// at is what became of rules, routes of layer 4 and listeners, by their names.
+	// at holds, by name, what was changed at rules, L4 routes and listeners.
 	at map[string]string
-	// shut are the listeners that are left out.
+	// shut holds the listeners that are left out.
 	shut map[ListenerID]bool
 }
 
@@ -204,8 +204,8 @@ func (d *downgrade) blocks(all []Block) []Block {
 	return out
 }
 
-// rule is a rule as the level has it. Filters that clients are served as well without
-// are left out; whatever else the level lacks closes the rule.
+// rule returns a rule for the level. Optional filters that the level lacks are left out;
+// anything else that it lacks closes the rule.
 func (d *downgrade) rule(r Rule) Rule {
 	if needs := r.level(); needs > d.level {
 		r = d.withoutOptional(r)
@@ -223,8 +223,8 @@ func (d *downgrade) rule(r Rule) Rule {
 	}
 }
 
-// path matches what p matches. Before other prefixes, an expression may close what
-// stands below it, too, and never less.
+// path returns a match for at least what p matches. An expression is tried before any
+// prefix, so it may also close prefix rules below it, but never fewer paths than p.
 func (d *downgrade) path(p PathMatch) PathMatch {
 	if pathLevels[p.Kind] <= d.level {
 		return p
@@ -271,7 +271,7 @@ func (d *downgrade) endpoints(f FrozenEndpoints) FrozenEndpoints {
 	return FreezeEndpoints(out)
 }
 
-// reports are what became of each, in the order of their names.
+// reports returns a Report for each change, sorted by name.
 func (d *downgrade) reports(origins map[string]reason.Origin) (out []reason.Report) {
 	for _, name := range slices.Sorted(maps.Keys(d.at)) {
 		out = append(out, reason.New(reason.SnapshotUnsupported, origins[name], name+": "+d.at[name]))

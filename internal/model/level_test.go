@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// forOldest is a Snapshot of schema 3 and what For(2) makes of it.
+// forOldest is a Snapshot of schema 3, and the result of For(2).
 const forOldest = `
 listener 80 http
 listener 443 https allow=a|source:10.0.0.0/8
@@ -92,12 +92,12 @@ func TestOlderWireForms(t *testing.T) {
 	if err != nil || over.Root != older.Root {
 		t.Errorf("over the Snapshot that it was made of: %v", err)
 	}
-	// The same bytes, by the number of the schema, with more than that schema has.
+	// The same bytes under another schema number, with more than that schema has.
 	whole, err := Encode(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := len(wireMagic) + 2 // behind the head of the map and the key 1
+	at := len(wireMagic) + 2 // after the head of the map and the key 1
 	if whole[at] != Schema {
 		t.Fatalf("the schema is not at %d", at)
 	}
@@ -119,7 +119,8 @@ func TestOlderWireForms(t *testing.T) {
 	}
 }
 
-// All that a Snapshot can say has a level that forms are written in.
+// TestLevels: everything that a Snapshot can express has a schema level that can be
+// written.
 func TestLevels(t *testing.T) {
 	levels := map[string]int{"access": accessLevel, "endpoint": endpointLevel}
 	for _, k := range FilterKinds() {

@@ -15,7 +15,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// sample says everything that the model can say.
+// sample uses everything that the model can express.
 func sample() Parts {
 	return Parts{
 		Config: Config{
@@ -86,7 +86,7 @@ func sample() Parts {
 	}
 }
 
-// sampleTLS says all that there is to say of TLS to backends.
+// sampleTLS uses all fields of TLS to backends.
 func sampleTLS() []Service {
 	return []Service{
 		{ID: ParseServiceID("shop/cart:80~http2"), Protocol: HTTP2},
@@ -101,7 +101,7 @@ func sampleTLS() []Service {
 	}
 }
 
-// sampleGateway says what only Gateway API asks for.
+// sampleGateway uses what only Gateway API needs.
 func sampleGateway() Host {
 	return Host{
 		Name: "**.example.com", Listeners: []ListenerID{{Gateway: "shop/edge", Port: 8080}}, Fallback: true,
@@ -151,7 +151,7 @@ func sampleGateway() Host {
 	}
 }
 
-// sampleL4Routes says all that there is to say on layer 4.
+// sampleAccess uses every kind of permission.
 func sampleAccess() *Access {
 	return &Access{
 		Deny: []Permission{{ID: "netpol/shop/dns/0", When: &Predicate{Test: Not, Of: []Predicate{{Test: SourceIn, Value: "10.0.0.0/8"}}}}},
@@ -268,7 +268,7 @@ func TestWireForm(t *testing.T) {
 	}
 }
 
-// changes are what a Snapshot of the sample may become; some cannot be compiled.
+// changes are edits to the sample; some make it invalid.
 var changes = map[string]func(*Parts){
 	"nothing":             func(*Parts) {},
 	"a rule":              func(p *Parts) { p.Config.Hosts[0].Blocks[0].Rules[0].Filters = Filters{&BodyLimit{1}} },
@@ -290,8 +290,8 @@ var changes = map[string]func(*Parts){
 	"unknown service":     func(p *Parts) { p.Endpoints[1].Service = ParseServiceID("no/such:1") },
 }
 
-// TestDecodeOver checks that sharing with an older Snapshot changes nothing of
-// what is decoded, and nothing of what is refused.
+// TestDecodeOver checks that sharing with an older Snapshot changes neither what is
+// decoded nor what is refused.
 func TestDecodeOver(t *testing.T) {
 	encoded := func(change func(*Parts)) []byte {
 		parts := sample()
@@ -499,7 +499,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := Encode(s)
 		if err != nil {
-			return // what is encoded in another way than ours is read, and not written again
+			return // another encoding than ours can be read, but is not written again
 		}
 		if back, err := Decode(again); err != nil || back.Root != s.Root {
 			t.Fatalf("encoded and decoded to another snapshot: %v", err)
@@ -507,8 +507,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestFilterKindsAreDistinct: names, numbers and words tell kinds apart, in the wire
-// form and in the text form.
+// TestFilterKindsAreDistinct: no two kinds share a name, a number in the wire form, or a
+// word in the text form.
 func TestFilterKindsAreDistinct(t *testing.T) {
 	names, keys, words := map[string]bool{}, map[uint64]bool{}, map[string]string{}
 	for _, k := range FilterKinds() {
@@ -528,8 +528,8 @@ func TestFilterKindsAreDistinct(t *testing.T) {
 	}
 }
 
-// TestUnknownFiltersAreRefused: a proxy never serves a rule without a filter that it
-// does not know.
+// TestUnknownFiltersAreRefused: a proxy never serves a rule without a filter that it does
+// not know.
 func TestUnknownFiltersAreRefused(t *testing.T) {
 	for _, pairs := range [][][2]any{
 		{{uint64(99), map[int]int{}}},

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// NamedEndpoint is a host of which the proxy finds the addresses, and goes on
-// finding them.
+// NamedEndpoint is an endpoint given by host name. The proxy resolves it, and keeps
+// resolving it as its addresses change.
 type NamedEndpoint struct {
-	// Host is a lower-case DNS name, or an IP address. Behind one without a dot at
-	// its end the search domains of the proxy's machine may stand.
+	// Host is a lower-case DNS name, or an IP address. If it does not end in a dot, the
+	// search domains of the proxy's machine apply.
 	Host string `cbor:"1,keyasint" json:"host"`
 	Port uint16 `cbor:"2,keyasint" json:"port"`
 }
 
-// namePrefix tells names from addresses in the text form.
+// namePrefix distinguishes names from addresses in the text form.
 const namePrefix = "dns:"
 
 func (n NamedEndpoint) String() string {
@@ -28,11 +28,11 @@ func compareNames(a, b NamedEndpoint) int {
 	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port))
 }
 
-// maxName bounds a name, in bytes (RFC 1035 §2.3.4), without a dot at its end.
+// maxName bounds a name, in bytes and without a final dot (RFC 1035 §2.3.4).
 const maxName = 253
 
-// Valid reports whether the name can be looked up. Underscores stand in names of
-// hosts, whatever RFC 1123 says.
+// Valid reports whether the name can be looked up. Underscores are accepted: host names
+// have them in practice, although RFC 1123 forbids it.
 func (n NamedEndpoint) Valid() bool {
 	bad := strings.ContainsFunc(n.Host, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.:", c))

@@ -13,8 +13,8 @@ import (
 // ErrText is wrapped by all errors of Parse.
 var ErrText = errors.New("not a snapshot in text form")
 
-// Parse reads the text form. Empty lines and lines that begin with # are
-// passed over. The first line that is wrong is the error.
+// Parse reads the text form. Empty lines and lines that begin with # are skipped. It
+// stops at the first wrong line, which the error names.
 func Parse(text string) (*Snapshot, error) {
 	p := textParser{parts: Parts{}}
 	number := 0
@@ -34,7 +34,7 @@ func Parse(text string) (*Snapshot, error) {
 	return Freeze(p.parts), nil
 }
 
-// Load reads a Snapshot in either form.
+// Load reads a Snapshot in text form or wire form.
 func Load(data []byte) (*Snapshot, error) {
 	if IsWire(data) {
 		return Decode(data)
@@ -42,7 +42,7 @@ func Load(data []byte) (*Snapshot, error) {
 	return Parse(string(data))
 }
 
-// splitWords splits at spaces; a word may be quoted as a whole, as in Go.
+// splitWords splits at spaces; a whole word may be quoted, as in Go.
 func splitWords(line string) ([]string, error) {
 	var words []string
 	rest := strings.TrimSpace(line)
@@ -70,14 +70,14 @@ func splitWords(line string) ([]string, error) {
 
 type textParser struct {
 	parts Parts
-	// below is the L4 route to which the lines of backends that come now belong;
-	// nil is the last rule.
+	// below is the L4 route to which the next backend lines belong; nil means the last
+	// rule.
 	below *L4Route
 }
 
-// lineForm is what one kind of line needs and who reads it.
+// lineForm describes one kind of line: how many words it needs, and its reader.
 type lineForm struct {
-	words int // the fewest words after the first
+	words int // the least number of words after the first
 	read  func(*textParser, []string) error
 }
 
@@ -235,7 +235,7 @@ func (p *textParser) rule(w []string) error {
 	return nil
 }
 
-// backend reads a backend of the rule or L4 route above.
+// backend reads a backend of the rule or L4 route above it.
 func (p *textParser) backend(w []string) error {
 	if p.below != nil {
 		return addBackend(&p.below.Backends, w)
@@ -252,7 +252,7 @@ func addBackend(to *[]Backend, w []string) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a weight", w[1])
 	}
-	var options Rule // those that a backend shares with rules
+	var options Rule // the options that backends share with rules
 	for _, word := range w[2:] {
 		key, _, _ := strings.Cut(word, "=")
 		if !isBackendOption(key) {
@@ -283,14 +283,14 @@ func (p *textParser) lastRule() *Rule {
 	return &rules[len(rules)-1]
 }
 
-// isBackendOption reports whether an option of a rule is one of a backend, too.
+// isBackendOption reports whether an option of a rule is also one of a backend.
 func isBackendOption(key string) bool {
 	kind := filterByWord[key]
 	return strings.HasPrefix(key, "respond") || key == "why" || key == editKind.Name || kind != nil && kind.InBackends
 }
 
-// ruleOptions reads the options of a rule but for filters. Those that need forward or
-// respond stand after it.
+// ruleOptions read the options of a rule, except its filters. Options that depend on
+// forward or respond must follow it.
 var ruleOptions = map[string]func(*Rule, string) error{
 	"when": func(r *Rule, v string) (err error) {
 		r.When, err = parsePredicate(v)
@@ -430,7 +430,7 @@ func ruleOption(r *Rule, word string) error {
 	return nil
 }
 
-// setOn sets a field of something that an option before must have made.
+// setOn sets a field of on, which an earlier option must have made.
 func setOn[T any](on *T, set func(*T)) error {
 	if on == nil {
 		return errNothingAbove

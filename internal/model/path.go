@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// CanonicalPath writes the path of a rule as requests have it when a block with
-// these settings matches them (see Block): what a path cannot hold as it is is
-// percent-encoded (RFC 3986 §3.3). A path with dot segments has no such form.
+// CanonicalPath returns the path of a rule in the form in which requests are matched by a
+// block with these settings (see Block): characters that a path cannot hold literally are
+// percent-encoded (RFC 3986 §3.3). A path with dot segments has no such form; then it
+// returns false.
 func (b *Block) CanonicalPath(path string) (string, bool) {
 	var out strings.Builder
 	last := byte(0)
@@ -44,7 +45,7 @@ func unhex(c byte) byte {
 	return c&^0x20 - 'A' + 10
 }
 
-// unreserved are the characters of RFC 3986 §2.3.
+// unreserved reports whether c is an unreserved character of RFC 3986 §2.3.
 func unreserved(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }

@@ -11,9 +11,9 @@ import (
 // Test is what a Predicate looks at.
 type Test uint8
 
-// The tests. All, Any and Not combine others; the rest are leaves.
+// The tests. All, Any and Not combine other tests; the rest are leaves.
 const (
-	// All of none holds, and Any of none does not.
+	// An empty All holds; an empty Any does not.
 	All Test = iota
 	Any
 	Not
@@ -21,28 +21,29 @@ const (
 	HeaderIs
 	QueryIs
 	CookieIs
-	// SourceIn: the client's address is in a prefix; the one that connected, or that a
-	// PROXY header names. ClientIn is the same of the client that trusted proxies name
-	// in X-Forwarded-For.
+	// SourceIn holds if the client's address is in a prefix: the address that connected,
+	// or the one in a PROXY protocol header. ClientIn does the same for the address that
+	// trusted proxies name in X-Forwarded-For.
 	SourceIn
 	ClientIn
-	// PeerIs: the client's verified certificate says so; Name is one of PeerAttributes,
-	// of which a certificate may have several values.
+	// PeerIs tests the client's verified certificate. Name is one of PeerAttributes, of
+	// which a certificate may have several values.
 	PeerIs
-	// ServerNameIs: the client's TLS asked for that name (RFC 6066 §3).
+	// ServerNameIs tests the server name of the client's TLS (RFC 6066 §3).
 	ServerNameIs
-	// PortIs is the number of the listener, GatewayIs its Gateway.
+	// PortIs tests the port of the listener, GatewayIs its Gateway.
 	PortIs
 	GatewayIs
-	// SchemeIs is http or https, of the URL that the client asked for.
+	// SchemeIs tests the scheme of the client's URL: http or https.
 	SchemeIs
-	// ClaimIs: the client's verified token says so; Name is the path of the claim.
+	// ClaimIs tests the client's verified token; Name is the path of the claim.
 	ClaimIs
-	// WorkloadIs: the client is that pod, by namespace/name.
+	// WorkloadIs tests which pod the client is, by namespace/name.
 	WorkloadIs
 )
 
-// PeerAttributes are the names of PeerIs. The last three are parts of a SPIFFE ID.
+// PeerAttributes are the values of Name for PeerIs. The last three are parts of a SPIFFE
+// ID.
 var PeerAttributes = []string{"uri", "dns", "subject", "hash", "trust-domain", "namespace", "service-account"}
 
 // Comparison is how a leaf compares.
@@ -54,31 +55,31 @@ const (
 	Equal Comparison = iota
 	// Matches is an RE2 expression that brings its own anchors.
 	Matches
-	// Present asks only that there be a value.
+	// Present holds if there is any value.
 	Present
-	// Starts compares the beginning.
+	// Starts compares the beginning of the value.
 	Starts
 )
 
-// testKind is all there is to say of a Test in the model.
+// testKind declares one Test: everything that the model knows about it.
 type testKind struct {
 	name string
-	// level is the schema that first had it.
+	// level is the schema level that introduced it.
 	level int
-	// leaf: it combines no others.
+	// leaf means that it combines no other tests.
 	leaf bool
-	// named: it looks at the value of a Name, which is one of names where there are any.
+	// named means that it uses Name. If names is not empty, Name must be one of them.
 	named bool
 	names []string
-	// compares has all comparisons, not Equal alone.
+	// compares means that it allows every Comparison, not only Equal.
 	compares bool
-	// connection: a connection tells it, without a request.
+	// connection means that it can be evaluated for a connection, without a request.
 	connection bool
-	// value is what is wrong with a value that is compared byte by byte; nil is nothing.
+	// value checks a value that is compared byte by byte; nil accepts all.
 	value func(string) error
 }
 
-// testKinds are the rows of all tests.
+// testKinds has a row for each Test.
 var testKinds = []testKind{
 	All:          {name: "all", level: 2, connection: true},
 	Any:          {name: "any", level: 2, connection: true},
@@ -122,43 +123,43 @@ func schemeText(v string) error {
 // Predicate is a condition on a request: a tree of tests.
 type Predicate struct {
 	Test Test `cbor:"1,keyasint,omitempty" json:"test,omitempty"`
-	// Of are what All and Any combine, and the one that Not turns round.
+	// Of are the tests that All and Any combine, or the single test that Not negates.
 	Of []Predicate `cbor:"2,keyasint,omitempty" json:"of,omitempty"`
-	// Name is that of a header field, which matches in any case, of a query
-	// parameter, of a cookie, an attribute or a claim. Of a field that stands several
-	// times all values count, joined by commas; of a parameter or a cookie the first.
+	// Name is the name of a header field (in any case), query parameter, cookie,
+	// attribute or claim. If a header field occurs several times, its values are joined
+	// by commas; of a parameter or a cookie the first value counts.
 	Name       string     `cbor:"3,keyasint,omitempty" json:"name,omitempty"`
 	Comparison Comparison `cbor:"4,keyasint,omitempty" json:"comparison,omitempty"`
 	Value      string     `cbor:"5,keyasint,omitempty" json:"value,omitempty"`
 }
 
-// MaxPredicates bounds the tests of one rule, and so what a request can cost.
+// MaxPredicates bounds the tests of one rule, and so their cost per request.
 const MaxPredicates = 64
 
-// comparisons are the signs of the text form, and the schemas that first had each.
+// comparisons are the signs of the text form, and the schema levels that introduced them.
 var comparisons = []struct {
 	sign  string
 	level int
 }{Equal: {"=", 2}, Matches: {"~", 2}, Present: {"", 2}, Starts: {"^=", 3}}
 
-// String is the word of the text form.
+// String returns the test's word in the text form.
 func (t Test) String() string { return testKinds[t].name }
 
-// MarshalText writes the test as its word.
+// MarshalText returns the test's word.
 func (t Test) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// MarshalText writes the comparison as its sign.
+// MarshalText returns the comparison's sign.
 func (c Comparison) MarshalText() ([]byte, error) { return []byte(comparisons[c].sign), nil }
 
-// Validate tells what is wrong with a condition.
+// Validate returns what is wrong with a condition.
 func (p *Predicate) Validate() error {
 	var v validator
 	v.predicate("condition", p)
 	return errors.Join(v.errs...)
 }
 
-// level is the schema that first had what a condition itself says, and levels that of
-// all its tests.
+// level returns the schema level that the top of a condition needs; levels returns the
+// level that all its tests need.
 func (p *Predicate) level() int { return max(testKinds[p.Test].level, comparisons[p.Comparison].level) }
 
 func (p *Predicate) levels() int {
@@ -172,7 +173,7 @@ func (p *Predicate) levels() int {
 	return level
 }
 
-// size is the number of tests in a tree.
+// size returns the number of tests in the tree.
 func (p *Predicate) size() int {
 	n := 1
 	for i := range p.Of {
@@ -181,25 +182,25 @@ func (p *Predicate) size() int {
 	return n
 }
 
-// ByConnection reports whether a connection tells whether the condition holds, without
-// a request.
+// ByConnection reports whether the condition can be evaluated for a connection, without a
+// request.
 func (p *Predicate) ByConnection() bool {
 	return testKinds[p.Test].connection && !slices.ContainsFunc(p.Of, func(one Predicate) bool { return !one.ByConnection() })
 }
 
-// Widest is p where nobody can tell what some tests find: it holds wherever p might.
-// Without such tests it is p itself.
+// Widest returns a condition without the tests that are not known. It holds wherever p
+// might hold. If all tests are known, it is p itself.
 func (p *Predicate) Widest(known func(*Predicate) bool) *Predicate {
 	return p.bound(known, All)
 }
 
-// Narrowest is Widest, but that it holds only where p must.
+// Narrowest is like Widest, but the result holds only where p is sure to hold.
 func (p *Predicate) Narrowest(known func(*Predicate) bool) *Predicate {
 	return p.bound(known, Any)
 }
 
-// bound is p with tests that are not known replaced by unknown, which is All or Any of
-// none: what holds always or never.
+// bound returns p with the tests that are not known replaced by an empty unknown, which
+// is All (always holds) or Any (never holds).
 func (p *Predicate) bound(known func(*Predicate) bool, unknown Test) *Predicate {
 	switch {
 	case p == nil || p.knows(known):
@@ -207,7 +208,7 @@ func (p *Predicate) bound(known func(*Predicate) bool, unknown Test) *Predicate 
 	case testKinds[p.Test].leaf:
 		return &Predicate{Test: unknown}
 	case p.Test == Not:
-		unknown = All + Any - unknown // the other one
+		unknown = All + Any - unknown // All becomes Any, and Any becomes All
 	}
 	out := &Predicate{Test: p.Test, Of: make([]Predicate, len(p.Of))}
 	for i := range p.Of {
@@ -216,13 +217,14 @@ func (p *Predicate) bound(known func(*Predicate) bool, unknown Test) *Predicate 
 	return out
 }
 
-// knows reports whether all tests of a condition are known.
+// knows reports whether all tests of the condition are known.
 func (p *Predicate) knows(known func(*Predicate) bool) bool {
 	return known(p) && !slices.ContainsFunc(p.Of, func(one Predicate) bool { return !one.knows(known) })
 }
 
-// String writes the text form: all(method:GET,header:x-env=canary,not(query:a~^b)).
-// In names and values a backslash stands before each of \ , ( ) = ~, and of ^ in names.
+// String returns the text form: all(method:GET,header:x-env=canary,not(query:a~^b)). In
+// names and values the characters \ , ( ) = ~ are escaped by a backslash; so is ^ in
+// names.
 func (p *Predicate) String() string {
 	var b strings.Builder
 	p.write(&b)
@@ -251,7 +253,7 @@ func (p *Predicate) write(b *strings.Builder) {
 	b.WriteByte(')')
 }
 
-// signed reports whether a name and a sign stand before the value.
+// signed reports whether the text form has a name or a sign before the value.
 func (k *testKind) signed() bool { return k.named || k.compares }
 
 const (
@@ -340,7 +342,7 @@ func (r *predicateReader) leaf(p *Predicate) {
 	p.Value = r.text(predicateSigns)
 }
 
-// text reads up to the next sign.
+// text reads up to the next of signs.
 func (r *predicateReader) text(signs string) string {
 	var b strings.Builder
 	for r.rest != "" && strings.IndexByte(signs[1:], r.rest[0]) < 0 {
@@ -361,7 +363,7 @@ func (r *predicateReader) take(sign byte) bool {
 	return true
 }
 
-// predicate checks a condition, which belongs to the rule id.
+// predicate checks a condition; what names its owner in errors.
 func (v *validator) predicate(what string, p *Predicate) {
 	v.check(p.size() <= MaxPredicates, "%s: more than %d conditions", what, MaxPredicates)
 	v.predicateTree(what, p)

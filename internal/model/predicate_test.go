@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestTestKinds: each test has a row, and is written and read as itself with every
-// comparison that it has.
+// TestTestKinds: each test has a row, and its text form is read back unchanged with every
+// comparison that it allows.
 func TestTestKinds(t *testing.T) {
 	names := map[string]bool{}
 	for i, k := range testKinds {
@@ -36,7 +36,7 @@ func TestTestKinds(t *testing.T) {
 	}
 }
 
-// TestPredicatesAreChecked: the values that a test cannot be compared with.
+// TestPredicatesAreChecked lists values that a test cannot be compared with.
 func TestPredicatesAreChecked(t *testing.T) {
 	for text, wrong := range map[string]string{
 		"source:10.0.0.0/8":             "",
@@ -71,7 +71,7 @@ func TestPredicatesAreChecked(t *testing.T) {
 	}
 }
 
-// TestBounds: where a test cannot be told, the widest condition holds wherever the
+// TestBounds: where a test cannot be evaluated, the widest condition holds wherever the
 // condition might, and the narrowest only where it must.
 func TestBounds(t *testing.T) {
 	known := func(p *Predicate) bool { return p.Test != ClaimIs }
@@ -96,8 +96,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestConnectionsHaveNoRequests: what is asked before a request has come cannot look at
-// one.
+// TestConnectionsHaveNoRequests: conditions that are evaluated before a request is read
+// cannot test one.
 func TestConnectionsHaveNoRequests(t *testing.T) {
 	for text, connection := range map[string]bool{
 		"source:10.0.0.0/8": true, "not(any(peer:uri,sni:=a,port:1,gateway:a/b))": true,

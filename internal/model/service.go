@@ -9,83 +9,84 @@ import (
 	"strings"
 )
 
-// Balance is how a Service's endpoint is chosen.
+// Balance is the balancing policy of a Service.
 type Balance uint8
 
 const (
-	// RoundRobin takes the endpoints in turn.
+	// RoundRobin picks the endpoints in turn.
 	RoundRobin Balance = iota
-	// LeastRequest takes the less busy of two random endpoints.
+	// LeastRequest picks the less busy of two random endpoints.
 	LeastRequest
 )
 
-// BackendProtocol is what is spoken to the endpoints of a Service.
+// BackendProtocol is the protocol that the endpoints of a Service speak.
 type BackendProtocol uint8
 
 const (
 	// HTTP1 is HTTP/1.1.
 	HTTP1 BackendProtocol = iota
-	// HTTP2 is HTTP/2: with prior knowledge (RFC 9113 §3.3) in plain text, and
-	// over TLS as the only one that is offered by ALPN.
+	// HTTP2 is HTTP/2: with prior knowledge (RFC 9113 §3.3) in plain text, and as the
+	// only protocol offered by ALPN over TLS.
 	HTTP2
-	// Negotiated is what the endpoint chooses by ALPN, of HTTP/2 and HTTP/1.1;
-	// there is no choice without TLS.
+	// Negotiated is HTTP/2 or HTTP/1.1, as the endpoint chooses by ALPN. It needs TLS.
 	Negotiated
-	// Opaque is bytes, which TLS offers nothing for by ALPN.
+	// Opaque is a stream of bytes; over TLS, no ALPN is offered.
 	Opaque
 )
 
-// ProxyProtocol is which header, if any, connections to endpoints begin with. It
-// says whose connection is passed on, and so they are never shared by clients.
+// ProxyProtocol is the version of the PROXY protocol header at the start of connections
+// to endpoints. The header names the client's connection, so clients never share such
+// connections.
 type ProxyProtocol uint8
 
 const (
-	// NoProxyProtocol is none.
+	// NoProxyProtocol sends no header.
 	NoProxyProtocol ProxyProtocol = iota
-	// ProxyV1 is a line of text, and ProxyV2 binary (haproxy's proxy-protocol.txt).
+	// ProxyV1 is the text header, and ProxyV2 the binary one (haproxy's
+	// proxy-protocol.txt).
 	ProxyV1
 	ProxyV2
 )
 
-// Service is one port of a Service, spoken to in one way. A port that is
-// spoken to in several ways is several Services.
+// Service is one port of a Kubernetes Service with one protocol and one kind of TLS. A
+// port to which several apply is several Services.
 type Service struct {
 	ID       ServiceID       `cbor:"1,keyasint" json:"id"`
 	Balance  Balance         `cbor:"2,keyasint,omitempty" json:"balance,omitempty"`
 	Protocol BackendProtocol `cbor:"3,keyasint,omitempty" json:"protocol,omitempty"`
-	// TLS is how connections to the endpoints are secured; nil is plain text.
+	// TLS secures the connections to the endpoints; nil is plain text.
 	TLS *UpstreamTLS `cbor:"4,keyasint,omitempty" json:"tls,omitempty"`
-	// ProxyProtocol is the header that connections begin with, before TLS.
+	// ProxyProtocol is the header that is sent on each connection, before TLS.
 	ProxyProtocol ProxyProtocol `cbor:"5,keyasint,omitempty" json:"sendProxy,omitempty"`
 }
 
-// UpstreamTLS says whom a connection to an endpoint must lead to, and who
-// vouches for that.
+// UpstreamTLS says how an endpoint is verified: the names that it must have, and the
+// authorities that must vouch for them.
 type UpstreamTLS struct {
-	// ServerName is sent to the endpoint (SNI); empty sends none. It is not what
-	// is verified.
+	// ServerName is sent to the endpoint (SNI); empty sends none. It is not verified.
 	ServerName string `cbor:"1,keyasint,omitempty" json:"serverName,omitempty"`
-	// Names and URIs are subject alternative names, of which the endpoint's
-	// certificate must have one. A name may be "*." and a DNS name.
+	// Names and URIs are subject alternative names, of which the endpoint's certificate
+	// must have one. A name is a DNS name, or "*." and a DNS name.
 	Names []string `cbor:"2,keyasint,omitempty" json:"names,omitempty"`
 	URIs  []string `cbor:"3,keyasint,omitempty" json:"uris,omitempty"`
-	// Bundles are the names of the Bundles that hold the authorities.
+	// Bundles are the names of the Bundles that hold the trusted authorities.
 	Bundles []string `cbor:"4,keyasint,omitempty" json:"bundles,omitempty"`
-	// SystemRoots takes those of the proxy's system too.
+	// SystemRoots also trusts the roots of the proxy's system.
 	SystemRoots bool `cbor:"5,keyasint,omitempty" json:"systemRoots,omitempty"`
-	// Unverified takes any certificate: only where the user's resource says so.
+	// Unverified accepts any certificate. It is set only if the user's resource says so.
 	Unverified bool `cbor:"6,keyasint,omitempty" json:"unverified,omitempty"`
-	// MaxChain bounds the certificates of a chain, the endpoint's and the
-	// authority's among them; 0 is no bound.
+	// MaxChain bounds the number of certificates in a chain, from the endpoint's to the
+	// authority's, both included; 0 is no bound.
 	MaxChain int `cbor:"7,keyasint,omitempty" json:"maxChain,omitempty"`
-	// Certificate is the name of the Secret that the proxy identifies itself by;
-	// empty is that of the listener, if it has one.
+	// Certificate is the name of the Secret with the proxy's client certificate. If
+	// empty, the listener's BackendCertificate is used, if there is one.
 	Certificate string `cbor:"8,keyasint,omitempty" json:"certificate,omitempty"`
-	// Policy is the TLS that is spoken; nil is 1.2 and the suites of crypto/tls.
+	// Policy limits the TLS versions and cipher suites; nil is TLS 1.2 or newer with the
+	// suites of crypto/tls.
 	Policy *TLSPolicy `cbor:"9,keyasint,omitempty" json:"policy,omitempty"`
 }
 
-// Equal reports whether two Services say the same.
+// Equal reports whether two Services have the same content.
 func (s Service) Equal(other Service) bool {
 	if s.TLS == nil || other.TLS == nil {
 		return s == other
@@ -99,13 +100,13 @@ var (
 	backendProtocolNames = []string{HTTP1: "http1", HTTP2: "http2", Negotiated: "negotiated", Opaque: "opaque"}
 )
 
-// MarshalText writes the policy as its word.
+// MarshalText returns the policy's word.
 func (b Balance) MarshalText() ([]byte, error) { return []byte(balanceNames[b]), nil }
 
-// MarshalText writes the protocol as its word.
+// MarshalText returns the protocol's word.
 func (p BackendProtocol) MarshalText() ([]byte, error) { return []byte(backendProtocolNames[p]), nil }
 
-// MarshalText writes the version as its word.
+// MarshalText returns the version's word.
 func (p ProxyProtocol) MarshalText() ([]byte, error) { return []byte(proxyProtocolNames[p]), nil }
 
 func (w *textWriter) service(s Service) {
@@ -136,7 +137,7 @@ func (t *UpstreamTLS) words() []string {
 	return append(words, t.Policy.words()...)
 }
 
-// upstreamOptions read the options that stand after tls.
+// upstreamOptions read the options that follow tls.
 var upstreamOptions = map[string]func(*UpstreamTLS, string) error{
 	"unverified":   func(t *UpstreamTLS, _ string) error { t.Unverified = true; return nil },
 	"server-name":  func(t *UpstreamTLS, v string) error { t.ServerName = v; return nil },
@@ -189,7 +190,7 @@ func (s *Service) option(word string) (err error) {
 	return nil
 }
 
-// service checks a Service; secrets and bundles are known by now.
+// service checks a Service. Secrets and bundles must have been checked before.
 func (v *validator) service(s Service) {
 	v.serviceID("service", s.ID)
 	v.check(!v.services[s.ID], "service %s stands twice", s.ID)
@@ -225,7 +226,7 @@ func (v *validator) upstreamTLS(id string, t *UpstreamTLS) {
 	v.check(t.Certificate == "" || v.secrets[t.Certificate], "service %s: no secret %s", id, t.Certificate)
 }
 
-// ValidateNames tells what is wrong with the names.
+// ValidateNames returns what is wrong with the names.
 func (t *UpstreamTLS) ValidateNames() error {
 	for _, text := range slices.Concat([]string{t.ServerName}, t.Names, t.URIs) {
 		if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {

@@ -5,30 +5,30 @@ import (
 	"strings"
 )
 
-// ServiceID names one port of a Service as it is spoken to: a port with several traffic
-// policies is several Services. The zero ID is none.
+// ServiceID names one port of a Service together with the traffic policy that applies to
+// it: a port with several policies is several Services. The zero ID names no Service.
 type ServiceID struct {
 	_         struct{} `cbor:",toarray"`
 	Namespace string
 	Name      string
-	// Port is its number, or its name.
+	// Port is the port's number or name.
 	Port string
-	// UDP has it a port of UDP, which is another than that of TCP.
+	// UDP means a UDP port; a TCP port of the same number is a different one.
 	UDP bool
-	// Subset is a part of the Service's endpoints, by the name that the resource has
-	// for it; empty is all.
+	// Subset names a subset of the Service's endpoints, as the resource calls it; empty
+	// is all.
 	Subset string
-	// Policy says how the port is spoken to, where that is not HTTP/1.1 and plain text.
-	// It does not change with what a policy says, so that neither do the names of
-	// metrics.
+	// Policy names the protocol and TLS of the port, where they are not HTTP/1.1 and
+	// plain text. It does not change with the content of a policy, so that the names of
+	// metrics stay the same.
 	Policy string
 }
 
-// noService stands in the text form for a backend that cannot be had.
+// noService stands in the text form for a backend without a valid Service.
 const noService = "none"
 
-// String is namespace/name:port, with /udp behind a port of UDP, the subset behind a +,
-// and the policy behind a ~.
+// String returns namespace/name:port, followed by /udp for a UDP port, by + and the
+// subset, and by ~ and the policy.
 func (id ServiceID) String() string {
 	out := id.Name
 	if id.Namespace != "" {
@@ -49,8 +49,8 @@ func (id ServiceID) String() string {
 	return out
 }
 
-// ParseServiceID reads what String writes. Of any other text it makes an ID that
-// Validate refuses.
+// ParseServiceID reads what String writes. Any other text gives an ID that Validate
+// refuses.
 func ParseServiceID(text string) (id ServiceID) {
 	text, id.Policy, _ = strings.Cut(text, "~")
 	text, id.Subset, _ = strings.Cut(text, "+")
@@ -62,7 +62,7 @@ func ParseServiceID(text string) (id ServiceID) {
 	return id
 }
 
-// IsZero reports whether it is none.
+// IsZero reports whether the ID names no Service.
 func (id ServiceID) IsZero() bool { return id == ServiceID{} }
 
 // Compare orders by namespace, name, port, subset and policy.
@@ -73,7 +73,7 @@ func (id ServiceID) Compare(other ServiceID) int {
 	)
 }
 
-// MarshalText writes String.
+// MarshalText returns String.
 func (id ServiceID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
@@ -82,7 +82,7 @@ func (id *ServiceID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// serviceID checks an ID: what it is written as is read as itself, also among others.
+// serviceID checks that an ID is read back unchanged from its text form, also in a list.
 func (v *validator) serviceID(what string, id ServiceID) {
 	text := id.String()
 	v.name(what, text)

@@ -33,8 +33,8 @@ import (
 //	secret shop/shop-tls 5f2a…
 //	bundle configmap/shop/ca 77c0…
 
-// Format returns the text form. Parse reads it back to an equal Snapshot, but
-// for key material and bundles, of which only digests are printed.
+// Format returns the text form. Parse reads it back to an equal Snapshot, except for key
+// material and bundles, of which only digests are printed.
 func Format(s *Snapshot) string {
 	w := &textWriter{}
 	for _, l := range s.Config.Listeners {
@@ -61,7 +61,7 @@ func Format(s *Snapshot) string {
 	return w.b.String()
 }
 
-// FormatOrigins returns the text form of the origins, a line a rule.
+// FormatOrigins returns the text form of the origins, one rule a line.
 func FormatOrigins(s *Snapshot) string {
 	w := &textWriter{}
 	ids := make([]string, 0, len(s.Origins))
@@ -90,19 +90,19 @@ var (
 	pathNames     = []string{AnyPath: "any", ExactPath: "exact", PrefixPath: "prefix", RegexPath: "regex", RawPrefixPath: "starts"}
 )
 
-// MarshalText writes the protocol as its word.
+// MarshalText returns the protocol's word.
 func (p Protocol) MarshalText() ([]byte, error) { return []byte(protocolNames[p]), nil }
 
-// MarshalText writes the order as its word.
+// MarshalText returns the order's word.
 func (o Order) MarshalText() ([]byte, error) { return []byte(orderNames[o]), nil }
 
-// MarshalText writes the kind as its word.
+// MarshalText returns the kind's word.
 func (k PathKind) MarshalText() ([]byte, error) { return []byte(pathNames[k]), nil }
 
 type textWriter struct{ b strings.Builder }
 
-// line writes words, leaving out empty options (see option); an empty word
-// that is not an option is written as "".
+// line writes words and leaves out empty options (see option); an empty word that is not
+// an option is written as "".
 func (w *textWriter) line(words ...string) {
 	first := true
 	for _, word := range words {
@@ -199,8 +199,8 @@ func (w *textWriter) rule(r *Rule) {
 	}
 }
 
-// Does is what a rule does with a request that it matches, in the words of the
-// text form and on one line.
+// Does returns what a rule does with a request that it matches, in the words of the text
+// form and on one line.
 func (r *Rule) Does() string {
 	w := &textWriter{}
 	w.line(r.doesWords()...)
@@ -219,8 +219,7 @@ func (r *Rule) doesWords() []string {
 	return append(words, r.Filters.words()...)
 }
 
-// plain reports whether services and weights are all there is to say of the
-// backends.
+// plain reports whether the backends have nothing but services and weights.
 func (f *Forward) plain() bool {
 	return len(f.Backends) > 0 && !slices.ContainsFunc(f.Backends, func(b Backend) bool {
 		return b.Service.IsZero() || len(b.Filters) > 0
@@ -292,7 +291,7 @@ func rewriteWords(r *Rewrite) []string {
 	}
 }
 
-// pathWord writes what is replaced, if that is not the whole path, and by what.
+// pathWord writes the replaced prefix, if there is one, and its replacement.
 func pathWord(key string, p *PathEdit) string {
 	switch {
 	case p == nil:
@@ -336,8 +335,8 @@ func corsWords(c *CORS) []string {
 	}
 }
 
-// formatBackends writes ids separated by commas, with *weight where there are
-// several.
+// formatBackends returns the services, separated by commas, each with *weight if there
+// are several.
 func formatBackends(backends []Backend) string {
 	parts := make([]string, len(backends))
 	for i, b := range backends {

@@ -9,35 +9,35 @@ import (
 	"strings"
 )
 
-// TLSVersion is a version of TLS that is spoken. RFC 8996 forbids those before
-// 1.2, and so does RFC 9113 §9.2 for HTTP/2.
+// TLSVersion is a version of TLS. RFC 8996 forbids versions before 1.2, and so does RFC
+// 9113 §9.2 for HTTP/2.
 type TLSVersion uint8
 
 const (
 	// TLSUnset leaves the version to the proxy.
 	TLSUnset TLSVersion = iota
-	// TLS12 and TLS13 are the versions themselves.
+	// TLS12 and TLS13 are TLS 1.2 and 1.3.
 	TLS12
 	TLS13
 )
 
-// TLSPolicy says which TLS is spoken. One that says nothing is nil.
+// TLSPolicy limits the TLS versions and cipher suites. A policy without limits is nil.
 type TLSPolicy struct {
-	// MinVersion is the lowest version.
+	// MinVersion is the lowest version that is accepted.
 	MinVersion TLSVersion `cbor:"1,keyasint,omitempty" json:"minVersion,omitempty"`
-	// Suites are the cipher suites of TLS 1.2, by the names that IANA gives them;
-	// none leaves them to the proxy. Those of TLS 1.3 cannot be chosen: crypto/tls
-	// has good ones only.
+	// Suites are the cipher suites of TLS 1.2, by their IANA names; empty leaves them to
+	// the proxy. The suites of TLS 1.3 cannot be chosen: crypto/tls enables only secure
+	// ones.
 	Suites []string `cbor:"2,keyasint,omitempty" json:"suites,omitempty"`
 }
 
 // CipherSuite is a cipher suite of TLS 1.2 that may be chosen.
 type CipherSuite struct {
-	// Name is IANA's, and OpenSSL what ciphers(1) calls it.
+	// Name is the IANA name, and OpenSSL the name in ciphers(1).
 	Name, OpenSSL string
-	// ID is IANA's, too, and crypto/tls's.
+	// ID is the number that IANA assigned, which crypto/tls uses, too.
 	ID uint16
-	// AEAD ones alone may be used for HTTP/2 (RFC 9113 appendix A).
+	// AEAD suites are the only ones that HTTP/2 may use (RFC 9113 appendix A).
 	AEAD bool
 }
 
@@ -54,18 +54,18 @@ var cipherSuites = []CipherSuite{
 	{"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305", tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, true},
 }
 
-// suitesOf13 are those of TLS 1.3, which lists may name to no effect.
+// suitesOf13 are the suites of TLS 1.3. Lists may name them, which has no effect.
 var suitesOf13 = []string{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 
-// CipherSuites lists the suites that may be chosen, by name: those of
-// crypto/tls for TLS 1.2 that it does not call insecure.
+// CipherSuites returns the suites that may be chosen, sorted by name: those of crypto/tls
+// for TLS 1.2, without the ones that it calls insecure.
 func CipherSuites() []CipherSuite { return slices.Clone(cipherSuites) }
 
-// Always reports whether a cipher suite is one of TLS 1.3, which are not chosen.
+// Always reports whether a cipher suite is one of TLS 1.3, which are always enabled.
 func Always(suite string) bool { return slices.Contains(suitesOf13, suite) }
 
-// AEADSuites are the names of those that may be used for HTTP/2 (RFC 9113 §9.2.2),
-// which are also what ingress-nginx has by default.
+// AEADSuites returns the names of the suites that HTTP/2 may use (RFC 9113 §9.2.2), which
+// are also the default of ingress-nginx.
 func AEADSuites() []string {
 	var names []string
 	for _, s := range CipherSuites() {
@@ -76,7 +76,7 @@ func AEADSuites() []string {
 	return names
 }
 
-// SuiteNamed finds a suite by either of its names, or nil.
+// SuiteNamed finds a suite by its IANA or OpenSSL name; nil if there is none.
 func SuiteNamed(name string) *CipherSuite {
 	for i := range cipherSuites {
 		if s := &cipherSuites[i]; s.Name == name || s.OpenSSL == name {
@@ -86,7 +86,7 @@ func SuiteNamed(name string) *CipherSuite {
 	return nil
 }
 
-// SuiteIDs are the numbers of suites that are known by IANA's names.
+// SuiteIDs returns the numbers of suites; unknown IANA names are left out.
 func SuiteIDs(names []string) []uint16 {
 	ids := make([]uint16, 0, len(names))
 	for _, name := range names {
@@ -100,8 +100,8 @@ func SuiteIDs(names []string) []uint16 {
 // ErrSuites is wrapped by the errors of ParseSuites.
 var ErrSuites = errors.New("not a list of cipher suites")
 
-// ParseSuites reads suites by IANA's or OpenSSL's names, separated by commas.
-// It returns IANA's, in order and each once. Those of TLS 1.3 are left out.
+// ParseSuites reads IANA or OpenSSL names, separated by commas. It returns the IANA
+// names, sorted and without duplicates. Suites of TLS 1.3 are left out.
 func ParseSuites(list string) ([]string, error) {
 	var out []string
 	for _, word := range strings.Split(list, ",") {
@@ -122,13 +122,13 @@ func ParseSuites(list string) ([]string, error) {
 	return slices.Compact(out), nil
 }
 
-// tlsVersionNames has no name for no version, which is not written.
+// tlsVersionNames has an empty name for TLSUnset, which is not written.
 var tlsVersionNames = []string{TLSUnset: "", TLS12: "1.2", TLS13: "1.3"}
 
-// String is the number of the version.
+// String returns the number of the version.
 func (v TLSVersion) String() string { return tlsVersionNames[v] }
 
-// MarshalText writes the version as its number.
+// MarshalText returns the number of the version.
 func (v TLSVersion) MarshalText() ([]byte, error) { return []byte(tlsVersionNames[v]), nil }
 
 // ParseTLSVersion reads 1.2 or 1.3.
@@ -140,14 +140,14 @@ func ParseTLSVersion(text string) (TLSVersion, error) {
 	return TLS12 + above, nil
 }
 
-// String is the policy as it stands in the text form.
+// String returns the policy in the text form.
 func (p *TLSPolicy) String() string {
 	w := &textWriter{}
 	w.line(p.words()...)
 	return strings.TrimSuffix(w.b.String(), "\n")
 }
 
-// words are the options of a policy, for the text form.
+// words returns the options of a policy in the text form.
 func (p *TLSPolicy) words() []string {
 	if p == nil {
 		return nil
@@ -161,7 +161,7 @@ var certificateOptions = map[string]func(*Certificate, string) error{
 	"tls-suites": func(c *Certificate, v string) error { return setSuites(&c.Policy, v) },
 }
 
-// setMin and setSuites read into a policy, which they make if need be.
+// setMin and setSuites set a field of a policy, and make the policy if it is nil.
 func setMin(to **TLSPolicy, text string) (err error) {
 	if *to == nil {
 		*to = &TLSPolicy{}
@@ -190,7 +190,7 @@ func (c *Certificate) option(word string) error {
 	return nil
 }
 
-// tlsPolicy checks the policy of something.
+// tlsPolicy checks a policy; of names its owner in errors.
 func (v *validator) tlsPolicy(of string, p *TLSPolicy) {
 	if p == nil {
 		return
@@ -206,8 +206,8 @@ func (v *validator) tlsPolicy(of string, p *TLSPolicy) {
 	}
 }
 
-// suiteList is the list of suites of a policy, of which the order does not
-// matter: crypto/tls has an order of its own.
+// suiteList returns the suites of a policy as a list whose order has no meaning, since
+// crypto/tls has an order of its own.
 func (p *TLSPolicy) suiteList() list {
 	if p == nil {
 		return texts(nil)
@@ -215,7 +215,7 @@ func (p *TLSPolicy) suiteList() list {
 	return texts(p.Suites)
 }
 
-// compare orders policies, none first.
+// compare orders policies, nil first.
 func (p *TLSPolicy) compare(other *TLSPolicy) int {
 	if p == nil || other == nil {
 		return compareBool(p != nil, other != nil) // false before true

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestCipherSuites: the table has all of crypto/tls's suites for TLS 1.2 that it
-// does not call insecure, and calls AEAD those that RFC 9113 appendix A does not
-// list: of these, those with GCM and with Poly1305.
+// TestCipherSuites: the table has all suites of crypto/tls for TLS 1.2 that it does not
+// call insecure. It marks as AEAD those that RFC 9113 appendix A does not list: the ones
+// with GCM and with Poly1305.
 func TestCipherSuites(t *testing.T) {
 	want := map[uint16]string{}
 	for _, suite := range tls.CipherSuites() {
@@ -58,7 +58,7 @@ func TestParseSuites(t *testing.T) {
 	}
 }
 
-// TestTLSPolicies: what a policy may say, in both places where one stands.
+// TestTLSPolicies: what a policy may contain, for certificates and for services.
 func TestTLSPolicies(t *testing.T) {
 	const good = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 	for _, test := range []struct {
@@ -94,7 +94,7 @@ func TestTLSPolicies(t *testing.T) {
 	}
 }
 
-// TestTLSPolicyText: the options are read where they belong and nowhere else.
+// TestTLSPolicyText: the options are accepted where they belong and nowhere else.
 func TestTLSPolicyText(t *testing.T) {
 	const listener = "listener 443 https\nsecret a/tls 00\n"
 	for text, want := range map[string]string{
@@ -115,8 +115,8 @@ func TestTLSPolicyText(t *testing.T) {
 	}
 }
 
-// TestTLSPolicyHash: a policy is part of what a Snapshot is told apart by, and
-// the order in which its suites were written is not.
+// TestTLSPolicyHash: a policy changes the hash of a Snapshot; the order in which its
+// suites were written does not.
 func TestTLSPolicyHash(t *testing.T) {
 	hash := func(text string) Hash {
 		s, err := Parse("listener 443 https\nsecret a/tls 00\ncertificate 443 * a/tls " + text)

@@ -2,39 +2,39 @@ package model
 
 import "fmt"
 
-// Bundle holds certificates of authorities. They are no secret, but come and
-// go like the Secrets that they vouch for.
+// Bundle is a certificate authority bundle. It is not secret, but it changes together
+// with the Secrets that its authorities vouch for.
 type Bundle struct {
 	// Name is the kind, namespace and name of the resource: configmap/shop/ca.
 	Name string `cbor:"1,keyasint" json:"name"`
-	// Digest is the SHA-256, in hex, over PEM.
+	// Digest is the SHA-256 of PEM, in hex.
 	Digest string `cbor:"2,keyasint" json:"digest"`
-	// PEM is empty in a Snapshot that came from text, and where the bundle is
-	// missing or broken: what it would vouch for is then refused.
+	// PEM is empty in a Snapshot that was read from text, and where the bundle is missing
+	// or broken: certificates that need it are then refused.
 	PEM []byte `cbor:"3,keyasint,omitempty" json:"-"`
 }
 
-// ClientAuthMode is what becomes of clients that no authority vouches for.
+// ClientAuthMode says how clients without a verified certificate are treated.
 type ClientAuthMode uint8
 
 const (
-	// RequireCertificate refuses the handshake without a certificate that verifies.
+	// RequireCertificate refuses the handshake unless the client's certificate verifies.
 	RequireCertificate ClientAuthMode = iota
-	// RequestCertificate asks for a certificate, and takes clients that have
-	// none, or one that does not verify.
+	// RequestCertificate asks for a certificate, and accepts clients without one, or with
+	// one that does not verify.
 	RequestCertificate
 )
 
-// ClientAuth has the clients of a listener identify themselves by certificates.
+// ClientAuth asks the clients of a listener for certificates.
 type ClientAuth struct {
-	// Bundles are the names of the Bundles that hold the authorities.
+	// Bundles are the names of the Bundles that hold the trusted authorities.
 	Bundles []string       `cbor:"1,keyasint" json:"bundles"`
 	Mode    ClientAuthMode `cbor:"2,keyasint,omitempty" json:"mode,omitempty"`
 }
 
 var clientAuthNames = []string{RequireCertificate: "require", RequestCertificate: "request"}
 
-// MarshalText writes the mode as its word.
+// MarshalText returns the mode's word.
 func (m ClientAuthMode) MarshalText() ([]byte, error) { return []byte(clientAuthNames[m]), nil }
 
 func (a *ClientAuth) words() []string {

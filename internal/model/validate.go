@@ -16,17 +16,16 @@ import (
 // MaxRegexLength bounds a path expression or rewrite pattern, in bytes.
 const MaxRegexLength = 1024
 
-// MaxPathDepth bounds the elements of a path prefix, and so what the lookup of
-// a hostile path can cost.
+// MaxPathDepth bounds the elements of a path prefix, and so the cost of looking up a
+// hostile path.
 const MaxPathDepth = 63
 
-// Validate reports whether parts that came from outside can be compiled: every
-// reference leads somewhere, every value is one that the model defines. It
-// returns all that is wrong, joined.
+// Validate checks parts that came from outside before they are compiled: every reference
+// must resolve, and every value must be one that the model defines. It returns all
+// errors, joined.
 func Validate(p *Parts) error { return validate(p, func(int) bool { return false }) }
 
-// validate is Validate, but that it takes a host for sound within itself where
-// sound says so.
+// validate is Validate, but skips the checks within a host for which sound returns true.
 func validate(p *Parts, sound func(host int) bool) error {
 	v := validator{
 		services: map[ServiceID]bool{}, secrets: map[string]bool{}, bundles: map[string]bool{}, listeners: map[ListenerID]bool{},
@@ -68,16 +67,16 @@ func validate(p *Parts, sound func(host int) bool) error {
 type validator struct {
 	services         map[ServiceID]bool
 	secrets, bundles map[string]bool
-	spoken, secured  map[ServiceID]bool // services that take other than bytes, or TLS
-	proxied          map[ServiceID]bool // services that take PROXY headers
-	rules            map[string]*Host   // the last host that has each
+	spoken, secured  map[ServiceID]bool // services with HTTP, or with TLS
+	proxied          map[ServiceID]bool // services that expect PROXY protocol headers
+	rules            map[string]*Host   // the last host that has each rule
 	listeners        map[ListenerID]bool
 	protocols        map[ListenerID]Protocol
 	hosts, l4Routes  map[hostPlace]bool
 	errs             []error
 }
 
-// hostPlace is a host, or an L4 route's name, on one listener.
+// hostPlace is a host, or the name of an L4 route, on one listener.
 type hostPlace struct {
 	name     string
 	listener ListenerID
@@ -96,7 +95,7 @@ func (v *validator) unique(seen map[string]bool, what, name string) {
 	seen[name] = true
 }
 
-// name checks an identifier: something, and printable.
+// name checks an identifier: it must not be empty, and must be printable.
 func (v *validator) name(what, name string) {
 	v.check(name != "", "%s without a name", what)
 	v.check(strings.IndexFunc(name, unicode.IsControl) < 0, "%s %q has control characters", what, name)
@@ -120,8 +119,8 @@ func (v *validator) listener(l Listener) {
 	}
 }
 
-// place checks what a host has to do with the rest: its listeners, its name
-// and rules beside others, its services.
+// place checks a host against the rest of the Snapshot: its listeners, the names and
+// rules of other hosts, and its services.
 func (v *validator) place(h *Host) {
 	for _, id := range h.Listeners {
 		at := hostPlace{h.Name, id}
@@ -142,7 +141,7 @@ func (v *validator) place(h *Host) {
 	}
 }
 
-// Services yields every service that a rule names, as often as it does.
+// Services yields every service that a rule names, once for each mention.
 func (r *Rule) Services() iter.Seq[ServiceID] {
 	return func(yield func(ServiceID) bool) {
 		if !r.Filters.eachService(yield) || r.Forward == nil {
@@ -157,7 +156,7 @@ func (r *Rule) Services() iter.Seq[ServiceID] {
 	}
 }
 
-// host checks what a host says within itself.
+// host checks a host by itself.
 func (v *validator) host(h *Host) {
 	v.name("host", h.Name)
 	v.check(h.Name == strings.ToLower(h.Name), "host %q is not lower-case", h.Name)
@@ -170,8 +169,8 @@ func (v *validator) host(h *Host) {
 	}
 }
 
-// Validate tells what is wrong with a rule within itself. Whether its services
-// exist is for the Snapshot to say.
+// Validate returns what is wrong within a rule. Whether its services exist is checked
+// with the Snapshot.
 func (r *Rule) Validate() error {
 	var v validator
 	v.rule(r)
@@ -199,7 +198,7 @@ func (v *validator) rule(r *Rule) {
 	}
 }
 
-// cors checks what goes into header fields as it is.
+// cors checks the values that are copied into header fields.
 func (v *validator) cors(id string, c *CORS) {
 	for _, origin := range c.AllowOrigins {
 		v.check(!strings.Contains(origin, ","), "rule %s: a comma in an origin", id)
@@ -209,7 +208,7 @@ func (v *validator) cors(id string, c *CORS) {
 	}
 }
 
-// Validate tells what is wrong with a path match.
+// Validate returns what is wrong with a path match.
 func (p PathMatch) Validate() error {
 	var v validator
 	v.pathMatch("path", p)
@@ -330,19 +329,19 @@ func (v *validator) forward(id string, f *Forward) {
 	}
 }
 
-// framing are the fields that say how a message is to be read, or by whom.
+// framing are the fields that control how a message is read, and by whom.
 var framing = map[string]bool{
 	"host": true, "content-length": true, "transfer-encoding": true, "connection": true, "keep-alive": true, "te": true,
 	"trailer": true, "upgrade": true, "expect": true, "set-cookie": true, "cookie": true, "content-type": true, "date": true,
 }
 
-// MaxRetries bounds how often a rule may have a request repeated.
+// MaxRetries bounds the number of times that a rule may repeat a request.
 const MaxRetries = 100
 
 func (v *validator) regex(what, expr string) {
 	v.check(len(expr) <= MaxRegexLength, "%s: expression longer than %d bytes", what, MaxRegexLength)
 	if len(expr) <= MaxRegexLength {
-		_, err := syntax.Parse(expr, syntax.Perl) // half of what regexp.Compile does, and all that can fail
+		_, err := syntax.Parse(expr, syntax.Perl) // what can fail of regexp.Compile, at half the cost
 		v.check(err == nil, "%s: %v", what, err)
 	}
 }

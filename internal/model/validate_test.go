@@ -7,8 +7,8 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// TestValidateRules: each change of a valid rule makes it one that no proxy may
-// compile, and the error says why.
+// TestValidateRules: each change to a valid rule makes it invalid, and the error says
+// why.
 func TestValidateRules(t *testing.T) {
 	valid := sample()
 	if err := Validate(&valid); err != nil {
@@ -60,8 +60,8 @@ func TestValidateRules(t *testing.T) {
 	}
 }
 
-// TestValidateL4Routes: each change of a valid L4 route, or of what it stands on,
-// makes it one that no proxy may serve, and the error says why.
+// TestValidateL4Routes: each change to a valid L4 route, or to what it refers to, makes
+// it invalid, and the error says why.
 func TestValidateL4Routes(t *testing.T) {
 	for _, test := range []struct {
 		want   string
@@ -107,7 +107,7 @@ func TestValidateL4Routes(t *testing.T) {
 	}
 }
 
-// TestValidateTrust: what is said of TLS is whole, or no proxy compiles it.
+// TestValidateTrust: incomplete TLS settings are invalid.
 func TestValidateTrust(t *testing.T) {
 	verified := func(change func(*UpstreamTLS)) func(*Parts) {
 		return func(p *Parts) {
@@ -174,8 +174,7 @@ func TestValidateTrust(t *testing.T) {
 	}
 }
 
-// TestBundlesAreSecrets: a changed bundle changes the hash of the third part,
-// and no other.
+// TestBundlesAreSecrets: a changed bundle changes the hash of the secrets only.
 func TestBundlesAreSecrets(t *testing.T) {
 	before, p := Freeze(sample()), sample()
 	p.Bundles[0].PEM = []byte("-----BEGIN CERTIFICATE-----")

@@ -14,23 +14,23 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Schema is the level of the wire form. It grows when a field is added that an
-// older proxy could not honour. OldestSchema is the lowest that is still read and
-// written; forms below it have another shape.
+// Schema is the schema level of the wire form. It grows with each new field that an older
+// proxy could not honour. OldestSchema is the lowest level that can still be read and
+// written; older forms are laid out differently.
 const (
 	Schema       = 3
 	OldestSchema = 2
 )
 
-// wireMagic starts every wire form, so that a file of it is told from text.
+// wireMagic starts every wire form and distinguishes it from text.
 var wireMagic = []byte{0xd9, 0xd9, 0xf7} // self-described CBOR, RFC 8949 §3.4.6
 
 // maxWire bounds the elements of any one list or map in a wire form.
 const maxWire = 1 << 22
 
-// envelope is the wire form behind its magic: a Snapshot, or what it has become since
-// another. Each value of a list is encoded on its own, so that its hash is that of the
-// bytes that came.
+// envelope is the wire form after its magic: a whole Snapshot, or a change of another
+// one. Each value of a list is encoded on its own, so that its hash is the hash of the
+// bytes received.
 type envelope struct {
 	Schema    int                      `cbor:"1,keyasint"`
 	Listeners []cbor.RawMessage        `cbor:"2,keyasint,omitempty"`
@@ -41,17 +41,18 @@ type envelope struct {
 	Origins   map[string]reason.Origin `cbor:"7,keyasint,omitempty"`
 	Bundles   []cbor.RawMessage        `cbor:"8,keyasint,omitempty"`
 	L4Routes  []cbor.RawMessage        `cbor:"9,keyasint,omitempty"`
-	// Since is nil in a form that is whole.
+	// Since is nil in a whole form.
 	Since *since `cbor:"10,keyasint,omitempty"`
 }
 
-// since has a form be what a Snapshot became: its lists hold what is new.
+// since marks a form as a change: its lists hold only new values.
 type since struct {
-	// Base is the root of the Snapshot that it was, Root of the one that it is.
+	// Base is the root hash of the Snapshot before the change, Root that of the one after
+	// it.
 	Base Hash `cbor:"1,keyasint"`
 	Root Hash `cbor:"2,keyasint"`
-	// What the lists of Base have no more, by places in them, ascending. A value that
-	// is another now is gone and new.
+	// The values to remove from the lists of Base, by index, ascending. A changed value
+	// is removed here and stands anew in its list.
 	Listeners []uint32 `cbor:"3,keyasint,omitempty"`
 	Hosts     []uint32 `cbor:"4,keyasint,omitempty"`
 	Services  []uint32 `cbor:"5,keyasint,omitempty"`
@@ -62,7 +63,7 @@ type since struct {
 	L4Routes  []uint32 `cbor:"10,keyasint,omitempty"`
 }
 
-// codec holds the CBOR modes. Building one is cheap beside what it codes.
+// codec holds the CBOR modes. Building one is cheap compared with encoding.
 type codec struct {
 	enc cbor.EncMode
 	dec cbor.DecMode
@@ -73,7 +74,7 @@ var wireCodec = newCodec()
 func newCodec() codec {
 	encOptions := cbor.CoreDetEncOptions()
 	encOptions.BinaryMarshaler = cbor.BinaryMarshalerByteString
-	encOptions.NilContainers = cbor.NilContainerAsEmpty // nil and empty are one thing, with one hash
+	encOptions.NilContainers = cbor.NilContainerAsEmpty // nil and empty have one hash
 	enc, err := encOptions.EncMode()
 	if err != nil {
 		panic(err) // the options are constants
@@ -96,16 +97,16 @@ func newCodec() codec {
 // ErrWire is wrapped by all errors of Decode and DecodeOver but ErrBase.
 var ErrWire = errors.New("not a valid snapshot")
 
-// ErrBase is what DecodeOver answers to a change of another Snapshot than it has: the
-// sender must send the whole.
+// ErrBase is what DecodeOver returns for a change of a Snapshot other than base: the
+// sender must send the whole form.
 var ErrBase = errors.New("a change of another snapshot")
 
-// Encode writes the wire form. It holds key material: keep it as private as
-// the keys.
+// Encode returns the wire form. It holds key material: keep it as private as the keys.
 func Encode(s *Snapshot) ([]byte, error) { return EncodeOver(s, nil) }
 
-// EncodeOver writes what s has become since base, for those who have base; its cost is
-// that of what changed. A nil base makes it Encode. The form is as private as Encode's.
+// EncodeOver returns the change from base to s, for receivers that have base; its cost is
+// in proportion to what changed. With a nil base it is Encode. The result is as private
+// as that of Encode.
 func EncodeOver(s, base *Snapshot) ([]byte, error) {
 	e, err := s.envelope(base)
 	if err != nil {
@@ -139,9 +140,9 @@ func (s *Snapshot) envelope(base *Snapshot) (envelope, error) {
 	return e, err
 }
 
-// encodeList writes what of f is not in base, and where base has what f has not. It
-// fails for a value that was decoded from another encoding than ours, whose hash
-// nobody could know again.
+// encodeList writes the values of f that base lacks, and the indexes in base of values
+// that f lacks. It fails for a value that was decoded from another encoding than ours:
+// the receiver could not compute its hash from the new bytes.
 func encodeList[T any](k listKind[T], base, f frozen[T], gone *[]uint32, data *[]cbor.RawMessage) error {
 	var added []uint32
 	*gone, added = k.changed(base, f)
@@ -158,7 +159,8 @@ func encodeList[T any](k listKind[T], base, f frozen[T], gone *[]uint32, data *[
 	return nil
 }
 
-// changedOrigins are those of next that base has not, and the keys that next has not.
+// changedOrigins returns the origins of next that base lacks, and the keys that next
+// lacks.
 func changedOrigins(base, next map[string]reason.Origin) (changed map[string]reason.Origin, gone []string) {
 	if maps.Equal(base, next) {
 		return nil, nil
@@ -178,18 +180,18 @@ func changedOrigins(base, next map[string]reason.Origin) (changed map[string]rea
 	return changed, gone
 }
 
-// IsWire reports whether data begins as a wire form does.
+// IsWire reports whether data begins like a wire form.
 func IsWire(data []byte) bool { return bytes.HasPrefix(data, wireMagic) }
 
-// Decode reads a wire form that is whole. An unknown field, a duplicate key, a newer
-// schema, what the schema does not have, or another order than Freeze's is an error: nothing that the sender meant is
-// ever skipped.
+// Decode reads a whole wire form. An unknown field, a duplicate key, a newer schema, a
+// value that the schema lacks, or an order other than Freeze's is an error: nothing that
+// the sender meant is ever skipped.
 func Decode(data []byte) (*Snapshot, error) { return DecodeOver(data, nil) }
 
-// DecodeOver is Decode for those who have a Snapshot that was decoded before. A form
-// that is whole may differ from base in anything; what is the same, by its hash, is
-// shared, and neither decoded nor checked again. A form of EncodeOver must be a change
-// of base, and costs what changed. A nil base has nothing to share.
+// DecodeOver is Decode for a receiver that has decoded base before. A whole form may
+// differ from base in anything; values with the same hash are shared with base, and
+// neither decoded nor checked again. The result of EncodeOver must be a change of base,
+// and costs in proportion to what changed. A nil base has nothing to share.
 func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 	if !IsWire(data) {
 		return nil, fmt.Errorf("%w: it does not start as one", ErrWire)
@@ -218,8 +220,8 @@ func DecodeOver(data []byte, base *Snapshot) (*Snapshot, error) {
 	return s, nil
 }
 
-// snapshot makes the Snapshot of a form. base is what it is a change of, or, where it
-// is whole, may share what is the same.
+// snapshot builds the Snapshot of a form. If the form is a change, it applies to base; if
+// it is whole, equal values are shared with base.
 func (e *envelope) snapshot(base *Snapshot) (*Snapshot, error) {
 	from, gone, share := base, e.Since, &Snapshot{}
 	if gone == nil {
@@ -244,7 +246,8 @@ func (e *envelope) snapshot(base *Snapshot) (*Snapshot, error) {
 	return s, s.check(base, changed)
 }
 
-// check refuses what cannot be compiled. changed are the endpoints that base has not.
+// check refuses a Snapshot that cannot be compiled. changed are the endpoints that base
+// lacks.
 func (s *Snapshot) check(base *Snapshot, changed []Endpoints) error {
 	if !eachInEndpoints(changed, checkList) {
 		return errNotInOrder
@@ -298,14 +301,14 @@ func withOrigins(base map[string]reason.Origin, gone []string, changed map[strin
 	return all
 }
 
-// decodeList hashes and decodes data, but for what share has, and has it take the place
-// of what is gone from base. It returns what it decoded, too.
+// decodeList hashes and decodes data, except for values that share has, and puts them in
+// the place of the values gone from base. It also returns the values that it decoded.
 func decodeList[T any](k listKind[T], data []cbor.RawMessage, base frozen[T], gone []uint32, share frozen[T]) (list frozen[T], decoded []T, err error) {
 	added := frozen[T]{make([]T, len(data)), make([]Hash, len(data))}
 	fresh, errs, known := make([]bool, len(data)), make([]error, len(data)), byHash(share)
 	parallel(len(data), func(i int) {
 		v := &added.items[i]
-		if k.complete == nil { // its hash is that of its bytes
+		if k.complete == nil { // its hash is the hash of its bytes
 			added.hashes[i] = hashOf(data[i])
 			if same := known[added.hashes[i]]; same != nil {
 				*v = *same
@@ -339,7 +342,7 @@ func encode(v any) []byte {
 	return data
 }
 
-// byHash finds the values of a list by their hashes.
+// byHash indexes the values of a list by their hashes.
 func byHash[T any](f frozen[T]) map[Hash]*T {
 	out := make(map[Hash]*T, len(f.items))
 	for i := range f.items {

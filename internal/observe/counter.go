@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Shards is the number of shards that a new Metrics has: one for each core
-// that may run Go code, at most 64.
+// Shards returns the number of shards of a new Metrics: one for each core that may run Go
+// code, at most 64.
 func Shards() int { return min(runtime.GOMAXPROCS(0), 64) }
 
-// padded is a counter that shares its cache line with nothing.
+// padded is a counter that has a cache line for itself.
 type padded struct {
 	n atomic.Uint64
 	_ [56]byte
@@ -19,13 +19,13 @@ type padded struct {
 // Counter is a sharded count.
 type Counter struct{ shards []padded }
 
-// NewCounter makes a Counter with that many shards.
+// NewCounter returns a Counter with the given number of shards.
 func NewCounter(shards int) *Counter { return &Counter{make([]padded, shards)} }
 
-// Add counts n in a shard.
+// Add adds n to a shard.
 func (c *Counter) Add(shard int, n uint64) { c.shards[shard].n.Add(n) }
 
-// Sum is the count over all shards.
+// Sum returns the count over all shards.
 func (c *Counter) Sum() uint64 {
 	sum := uint64(0)
 	for i := range c.shards {
@@ -34,7 +34,7 @@ func (c *Counter) Sum() uint64 {
 	return sum
 }
 
-// bounds are the upper ends of histogram buckets.
+// bounds are the upper bounds of histogram buckets.
 var bounds = [...]time.Duration{
 	500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
 	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
@@ -50,7 +50,7 @@ type histogramShard struct {
 	sum     atomic.Int64 // nanoseconds
 }
 
-// NewHistogram makes a Histogram with that many shards.
+// NewHistogram returns a Histogram with the given number of shards.
 func NewHistogram(shards int) *Histogram { return &Histogram{make([]histogramShard, shards)} }
 
 // Observe counts one duration in a shard.
@@ -64,7 +64,7 @@ func (h *Histogram) Observe(shard int, d time.Duration) {
 	s.sum.Add(int64(d))
 }
 
-// snapshot sums the shards: how many fell into each bucket, and the total.
+// snapshot returns the number of durations in each bucket and their sum, over all shards.
 func (h *Histogram) snapshot() (buckets [len(bounds) + 1]uint64, sum time.Duration) {
 	for i := range h.shards {
 		for j := range buckets {

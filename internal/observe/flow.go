@@ -7,32 +7,33 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Kind is what a Flow was.
+// Kind is the kind of a Flow.
 type Kind uint8
 
 const (
-	// Request is one request and its answer, or the tunnel that it became.
+	// Request is one request and its response, or the tunnel that it became.
 	Request Kind = iota
-	// Connection is a connection on layer 4, and Datagrams a flow of UDP.
+	// Connection is a connection on layer 4, and Datagrams a UDP flow.
 	Connection
 	Datagrams
-	// Unserved is a connection that ended before anything was routed: a handshake or a
-	// PROXY header that failed. It is logged, and counted by its listener alone.
+	// Unserved is a connection that ended before anything was routed, because its TLS
+	// handshake or its PROXY protocol header failed. It is logged, and counted only for
+	// its listener.
 	Unserved
 )
 
-// Verdict is what authorization made of a Flow.
+// Verdict is the result of authorization for a Flow.
 type Verdict uint8
 
 const (
-	// NotJudged: no policy applies.
+	// NotJudged: no policy applied.
 	NotJudged Verdict = iota
 	Allowed
 	Denied
 )
 
-// String is the verdict as the log has it: empty where there was none.
-// Judge notes which policy decided, if one did: the Outcome says what it came to.
+// Judge records the policy that decided, if any did. It must be called after Outcome is
+// set.
 func (f *Flow) Judge(policy string) {
 	switch f.Policy = policy; {
 	case f.Outcome == reason.Denied:
@@ -42,75 +43,78 @@ func (f *Flow) Judge(policy string) {
 	}
 }
 
+// String returns the verdict as the log has it; empty if no policy applied.
 func (v Verdict) String() string { return [...]string{"", "allowed", "denied"}[v] }
 
 // Party is one end of a Flow, as far as it is known.
 type Party struct {
 	// Workload is namespace/name of the pod.
 	Workload string
-	// Identity is what its certificate was verified for: the URI of a SPIFFE ID, or
-	// another name. Empty is that none was shown.
+	// Identity is the name in its verified certificate: the URI of a SPIFFE ID, or
+	// another name. It is empty if there was no certificate.
 	Identity string
 }
 
-// Flow is an exchange, a tunnel or a connection as it was observed. Its byte slices
-// are views that die with the exchange. The zero value of a field is that it is not
-// known, or that there is none.
+// Flow is an exchange, a tunnel or a connection as it was observed. Its byte slices are
+// views that are valid only as long as the exchange. The zero value of a field means that
+// it is unknown, or that there is none.
 type Flow struct {
 	Kind Kind
-	// Rule counts the Flow; nil for what nothing counts. Service, if not nil, is the one
-	// that was asked, and observes how long it took. Listener counts the bytes of layer 4.
+	// Rule counts the Flow; nil if it is not counted. Service, if not nil, is the service
+	// that the request went to; it observes the duration. Listener counts the bytes of
+	// layer 4.
 	Rule     *Route
 	Service  *Service
 	Listener *Listener
 
-	// Start is when the first byte of the request came.
+	// Start is when the first byte of the request arrived.
 	Start time.Time
-	// Duration is from Start to the answer's last byte; Wait is the part of it
-	// that was spent waiting for the endpoint's answer to begin.
+	// Duration is the time from Start to the last byte of the response; Wait is the part
+	// of it spent waiting for the first byte from the endpoint.
 	Duration, Wait time.Duration
 
 	Client netip.AddrPort
 	TLS    bool
-	// Transport is tcp, tls or udp for what is relayed whatever it says; empty
-	// for HTTP. An L4 route has a Host and no method, target or status.
+	// Transport is tcp, tls or udp for flows of layer 4; empty for HTTP. A Flow of an L4
+	// route has a Host but no method, target or status.
 	Transport string
 	Method    []byte
 	Host      []byte
 	Target    []byte
 	RequestID []byte
-	// Major and Minor are the version of HTTP; Major 0 is 1.
+	// Major and Minor are the HTTP version; Major 0 means 1.
 	Major, Minor uint8
 
 	Status            int
 	Outcome           reason.Outcome
 	BytesIn, BytesOut int64
 
-	// Source and Destination are the client's end and the backend's.
+	// Source is the client's end and Destination the backend's.
 	Source, Destination Party
-	// Route is the rule's id and Origin where it was written; both empty when
-	// no rule matched.
+	// Route is the ID of the rule, and Origin where it was written; both are empty if no
+	// rule matched.
 	Route, Origin string
-	// Verdict is what authorization came to, and Policy what decided it; empty where none
-	// did, as where nothing allows what only a policy could.
+	// Verdict is the result of authorization, and Policy the ID of the permission that
+	// decided; empty if none did. If a request is denied because no permission allows it,
+	// Policy is the first permission that could have allowed it.
 	Verdict Verdict
 	Policy  string
-	// Endpoint is the address that was asked last.
+	// Endpoint is the address of the last attempt.
 	Endpoint string
-	// Trace is the request's traceparent (W3C Trace Context), as the client sent it. Of
-	// it only the id of the trace is told.
+	// Trace is the traceparent of the request (W3C Trace Context), as the client sent it.
+	// Only its trace id is logged.
 	Trace []byte
-	// Detail says more about a failure, and holds nothing of the message.
+	// Detail says more about a failure. It holds nothing of the message itself.
 	Detail string
-	// Attempt is the number of the attempt that decided, from 1; 0 is that there was
+	// Attempt is the number of the attempt that decided, counted from 1; 0 if there was
 	// none.
 	Attempt int
 }
 
-// retries is how many attempts were made before the last.
+// retries returns the number of attempts before the last one.
 func (f *Flow) retries() int64 { return int64(max(f.Attempt-1, 0)) }
 
-// service is the id of the service that was asked.
+// service returns the ID of the service, or "".
 func (f *Flow) service() string {
 	if f.Service == nil {
 		return ""
@@ -118,16 +122,16 @@ func (f *Flow) service() string {
 	return f.Service.Name
 }
 
-// Where a traceparent has its parts: version-traceid-parentid-flags (W3C Trace Context,
-// section 3.2.2). Those of later versions may be longer.
+// The parts of a traceparent: version-traceid-parentid-flags (W3C Trace Context, section
+// 3.2.2). Later versions may be longer.
 const (
 	traceIDStart, traceIDEnd = 3, 35
 	parentIDEnd              = 52
 	traceparentLength        = 55
 )
 
-// traceID is the id of the trace that the request belongs to: 32 hexadecimal digits, or
-// nothing where what the client sent is no traceparent.
+// traceID returns the trace id of the request, 32 hexadecimal digits; nil if the client
+// sent no valid traceparent.
 func (f *Flow) traceID() []byte {
 	t := f.Trace
 	if len(t) < traceparentLength || t[traceIDStart-1] != '-' || t[traceIDEnd] != '-' || t[parentIDEnd] != '-' {

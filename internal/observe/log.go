@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// LogFormat is how access-log lines look.
+// LogFormat is the format of access-log lines.
 type LogFormat uint8
 
 // The formats.
 const (
-	// LogCompact is words and key=value pairs, for people.
+	// LogCompact writes words and key=value pairs, for people.
 	LogCompact LogFormat = iota
-	// LogJSON is an object a line.
+	// LogJSON writes one JSON object a line.
 	LogJSON
 	// LogOff writes nothing.
 	LogOff
@@ -32,15 +32,15 @@ func ParseLogFormat(name string) (LogFormat, error) {
 	return 0, fmt.Errorf("log format %q is none of compact, json, off", name)
 }
 
-// logShardBytes bounds the lines that wait in one shard.
+// logShardBytes bounds the unwritten lines of one shard.
 const logShardBytes = 256 << 10
 
-// logHold is how long lines are gathered before they are written.
+// logHold is how long lines are collected before they are written.
 const logHold = 50 * time.Millisecond
 
-// Log is an access log. Lines are put down in memory, one buffer a shard, and
-// written by Run. A line that finds its buffer full is dropped and counted:
-// a slow reader of the log never slows a request.
+// Log is an access log. Lines are collected in memory, in one buffer for each shard, and
+// written by Run. If the buffer is full, the line is dropped and counted: a slow reader
+// of the log never slows a request.
 type Log struct {
 	format  LogFormat
 	out     io.Writer
@@ -52,12 +52,12 @@ type Log struct {
 type logShard struct {
 	mu     sync.Mutex
 	lines  []byte
-	second int64  // the Unix time that stamp shows
+	second int64  // the Unix time of stamp
 	stamp  []byte // 2006-01-02T15:04:05
 	_      [40]byte
 }
 
-// NewLog makes a Log that writes to out and counts what it drops in dropped.
+// NewLog returns a Log that writes to out and counts dropped lines in dropped.
 func NewLog(out io.Writer, format LogFormat, dropped *Counter) *Log {
 	return &Log{
 		format: format, out: out, dropped: dropped,
@@ -68,8 +68,7 @@ func NewLog(out io.Writer, format LogFormat, dropped *Counter) *Log {
 // Enabled reports whether lines are written.
 func (l *Log) Enabled() bool { return l != nil && l.format != LogOff }
 
-// record puts down one line. It never blocks on the log's writer and keeps
-// nothing of f.
+// record adds one line. It never blocks on the log's writer and keeps nothing of f.
 func (l *Log) record(shard int, f *Flow) {
 	if !l.Enabled() {
 		return
@@ -104,7 +103,7 @@ func (s *logShard) setTime(t time.Time) {
 	}
 }
 
-// Run writes what is recorded until ctx ends, and then what is left.
+// Run writes the recorded lines until ctx ends, and then those that are left.
 func (l *Log) Run(ctx context.Context) error {
 	timer := time.NewTimer(logHold)
 	timer.Stop()
@@ -122,8 +121,8 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes each shard's lines, leaving the buffer of the one before in
-// their place.
+// flush writes the lines of each shard. It gives each shard the buffer of the shard
+// before it, starting with spare, and returns the last one.
 func (l *Log) flush(spare []byte) []byte {
 	for i := range l.shards {
 		s := &l.shards[i]
@@ -132,7 +131,7 @@ func (l *Log) flush(spare []byte) []byte {
 		s.lines = spare[:0]
 		s.mu.Unlock()
 		if len(lines) > 0 {
-			l.out.Write(lines) // whoever reads the log may be gone; traffic goes on
+			l.out.Write(lines) // traffic goes on if the reader of the log is gone
 		}
 		spare = lines
 	}
@@ -144,8 +143,8 @@ func appendMillis(dst, stamp []byte, t time.Time) []byte {
 	return append(append(dst, stamp...), '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
-// appendParties writes who the ends are, whether the one may ask the other, and what led
-// from one to the other, as far as it is known.
+// appendParties writes what is known of the two ends, the verdict, and the route between
+// them.
 func appendParties(dst []byte, f *Flow) []byte {
 	dst = f.Client.AppendTo(append(dst, " client="...))
 	dst = appendPair(dst, " source=", f.Source.Workload)
@@ -218,7 +217,7 @@ func appendPair[T ~string | ~[]byte](dst []byte, key string, value T) []byte {
 	return append(append(dst, key...), value...)
 }
 
-// appendPrintablePair is appendPair for what stands in a peer's certificate.
+// appendPrintablePair is appendPair for text from a peer's certificate.
 func appendPrintablePair(dst []byte, key, value string) []byte {
 	if value == "" {
 		return dst
@@ -226,7 +225,7 @@ func appendPrintablePair(dst []byte, key, value string) []byte {
 	return appendPrintable(append(dst, key...), value)
 }
 
-// appendPrintable writes what a peer sent so that it can neither end the line nor look
+// appendPrintable escapes what a peer sent, so that it can neither end the line nor look
 // like another field.
 func appendPrintable[T ~string | ~[]byte](dst []byte, text T) []byte {
 	for i := range len(text) {
@@ -270,8 +269,8 @@ func appendJSON(dst, stamp []byte, f *Flow) []byte {
 	return append(dst, '}', '\n')
 }
 
-// jsonParties writes who the ends are and whether the one may ask the other, of which
-// only what is known has a member.
+// jsonParties writes what is known of the two ends and the verdict; unknown members are
+// left out.
 func jsonParties(dst []byte, f *Flow) []byte {
 	for _, m := range [...]struct{ key, value string }{
 		{`,"service":`, f.service()},
@@ -291,8 +290,8 @@ func jsonParties(dst []byte, f *Flow) []byte {
 	return dst
 }
 
-// jsonString writes a key, with its comma and colon, and a string. Bytes that
-// are not ASCII are escaped one by one, so that any bytes give valid JSON.
+// jsonString writes a key, with its comma and colon, and a string. Bytes that are not
+// ASCII are escaped one by one, so that any input gives valid JSON.
 func jsonString[T ~string | ~[]byte](dst []byte, key string, value T) []byte {
 	dst = append(append(dst, key...), '"')
 	for i := range len(value) {

@@ -10,11 +10,11 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Metrics holds all counts of one proxy.
+// Metrics holds all counters of one proxy.
 type Metrics struct {
 	shards int
 	limit  int
-	// other and otherService take what is past the limit.
+	// other and otherService count what is past the limit.
 	other        *Route
 	otherService *Service
 
@@ -22,27 +22,26 @@ type Metrics struct {
 	routes   map[string]*Route
 	services map[string]*Service
 	listens  map[model.ListenerID]*Listener
-	live     int // routes and services with memory of their own
+	live     int // routes and services with their own memory
 
 	// Names counts lookups of host names.
 	Names Names
-	// Panics counts panics that were contained. Each is a defect of ours, so that any
-	// is an alarm.
+	// Panics counts recovered panics. Each is a defect of Windrose, so alert on any.
 	Panics atomic.Uint64
-	// Dropped counts access-log lines that could not be kept.
+	// Dropped counts access-log lines that were dropped.
 	Dropped *Counter
-	// Unrouted counts requests that reached no rule.
+	// unrouted counts requests that matched no rule.
 	unrouted *Route
-	// SaveToLive is the time from the first sign of a change until it served.
+	// SaveToLive observes the time from the first sign of a change until it was served.
 	SaveToLive *Histogram
 
-	stateMu sync.Mutex // one writer a time; readers take the pointer
+	stateMu sync.Mutex // one writer at a time; readers take the pointer
 	state   atomic.Pointer[State]
 }
 
-// State is what is true now, as opposed to what was counted.
+// State is the current state, as opposed to counts.
 type State struct {
-	// Generation counts from 1; Hash is its Snapshot's.
+	// Generation counts from 1; Hash is the hash of its Snapshot.
 	Generation uint64
 	Hash       string
 	Since      time.Time
@@ -52,12 +51,11 @@ type State struct {
 	Ready      bool
 }
 
-// DefaultSeriesLimit bounds the routes and services that have series of their
-// own.
+// DefaultSeriesLimit bounds the routes and services that have their own series.
 const DefaultSeriesLimit = 10_000
 
-// NewMetrics makes a Metrics. limit bounds the routes and services with series
-// of their own; 0 is DefaultSeriesLimit.
+// NewMetrics returns a Metrics. limit bounds the routes and services that have their own
+// series; 0 is DefaultSeriesLimit.
 func NewMetrics(limit int) *Metrics {
 	if limit <= 0 {
 		limit = DefaultSeriesLimit
@@ -75,10 +73,10 @@ func NewMetrics(limit int) *Metrics {
 	return m
 }
 
-// ShardCount is the number of shards of each counter.
+// ShardCount returns the number of shards of each counter.
 func (m *Metrics) ShardCount() int { return m.shards }
 
-// State returns what was last set.
+// State returns the current state.
 func (m *Metrics) State() State { return *m.state.Load() }
 
 // SetState changes the state.
@@ -90,18 +88,17 @@ func (m *Metrics) SetState(change func(*State)) {
 	m.state.Store(&next)
 }
 
-// Unrouted is the handle for requests that reached no rule.
+// Unrouted returns the handle for requests that matched no rule.
 func (m *Metrics) Unrouted() *Route { return m.unrouted }
 
-// Route returns the handle for a rule id. It costs no series until its first
-// hit.
+// Route returns the handle for a rule's ID. It takes no series until its first hit.
 func (m *Metrics) Route(name string) *Route {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return getOrMake(m.routes, name, func() *Route { return &Route{metrics: m, Name: name} })
 }
 
-// Service returns the handle for a service id.
+// Service returns the handle for a service's ID.
 func (m *Metrics) Service(name string) *Service {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -122,9 +119,9 @@ func getOrMake[K comparable, V any](all map[K]*V, key K, make func() *V) *V {
 	return all[key]
 }
 
-// Retain forgets the routes and services that are not named and were not hit
-// since the call before. It is called after each change of configuration and
-// from time to time.
+// Retain removes the routes and services that the functions do not name and that were not
+// hit since the previous call. It is called after each change of configuration and from
+// time to time.
 func (m *Metrics) Retain(routes, services func(name string) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,7 +137,7 @@ func (m *Metrics) Retain(routes, services func(name string) bool) {
 	}
 }
 
-// takeSeries asks for memory for one more series. The lock is held.
+// takeSeries reserves one more series. The lock must be held.
 func (m *Metrics) takeSeries() bool {
 	if m.live >= m.limit {
 		return false
@@ -149,11 +146,11 @@ func (m *Metrics) takeSeries() bool {
 	return true
 }
 
-// Route counts the requests of one rule by status class and Outcome, and what
-// an L4 route relayed by Outcome.
+// Route counts the requests of one rule by status class and Outcome, and the connections
+// and UDP flows of an L4 route by Outcome.
 type Route struct {
 	metrics *Metrics
-	// Name is the rule's id.
+	// Name is the rule's ID.
 	Name  string
 	cells atomic.Pointer[[]*cell]
 	seen  uint64 // the count at the last Retain
@@ -170,10 +167,10 @@ func (r *Route) Hit(shard, status int, outcome reason.Outcome) {
 	r.hit(shard, uint8(status/100), outcome)
 }
 
-// layer4 stands in the place of a status class for what is relayed.
+// layer4 takes the place of a status class for the flows of an L4 route.
 const layer4 = math.MaxUint8
 
-// L4Flow counts one connection or UDP flow that an L4 route took, in a shard.
+// L4Flow counts one connection or UDP flow of an L4 route, in a shard.
 func (r *Route) L4Flow(shard int, outcome reason.Outcome) { r.hit(shard, layer4, outcome) }
 
 func (r *Route) hit(shard int, class uint8, outcome reason.Outcome) {
@@ -196,8 +193,8 @@ func (r *Route) firstHit(shard int, class uint8, outcome reason.Outcome) {
 	r.metrics.other.hit(shard, class, outcome)
 }
 
-// cell finds or makes the cell for class and outcome. It returns nil when the
-// bound on series is reached.
+// cell finds or makes the cell for class and outcome. It returns nil if the limit of
+// series is reached.
 func (r *Route) cell(class uint8, outcome reason.Outcome) *cell {
 	m := r.metrics
 	m.mu.Lock()
@@ -210,7 +207,7 @@ func (r *Route) cell(class uint8, outcome reason.Outcome) *cell {
 	}
 	for _, c := range cells {
 		if c.class == class && c.outcome == outcome {
-			return c // made by another in between
+			return c // another goroutine made it meanwhile
 		}
 	}
 	made := &cell{class, outcome, NewCounter(m.shards)}
@@ -229,7 +226,7 @@ func (r *Route) sum() uint64 {
 	return sum
 }
 
-// expired is called with the lock held.
+// expired reports whether the route can be removed. The lock must be held.
 func (r *Route) expired(named bool) bool {
 	sum := r.sum()
 	gone := !named && sum == r.seen
@@ -239,24 +236,24 @@ func (r *Route) expired(named bool) bool {
 	return gone
 }
 
-// Service observes the durations of one service's requests.
+// Service observes the durations of the requests to one service.
 type Service struct {
 	metrics *Metrics
-	// Name is the service's id.
+	// Name is the service's ID.
 	Name string
-	// Retries counts attempts that policies repeated, and RetriesDenied those
-	// that the budget did not allow.
+	// Retries counts retries under a policy, and RetriesDenied those that the retry
+	// budget refused.
 	Retries, RetriesDenied atomic.Uint64
-	// Mirrored counts copies of requests that were answered, MirrorsFailed
-	// those that were not, and MirrorsDropped those for which there was no room.
+	// Mirrored counts mirrored requests that got a response, MirrorsFailed those that got
+	// none, and MirrorsDropped those for which there was no room.
 	Mirrored, MirrorsFailed, MirrorsDropped atomic.Uint64
 
 	hist atomic.Pointer[Histogram]
 	seen uint64
 }
 
-// Observe counts one request's duration in a shard. Past the bound on series
-// it counts under the service other.
+// Observe counts one request's duration in a shard. Past the limit of series it counts
+// for the service "other".
 func (s *Service) Observe(shard int, d time.Duration) {
 	h := s.hist.Load()
 	if h == nil {
@@ -265,8 +262,8 @@ func (s *Service) Observe(shard int, d time.Duration) {
 	h.Observe(shard, d)
 }
 
-// firstObserve makes the histogram, or returns that of the service other when
-// the bound on series is reached.
+// firstObserve makes the histogram, or returns that of the service "other" if the limit
+// of series is reached.
 func (s *Service) firstObserve() *Histogram {
 	m := s.metrics
 	m.mu.Lock()
@@ -295,24 +292,23 @@ func (s *Service) expired(named bool) bool {
 	return gone
 }
 
-// Listener counts what happens to the connections of one listener, or to the
-// flows of one of UDP.
+// Listener counts the connections of one listener, or the flows of a UDP listener.
 type Listener struct {
 	ID model.ListenerID
-	// Accepted and Closed count connections; the difference is open.
+	// Accepted and Closed count connections; their difference is the number of open ones.
 	Accepted, Closed *Counter
-	// Refused counts connections that a limit turned away, and StreamsRefused
-	// requests over HTTP/2 for which there was no room.
+	// Refused counts connections refused because of a limit, and StreamsRefused HTTP/2
+	// requests for which there was no room.
 	Refused, StreamsRefused *Counter
-	// L4In and L4Out count bytes that were relayed, from clients and
-	// to them. Dropped counts datagrams that were not.
+	// L4In and L4Out count the bytes relayed from and to clients. Dropped counts
+	// datagrams that were dropped.
 	L4In, L4Out, Dropped *Counter
-	// ProxyHeaders counts connections whose client a PROXY header named, OwnProxyHeaders
-	// those that were their sender's own, and ProxyHeaderErrors those without a valid
-	// header.
+	// ProxyHeaders counts connections with a PROXY protocol header that names the client,
+	// OwnProxyHeaders those whose header names none (LOCAL, UNKNOWN): they are the
+	// sender's own. ProxyHeaderErrors counts connections without a valid header.
 	ProxyHeaders, OwnProxyHeaders, ProxyHeaderErrors *Counter
-	// Handshakes, Resumed and HandshakeErrors count TLS handshakes; resumed
-	// ones are handshakes too.
+	// Handshakes, Resumed and HandshakeErrors count TLS handshakes; Handshakes includes
+	// the resumed ones.
 	Handshakes, Resumed, HandshakeErrors *Counter
 }
 

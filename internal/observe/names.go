@@ -2,17 +2,17 @@ package observe
 
 import "sync/atomic"
 
-// Names counts the lookups of host names that stand for endpoints.
+// Names counts the lookups of host names of endpoints.
 type Names struct {
-	// Failing is how many names could not be looked up at the last attempt, or led
-	// to addresses that are refused.
+	// Failing is the number of names whose last lookup failed, or gave addresses that are
+	// refused.
 	Failing atomic.Int64
 
 	found, failed, refused atomic.Uint64
 }
 
-// Count counts one lookup: whether it found addresses that may be used, all of
-// them, and if not whether some were refused.
+// Count counts one lookup. found means that it gave addresses, all of them usable; if
+// not, refused means that some addresses were refused.
 func (n *Names) Count(found, refused bool) {
 	switch {
 	case found:

@@ -33,8 +33,8 @@ func TestCompactLine(t *testing.T) {
 	}
 }
 
-// TestLinesSayWhoAndWhether: what a Flow knows of its ends, the verdict and the trace
-// stands in lines of both formats, and nothing stands there of what is not known.
+// TestLinesSayWhoAndWhether: lines of both formats show what a Flow knows of its ends,
+// the verdict and the trace, and leave out what it does not know.
 func TestLinesSayWhoAndWhether(t *testing.T) {
 	f := flow()
 	f.Service = NewMetrics(0).Service("shop/web:80")
@@ -68,7 +68,7 @@ func TestLinesSayWhoAndWhether(t *testing.T) {
 	}
 }
 
-// TestOnlyTraceIDsAreTold: nothing else that a client sends as its traceparent is.
+// TestOnlyTraceIDsAreTold: of a client's traceparent only the trace id is logged.
 func TestOnlyTraceIDsAreTold(t *testing.T) {
 	for sent, want := range map[string]string{
 		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01":       "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -126,7 +126,7 @@ func TestLogDropsAndNeverBlocks(t *testing.T) {
 		for range lines {
 			l.record(0, flow())
 		}
-		time.Sleep(time.Second) // the flusher is stuck in the writer now
+		time.Sleep(time.Second) // now the flusher is blocked in the writer
 		if m.Dropped.Sum() == 0 {
 			t.Error("nothing was dropped")
 		}
@@ -187,7 +187,7 @@ func TestSeriesAreBoundedAndExpire(t *testing.T) {
 	if len(m.routes) == 0 {
 		t.Error("a route that was just hit is forgotten")
 	}
-	m.Retain(none, none) // not hit since
+	m.Retain(none, none) // not hit since the previous call
 	if len(m.routes) != 0 || m.live != 0 {
 		t.Errorf("%d routes, %d live", len(m.routes), m.live)
 	}
@@ -197,7 +197,7 @@ func TestSeriesAreBoundedAndExpire(t *testing.T) {
 	}
 }
 
-// Durations past the bound on series count under the service other.
+// Durations past the limit of series count for the service "other".
 func TestDurationsPastTheBoundCount(t *testing.T) {
 	m := NewMetrics(1)
 	for _, name := range []string{"a", "b", "c", "b"} {

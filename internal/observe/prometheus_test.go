@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write what /metrics says into the golden file")
 
-// everything counts a different number for each series that there is.
+// everything returns Metrics in which each series has a different count.
 func everything() *Metrics {
 	m := NewMetrics(4)
 	n := uint64(0)
@@ -39,7 +39,7 @@ func everything() *Metrics {
 	return m
 }
 
-// countTraffic counts for routes and services, of which one is past the bound on series.
+// countTraffic counts for routes and services, one of which is past the limit of series.
 func countTraffic(m *Metrics, next func() uint64) {
 	for _, hit := range []struct {
 		route  *Route
@@ -66,7 +66,7 @@ func countTraffic(m *Metrics, next func() uint64) {
 	s.MirrorsDropped.Add(next())
 }
 
-// countListeners leaves one listener that counted nothing.
+// countListeners counts for all listeners except one.
 func countListeners(m *Metrics, next func() uint64) {
 	for _, id := range []model.ListenerID{{Port: 443}, {Gateway: "infra/edge", Port: 80}, {Port: 53, UDP: true}} {
 		l := m.Listener(id)
@@ -82,9 +82,9 @@ func countListeners(m *Metrics, next func() uint64) {
 	m.Listener(model.ListenerID{Port: 8080})
 }
 
-// TestMetricsText holds all that /metrics can say against a golden file.
+// TestMetricsText compares everything that /metrics can show with a golden file.
 func TestMetricsText(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the age of a Generation is by a clock that stands
+	synctest.Test(t, func(t *testing.T) { // the age of a Generation needs a fake clock
 		const golden = "testdata/metrics.txt"
 		got := everything().WriteText()
 		if *update {
@@ -102,8 +102,8 @@ func TestMetricsText(t *testing.T) {
 	})
 }
 
-// TestTableOfMetrics: each row says what Prometheus asks for, and its series have the
-// labels and the kind of value that it announces.
+// TestTableOfMetrics: each row has what Prometheus needs, and its series have the labels
+// and the kind of value that it declares.
 func TestTableOfMetrics(t *testing.T) {
 	r := &reading{Metrics: everything(), now: time.Now()}
 	r.state = r.State()

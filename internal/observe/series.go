@@ -66,8 +66,8 @@ func reports(r *reading, out yield) {
 	}
 }
 
-// eachCell calls do with the counts of all rules in the order of their names, and last
-// those of no rule and of others.
+// eachCell calls do with the counts of all rules, sorted by name, and then with those of
+// requests without a rule and of the rule "other".
 func (r *reading) eachCell(do func(*Route, *cell)) {
 	all := slices.SortedFunc(maps.Values(r.routes), func(a, b *Route) int { return cmp.Compare(a.Name, b.Name) })
 	for _, route := range append(all, r.unrouted, r.other) {

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Sink is where all Flows of one proxy go: it counts them, logs them, and streams
-// them to those who watch. Its methods may be called from any goroutine.
+// Sink gets all Flows of one proxy: it counts them, logs them, and streams them to
+// Watchers. Its methods may be called from any goroutine.
 type Sink struct {
 	Metrics *Metrics
 	// Log may be nil.
@@ -16,12 +16,12 @@ type Sink struct {
 	watchers atomic.Pointer[[]*Watcher]
 }
 
-// Wanted reports whether anybody reads Flows, so that it is of use to fill in what
-// only they look at. What counts is filled in always.
+// Wanted reports whether anybody reads Flows. If not, the fields that are only logged or
+// streamed need not be set; the fields that are counted must always be set.
 func (s *Sink) Wanted() bool { return s.Log.Enabled() || s.watchers.Load() != nil }
 
-// Record takes a Flow that has ended, in the shard of its connection. It keeps
-// nothing of f, never waits, and allocates nothing while nobody watches.
+// Record records a Flow that has ended, in the shard of its connection. It keeps nothing
+// of f, never waits, and allocates nothing while nobody watches.
 func (s *Sink) Record(shard int, f *Flow) {
 	s.count(shard, f)
 	if s.Log.Enabled() {

@@ -2,10 +2,10 @@ package observe
 
 import "time"
 
-// Type is how the values of a metric are to be read.
+// Type is the type of a metric.
 type Type uint8
 
-// The types, as Prometheus has them.
+// The types of Prometheus.
 const (
 	CounterType Type = iota
 	GaugeType
@@ -14,34 +14,33 @@ const (
 
 func (t Type) String() string { return [...]string{"counter", "gauge", "histogram"}[t] }
 
-// Metric is a row of the table of metrics: what docs/metrics.md says of it, the head of
-// its series in the text of /metrics, and those series.
+// Metric is a row of the table of metrics: its entry in docs/metrics.md, the head of its
+// series in /metrics, and the series.
 type Metric struct {
 	Name   string
 	Type   Type
 	Labels []string
 	Help   string
-	// Fix is what to do about values that are not as they should be; empty where there
-	// is nothing to do.
+	// Fix says what to do about unhealthy values; empty if there is nothing to do.
 	Fix string
 
-	// series yields what there is of the metric, in a fixed order.
+	// series yields the series of the metric, in a fixed order.
 	series func(*reading, yield)
 }
 
-// yield takes one series: the values of its labels, and its value, or for a metric of
-// HistogramType its histogram.
+// yield takes one series: its value, or the histogram of a metric of HistogramType, and
+// the values of its labels.
 type yield func(value float64, h *Histogram, labels ...string)
 
-// reading is a Metrics while it is read: its lock is held, and time stands.
+// reading is a Metrics during one scrape: its lock is held, and the time is fixed.
 type reading struct {
 	*Metrics
 	now   time.Time
 	state State
 }
 
-// metrics are all that there are. What has a row here is in /metrics, in this order, and
-// in docs/metrics.md.
+// metrics is the table of all metrics. /metrics and docs/metrics.md show them in this
+// order.
 var metrics = []Metric{
 	{
 		Name: "windrose_requests_total", Type: CounterType, Labels: []string{"route", "class", "outcome"},
@@ -188,15 +187,15 @@ var metrics = []Metric{
 	},
 }
 
-// AllMetrics is the table of metrics.
+// AllMetrics returns the table of metrics.
 func AllMetrics() []Metric { return metrics }
 
-// one is a metric of one series.
+// one returns the series of a metric that has just one.
 func one(value func(*reading) float64) func(*reading, yield) {
 	return func(r *reading, out yield) { out(value(r), nil) }
 }
 
-// byListener has a series for each listener.
+// byListener yields a series for each listener.
 func byListener(count func(*Listener) uint64) func(*reading, yield) {
 	return func(r *reading, out yield) {
 		for _, l := range r.listenersByID() {
@@ -215,8 +214,8 @@ func byUDPListener(count func(*Listener) uint64) func(*reading, yield) {
 	}
 }
 
-// ofListener is a count of a listener, and the value of the label that tells it from
-// others of one metric; ofService is one of a service.
+// ofListener is a count of a listener, with the value of the label that distinguishes it
+// within a metric; ofService is the same for a service.
 type (
 	ofListener struct {
 		label string
@@ -228,7 +227,7 @@ type (
 	}
 )
 
-// anyByListener has a series for each count of each listener, if it is not zero.
+// anyByListener yields a series for each count of each listener that is not zero.
 func anyByListener(all ...ofListener) func(*reading, yield) {
 	return func(r *reading, out yield) {
 		for _, of := range all {
@@ -241,7 +240,7 @@ func anyByListener(all ...ofListener) func(*reading, yield) {
 	}
 }
 
-// byService has a series for each count of each service, if it is not zero.
+// byService yields a series for each count of each service that is not zero.
 func byService(all ...ofService) func(*reading, yield) {
 	return func(r *reading, out yield) {
 		for _, of := range all {

@@ -6,21 +6,22 @@ import (
 	"sync/atomic"
 )
 
-// MaxWatchers bounds those who watch one Sink at a time: each costs every Flow a little.
+// MaxWatchers bounds the Watchers of one Sink: each makes every Flow a little more
+// costly.
 const MaxWatchers = 8
 
-// watcherLines is how many lines wait for one Watcher.
+// watcherLines is the number of lines that a Watcher buffers.
 const watcherLines = 256
 
-// Watcher is somebody who watches the Flows of a Sink. One goroutine uses it.
+// Watcher receives the Flows of a Sink. It is used by one goroutine.
 type Watcher struct {
 	sink  *Sink
 	lines chan []byte
 	lost  atomic.Uint64
 }
 
-// Watch has the Flows that end from now on sent to a Watcher, until it is closed. It
-// fails where MaxWatchers watch already.
+// Watch returns a new Watcher, which receives the Flows that end from now on until it is
+// closed. It fails if there are MaxWatchers already.
 func (s *Sink) Watch() (*Watcher, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,7 +35,7 @@ func (s *Sink) Watch() (*Watcher, error) {
 	return w, nil
 }
 
-// watching are those who watch now. The slice must not be changed.
+// watching returns the current Watchers. The slice must not be changed.
 func (s *Sink) watching() []*Watcher {
 	if all := s.watchers.Load(); all != nil {
 		return *all
@@ -42,7 +43,7 @@ func (s *Sink) watching() []*Watcher {
 	return nil
 }
 
-// Close ends the watching.
+// Close ends the watching. It may be called twice.
 func (w *Watcher) Close() {
 	s := w.sink
 	s.mu.Lock()
@@ -55,15 +56,14 @@ func (w *Watcher) Close() {
 	s.watchers.Store(&all)
 }
 
-// Lines yields a line of JSON for each Flow, as Log writes it. Watchers share lines: they
-// must not be changed.
+// Lines returns a channel with a line of JSON for each Flow, as Log writes it. Watchers
+// share the lines: do not change them.
 func (w *Watcher) Lines() <-chan []byte { return w.lines }
 
-// Lost is how many Flows found no room among the lines that wait, since it was last
-// called.
+// Lost returns how many Flows found the buffer full since the previous call.
 func (w *Watcher) Lost() uint64 { return w.lost.Swap(0) }
 
-// full reports whether the next line would be lost, and if so counts it.
+// full reports whether the buffer is full; if so it counts the line as lost.
 func (w *Watcher) full() bool {
 	if len(w.lines) < cap(w.lines) {
 		return false
@@ -72,9 +72,9 @@ func (w *Watcher) full() bool {
 	return true
 }
 
-// stream gives the Flow to those who watch, as a line of JSON. Who does not keep up
-// misses some, and costs nothing meanwhile. A Flow without a Start ended when nobody
-// watched, so that nothing was filled in.
+// stream sends the Flow to all Watchers as a line of JSON. A slow Watcher loses lines and
+// costs nothing meanwhile. A Flow without a Start was recorded when nobody watched, so
+// its fields are not set; it is left out.
 func stream(all []*Watcher, f *Flow) {
 	if f.Start.IsZero() {
 		return
@@ -90,7 +90,7 @@ func stream(all []*Watcher, f *Flow) {
 		}
 		select {
 		case w.lines <- line:
-		default: // another shard was faster
+		default: // another shard filled the buffer meanwhile
 			w.lost.Add(1)
 		}
 	}

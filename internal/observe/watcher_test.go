@@ -47,8 +47,8 @@ func TestEachFlowComesOrIsLost(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyDescribedIsNotTold: a Flow that ended while nobody watched has no
-// content, though somebody watches by the time that it is recorded.
+// TestWhatNobodyDescribedIsNotTold: a Flow that ended while nobody watched has no content
+// and is not streamed, even if somebody watches when it is recorded.
 func TestWhatNobodyDescribedIsNotTold(t *testing.T) {
 	sink := &Sink{Metrics: NewMetrics(0)}
 	w, err := sink.Watch()
@@ -76,7 +76,7 @@ func TestWatchersOfASinkAreBounded(t *testing.T) {
 		t.Error("there is one too many")
 	}
 	all[3].Close()
-	all[3].Close() // twice is once
+	all[3].Close() // closing twice has no further effect
 	if _, err := sink.Watch(); err != nil {
 		t.Error(err)
 	}

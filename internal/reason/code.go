@@ -2,8 +2,8 @@ package reason
 
 import "fmt"
 
-// Code names one way in which a resource can be wrong or not honoured. The
-// names are stable: scripts and alerts match on them.
+// Code names one reason why a resource is wrong or not honoured. The names are stable:
+// scripts and alerts match on them.
 type Code uint8
 
 // The codes. Their names, severities and texts are in the table below.
@@ -61,7 +61,7 @@ const (
 	TLSDiffers
 )
 
-// CodeRow is what the table knows of a Code.
+// CodeRow is the table's row for a Code.
 type CodeRow struct {
 	Code     Code
 	Name     string
@@ -126,7 +126,7 @@ var codes = []CodeRow{
 	{TLSDiffers, "TLSDiffers", Info, "A resource asks for something of TLS that is not spoken, such as an old version or a suite of DHE. The rest of what it asks for holds.", "nothing to do, unless a client or backend needs it"},
 }
 
-// Codes returns the table, one row a Code, in a stable order.
+// Codes returns the table, one row for each Code, in a stable order.
 func Codes() []CodeRow { return codes }
 
 // Row returns the table's row for c.
@@ -139,5 +139,5 @@ func (c Code) Row() CodeRow {
 
 func (c Code) String() string { return c.Row().Name }
 
-// MarshalText writes the code as its name.
+// MarshalText returns the code's name.
 func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

@@ -32,7 +32,7 @@ func (o Origin) Object() string {
 	}
 }
 
-// Place is file:line, either part left out where it is unknown.
+// Place returns file:line, without the parts that are unknown.
 func (o Origin) Place() string {
 	if o.File == "" || o.Line == 0 {
 		return o.File
@@ -40,7 +40,7 @@ func (o Origin) Place() string {
 	return o.File + ":" + strconv.Itoa(o.Line)
 }
 
-// String is "file:line: Kind ns/name: field", with the unknown parts left out.
+// String returns "file:line: Kind ns/name: field", without the parts that are unknown.
 func (o Origin) String() string {
 	parts := make([]string, 0, 3)
 	for _, part := range []string{o.Place(), o.Object(), o.Field} {

@@ -2,8 +2,8 @@ package reason
 
 import "fmt"
 
-// Outcome is the one code that says how a Flow ended. It stands in the access
-// log, in metrics, and in the body of answers that the proxy itself gives.
+// Outcome is the one code that says how a Flow ended. It appears in the access log, in
+// metrics, and in the body of responses that the proxy itself gives.
 type Outcome uint8
 
 // The outcomes. Their names, statuses and texts are in the table below.
@@ -42,12 +42,11 @@ const (
 	Denied
 )
 
-// OutcomeRow is what the table knows of an Outcome.
+// OutcomeRow is the table's row for an Outcome.
 type OutcomeRow struct {
 	Outcome Outcome
 	Name    string
-	// Status is what the client gets when the proxy itself answers; 0 when
-	// there is no such answer.
+	// Status is the status of the proxy's own response; 0 if it gives none.
 	Status int
 	Doc    string
 	Fix    string
@@ -88,7 +87,7 @@ var outcomes = [...]OutcomeRow{
 	UpstreamTLSFailed: {UpstreamTLSFailed, "upstream_tls_failed", 502, "An endpoint is not who it should be, or agreed to no TLS. Nothing was sent to it.", "compare its certificate with the policy for its Service; the log's detail says what differs"},
 }
 
-// Outcomes returns the table, one row an Outcome, in a stable order.
+// Outcomes returns the table, one row for each Outcome, in a stable order.
 func Outcomes() []OutcomeRow { return outcomes[:] }
 
 // Row returns the table's row for o.
@@ -101,5 +100,5 @@ func (o Outcome) Row() OutcomeRow {
 
 func (o Outcome) String() string { return o.Row().Name }
 
-// MarshalText writes the outcome as its name.
+// MarshalText returns the outcome's name.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }

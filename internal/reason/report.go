@@ -12,7 +12,7 @@ import (
 type Severity uint8
 
 const (
-	// Info: traffic flows as written; something is worth knowing.
+	// Info: traffic flows as written, but there is something worth knowing.
 	Info Severity = iota
 	// Warning: traffic flows, but not all of what was written is honoured.
 	Warning
@@ -24,7 +24,7 @@ func (s Severity) String() string {
 	return [...]string{"info", "warning", "error"}[s]
 }
 
-// MarshalText writes the severity as its word.
+// MarshalText returns the severity's word.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Report is a value that says what is wrong or lost in a user's resource.
@@ -38,8 +38,7 @@ type Report struct {
 	Fix string `json:"fix,omitempty"`
 }
 
-// New makes a Report with the severity and the fix that the table gives for
-// the code.
+// New returns a Report with the severity and the fix that the table has for the code.
 func New(code Code, at Origin, message string) Report {
 	row := code.Row()
 	return Report{Origin: at, Code: code, Severity: row.Severity, Message: message, Fix: row.Fix}
@@ -51,7 +50,8 @@ func (r Report) WithFix(fix string) Report {
 	return r
 }
 
-// String is one line: "file:line: severity Code: Kind ns/name: field: message; fix: …".
+// String returns one line: "file:line: severity Code: Kind ns/name: field: message; fix:
+// …".
 func (r Report) String() string {
 	out := ""
 	if place := r.Origin.Place(); place != "" {
@@ -71,8 +71,8 @@ func (r Report) String() string {
 	return Printable(out)
 }
 
-// Printable writes control characters as escapes: names and messages come from
-// users, and must not move the cursor of who reads them.
+// Printable escapes control characters: names and messages come from users, and must not
+// control the reader's terminal.
 func Printable(text string) string {
 	if strings.IndexFunc(text, unicode.IsControl) < 0 {
 		return text
@@ -93,14 +93,14 @@ func (r Report) Compare(q Report) int {
 	return cmp.Or(r.Origin.Compare(q.Origin), cmp.Compare(r.Code, q.Code), cmp.Compare(r.Message, q.Message))
 }
 
-// Sorted returns the Reports in order and each once.
+// Sorted returns the Reports sorted and without duplicates.
 func Sorted(reports []Report) []Report {
 	out := slices.Clone(reports)
 	slices.SortFunc(out, Report.Compare)
 	return slices.Compact(out)
 }
 
-// Count is how many of the Reports have the severity.
+// Count returns the number of Reports with the severity.
 func Count(reports []Report, severity Severity) (n int) {
 	for _, r := range reports {
 		if r.Severity == severity {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// isBound reports whether somebody has opened a UDP port. Nothing answers on one
-// that could be asked, so the system is: /proc/net/udp lists local addresses as
-// ADDRESS:PORT in hexadecimal (proc(5)).
+// isBound reports whether any process has opened a UDP port. UDP has no handshake to
+// probe with, so this reads /proc/net/udp, which lists local addresses as ADDRESS:PORT in
+// hexadecimal (proc(5)).
 func isBound(port int32) bool {
 	suffix := fmt.Sprintf(":%04X", port)
 	for _, file := range []string{"/proc/net/udp", "/proc/net/udp6"} {

@@ -21,9 +21,9 @@ import (
 const (
 	caLifetime   = 10 * 365 * 24 * time.Hour
 	leafLifetime = 90 * 24 * time.Hour
-	// renewBefore is how long before its end a certificate is replaced.
+	// renewBefore is how long before it expires a certificate is replaced.
 	renewBefore = leafLifetime / 3
-	// backdate is for clocks that are a little behind ours.
+	// backdate allows for clients whose clocks are behind.
 	backdate = time.Hour
 
 	caCertFile = "ca.crt"
@@ -37,7 +37,7 @@ type authority struct {
 	certPEM []byte
 }
 
-// newAuthority makes one that nobody trusts yet.
+// newAuthority makes a new authority, which no client trusts yet.
 func newAuthority() (*authority, error) {
 	certPEM, keyPEM, err := makeAuthority(time.Now())
 	if err != nil {
@@ -46,8 +46,8 @@ func newAuthority() (*authority, error) {
 	return parseAuthority(certPEM, keyPEM)
 }
 
-// loadAuthority reads the authority in dir, or makes one and saves it there,
-// so that it need be trusted only once. One that ends soon is replaced.
+// loadAuthority reads the authority in dir, or makes one and saves it there, so that
+// clients need to trust it only once. An authority that expires soon is replaced.
 func loadAuthority(dir string) (*authority, error) {
 	certPEM, err := os.ReadFile(filepath.Join(dir, caCertFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,8 +67,8 @@ func loadAuthority(dir string) (*authority, error) {
 	return loaded, err
 }
 
-// saveAuthority writes the key first: an authority without its certificate is
-// made anew, one without its key could never be mended.
+// saveAuthority writes the key first: a key without a certificate is replaced by a new
+// authority, but a certificate without its key could not be repaired.
 func saveAuthority(dir string) (*authority, error) {
 	certPEM, keyPEM, err := makeAuthority(time.Now())
 	if err != nil {
@@ -85,13 +85,14 @@ func saveAuthority(dir string) (*authority, error) {
 	return parseAuthority(certPEM, keyPEM)
 }
 
-// replaceFile writes a file that only its owner can read, whole or not at all.
+// replaceFile writes a file that only its owner can read. It replaces the old file
+// atomically.
 func replaceFile(path string, content []byte) error {
 	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) // fails once it is renamed
+	defer os.Remove(temporary.Name()) // fails after the rename, which is fine
 	_, err = temporary.Write(content)
 	if err := errors.Join(err, temporary.Close()); err != nil {
 		return err
@@ -157,7 +158,7 @@ func sign(template, parent *x509.Certificate, key *ecdsa.PrivateKey, signer cryp
 	return certPEM, keyPEM, nil
 }
 
-// serial is 127 random bits: positive, and never met twice.
+// serial returns a random positive number of 127 bits, which is unique in practice.
 func serial() *big.Int {
 	var b [16]byte
 	rand.Read(b[:]) // never fails

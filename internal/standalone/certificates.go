@@ -18,22 +18,22 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// fallbackHost stands in a certificate that nobody named a host for.
+// fallbackHost is the name in a certificate for which no host was given.
 const fallbackHost = "localhost"
 
-// wantedSecret is a TLS secret that Ingresses or listeners name and nobody shipped.
+// wantedSecret is a TLS Secret that Ingresses or listeners name and that the user did not
+// write.
 type wantedSecret struct {
 	name source.Name
-	// hosts are the names for the certificate, sorted, each once.
+	// hosts are the names for the certificate, sorted and without duplicates.
 	hosts []string
-	// asked are the places that name it.
+	// asked are the places that name the Secret.
 	asked []reason.Origin
 }
 
-// wantedSecrets lists, by name, the secrets that are to be made. An Ingress
-// that is broken still gets its own: it closes its hosts, over TLS too. A
-// secret that was shipped and is broken is never made: what was wanted was that
-// one and no other.
+// wantedSecrets lists, by name, the Secrets to make. A broken Ingress still gets its
+// Secret: its hosts are closed, and must respond 503 over TLS, too. A Secret that the
+// user wrote but that is broken is never made: only the user's own will do.
 func wantedSecrets(set *source.Set) []wantedSecret {
 	wanted := map[source.Name]wantedSecret{}
 	shipped := shippedSecrets(set)
@@ -71,9 +71,9 @@ func wantedSecrets(set *source.Set) []wantedSecret {
 	return out
 }
 
-// wantOfListener wants the Secrets that a listener of the Gateway API names in
-// its own namespace. One of another namespace is not ours to make: it needs its
-// owner's permission.
+// wantOfListener calls want for the Secrets that a Gateway API listener names in its own
+// namespace. Secrets of other namespaces are not made: they need a ReferenceGrant from
+// their owner.
 func wantOfListener(want func(source.Name, []string, reason.Origin), l gatewayv1.Listener, namespace, field string, at func(string) reason.Origin) {
 	if l.TLS == nil {
 		return
@@ -90,8 +90,8 @@ func wantOfListener(want func(source.Name, []string, reason.Origin), l gatewayv1
 	}
 }
 
-// certificateHosts are the hosts of a tls entry, or those of all rules when it
-// names none.
+// certificateHosts returns the hosts of a tls entry, or those of all rules if it has
+// none.
 func certificateHosts(ingress *networkingv1.Ingress, entry networkingv1.IngressTLS) []string {
 	hosts := slices.Clone(entry.Hosts)
 	if len(hosts) == 0 {
@@ -106,15 +106,15 @@ func certificateHosts(ingress *networkingv1.Ingress, entry networkingv1.IngressT
 	return hosts
 }
 
-// isASCIIName reports whether a certificate can hold the name at all. Whether it
-// is a good one is for others to report.
+// isASCIIName reports whether a certificate can hold the name. Whether the name is valid
+// is checked and reported elsewhere.
 func isASCIIName(host string) bool {
 	return host != "" && !strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r >= 0x7F })
 }
 
-// issuer makes the secrets, and keeps them for as long as they are wanted for
-// the same hosts, so that a reload does not change what clients see. One
-// goroutine uses it at a time.
+// issuer makes the Secrets. It keeps each one for as long as it is wanted for the same
+// hosts, so that a reload does not change the certificates that clients see. It is used
+// by one goroutine at a time.
 type issuer struct {
 	authority *authority
 	issued    map[source.Name]issuedSecret
@@ -126,9 +126,9 @@ type issuedSecret struct {
 	content map[string][]byte
 }
 
-// secrets returns those that set lacks, with a Report for each place that
-// names one. While a text that cannot be read may hold one, none is made, but
-// one that was made before stays.
+// secrets returns the Secrets that set lacks, with a Report for each place that names
+// one. If an unreadable file may hold a Secret, it is not made, but one made before is
+// kept.
 func (s *issuer) secrets(set *source.Set, now time.Time) ([]*source.Object[corev1.Secret], []reason.Report) {
 	var objects []*source.Object[corev1.Secret]
 	var reports []reason.Report
@@ -164,7 +164,7 @@ func reportAll(wanted wantedSecret, code reason.Code, message string) []reason.R
 	return out
 }
 
-// has reports whether what was made before will do.
+// has reports whether the Secret made before is still good.
 func (s *issuer) has(wanted wantedSecret, now time.Time) bool {
 	old, found := s.issued[wanted.name]
 	return found && slices.Equal(old.hosts, wanted.hosts) && now.Before(old.until)
@@ -189,8 +189,8 @@ func (s *issuer) secret(wanted wantedSecret, now time.Time) (issuedSecret, error
 	}, nil
 }
 
-// identities names the secrets that are made now, each with what stands for
-// its content where that must not change: it derives from the hosts.
+// identities returns the names of the Secrets made so far, each with a stable stand-in
+// for its content, which is derived from the hosts.
 func (s *issuer) identities() map[string]string {
 	out := make(map[string]string, len(s.issued))
 	for name, secret := range s.issued {

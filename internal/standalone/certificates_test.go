@@ -19,7 +19,7 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// ingressOf has rules for ruleHosts and one tls entry for each secret.
+// ingressOf returns an Ingress with rules for ruleHosts and the tls entries.
 func ingressOf(name string, ruleHosts []string, entries ...networkingv1.IngressTLS) *networkingv1.Ingress {
 	ingress := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: networkingv1.IngressSpec{TLS: entries}}
 	for _, host := range ruleHosts {

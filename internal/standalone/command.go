@@ -8,20 +8,20 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// command is the program of a pod: a value.
+// command describes the program of a pod.
 type command struct {
 	words []string
-	// dir is where it starts: the directory of the resource's file.
+	// dir is the working directory: the directory of the resource's file.
 	dir string
-	// env are the literal values of the resource, "NAME=value".
+	// env holds the literal environment variables of the resource, as "NAME=value".
 	env []string
-	// at is where the annotation stands.
+	// at is where the annotation was written.
 	at reason.Origin
 }
 
-// commandEnv is the whole environment of a pod's program, where of two values
-// the last counts: ours, then the resource's, then what only we can know. So a
-// manifest that says PORT=8080, as it must on a cluster, is overruled here.
+// commandEnv returns the whole environment of a pod's program. Later values override
+// earlier ones: first our own environment, then the resource's, then the pod's names and
+// ports. So PORT=8080 in a manifest, which a cluster needs, is overridden here.
 func commandEnv(ours []string, pod plannedPod, ports map[int32]int32) []string {
 	env := append([]string(nil), ours...)
 	env = append(env, pod.command.env...)
@@ -45,8 +45,8 @@ func commandEnv(ours []string, pod plannedPod, ports map[int32]int32) []string {
 	return env
 }
 
-// firstPort is the first one declared, or else the lowest that a Service aims
-// at.
+// firstPort returns the first declared container port, or else the lowest port to which a
+// Service leads.
 func firstPort(pod plannedPod) (int32, bool) {
 	if declared := containerPorts(&pod.object.Spec); len(declared) > 0 {
 		return declared[0].ContainerPort, true

@@ -15,35 +15,35 @@ import (
 )
 
 const (
-	// probeQuick is how often a program's ports are tried at first, probeSlow
-	// once it has taken slowAfter, which is also when it gets a Report.
+	// probeQuick is how often a program's ports are probed at first, probeSlow how often
+	// after slowAfter, when the pod also gets a Report.
 	probeQuick = 10 * time.Millisecond
 	probeSlow  = 250 * time.Millisecond
 	slowAfter  = 3 * time.Second
 )
 
-// condition is how a pod is: ready, or in the state that code and message say.
-// The zero value is a pod that starts.
+// condition is the state of a pod: ready, or not ready because of code and message. The
+// zero value is a pod that is starting.
 type condition struct {
 	ready   bool
 	code    reason.Code
 	message string
 }
 
-// commandConfig is what a commandPod needs.
+// commandConfig configures a commandPod.
 type commandConfig struct {
 	pod   plannedPod
 	ports map[int32]int32
 	// env is the whole environment.
 	env    []string
 	output *output
-	// guard kills what is left of the program when we are killed.
+	// guard kills the program's processes if this process is killed.
 	guard *sentinel
 	// changed is called after each change of condition.
 	changed func()
 }
 
-// commandPod keeps the program of one pod running.
+// commandPod runs the program of one pod and restarts it when it ends.
 type commandPod struct {
 	commandConfig
 	// ending asks the program to end, killing kills it.
@@ -55,7 +55,7 @@ type commandPod struct {
 	now condition
 }
 
-// startCommand starts the program and keeps it running until stop.
+// startCommand starts the program and keeps it running until stop is called.
 func startCommand(c commandConfig) *commandPod {
 	p := &commandPod{commandConfig: c, done: make(chan struct{})}
 	p.ending, p.end = context.WithCancel(context.Background())
@@ -72,8 +72,7 @@ func (p *commandPod) condition() condition {
 	return p.now
 }
 
-// stop asks the program to end, kills it when ctx is done, and returns when it
-// has ended.
+// stop asks the program to end, kills it when ctx is done, and returns when it has ended.
 func (p *commandPod) stop(ctx context.Context) {
 	p.end()
 	defer p.kill()
@@ -130,8 +129,8 @@ func (p *commandPod) runOnce() error {
 	return err
 }
 
-// probe waits until every port accepts: a pod is ready when its Services can
-// reach it, whichever port they aim at.
+// probe waits until every port accepts connections: a pod is ready when all Services can
+// reach it.
 func (p *commandPod) probe(alive context.Context) {
 	waiting := p.pod.ports
 	datagrams := p.pod.udp
@@ -165,7 +164,8 @@ func accepts(ctx context.Context, port int32) bool {
 	return true
 }
 
-// reportSlow keeps the Report of a program that failed before: it says more.
+// reportSlow reports a program that does not accept connections. If the program failed
+// before, it keeps that Report, which says more.
 func (p *commandPod) reportSlow(alive context.Context, waiting []int32) {
 	if p.condition().code == reason.CommandFailed {
 		return
@@ -180,7 +180,7 @@ func (p *commandPod) reportSlow(alive context.Context, waiting []int32) {
 	})
 }
 
-// setIfAlive leaves the last word to the program's end.
+// setIfAlive sets the condition unless the program has ended: its end sets the last one.
 func (p *commandPod) setIfAlive(alive context.Context, now condition) {
 	if alive.Err() == nil {
 		p.set(now)

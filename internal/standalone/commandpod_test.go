@@ -13,7 +13,7 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// transcript is an Output that tests read while it is written.
+// transcript is an Output that tests can read while it is written.
 type transcript struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -112,7 +112,7 @@ func TestCommandWithoutPorts(t *testing.T) {
 	await(t, h, set, "ready pod", func(out *source.Set) bool { return out.Pods.Get("shop", "one").Value.Status.PodIP != "" })
 }
 
-// A pod that gets no port is reported and takes nothing else along.
+// A pod without a free port is reported and does not affect other pods.
 func TestPodWithoutAPort(t *testing.T) {
 	h, _ := startHost(t, Config{})
 	for port := range int32(programPorts) {
@@ -134,8 +134,7 @@ func TestPodWithoutAPort(t *testing.T) {
 	await(t, h, set, "endpoint of the program", hasEndpoints(2))
 }
 
-// A change that does not work leaves the old pods in place, one that works
-// replaces them.
+// If a change does not work, the old pods stay; if it works, the new ones replace them.
 func TestCommandsRoll(t *testing.T) {
 	h, _ := startHost(t, Config{Grace: time.Millisecond})
 	service := serviceOf("svc", "a:80:http")

@@ -41,7 +41,7 @@ spec:
   defaultBackend: {service: {name: web, port: {number: 80}}}
 `
 
-// Reports point to the lines of a directory as it is read.
+// Reports name the lines of the files in a directory.
 func TestReportsOfADirectory(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "web.yaml"), []byte(directoryYAML), 0o600); err != nil {

@@ -14,7 +14,7 @@ const (
 	maxEchoBytes = 1 << 30
 )
 
-// Identity is what the echo application says of itself.
+// Identity says which pod an echo application is.
 type Identity struct {
 	Namespace string `json:"namespace"`
 	Pod       string `json:"pod"`
@@ -22,8 +22,8 @@ type Identity struct {
 	Service string `json:"service"`
 }
 
-// Answer is the echo application's JSON: the request as it arrived, in the
-// keys of the Gateway API's echo backend, and who answered.
+// Answer is the JSON response of the echo application: the request as it arrived, with
+// the keys of the Gateway API's echo backend, and the pod that responded.
 type Answer struct {
 	// Path is the request target as received, with its query.
 	Path    string              `json:"path"`
@@ -34,23 +34,21 @@ type Answer struct {
 	Identity
 }
 
-// Echo is the application that a loopback pod runs when it names no command.
-// Every path of every host answers 200 with an [Answer], once the request's
-// body has been read to its end. A WebSocket handshake at any path gets a
-// connection that echoes each message.
+// Echo is the application that a loopback pod runs when it names no command. It responds
+// 200 with an [Answer] to every path of every host, after reading the whole body of the
+// request. A WebSocket handshake at any path gets a connection that echoes each message.
 //
-// Three query parameters shape the answer; a value that does not parse is
-// ignored, since applications have such parameters of their own:
+// Three query parameters change the response. Invalid values are ignored, since
+// applications have such parameters of their own:
 //
 //	status=NNN   the status code, 200 to 599
-//	delay=50ms   wait before answering, 60 s at most
+//	delay=50ms   wait before responding, 60 s at most
 //	bytes=N      N bytes of text instead of JSON, 1 GiB at most
 type Echo struct {
-	// Identity is asked for at each request, since the Services that select a
-	// pod change while it runs.
+	// Identity is called for each request, since the Services that select a pod may
+	// change while it runs.
 	Identity func() Identity
-	// Stopping is closed when WebSockets are to end, which nothing else would
-	// make them do.
+	// Stopping is closed to end WebSockets, which do not end with their requests.
 	Stopping <-chan struct{}
 }
 
@@ -60,7 +58,7 @@ func (e Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return // the client broke off its request
+		return // the client aborted its request
 	}
 	query := r.URL.Query()
 	if !pause(r, delayOf(query.Get("delay"))) {
@@ -86,7 +84,7 @@ func (e Echo) writeAnswer(w http.ResponseWriter, r *http.Request, status int) {
 	w.Write(append(body, '\n')) // an error means that the client has gone
 }
 
-// pause waits, and reports whether there still is a client.
+// pause waits, and reports whether the client is still there.
 func pause(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -124,7 +122,7 @@ func bytesOf(s string) (int64, bool) {
 	return min(n, maxEchoBytes), true
 }
 
-// writeText streams n bytes, so that a large answer costs no memory.
+// writeText streams n bytes, so that a large response needs no memory.
 func writeText(w http.ResponseWriter, status int, n int64) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))

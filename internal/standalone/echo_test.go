@@ -18,8 +18,8 @@ func testEcho() Echo {
 	return Echo{Identity: func() Identity { return Identity{Namespace: "shop", Pod: "web-1", Service: "web"} }}
 }
 
-// TestEchoDatagrams: each comes back, and a port that is of TCP and UDP has one
-// number, whichever of them came first.
+// TestEchoDatagrams: each datagram comes back, and a port of both TCP and UDP has one
+// number, whichever was added first.
 func TestEchoDatagrams(t *testing.T) {
 	p := startEcho()
 	defer p.stop(t.Context())
@@ -86,7 +86,7 @@ func TestEchoParameters(t *testing.T) {
 	tests := []struct {
 		query  string
 		status int
-		bytes  int // 0 is JSON
+		bytes  int // 0 means JSON
 	}{
 		{"", 200, 0},
 		{"status=404", 404, 0},

@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// echoHeaderTimeout ends connections that never send a request.
+// echoHeaderTimeout closes connections that send no request.
 const echoHeaderTimeout = 30 * time.Second
 
-// echoPod serves the echo application at the ports of one pod.
+// echoPod serves the echo application on the ports of one pod.
 type echoPod struct {
 	server   *http.Server
 	identity atomic.Pointer[Identity]
 	stopping chan struct{}
-	// ports is written under the Host's lock alone.
+	// ports is written only under the Host's lock.
 	ports map[int32]int32
-	// tcp and udp are the sockets that are open, by container port, also under
-	// the lock.
+	// tcp and udp are the open sockets, by container port; the Host's lock guards them,
+	// too.
 	tcp map[int32]net.Listener
 	udp map[int32]net.PacketConn
-	// serving counts accept loops, sockets the connections that became
-	// WebSockets, which the server no longer knows.
+	// serving counts accept loops. sockets counts the connections that became WebSockets,
+	// which the server no longer tracks.
 	serving, sockets sync.WaitGroup
 }
 
@@ -35,7 +35,7 @@ func startEcho() *echoPod {
 	p := &echoPod{stopping: make(chan struct{}), ports: map[int32]int32{}, tcp: map[int32]net.Listener{}, udp: map[int32]net.PacketConn{}}
 	p.identity.Store(&Identity{})
 	echo := Echo{Identity: func() Identity { return *p.identity.Load() }, Stopping: p.stopping}
-	// HTTP/2 without TLS too, for Services that say so in appProtocol.
+	// Also HTTP/2 without TLS, for Services with such an appProtocol.
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -53,16 +53,16 @@ func startEcho() *echoPod {
 	return p
 }
 
-// update tells the pod what it is now, and opens the ports that are new. Those
-// that are no longer wanted stay open: nobody is sent there.
+// update gives the pod its new identity and opens its new ports. Ports that are no longer
+// wanted stay open: nothing is sent there.
 func (p *echoPod) update(pod plannedPod) error {
 	p.identity.Store(&Identity{Namespace: pod.name.Namespace, Pod: pod.name.Name, Service: pod.service})
-	// A copy: those who hold the last map may still read it.
+	// A copy: readers may still hold the old map.
 	ports := maps.Clone(p.ports)
 	defer func() { p.ports = ports }()
 	for _, port := range pod.udp {
 		if _, known := ports[port]; !known {
-			ports[port] = freeNumber() // which is for TCP too, should that be wanted
+			ports[port] = freeNumber() // free for TCP, too, in case that is wanted later
 		}
 	}
 	for _, port := range pod.ports {
@@ -106,11 +106,11 @@ func echoDatagrams(conn net.PacketConn) {
 
 func (p *echoPod) loopbackPorts() map[int32]int32 { return p.ports }
 
-// condition: a listener accepts from the moment it exists.
+// condition is always ready: a listener accepts from the moment it exists.
 func (p *echoPod) condition() condition { return condition{ready: true} }
 
-// stop closes the listeners, lets requests in flight end until ctx is done,
-// and tells WebSockets to go away.
+// stop closes the listeners, lets requests in flight end until ctx is done, and closes
+// WebSockets.
 func (p *echoPod) stop(ctx context.Context) {
 	close(p.stopping)
 	for _, conn := range p.udp {

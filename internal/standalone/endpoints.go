@@ -15,22 +15,22 @@ import (
 //lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
 
 const (
-	// loopback is the address of every pod: one that needs no privileges and
-	// that no other machine reaches.
+	// loopback is the address of every pod. It needs no privileges, and other machines
+	// cannot reach it.
 	loopback = "127.0.0.1"
-	// managedBy marks the EndpointSlices that are made here.
+	// managedBy marks the EndpointSlices made by this package.
 	managedBy = "standalone.windrose.dev"
-	// managedByKubernetes marks those that a cluster's own controller made,
-	// in a directory that was exported from a cluster.
+	// managedByKubernetes marks those made by a cluster's own controller, in a directory
+	// exported from a cluster.
 	managedByKubernetes = "endpointslice-controller.k8s.io"
 )
 
-// runningPod is a pod as it is at one moment.
+// runningPod is the state of a pod at one moment.
 type runningPod struct {
 	origin reason.Origin
 	object *corev1.Pod
-	// ports leads from a container port to the pod's port at 127.0.0.1, and udp
-	// does so for those of UDP.
+	// ports maps TCP container ports to the pod's ports at 127.0.0.1; udp does so for
+	// UDP.
 	ports, udp map[int32]int32
 	ready      bool
 }
@@ -41,8 +41,8 @@ func isTCP(protocol corev1.Protocol) bool {
 
 func isUDP(protocol corev1.Protocol) bool { return protocol == corev1.ProtocolUDP }
 
-// containerPorts are the TCP and UDP ports of a pod's containers, its native
-// sidecars included.
+// containerPorts returns the TCP and UDP ports of a pod's containers, including native
+// sidecars.
 func containerPorts(spec *corev1.PodSpec) []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
 	for _, c := range spec.Containers {
@@ -56,7 +56,7 @@ func containerPorts(spec *corev1.PodSpec) []corev1.ContainerPort {
 	return slices.DeleteFunc(ports, func(p corev1.ContainerPort) bool { return !isTCP(p.Protocol) && !isUDP(p.Protocol) })
 }
 
-// targetPort is the container port that a Service's port leads to in a pod.
+// targetPort returns the container port of a pod to which a Service's port leads.
 func targetPort(spec *corev1.PodSpec, port corev1.ServicePort) (int32, bool) {
 	target := port.TargetPort
 	switch {
@@ -75,7 +75,7 @@ func targetPort(spec *corev1.PodSpec, port corev1.ServicePort) (int32, bool) {
 	return port.Port, true
 }
 
-// selects reports whether a Service sends to a pod by its selector.
+// selects reports whether a Service's selector selects a pod.
 func selects(service *source.Object[corev1.Service], pod *corev1.Pod) bool {
 	if !hasSelector(service) || service.Name().Namespace != pod.Namespace {
 		return false
@@ -94,10 +94,10 @@ func hasSelector(service *source.Object[corev1.Service]) bool {
 		spec.Type != corev1.ServiceTypeExternalName && len(spec.Selector) > 0
 }
 
-// publish returns set with what runs in it: Pods with their status, and one
-// EndpointSlice for each Service and ready pod, since each pod has ports of its
-// own. What a cluster's controllers had made for the same workloads and
-// Services goes; what the user wrote stays.
+// publish returns set with the state of the pods: Pods with a status, and one
+// EndpointSlice for each Service and ready pod, since each pod has its own ports. Objects
+// that a cluster's controllers made for the same workloads and Services are removed; what
+// the user wrote stays.
 func publish(set *source.Set, pods []runningPod) *source.Set {
 	out := *set
 	out.Pods = keep(set.Pods, func(o *source.Object[corev1.Pod]) bool { return !madeByWorkload(set, o) }).
@@ -105,7 +105,7 @@ func publish(set *source.Set, pods []runningPod) *source.Set {
 	out.EndpointSlices = keep(set.EndpointSlices, func(o *source.Object[discoveryv1.EndpointSlice]) bool {
 		return !isExported(set, o)
 	}).With(endpointSlices(set, pods)...)
-	// A cluster overwrites the Endpoints of a Service with a selector.
+	// A cluster, too, overwrites the Endpoints of a Service with a selector.
 	out.Endpoints = keep(set.Endpoints, func(o *source.Object[corev1.Endpoints]) bool {
 		service := set.Services.Get(o.Name().Namespace, o.Name().Name)
 		return service == nil || !hasSelector(service)
@@ -118,8 +118,8 @@ func keep[T any](index source.Index[T], wanted func(*source.Object[T]) bool) sou
 	return source.NewIndex(slices.DeleteFunc(all, func(o *source.Object[T]) bool { return !wanted(o) }))
 }
 
-// isExported reports whether a slice was made by a cluster's controller for a
-// Service whose endpoints are made here.
+// isExported reports whether a cluster's controller made a slice for a Service whose
+// endpoints are made here.
 func isExported(set *source.Set, slice *source.Object[discoveryv1.EndpointSlice]) bool {
 	labels := slice.Value.Labels
 	service := set.Services.Get(slice.Name().Namespace, labels[discoveryv1.LabelServiceName])
@@ -159,8 +159,8 @@ func status(pod runningPod) corev1.PodStatus {
 	}
 }
 
-// derived is the origin of an object that is made here: it stands where that
-// which asks for it stands.
+// derived returns the origin of an object made here: the place of the resource that needs
+// it.
 func derived(from reason.Origin, kind, namespace, name string) reason.Origin {
 	return reason.Origin{Kind: kind, Namespace: namespace, Name: name, File: from.File, Line: from.Line}
 }
@@ -185,8 +185,8 @@ func endpointSlices(set *source.Set, pods []runningPod) []*source.Object[discove
 	return out
 }
 
-// sliceName is <service>-<pod>, with a hash where that is the name of another:
-// web and api-0, web-api and 0.
+// sliceName returns <service>-<pod>, with a hash if another slice has that name: web with
+// api-0, and web-api with 0, both give web-api-0.
 func sliceName(set *source.Set, taken map[source.Name]bool, service *source.Object[corev1.Service], pod runningPod) source.Name {
 	name := source.Name{Namespace: pod.object.Namespace, Name: service.Name().Name + "-" + pod.object.Name}
 	if taken[name] || set.EndpointSlices.Get(name.Namespace, name.Name) != nil {

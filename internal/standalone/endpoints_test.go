@@ -14,7 +14,7 @@ import (
 
 //lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
 
-// runs makes a runningPod of a template, whose container port N is at 1000N.
+// runs returns a runningPod made from a template, with container port N at 1000N.
 func runs(name string, ready bool, tmpl corev1.PodTemplateSpec, ports ...int32) runningPod {
 	pod := podOf(name, tmpl)
 	pod.Namespace = "shop"
@@ -25,7 +25,7 @@ func runs(name string, ready bool, tmpl corev1.PodTemplateSpec, ports ...int32) 
 	return out
 }
 
-// slicesOf writes each slice as "name: service address port=number… ref".
+// slicesOf returns each slice as "name: service address port=number… ref".
 func slicesOf(set *source.Set) []string {
 	var out []string
 	for slice := range set.EndpointSlices.All() {
@@ -102,7 +102,7 @@ func TestPublishEndpointSlices(t *testing.T) {
 	}
 }
 
-// web and api-0 have the name of web-api and 0: neither may be lost.
+// web with api-0 and web-api with 0 get the same name: neither slice may be lost.
 func TestPublishKeepsBothOfOneSliceName(t *testing.T) {
 	set := setOf(t, serviceOf("web", "http:80:80"), serviceOf("web-api", "http:80:80"))
 	out := publish(set, []runningPod{runs("api-0", true, template(), 80), runs("0", true, template(), 80)})

@@ -17,7 +17,7 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// setOf is a Set of values in namespace shop, read from shop.yaml.
+// setOf returns a Set of objects in namespace shop, as if read from shop.yaml.
 func setOf(t *testing.T, values ...metav1.Object) *source.Set {
 	t.Helper()
 	var set source.Set
@@ -51,8 +51,8 @@ func objectOf[T any](kind string, value *T, meta metav1.Object) *source.Object[T
 	}}
 }
 
-// template is a pod template with label app=web and these container ports,
-// such as "http:8080", "8080" or "53/UDP".
+// template returns a pod template with label app=web and the container ports, such as
+// "http:8080", "8080" or "53/UDP".
 func template(ports ...string) corev1.PodTemplateSpec {
 	container := corev1.Container{Name: "web", Image: "web:1"}
 	for _, p := range ports {
@@ -71,7 +71,7 @@ func template(ports ...string) corev1.PodTemplateSpec {
 	}
 }
 
-// withCommand makes the template run a program with this environment.
+// withCommand returns the template with a program and its environment.
 func withCommand(t corev1.PodTemplateSpec, line string, env ...string) corev1.PodTemplateSpec {
 	t.Annotations = map[string]string{CommandAnnotation: line}
 	for _, e := range env {
@@ -102,8 +102,8 @@ func podOf(name string, t corev1.PodTemplateSpec) *corev1.Pod {
 	}
 }
 
-// serviceOf selects app=web. Its ports are "name:port:target", where target is
-// a number, a name or empty.
+// serviceOf returns a Service that selects app=web. Its ports are "name:port:target",
+// where target is a number, a name or empty.
 func serviceOf(name string, ports ...string) *corev1.Service {
 	service := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -120,13 +120,13 @@ func serviceOf(name string, ports ...string) *corev1.Service {
 	return service
 }
 
-// portNumber is 0 for what is not a number.
+// portNumber returns 0 if s is not a number.
 func portNumber(s string) int32 {
 	n, _ := strconv.ParseInt(s, 10, 32)
 	return int32(n)
 }
 
-// codesOf lists "Code field" of each Report.
+// codesOf returns "Code field" for each Report.
 func codesOf(reports []reason.Report) []string {
 	var out []string
 	for _, r := range reason.Sorted(reports) {

@@ -17,37 +17,38 @@ const (
 	defaultMaxPods = 256
 )
 
-// Config is what a Host needs to know. The zero value is usable.
+// Config configures a Host. The zero value is usable.
 type Config struct {
-	// Output takes the lines that programs print, each behind "[ns/pod] ". It
+	// Output receives the lines that programs print, each prefixed with "[ns/pod] ". It
 	// is written by one goroutine at a time. Nil drops them.
 	Output io.Writer
-	// Grace is how long a pod goes on serving after it left the endpoints, and
-	// how long pods may take to end when the run ends; 0 is 5 s.
+	// Grace is how long a pod keeps serving after it left the endpoints, and how long
+	// pods may take to end when the run ends; 0 is 5 s.
 	Grace time.Duration
-	// MaxPods bounds the pods that run at once; 0 is 256. Pods on their way
-	// out come on top.
+	// MaxPods bounds the pods that run at once; 0 is 256. Pods that are ending are not
+	// counted.
 	MaxPods int
-	// StateDir keeps the certificate authority over runs, in ca.crt and
-	// ca.key; empty makes a new one for each run.
+	// StateDir keeps the certificate authority from run to run, in ca.crt and ca.key; if
+	// it is empty, each run makes a new authority.
 	StateDir string
-	// Sentinel starts this program again, such that it calls Sentinel with its
-	// standard input: the process that ends the programs, and all that they
-	// started, when we are killed. Without it, on Linux, the programs alone end.
+	// Sentinel is the command line that starts this program again so that it calls the
+	// function Sentinel with its standard input. That process kills the programs and all
+	// that they started if this process is killed. Without it, only the programs
+	// themselves are killed, and only on Linux.
 	Sentinel []string
 }
 
-// Host runs the pods of one directory. Reconcile may be called before and
-// while Run runs; Run owns all that Reconcile starts.
+// Host runs the pods of one directory. Reconcile may be called before and during Run; Run
+// owns all that Reconcile starts.
 type Host struct {
 	config  Config
 	changed chan struct{}
 	output  *output
 	guard   *sentinel
 	free    *portPool
-	// env is what programs inherit.
+	// env is the environment that programs inherit.
 	env []string
-	// broken is why there is no certificate authority; Run returns it.
+	// broken is the error of the certificate authority; Run returns it.
 	broken error
 	// patience bounds every wait for a pod to end.
 	patience     context.Context
@@ -56,32 +57,32 @@ type Host struct {
 	mu       sync.Mutex
 	issuer   *issuer
 	pods     map[podKey]*livePod
-	left     []*livePod // the endpoints, in a Set that is not live yet
+	left     []*livePod // pods that left the endpoints with a Set that is not live yet
 	closed   bool
 	stopping sync.WaitGroup
 }
 
-// livePod is a pod that runs, or tries to.
+// livePod is a pod that runs, or is being started.
 type livePod struct {
 	plan plannedPod
 	application
-	// leaving ends the pod that left the endpoints; nil before that.
+	// leaving is the timer that ends a pod after it left the endpoints; nil before that.
 	leaving *time.Timer
 }
 
-// application is what runs in a pod: an echoPod or a commandPod.
+// application is the program of a pod: an echoPod or a commandPod.
 type application interface {
-	// loopbackPorts leads from container ports to ports at 127.0.0.1. The map
-	// is never changed, only replaced.
+	// loopbackPorts maps container ports to ports at 127.0.0.1. The map is never changed,
+	// only replaced.
 	loopbackPorts() map[int32]int32
 	condition() condition
-	// stop asks it to end, ends it by force when ctx is done, and returns when
-	// it has ended.
+	// stop asks the application to end, ends it by force when ctx is done, and returns
+	// when it has ended.
 	stop(ctx context.Context)
 }
 
-// New makes a Host that runs nothing yet. A certificate authority that cannot
-// be loaded from Config.StateDir, or saved there, is what Run returns.
+// New returns a Host without pods. If the certificate authority cannot be loaded from
+// Config.StateDir, or saved there, Run returns that error.
 func New(config Config) *Host {
 	config.Grace = cmp.Or(config.Grace, defaultGrace)
 	config.MaxPods = cmp.Or(config.MaxPods, defaultMaxPods)
@@ -115,9 +116,9 @@ func loadOrMakeAuthority(dir string) (*authority, error) {
 	return loadAuthority(dir)
 }
 
-// Run waits for ctx and then ends every pod, programs with SIGTERM and, after
-// Config.Grace, SIGKILL. It returns when all have ended; Reconcile starts
-// nothing from then on. Its error is that of the certificate authority.
+// Run waits for ctx and then ends every pod: programs get SIGTERM and, after
+// Config.Grace, SIGKILL. It returns when all have ended; from then on Reconcile starts
+// nothing. Its error is that of the certificate authority.
 func (h *Host) Run(ctx context.Context) error {
 	if h.broken == nil {
 		<-ctx.Done()
@@ -126,15 +127,15 @@ func (h *Host) Run(ctx context.Context) error {
 	return h.broken
 }
 
-// Err is why there is no certificate authority, or nil. Run returns the same.
+// Err returns the error of the certificate authority, or nil. Run returns the same.
 func (h *Host) Err() error { return h.broken }
 
-// Changed receives a value after the readiness of a pod changed, once for
-// several changes: the caller then reconciles again.
+// Changed receives a value after the readiness of pods changed, one for several changes.
+// The caller should then call Reconcile again.
 func (h *Host) Changed() <-chan struct{} { return h.changed }
 
-// CAPEM is the certificate that signs the certificates made here, for clients
-// to trust; nil if there is none.
+// CAPEM returns the certificate of the authority, as PEM, for clients to trust; nil if
+// there is none.
 func (h *Host) CAPEM() []byte {
 	if h.issuer.authority == nil {
 		return nil
@@ -142,11 +143,11 @@ func (h *Host) CAPEM() []byte {
 	return h.issuer.authority.certPEM
 }
 
-// Reconcile makes the pods match set, which must be as it was read and not a
-// result of Reconcile. It returns set with Pods and their status, EndpointSlices
-// for those that accept connections, TLS Secrets for Ingresses that name one
-// that is absent, and the Reports about all this. A pod that does not accept
-// connections yet is Pending and has no address.
+// Reconcile makes the pods match set, which must be as it was read and not a result of
+// Reconcile. It returns set with Pods and their status, EndpointSlices for the pods that
+// accept connections, TLS Secrets for Ingresses and listeners that name an absent one,
+// and Reports about all this. A pod that does not accept connections yet is Pending and
+// has no address.
 func (h *Host) Reconcile(set *source.Set) *source.Set {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -163,11 +164,11 @@ func (h *Host) Reconcile(set *source.Set) *source.Set {
 func (h *Host) notify() {
 	select {
 	case h.changed <- struct{}{}:
-	default: // a signal waits already
+	default: // a signal is waiting already
 	}
 }
 
-// close ends every pod at once and waits for all.
+// close ends all pods at the same time and waits for them.
 func (h *Host) close() {
 	h.mu.Lock()
 	h.closed = true

@@ -56,7 +56,7 @@ func TestUnchangedPodsKeepTheirPorts(t *testing.T) {
 	}
 }
 
-// A Service that comes later is in the answers of a pod that runs.
+// A Service that is added later appears in the responses of a running pod.
 func TestEchoLearnsItsService(t *testing.T) {
 	h, _ := startHost(t, Config{})
 	pod := podOf("one", template("80"))
@@ -103,7 +103,7 @@ func TestPodThatLeftEndsAfterGrace(t *testing.T) {
 	awaitEnd(t, conn)
 }
 
-// A request that a pod has begun gets its answer, although the pod ends.
+// A request that a pod has started to read gets its response, although the pod ends.
 func TestRequestInFlightIsAnswered(t *testing.T) {
 	h, _ := startHost(t, Config{Grace: time.Millisecond})
 	pod, service := podOf("one", template("http:80")), serviceOf("svc", "a:80:http")
@@ -115,7 +115,8 @@ func TestRequestInFlightIsAnswered(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	// The head shows that the request has begun; its body comes after the end.
+	// The interim response shows that the pod reads the request; the body is sent after
+	// the pod was told to end.
 	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
 	if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))); err != nil {
 		t.Fatal(err)

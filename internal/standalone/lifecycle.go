@@ -10,12 +10,11 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// The methods in this file are called with Host.mu held, where they do not say
-// otherwise.
+// The methods in this file must be called with Host.mu held, unless they say otherwise.
 
-// startPods starts what is planned and does not run, and tells what runs
-// already what is new about it. A pod that gets no port is reported, and tried
-// again with the next Set; the others do not suffer from it.
+// startPods starts the planned pods that do not run yet, and updates those that do. A pod
+// that gets no port is reported, and tried again with the next Set; other pods are not
+// affected.
 func (h *Host) startPods(plan *plan) {
 	if h.closed {
 		return
@@ -67,8 +66,8 @@ func (h *Host) launch(planned plannedPod) (application, error) {
 	}), nil
 }
 
-// retirePods takes the old pods out of the endpoints that are no longer
-// needed. Those that never got into them end at once.
+// retirePods takes old pods that are no longer needed out of the endpoints. Pods that
+// were never in the endpoints end at once.
 func (h *Host) retirePods(desired []plannedPod) {
 	wanted := map[podKey]bool{}
 	var now, old []candidate
@@ -98,27 +97,27 @@ func (h *Host) candidate(planned plannedPod) candidate {
 	return candidate{planned.podKey, planned.workload, pod != nil && pod.condition().ready}
 }
 
-// leave notes that a pod is no longer in the endpoints. It goes on serving
-// until Applied has said that nobody is sent to it any more.
+// leave takes a pod out of the endpoints. It keeps serving until Applied says that
+// requests no longer go to it.
 func (h *Host) leave(pod *livePod) {
 	var timer *time.Timer
 	timer = time.AfterFunc(h.config.Grace, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		// Another timer, or none: it was wanted again in the meantime.
+		// Another timer, or none, means that the pod was wanted again meanwhile.
 		if pod.leaving == timer && !h.closed {
 			h.end(pod, pod.plan.termination)
 		}
 	})
-	timer.Stop() // Applied starts it; the lock is held, so it has ended nothing yet
+	timer.Stop() // Applied starts it; the lock is held, so it has not fired yet
 	pod.leaving = timer
 	h.left = append(h.left, pod)
 }
 
-// Applied says that what Reconcile returned last is live. Pods that left the
-// endpoints with it, or before, end once requests that are on their way to
-// them have had time to arrive. Until then they serve: a Set that could not be
-// applied must not take away what the one before it is served by.
+// Applied says that the last result of Reconcile is live. Pods that have left the
+// endpoints by then end after the grace, when the last requests on their way have
+// arrived. Until Applied is called they serve: if a Set cannot be applied, the one before
+// it still needs them. The caller must not hold the lock.
 func (h *Host) Applied() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,7 +129,7 @@ func (h *Host) Applied() {
 	h.left = nil
 }
 
-// end forgets a pod and stops it in the background, by force after limit.
+// end removes a pod and stops it in the background, by force after limit.
 func (h *Host) end(pod *livePod, limit time.Duration) {
 	delete(h.pods, pod.plan.podKey)
 	if pod.leaving != nil {
@@ -146,7 +145,7 @@ func (h *Host) end(pod *livePod, limit time.Duration) {
 	})
 }
 
-// reportConditions says why planned pods are not ready.
+// reportConditions reports why planned pods are not ready.
 func (h *Host) reportConditions(plan *plan) {
 	for _, planned := range plan.pods {
 		pod := h.pods[planned.podKey]
@@ -159,8 +158,8 @@ func (h *Host) reportConditions(plan *plan) {
 	}
 }
 
-// running is what to publish: the planned pods, and the old ones that stand in
-// for some that are not ready. An old one hides a new one of its name.
+// running returns the pods to publish: the planned ones, and the old ones that stand in
+// for planned ones that are not ready. An old pod hides a new one of the same name.
 func (h *Host) running(desired []plannedPod) []runningPod {
 	var out []runningPod
 	hidden := map[source.Name]bool{}
@@ -191,7 +190,7 @@ func (h *Host) runningPod(planned plannedPod) runningPod {
 	return out
 }
 
-// addSecrets puts the certificates that set lacks into out.
+// addSecrets adds the TLS Secrets that set lacks to out.
 func (h *Host) addSecrets(set, out *source.Set, plan *plan) {
 	if h.issuer.authority == nil {
 		return
@@ -201,10 +200,10 @@ func (h *Host) addSecrets(set, out *source.Set, plan *plan) {
 	plan.reports = append(plan.reports, reports...)
 }
 
-// WithCertificates returns set with the TLS Secrets that Reconcile would add,
-// and the Reports about them, and starts nothing. made are the names of those
-// Secrets, each with an identity that does not change from call to call, as
-// the certificate does.
+// WithCertificates returns set with the TLS Secrets that Reconcile would add, and the
+// Reports about them, and starts nothing. made maps the names of those Secrets to
+// identities, which stay the same from call to call, unlike the certificates. The caller
+// must not hold the lock.
 func (h *Host) WithCertificates(set *source.Set) (out *source.Set, made map[string]string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

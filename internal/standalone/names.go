@@ -9,14 +9,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 )
 
-// suffixLength is how many characters Kubernetes appends to a generated name.
+// suffixLength is the number of characters that Kubernetes appends to a generated name.
 const suffixLength = 5
 
-// contentHash names the content of v as Kubernetes names a pod template: ten
-// characters at most, from an alphabet without vowels. It depends on nothing
-// but the content, so an unchanged template keeps its pods over restarts.
+// contentHash returns a name for the content of v, in the form that Kubernetes uses for
+// pod templates: at most ten characters from an alphabet without vowels. It depends only
+// on the content, so an unchanged template keeps its pods over restarts.
 func contentHash(v any) string {
-	// Kubernetes API types always marshal, and maps in sorted order.
+	// Kubernetes API types always marshal, and maps are sorted.
 	text, err := json.Marshal(v)
 	if err != nil {
 		panic(fmt.Sprintf("standalone: marshal %T: %v", v, err))
@@ -30,8 +30,8 @@ func hashString(s string) string {
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 }
 
-// podSuffixes returns n distinct suffixes for the pods of one template. The
-// first of them do not depend on n, so scaling keeps the pods that stay.
+// podSuffixes returns n distinct suffixes for the pods of one template. The first
+// suffixes do not depend on n, so scaling keeps the pods that stay.
 func podSuffixes(templateHash string, n int) []string {
 	taken := make(map[string]bool, n)
 	suffixes := make([]string, 0, n)
@@ -45,8 +45,8 @@ func podSuffixes(templateHash string, n int) []string {
 	return suffixes
 }
 
-// podSuffix spreads 64 bits over the alphabet: the digits of a decimal number
-// would reach only ten of its characters.
+// podSuffix spreads 64 bits over the whole alphabet: the digits of a decimal number would
+// reach only ten of its characters.
 func podSuffix(templateHash string, index int) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d", templateHash, index)

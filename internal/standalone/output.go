@@ -6,12 +6,11 @@ import (
 	"sync"
 )
 
-// maxLine is the longest line that is kept whole. What is longer goes out in
-// pieces, so that a program without line ends costs no memory.
+// maxLine is the greatest length of a line, in bytes, that is kept whole. Longer lines
+// are written in pieces, so that a program without line ends needs no memory.
 const maxLine = 8 << 10
 
-// output is one writer for the lines of many programs: a line is never mixed
-// with another.
+// output is one writer for the lines of many programs. It never mixes two lines.
 type output struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -22,18 +21,18 @@ func (o *output) writeLine(prefix string, line []byte) {
 	whole = append(append(append(whole, prefix...), line...), '\n')
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.w.Write(whole) // a reader that has gone must not end the programs
+	o.w.Write(whole) // a closed reader must not end the programs
 }
 
-// lineWriter puts a prefix before each line of one program. One goroutine
-// writes at a time.
+// lineWriter puts a prefix before each line of one program. It is used by one goroutine
+// at a time.
 type lineWriter struct {
 	out    *output
 	prefix string
 	rest   []byte
 }
 
-// Write takes everything and never fails.
+// Write accepts everything and never fails.
 func (w *lineWriter) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -50,7 +49,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// flush writes a last line that has no end.
+// flush writes a last line without a line end.
 func (w *lineWriter) flush() {
 	if len(w.rest) > 0 {
 		w.end()

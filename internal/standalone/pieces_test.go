@@ -166,7 +166,7 @@ func TestSentinelReadsGroups(t *testing.T) {
 	}
 }
 
-// A sentinel that cannot start is said once, and the programs run.
+// If the sentinel cannot start, this is said once, and the programs run.
 func TestSentinelThatCannotStart(t *testing.T) {
 	var troubles []error
 	s := &sentinel{command: []string{"/no/such/program"}, trouble: func(err error) { troubles = append(troubles, err) }}

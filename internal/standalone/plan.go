@@ -13,49 +13,48 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// CommandAnnotation on a pod template, or on a Pod, names the program that the
-// pod runs in place of the echo application. Its value is split into words as
-// a shell does, but no shell runs: for variables, pipes and the like write
-// sh -c '…'. The program starts in the directory of the resource's file.
+// CommandAnnotation on a pod template, or on a Pod, names the program that the pod runs
+// instead of the echo application. Its value is split into words as a shell does, but no
+// shell runs: for variables, pipes and the like write sh -c '…'. The program starts in
+// the directory of the resource's file.
 const CommandAnnotation = "windrose.dev/command"
 
-// defaultTermination is what Kubernetes gives a pod to end.
+// defaultTermination is the time to end that Kubernetes gives a pod by default.
 const defaultTermination = 30 * time.Second
 
-// podKey identifies a pod over Reconciles: a pod with another key is another
-// one, although it may have the same name.
+// podKey identifies a pod from one Reconcile to the next. A pod with another key is a
+// different pod, even if it has the same name.
 type podKey struct {
 	name     source.Name
 	revision string
 }
 
-// plannedPod is one pod that should run: a value without anything live.
+// plannedPod is one pod that should run; it holds nothing live.
 type plannedPod struct {
 	podKey
 	workload workloadKey
 	origin   reason.Origin
-	// object is the Pod without a status.
+	// object is the Pod without its status.
 	object *corev1.Pod
-	// ports are the TCP container ports to listen on, sorted, and udp those of
-	// UDP.
+	// ports are the TCP container ports to listen on, and udp the UDP ones, both sorted.
 	ports, udp []int32
 	// service is the first Service by name that selects the pod, or "".
 	service string
 	// command is nil for the echo application.
 	command *command
-	// broken: the command cannot be understood, so the pod never starts.
+	// broken means that the command is invalid, so the pod never starts.
 	broken bool
 	// termination is how long the pod may take to end.
 	termination time.Duration
 }
 
-// plan is what should run, and what is wrong with it.
+// plan holds the pods that should run, and Reports about them.
 type plan struct {
 	pods    []plannedPod
 	reports []reason.Report
 }
 
-// makePlan decides which pods a Set asks for, maxPods at most.
+// makePlan returns the pods that a Set asks for, at most maxPods.
 func makePlan(set *source.Set, maxPods int) plan {
 	all := workloads(set)
 	wants := make([]int, len(all))
@@ -74,8 +73,8 @@ func makePlan(set *source.Set, maxPods int) plan {
 	return out
 }
 
-// allot divides limit among wants so that none starves: each round gives one
-// to every one that still wants.
+// allot divides limit among wants so that none starves: each round gives one to every
+// want that is not yet met.
 func allot(wants []int, limit int) []int {
 	got := make([]int, len(wants))
 	for given := true; given; {
@@ -110,7 +109,7 @@ func (p *plan) addWorkload(set *source.Set, w workload, n int) {
 	}
 }
 
-// commandOf reads the annotation; nil is the echo application.
+// commandOf reads the annotation; a nil command means the echo application.
 func (p *plan) commandOf(w workload) (cmd *command, broken bool) {
 	line, found := w.template.Annotations[CommandAnnotation]
 	if !found {
@@ -126,8 +125,8 @@ func (p *plan) commandOf(w workload) (cmd *command, broken bool) {
 	return &command{words: split, dir: filepath.Dir(w.origin.File), env: p.environment(w), at: at}, false
 }
 
-// environment is the literal environment of the first container: the others
-// would be sidecars, and there is one program a pod.
+// environment returns the literal environment of the first container. Other containers
+// are taken for sidecars, since a loopback pod has one program.
 func (p *plan) environment(w workload) []string {
 	if len(w.template.Spec.Containers) == 0 {
 		return nil
@@ -149,7 +148,7 @@ func (p *plan) environment(w workload) []string {
 	return env
 }
 
-// refuseProtocols reports the ports that a loopback pod does not open.
+// refuseProtocols reports the ports whose protocol a loopback pod does not support.
 func (p *plan) refuseProtocols(w workload) {
 	for i, container := range w.template.Spec.Containers {
 		for j, port := range container.Ports {
@@ -161,8 +160,8 @@ func (p *plan) refuseProtocols(w workload) {
 	}
 }
 
-// portsOf lists where a pod must listen: its own container ports, and what the
-// Services that select it aim at, declared or not.
+// portsOf lists the ports that a pod must listen on: its container ports, and the target
+// ports of the Services that select it, whether declared or not.
 func (p *plan) portsOf(set *source.Set, w workload, pod *corev1.Pod) (ports, udp []int32, first string) {
 	add := func(protocol corev1.Protocol, port int32) {
 		if isUDP(protocol) {
@@ -200,16 +199,15 @@ func (p *plan) portsOf(set *source.Set, w workload, pod *corev1.Pod) (ports, udp
 	return slices.Compact(ports), slices.Compact(udp), first
 }
 
-// numbers are the container ports of both protocols, each once.
+// numbers returns the container ports of both protocols, without duplicates.
 func (p *plannedPod) numbers() []int32 {
 	all := slices.Concat(p.ports, p.udp)
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// revision changes when a pod must be replaced by another. The echo
-// application opens a new port while it runs; a program learns its ports when
-// it starts.
+// revision changes when a pod must be replaced by another. The echo application can open
+// a new port while it runs; a program learns its ports only when it starts.
 func revision(w workload, pod plannedPod) string {
 	content := []any{w.template.Annotations[CommandAnnotation], w.template.Spec}
 	if w.prefix != "" {

@@ -221,8 +221,8 @@ func TestPlanCommand(t *testing.T) {
 	}
 }
 
-// A program learns its ports when it starts; the echo application opens new
-// ones while it runs.
+// A program learns its ports when it starts; the echo application opens new ones while it
+// runs.
 func TestRevisionChangesWithPortsOfAProgramOnly(t *testing.T) {
 	revisions := func(tmpl corev1.PodTemplateSpec, services ...metav1.Object) string {
 		return makePlan(setOf(t, append(services, podOf("one", tmpl))...), 10).pods[0].revision
@@ -240,7 +240,7 @@ func TestRevisionChangesWithPortsOfAProgramOnly(t *testing.T) {
 	}
 }
 
-// An export of a cluster holds the Pods of its workloads too.
+// An export of a cluster also holds the Pods of its workloads.
 func TestPlanSkipsPodsOfWorkloads(t *testing.T) {
 	owned := func(kind, owner, name string) *corev1.Pod {
 		pod := podOf(name, template())

@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// The ports for programs, which bind them themselves. They lie below the range
-// from which Linux and macOS take the ports of outgoing connections, so that
-// nothing takes one between our choice and the program's start.
+// The ports for programs, which bind them themselves. They are below the ports that Linux
+// and macOS give to outgoing connections, so that none is taken between our choice and
+// the start of the program.
 const (
 	firstProgramPort = 20000
 	programPorts     = 12000
@@ -19,12 +19,12 @@ const (
 
 var errNoPort = errors.New("standalone: no free port at " + loopback)
 
-// portPool hands out ports that are free and not handed out already. Its
-// methods may be called concurrently.
+// portPool hands out ports that are free and not handed out yet. Its methods may be
+// called concurrently.
 type portPool struct {
 	mu    sync.Mutex
 	taken map[int32]bool
-	// next starts anywhere, so that two runs on one machine seldom meet.
+	// next starts at random, so that two runs on one machine rarely collide.
 	next int32
 }
 
@@ -32,7 +32,7 @@ func newPortPool() *portPool {
 	return &portPool{taken: map[int32]bool{}, next: rand.Int32N(programPorts)}
 }
 
-// take returns a port for each of the container ports.
+// take returns a port for each container port.
 func (p *portPool) take(containerPorts []int32) (map[int32]int32, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *portPool) take(containerPorts []int32) (map[int32]int32, error) {
 	return out, nil
 }
 
-// give takes ports back whose program has ended.
+// give takes back the ports of a program that has ended.
 func (p *portPool) give(ports map[int32]int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,8 +73,8 @@ func (p *portPool) takeOne() (int32, error) {
 	return 0, errNoPort
 }
 
-// freeNumber is one that neither TCP nor UDP uses, or 0. It lies below those of
-// outgoing connections, so that it stays free for the other of the two.
+// freeNumber returns a port that neither TCP nor UDP uses, or 0. It is below the ports of
+// outgoing connections, so that it stays free for the other protocol.
 func freeNumber() int32 {
 	for range 1000 {
 		if number := firstProgramPort + rand.Int32N(programPorts); isFree(number) {
@@ -98,7 +98,7 @@ func isFree(port int32) bool {
 	return true
 }
 
-// only keeps the ports of a map that are wanted.
+// only returns the wanted ports of a map.
 func only(ports map[int32]int32, wanted []int32) map[int32]int32 {
 	out := make(map[int32]int32, len(wanted))
 	for _, port := range wanted {

@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// drainOutput is how long the output of a program that ended is still read: a
-// process that it left behind may hold it open.
+// drainOutput is how long the output of an ended program is still read: a process that it
+// left behind may hold it open.
 const drainOutput = time.Second
 
-// runProcess starts cmd and returns when it has ended, and with it every
-// process of its group. started is called once it runs. When ending is done
-// the group is asked to end; when killing is done it is killed. If we are
-// killed, guard kills it.
+// runProcess starts cmd and returns when it and every process of its group have ended.
+// started is called once cmd runs. When ending is done, the group is asked to end; when
+// killing is done, it is killed. guard kills it if this process is killed.
 func runProcess(ending, killing context.Context, guard *sentinel, cmd *exec.Cmd, started func()) error {
 	cmd.WaitDelay = drainOutput
 	result := make(chan error, 1)
-	// A goroutine, and on Linux so a thread, of its own: see isolate.
+	// The goroutine keeps its thread on Linux: see isolate.
 	go func() { result <- runIsolated(ending, killing, guard, cmd, started) }()
 	return <-result
 }
@@ -39,7 +38,7 @@ func runIsolated(ending, killing context.Context, guard *sentinel, cmd *exec.Cmd
 	reap := awaitExit(cmd)
 	close(exited)
 	ender.Wait()
-	// What the program leaves behind ends with it, as in a container.
+	// Processes that the program leaves behind end with it, as in a container.
 	signalKill(cmd)
 	guard.forget(cmd.Process.Pid)
 	return reap()

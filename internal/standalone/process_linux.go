@@ -8,15 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isolate prepares cmd to run in a process group of its own, without a way to
-// more privileges than ours (no set-user-id, no file capabilities), and to die
-// with us even if we are killed. The last holds for the program alone, whatever
-// becomes of the sentinel; what the program starts is the sentinel's to kill.
+// isolate prepares cmd to run in a process group of its own, without access to more
+// privileges than ours (no set-user-id, no file capabilities), and to be killed when this
+// process ends, even if it is killed itself. The last applies to the program only, and
+// works without the sentinel; the processes that the program starts are killed by the
+// sentinel.
 //
-// Both of the latter belong to the calling thread. The goroutine keeps that
-// thread and never unlocks it: the kernel sends the death signal when the
-// thread that started the program ends, and no other goroutine must inherit
-// the lost privileges. The thread ends with the goroutine.
+// No-new-privileges and the death signal belong to the calling thread. The goroutine
+// locks that thread and never unlocks it: the kernel sends the death signal when the
+// thread that started the program ends, and no other goroutine must inherit the lost
+// privileges. The thread ends with the goroutine.
 func isolate(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
 	ownGroup(cmd)
@@ -24,8 +25,8 @@ func isolate(cmd *exec.Cmd) error {
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
-// awaitExit returns when the program has ended but still has its process id,
-// so that signals to its group cannot hit another. The result reaps it.
+// awaitExit returns when the program has ended but still has its process id, so that
+// signals to its group cannot hit another process. Call reap to release the id.
 func awaitExit(cmd *exec.Cmd) (reap func() error) {
 	for {
 		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The programs of a run that is killed die with it, and with a sentinel so do
-// their children.
+// If a run is killed, its programs are killed, too; with a sentinel, so are their
+// children.
 func TestCommandsDieWithAKilledRun(t *testing.T) {
 	for _, program := range []string{"host", "family"} {
 		t.Run(program, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestCommandsGainNoPrivileges(t *testing.T) {
 	}
 }
 
-// noNewPrivileges is that line of the calling thread's status.
+// noNewPrivileges returns the NoNewPrivs line of the calling thread's status.
 func noNewPrivileges(t *testing.T) string {
 	t.Helper()
 	status, err := os.ReadFile("/proc/thread-self/status")
@@ -64,7 +64,7 @@ func noNewPrivileges(t *testing.T) string {
 	return ""
 }
 
-// What a program leaves behind ends with it, as in a container.
+// Processes that a program leaves behind end with it, as in a container.
 func TestCommandTakesItsChildrenAlong(t *testing.T) {
 	h, end := startHost(t, Config{})
 	set := setOf(t, podOf("one", familyTemplate()), serviceOf("svc", "a:80:http"))
@@ -73,7 +73,7 @@ func TestCommandTakesItsChildrenAlong(t *testing.T) {
 	awaitEnd(t, conn)
 }
 
-// The sentinel of a run that ends in order ends too, and only then.
+// The sentinel of a run that ends normally ends, too, but not before the run.
 func TestSentinelEndsWithTheRun(t *testing.T) {
 	h, end := startHost(t, Config{Sentinel: []string{os.Args[0], sentinelWord}})
 	if h.Reconcile(setOf(t, podOf("echo", template("80")))); h.guard.process != nil {

@@ -7,10 +7,10 @@ import "os/exec"
 // isolate does nothing: there are no process groups.
 func isolate(*exec.Cmd) error { return nil }
 
-// ownGroup does nothing either.
+// ownGroup does nothing: there are no process groups.
 func ownGroup(*exec.Cmd) {}
 
-// killGroup neither: programs outlive a run that is killed.
+// killGroup does nothing: programs outlive a run that is killed.
 func killGroup(int) {}
 
 // awaitExit returns when the program has ended.
@@ -19,8 +19,8 @@ func awaitExit(cmd *exec.Cmd) (reap func() error) {
 	return func() error { return err }
 }
 
-// signalEnd kills: there is no signal to ask with.
+// signalEnd kills the program: there is no signal that asks it to end.
 func signalEnd(cmd *exec.Cmd) { signalKill(cmd) }
 
-// signalKill fails only when the program has ended.
+// signalKill ignores the error: it fails only if the program has ended.
 func signalKill(cmd *exec.Cmd) { cmd.Process.Kill() }

@@ -4,9 +4,8 @@ package standalone
 
 import "os/exec"
 
-// isolate prepares cmd to run in a process group of its own. Systems other
-// than Linux offer no way to let it die with us when we are killed, but for the
-// sentinel.
+// isolate prepares cmd to run in a process group of its own. Only Linux can kill it when
+// this process is killed; on other systems the sentinel does that.
 func isolate(cmd *exec.Cmd) error {
 	ownGroup(cmd)
 	return nil

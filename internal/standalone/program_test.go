@@ -55,15 +55,15 @@ func runProgram(name string) {
 	os.Exit(2)
 }
 
-// programState is what serveProgram tells of itself.
+// programState is what serveProgram says about itself.
 type programState struct {
 	PID    int
 	Dir    string
 	Env    map[string]string
-	Status string // of /proc/self
+	Status string // the content of /proc/self/status
 }
 
-// serveProgram answers with its state; /exit ends it with that query's code.
+// serveProgram responds with its state; /exit ends it with the exit code in the query.
 func serveProgram() {
 	fmt.Fprintln(os.Stderr, "serving")
 	http.HandleFunc("/exit", func(_ http.ResponseWriter, r *http.Request) {
@@ -72,7 +72,7 @@ func serveProgram() {
 	})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		dir, _ := os.Getwd()
-		status, _ := os.ReadFile("/proc/self/status") // empty where there is none
+		status, _ := os.ReadFile("/proc/self/status") // empty on systems that have none
 		state := programState{PID: os.Getpid(), Dir: dir, Env: map[string]string{}, Status: string(status)}
 		for _, name := range []string{"PORT", "PORT_80", "PORT_HTTP", "POD_NAME", "POD_NAMESPACE", "SERVICE_NAME", "COLOUR"} {
 			state.Env[name] = os.Getenv(name)
@@ -82,7 +82,7 @@ func serveProgram() {
 	fmt.Println(http.ListenAndServe(net.JoinHostPort(loopback, os.Getenv("PORT")), nil))
 }
 
-// hostProgram is a run of its own: it prints the port of its one pod.
+// hostProgram is a whole run in its own process; it prints the port of its only pod.
 func hostProgram(config Config, tmpl corev1.PodTemplateSpec) {
 	h := New(config)
 	set := &source.Set{}
@@ -100,20 +100,19 @@ func hostProgram(config Config, tmpl corev1.PodTemplateSpec) {
 	h.Run(context.Background())
 }
 
-// programTemplate runs this test binary as a program.
+// programTemplate returns a template that runs this test binary as a program.
 func programTemplate(program string, env ...string) corev1.PodTemplateSpec {
 	return withCommand(template("http:80"), `"`+os.Args[0]+`"`, append(env, programVariable+"="+program)...)
 }
 
-// familyTemplate runs a shell that stays, with the test binary as its child.
+// familyTemplate returns a template that runs a shell with the test binary as its child.
 func familyTemplate() corev1.PodTemplateSpec {
 	tmpl := programTemplate("serve")
 	tmpl.Annotations[CommandAnnotation] = `sh -c '"` + os.Args[0] + `" & wait'`
 	return tmpl
 }
 
-// startHost runs a Host for as long as the test, and returns what ends it
-// before.
+// startHost runs a Host until the test ends, or until end is called.
 func startHost(t *testing.T, config Config) (h *Host, end func()) {
 	t.Helper()
 	h = New(config)
@@ -134,7 +133,7 @@ func startHost(t *testing.T, config Config) (h *Host, end func()) {
 	return h, end
 }
 
-// await reconciles at each change until the result is as wanted.
+// await calls Reconcile at each change until the result is as wanted.
 func await(t *testing.T, h *Host, set *source.Set, what string, wanted func(*source.Set) bool) *source.Set {
 	t.Helper()
 	limit := time.After(30 * time.Second)
@@ -155,7 +154,7 @@ func hasEndpoints(n int) func(*source.Set) bool {
 	return func(out *source.Set) bool { return out.EndpointSlices.Len() == n }
 }
 
-// endpointPorts are the ports of all endpoints, by slice name.
+// endpointPorts returns the ports of all endpoints, by slice name.
 func endpointPorts(set *source.Set) []int32 {
 	var out []int32
 	for slice := range set.EndpointSlices.All() {
@@ -166,7 +165,7 @@ func endpointPorts(set *source.Set) []int32 {
 	return out
 }
 
-// ask sends one request on a connection of its own and decodes the answer.
+// ask sends one request on a new connection and decodes the response.
 func ask[T any](t *testing.T, port int32, path string) T {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true}
@@ -182,7 +181,7 @@ func ask[T any](t *testing.T, port int32, path string) T {
 	return out
 }
 
-// hold opens a connection that ends when the pod does.
+// hold opens a connection that stays open until the pod ends.
 func hold(t *testing.T, port int32) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address(port))
@@ -191,7 +190,7 @@ func hold(t *testing.T, port int32) net.Conn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	// A request, so that the program has accepted the connection.
+	// The request makes sure that the program has accepted the connection.
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
@@ -199,10 +198,10 @@ func hold(t *testing.T, port int32) net.Conn {
 	return conn
 }
 
-// awaitEnd returns once the pod has closed a connection.
+// awaitEnd returns when the pod has closed the connection.
 func awaitEnd(t *testing.T, conn net.Conn) {
 	t.Helper()
-	// A reset is an end as well.
+	// A reset counts as an end, too.
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the connection stays open")
 	}

@@ -7,17 +7,17 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// candidate is what the rolling decision knows of a pod.
+// candidate is a pod as the rolling update sees it.
 type candidate struct {
 	podKey
 	workload workloadKey
 	ready    bool
 }
 
-// staying decides which of the old pods, those that are no longer desired,
-// stay in the endpoints: as many ready ones of a workload as it has desired
-// ones that are not ready yet. A pod of the same name as a desired one stays
-// exactly until that one is ready.
+// staying decides which of the old pods, which are no longer desired, stay in the
+// endpoints: for each workload, as many ready old pods as it has desired pods that are
+// not ready yet. An old pod with the name of a desired pod stays exactly until the
+// desired one is ready.
 func staying(desired, old []candidate) map[podKey]bool {
 	lacking := map[workloadKey]int{}
 	twins := map[source.Name]bool{} // whether the desired pod of a name is ready
@@ -40,7 +40,7 @@ func staying(desired, old []candidate) map[podKey]bool {
 	return stay
 }
 
-// inRollingOrder puts those first that stand in for a pod of their own name.
+// inRollingOrder puts the old pods first that have the name of a desired pod.
 func inRollingOrder(old []candidate, twins map[source.Name]bool) []candidate {
 	out := slices.Clone(old)
 	rank := func(c candidate) int {

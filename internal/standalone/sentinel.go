@@ -12,18 +12,18 @@ import (
 	"syscall"
 )
 
-// sentinel is a process of its own that outlives us, if we are killed, for as
-// long as it takes to kill the process groups of our programs. It learns of
-// them through a pipe, and of our end by the end of that pipe, which the kernel
-// closes however we end. It starts with the first program.
+// sentinel is a separate process that kills the process groups of our programs if this
+// process is killed. It learns the groups through a pipe. The kernel closes the pipe
+// however this process ends, and that tells the sentinel. It starts with the first
+// program.
 //
-// What it cannot reach is a process that has left its program's group, such as
-// a daemon that called setsid; that would take a container.
+// It cannot reach a process that has left its program's group, such as a daemon that
+// called setsid; that would take a container.
 type sentinel struct {
-	// command starts this program again, such that it runs Sentinel; empty is
-	// no sentinel.
+	// command starts this program again so that it runs Sentinel; if empty, there is no
+	// sentinel.
 	command []string
-	// trouble is told, once, why there is none.
+	// trouble is called once if the sentinel cannot be started.
 	trouble func(error)
 
 	mu      sync.Mutex
@@ -32,11 +32,11 @@ type sentinel struct {
 	ended   bool
 }
 
-// watch makes the group of a process one that must not outlive us.
+// watch adds a process group to those that must not outlive this process.
 func (s *sentinel) watch(pid int) { s.say('+', pid) }
 
-// forget takes that back. It comes before the process is reaped, so that its
-// number cannot be another's yet.
+// forget removes a process group. It must be called before the process is reaped, while
+// its id cannot belong to another process.
 func (s *sentinel) forget(pid int) { s.say('-', pid) }
 
 func (s *sentinel) say(sign byte, pid int) {
@@ -60,7 +60,7 @@ func (s *sentinel) start() error {
 		return nil
 	}
 	process := exec.Command(s.command[0], s.command[1:]...)
-	ownGroup(process) // a terminal's signals to our group are not for it
+	ownGroup(process) // signals that a terminal sends to our group do not reach it
 	pipe, err := process.StdinPipe()
 	if err != nil {
 		return err
@@ -83,8 +83,8 @@ func (s *sentinel) close() {
 	}
 }
 
-// Sentinel is what the process of Config.Sentinel does: it reads from in, until
-// that ends, which process groups there are, and then kills those.
+// Sentinel is the main function of the process that Config.Sentinel starts. It reads the
+// process groups from in until the end of in, and then kills them.
 func Sentinel(in io.Reader) {
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	for pid := range watched(in) {
@@ -92,8 +92,8 @@ func Sentinel(in io.Reader) {
 	}
 }
 
-// watched reads lines of a sign and a number, and returns the numbers that
-// were added and not taken back. What it does not understand it passes over.
+// watched reads lines of a sign and a number, and returns the numbers that were added and
+// not removed. Invalid lines are skipped.
 func watched(in io.Reader) map[int]bool {
 	groups := map[int]bool{}
 	for lines := bufio.NewScanner(in); lines.Scan(); {
@@ -103,7 +103,7 @@ func watched(in io.Reader) map[int]bool {
 		}
 		pid, err := strconv.Atoi(line[1:])
 		switch {
-		case err != nil || pid <= 1: // 0 and 1 would be us, or everyone
+		case err != nil || pid <= 1: // 0 and 1 would mean our own group, or all processes
 		case line[0] == '+':
 			groups[pid] = true
 		case line[0] == '-':

@@ -10,8 +10,8 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// shippedSecrets names the secrets that the user wrote: those of the Set, the
-// stale ones included, and those that are broken and so not in it.
+// shippedSecrets returns the names of the Secrets that the user wrote: those of the Set,
+// including stale ones, and broken ones, which are not in the Set.
 func shippedSecrets(set *source.Set) map[source.Name]bool {
 	shipped := map[source.Name]bool{}
 	for secret := range set.Secrets.All() {
@@ -25,8 +25,8 @@ func shippedSecrets(set *source.Set) map[source.Name]bool {
 	return shipped
 }
 
-// unreadPlaces are the first places, one a file, of errors that belong to no
-// object: whatever stands there is unknown.
+// unreadPlaces returns the first place in each file of errors that belong to no object:
+// what is written there is unknown.
 func unreadPlaces(reports []reason.Report) []reason.Origin {
 	var places []reason.Origin
 	seen := map[string]bool{}
@@ -40,19 +40,19 @@ func unreadPlaces(reports []reason.Report) []reason.Origin {
 	return places
 }
 
-// maxUnread bounds what is read of a file to look for a secret.
+// maxUnread bounds the size of a file, in bytes, that is searched for a Secret.
 const maxUnread = 16 << 20
 
 var secretKind = regexp.MustCompile(`kind["']?\s*:\s*["']?Secret\b`)
 
-// unreadTexts looks for secrets in files that could not be understood.
+// unreadTexts searches for Secrets in files that could not be parsed.
 type unreadTexts struct {
 	places []reason.Origin
-	texts  map[string][]byte // of the files that were looked at
+	texts  map[string][]byte // of the files read so far
 }
 
-// mayHold finds the first place that may hold the secret: a file that has its
-// name and the word for its kind, or one that cannot be read at all.
+// mayHold returns the first place that may hold the Secret: a file that contains its name
+// and the word for its kind, or a file that cannot be read at all.
 func (u *unreadTexts) mayHold(name source.Name) (reason.Origin, bool) {
 	for _, at := range u.places {
 		text, readable := u.text(at.File)
@@ -63,7 +63,7 @@ func (u *unreadTexts) mayHold(name source.Name) (reason.Origin, bool) {
 	return reason.Origin{}, false
 }
 
-// text returns a file's text, or false when there is none to be had.
+// text returns the text of a file, or false if it cannot be read.
 func (u *unreadTexts) text(file string) ([]byte, bool) {
 	text, known := u.texts[file]
 	if !known {
@@ -73,7 +73,7 @@ func (u *unreadTexts) text(file string) ([]byte, bool) {
 	return text, text != nil
 }
 
-// readText returns nil for what is not a file of a size that can be searched.
+// readText returns nil if path is not a regular file of a size that can be searched.
 func readText(path string) []byte {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxUnread {

@@ -28,12 +28,12 @@ data: {tls.crt: YQ==, tls.key: YQ==}
 `
 )
 
-// A secret is made only if nobody shipped it, whole or broken.
+// A Secret is made only if the user has not written it, whether valid or broken.
 func TestShippedSecretsAreNotMade(t *testing.T) {
 	broken := strings.Replace(goodSecret, "YQ==", `"!!"`, 1)
 	unparsable := strings.Replace(goodSecret, "{tls.crt", "[tls.crt", 1)
 	type step struct {
-		text string // of secret.yaml; "" has no such file
+		text string // of secret.yaml; "" means that there is no such file
 		want string // made, shipped or nothing
 	}
 	tests := []struct {
@@ -73,7 +73,7 @@ func TestShippedSecretsAreNotMade(t *testing.T) {
 	}
 }
 
-// The Report names the place that may hold the secret.
+// The Report names the place that may hold the Secret.
 func TestReportOfAnUnreadSecret(t *testing.T) {
 	dir := t.TempDir()
 	saveText(t, filepath.Join(dir, "ingress.yaml"), tlsIngress)
@@ -88,7 +88,7 @@ func TestReportOfAnUnreadSecret(t *testing.T) {
 	t.Errorf("no report says %q: %v", want, out.Reports)
 }
 
-// saveText writes a file, or removes it when text is empty.
+// saveText writes a file, or removes it if text is empty.
 func saveText(t *testing.T, file, text string) {
 	t.Helper()
 	if text == "" {
@@ -110,7 +110,7 @@ func kindOfSecret(secret *source.Object[corev1.Secret]) string {
 	return "shipped"
 }
 
-// What cannot be read at all may hold any secret.
+// An unreadable file may hold any Secret.
 func TestUnreadableFileMayHoldASecret(t *testing.T) {
 	unread := &unreadTexts{
 		places: []reason.Origin{{File: filepath.Join(t.TempDir(), "gone.yaml"), Line: 3}},

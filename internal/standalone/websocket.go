@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The opcodes and bits of RFC 6455 section 5.2 that an echo must tell apart.
+// The opcodes and bits of RFC 6455 section 5.2 that an echo must distinguish.
 const (
 	opClose = 0x8
 	opPing  = 0x9
@@ -34,8 +34,8 @@ func isWebSocket(r *http.Request) bool {
 	return r.ProtoMajor == 1 && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && r.Header.Get("Sec-WebSocket-Key") != ""
 }
 
-// echoWebSocket accepts the handshake and echoes frames until the client
-// closes, breaks the protocol, or stopping is closed.
+// echoWebSocket accepts the handshake and echoes frames until the client closes or breaks
+// the protocol, or stopping is closed.
 func echoWebSocket(w http.ResponseWriter, r *http.Request, stopping <-chan struct{}) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -83,8 +83,8 @@ func acceptWebSocket(w *bufio.Writer, r *http.Request) error {
 	return w.Flush()
 }
 
-// echoFrame reads one frame and answers it. Its error ends the connection:
-// io.EOF after a close frame.
+// echoFrame reads one frame and replies to it. An error ends the connection; after a
+// close frame it is io.EOF.
 func echoFrame(rw *bufio.ReadWriter) error {
 	first, length, mask, err := readFrameHead(rw)
 	if err != nil {
@@ -94,7 +94,7 @@ func echoFrame(rw *bufio.ReadWriter) error {
 	switch first & opMask {
 	case opPing:
 		answer = first&^opMask | opPong
-	case opPong: // unasked for: taken, not answered
+	case opPong: // unsolicited: needs no reply
 		_, err := io.CopyN(io.Discard, rw, int64(length))
 		return err
 	case opClose:
@@ -141,7 +141,7 @@ func writeFrameHead(w io.Writer, first byte, length uint64) {
 	}
 }
 
-// copyUnmasked passes a payload on in pieces: a frame may be of any length.
+// copyUnmasked copies a payload in pieces, since a frame may have any length.
 func copyUnmasked(rw *bufio.ReadWriter, length uint64, mask [4]byte) error {
 	var buf [4096]byte // a multiple of the mask's length
 	for length > 0 {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// dialWebSocket opens a WebSocket to an echo pod of its own.
+// dialWebSocket opens a WebSocket to a new echo pod.
 func dialWebSocket(t *testing.T) (*echoPod, net.Conn, *bufio.Reader) {
 	t.Helper()
 	pod := startEcho()
@@ -24,7 +24,7 @@ func dialWebSocket(t *testing.T) (*echoPod, net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	// The key and the answer to it are those of RFC 6455 section 1.3.
+	// The key and its response are those of RFC 6455 section 1.3.
 	io.WriteString(conn, "GET /chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n")
 	reader := bufio.NewReader(conn)
@@ -39,7 +39,7 @@ func dialWebSocket(t *testing.T) (*echoPod, net.Conn, *bufio.Reader) {
 	return pod, conn, reader
 }
 
-// masked is a frame as a client sends it.
+// masked returns a frame as a client sends it.
 func masked(first byte, payload []byte) []byte {
 	var out bytes.Buffer
 	writeFrameHead(&out, first, uint64(len(payload)))
@@ -53,7 +53,7 @@ func masked(first byte, payload []byte) []byte {
 	return frame
 }
 
-// unmasked is a frame as a server sends it.
+// unmasked returns a frame as a server sends it.
 func unmasked(first byte, payload []byte) []byte {
 	var out bytes.Buffer
 	writeFrameHead(&out, first, uint64(len(payload)))

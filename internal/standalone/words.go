@@ -11,10 +11,10 @@ var (
 	errTrailing     = errors.New("it ends in a backslash")
 )
 
-// words splits a command line as a shell does, and does nothing else that a
-// shell does: no variables, patterns, pipes or redirections. Single quotes
-// keep everything; within double quotes a backslash takes the meaning from
-// `"`, `\`, `$` and "`"; outside quotes it takes it from any character.
+// words splits a command line as a shell does, but supports nothing else of a shell: no
+// variables, patterns, pipes or redirections. Single quotes keep everything literally;
+// within double quotes a backslash escapes `"`, `\`, `$` and "`"; outside quotes it
+// escapes any character.
 func words(line string) ([]string, error) {
 	s := splitter{}
 	for _, r := range line {
@@ -33,7 +33,7 @@ func words(line string) ([]string, error) {
 	return s.words, nil
 }
 
-// splitter is the state between two characters.
+// splitter is the state of the scanner between two characters.
 type splitter struct {
 	words   []string
 	word    strings.Builder
@@ -59,8 +59,8 @@ func (s *splitter) next(r rune) {
 	}
 }
 
-// unescape takes the character after a backslash. Within double quotes the
-// backslash stays in front of a character that has no meaning there.
+// unescape handles the character after a backslash. Within double quotes, the backslash
+// is kept before a character that needs no escape.
 func (s *splitter) unescape(r rune) {
 	s.escaped = false
 	if s.quote == '"' && !strings.ContainsRune("\"\\$`", r) {

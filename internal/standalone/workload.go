@@ -13,7 +13,7 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// workloadKey names what pods are replaced together.
+// workloadKey names a workload, whose pods are replaced together.
 type workloadKey struct {
 	kind string
 	name source.Name
@@ -21,22 +21,22 @@ type workloadKey struct {
 
 func (k workloadKey) String() string { return k.kind + " " + k.name.String() }
 
-// workload is what Pod, Deployment and StatefulSet have in common.
+// workload is what Pods, Deployments and StatefulSets have in common.
 type workload struct {
 	workloadKey
 	origin reason.Origin
-	// at gives the origin of a field of the object as it was written.
+	// at returns the origin of a field of the object as it was written.
 	at func(field string) reason.Origin
-	// prefix is where the object holds its pod: "" or "spec.template.".
+	// prefix is the path of the pod within the object: "" or "spec.template.".
 	prefix string
-	// template is shared with the Set: read only.
+	// template is shared with the Set: do not change it.
 	template corev1.PodTemplateSpec
 	replicas int
-	// pods makes n pods as the API server would hold them before they run.
+	// pods returns n pods as the API server would hold them before they run.
 	pods func(n int) []*corev1.Pod
 }
 
-// workloads lists what is to run, in a stable order.
+// workloads lists the workloads of the Set, in a stable order.
 func workloads(set *source.Set) []workload {
 	var out []workload
 	for object := range set.Deployments.All() {
@@ -57,9 +57,9 @@ func workloads(set *source.Set) []workload {
 	return out
 }
 
-// madeByWorkload reports whether a Pod in the directory is the trace of a
-// workload in the same directory, as in an export of a cluster. The workload
-// makes its own pods here, so that one would be there twice.
+// madeByWorkload reports whether a workload in the same directory made a Pod, as in an
+// export of a cluster. The workload makes its own pods here, so that pod would exist
+// twice.
 func madeByWorkload(set *source.Set, pod *source.Object[corev1.Pod]) bool {
 	owner := metav1.GetControllerOf(pod.Value)
 	if owner == nil {
@@ -86,8 +86,8 @@ func deployment(object *source.Object[appsv1.Deployment]) workload {
 	}
 }
 
-// deploymentPods are owned by a ReplicaSet, as on a cluster, although none
-// exists here: tools find the Deployment by that name.
+// deploymentPods returns pods that are owned by a ReplicaSet, as on a cluster, although
+// none exists here: tools find the Deployment by the ReplicaSet's name.
 func deploymentPods(name source.Name, template *corev1.PodTemplateSpec, n int) []*corev1.Pod {
 	hash := contentHash(template)
 	owner := controller("ReplicaSet", name.Name+"-"+hash)
@@ -147,7 +147,7 @@ func barePod(object *source.Object[corev1.Pod]) workload {
 	}
 }
 
-// podFrom makes a pod from a template, which it leaves as it is.
+// podFrom makes a pod from a template, and does not change the template.
 func podFrom(template *corev1.PodTemplateSpec, namespace, name string) *corev1.Pod {
 	pod := &corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
@@ -178,7 +178,7 @@ func controller(kind, name string) []metav1.OwnerReference {
 	}}
 }
 
-// replicas is the number that is asked for; Kubernetes defaults to one.
+// replicas returns the number of replicas; as in Kubernetes, the default is one.
 func replicas(n *int32) int {
 	if n == nil {
 		return 1

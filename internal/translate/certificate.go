@@ -25,7 +25,7 @@ func (b *builder) certify(l *model.Listener, c fragment.Certificate, owner strin
 	}
 }
 
-// shows has a listener show a certificate for a host that it has none for.
+// shows adds a certificate to a listener that has none for the host.
 func (b *builder) shows(l *model.Listener, c model.Certificate, owner string) {
 	if b.certified[l.ID] == nil {
 		b.certified[l.ID] = map[string]holder{}
@@ -34,7 +34,7 @@ func (b *builder) shows(l *model.Listener, c model.Certificate, owner string) {
 	l.Certificates = append(l.Certificates, c)
 }
 
-// identify makes the model's secret for what proxies show to backends.
+// identify makes the model's secret for a client certificate to backends.
 func (b *builder) identify(i fragment.Identity) {
 	if i.Secret.Name != "" {
 		b.material(fragment.Certificate{Host: "*", Secret: i.Secret, Origin: i.Origin})
@@ -43,9 +43,9 @@ func (b *builder) identify(i fragment.Identity) {
 	}
 }
 
-// material makes the model's secret for a certificate. One that is missing or
-// broken stays without material, so that handshakes for its hosts are refused
-// and nothing else.
+// material makes the model's secret for a certificate. If the certificate is missing or
+// broken, the secret has no material, so that only the handshakes for its hosts are
+// refused.
 func (b *builder) material(c fragment.Certificate) {
 	covered, seen := b.made[c.Secret]
 	if !seen {
@@ -59,8 +59,9 @@ func (b *builder) material(c fragment.Certificate) {
 	}
 }
 
-// names are those of a certificate: thousands of hosts may have one with
-// thousands of names, and [x509.Certificate.VerifyHostname] tries them all.
+// names are the names of a certificate. A map, because thousands of hosts may share a
+// certificate with thousands of names, and [x509.Certificate.VerifyHostname] tries each
+// one.
 type names map[string]bool
 
 func namesOf(cert *tls.Certificate) names {
@@ -74,14 +75,14 @@ func namesOf(cert *tls.Certificate) names {
 	return out
 }
 
-// cover reports whether a host has one of the names, of which a wildcard stands for
-// one label (RFC 9525 §6.3).
+// cover reports whether the names cover a host. A wildcard stands for exactly one label
+// (RFC 9525 §6.3).
 func (n names) cover(host string) bool {
 	_, parent, _ := strings.Cut(host, ".")
 	return n[host] || n["*."+parent]
 }
 
-// wildcardSample is a name that a host stands for.
+// wildcardSample returns a name that a wildcard host matches; for other hosts, the host.
 func wildcardSample(host string) string {
 	if suffix := strings.TrimLeft(host, "*"); suffix != host {
 		return "sample" + suffix
@@ -89,8 +90,8 @@ func wildcardSample(host string) string {
 	return host
 }
 
-// read reads chain and key into secret. It returns nil, having reported why,
-// when they are not to be had.
+// read reads chain and key into secret. If they are missing or invalid, it reports why
+// and returns nil.
 func (b *builder) read(c fragment.Certificate, secret *model.Secret) *tls.Certificate {
 	if c.Secret.Name == "" {
 		return nil // reported by the translator

@@ -9,15 +9,15 @@ import (
 
 // dialect is a family of resources with one set of rules.
 type dialect struct {
-	// owner and owners say in Reports whose something is.
+	// owner and owners name the dialect's resources in Reports, in singular and plural.
 	owner, owners string
 	translate     func(*source.Set, Options) fragment.Fragment
 	// guards reports whether a resource guards something (see Guards).
 	guards func(kind string, annotations map[string]string) bool
 }
 
-// dialects are all that there are, in the order in which they have what several of
-// them ask for. It is the one place where the merge could know a dialect's name.
+// dialects are all dialects in order of precedence. Only this table knows them by name;
+// the merge does not.
 var dialects = []dialect{
 	{
 		owner: "a Gateway", owners: "Gateways", guards: gateway.Guards,
@@ -33,9 +33,8 @@ var dialects = []dialect{
 	},
 }
 
-// Guards reports whether a resource of a kind, with these annotations, guards
-// something, so that it must not be passed over when it is broken (see
-// source.Config).
+// Guards reports whether a resource of a kind, with these annotations, guards something.
+// Such a resource must not be ignored when it is broken (see source.Config).
 func Guards(kind string, annotations map[string]string) bool {
 	for _, d := range dialects {
 		if d.guards(kind, annotations) {

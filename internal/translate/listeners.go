@@ -8,7 +8,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// listeners merges the listeners of the Fragments, and finds their certificates.
+// listeners merges the listeners of the Fragments, and adds their certificates.
 func (b *builder) listeners() []model.Listener {
 	byID, first := map[model.ListenerID]*model.Listener{}, map[model.ListenerID]int{}
 	for i := range b.fragments {
@@ -46,7 +46,7 @@ func (b *builder) listeners() []model.Listener {
 	return out
 }
 
-// addAbsent adds the listeners that are asked for only where nobody has them.
+// addAbsent adds the listeners that are wanted only if no other Fragment has the port.
 func (b *builder) addAbsent(byID map[model.ListenerID]*model.Listener) {
 	for i := range b.fragments {
 		for _, l := range b.fragments[i].Listeners {
@@ -58,9 +58,10 @@ func (b *builder) addAbsent(byID map[model.ListenerID]*model.Listener) {
 	}
 }
 
-// share has a port serve two dialects, by their numbers. What one asks of clients it
-// asks of those of the other, too. What one identifies itself by to backends, those of
-// the other are not to see, so that nobody is.
+// share lets a port serve two dialects, given by their numbers. If one of them asks
+// clients for certificates, the clients of the other need them, too. The client
+// certificate to backends of one dialect must not be shown to the backends of the other,
+// so the port has none.
 func (b *builder) share(port *model.Listener, l model.Listener, first, second int) {
 	if port.Protocol != model.HTTPS {
 		port.Protocol = l.Protocol
@@ -74,7 +75,7 @@ func (b *builder) share(port *model.Listener, l model.Listener, first, second in
 	}
 	if port.ClientAuth != nil {
 		at := reason.Origin{}
-		for _, c := range b.fragments[asks].Certificates { // over TLS there is one
+		for _, c := range b.fragments[asks].Certificates { // at least one, over TLS
 			if c.Listener == l.ID {
 				at = c.Origin
 				break

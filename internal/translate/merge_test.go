@@ -14,14 +14,14 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// answering is a block with one rule that answers.
+// answering returns a block with one rule that responds.
 func answering(dialect, host string) *model.Block {
 	return &model.Block{Dialect: dialect, Rules: []model.Rule{{
 		ID: dialect + "/" + host, Respond: &model.Respond{Status: 200, Outcome: reason.Answered},
 	}}}
 }
 
-// dialectOf is a Fragment with hosts on ports 80 and 443.
+// dialectOf returns a Fragment with hosts on ports 80 and 443.
 func dialectOf(name string, hosts ...string) owned {
 	id80, id443 := model.ListenerID{Port: 80}, model.ListenerID{Port: 443}
 	o := owned{dialect: dialect{owner: "a " + name, owners: name + "s"}}
@@ -40,8 +40,8 @@ func mergedOf(all []owned, closeUnsound bool) (*model.Snapshot, []reason.Report)
 	return r.Snapshot, r.Reports
 }
 
-// TestStatusesOfAll: the merge has the statuses of all dialects, those of one object
-// joined.
+// TestStatusesOfAll: the merge has the statuses of all dialects, and joins those of one
+// object.
 func TestStatusesOfAll(t *testing.T) {
 	first, second := dialectOf("Alpha"), dialectOf("Beta")
 	said := func(kind string, condition string) status.Object {
@@ -57,9 +57,10 @@ func TestStatusesOfAll(t *testing.T) {
 
 func emptySet() *source.Set { return source.NewLoader(source.Config{}).Load() }
 
-// TestMergeOfThree: the merge knows no dialect. What three of them ask for at one place
-// is one host with their blocks in order, each overlap is reported, and a request that
-// the more specific host of an earlier one does not take goes to a later one's.
+// TestMergeOfThree: the merge knows no dialect. If three Fragments have the same host,
+// the result is one host with their blocks in order, and each overlap is reported. A
+// request that the more specific host of an earlier Fragment does not match goes to a
+// later one.
 func TestMergeOfThree(t *testing.T) {
 	first, second, third := dialectOf("Alpha", "a.example.com", "only.example.com"), dialectOf("Beta", "a.example.com", "*.example.com"), dialectOf("Gamma", "a.example.com", "*")
 	third.L4 = []model.L4Route{
@@ -100,8 +101,8 @@ func TestMergeOfThree(t *testing.T) {
 	}
 }
 
-// TestShuffledFragments: neither the order within Fragments nor, where they do not
-// overlap, their own order makes another Snapshot.
+// TestShuffledFragments: the order within Fragments does not change the Snapshot. Where
+// they do not overlap, neither does the order of the Fragments.
 func TestShuffledFragments(t *testing.T) {
 	draw := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestNames has a certificate cover what crypto/x509 says that it does.
+// TestNames: a certificate covers what crypto/x509 says that it covers.
 func TestNames(t *testing.T) {
 	leaf := &x509.Certificate{DNSNames: []string{"a.example.com", "*.example.com", "B.Example.org", "*.a.b", "dot.example.net.", "w*.example.net", "*"}}
 	names := namesOf(&tls.Certificate{Leaf: leaf})

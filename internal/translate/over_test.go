@@ -36,8 +36,9 @@ ports: [{name: http, port: 8080}]
 endpoints: [{addresses: [ADDRESS]}]
 `
 
-// TestBuildOver: a Set that is built over another comes to what it comes to alone, after
-// a change of whatever kind, and only endpoints leave the configuration as it is.
+// TestBuildOver: building a Set over another one gives the same result as building it
+// alone, after any kind of change. Only a change of endpoints alone keeps the
+// configuration.
 func TestBuildOver(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -84,8 +85,9 @@ func TestBuildOver(t *testing.T) {
 	}
 }
 
-// BenchmarkBuildOver is a change of one of 5,000 EndpointSlices with 20,000 endpoints,
-// beside 5,000 Ingresses, without reading it: the Set, the Snapshot, and its hash.
+// BenchmarkBuildOver measures a change of one of 5,000 EndpointSlices with 20,000
+// endpoints, beside 5,000 Ingresses, without reading it: the Set, the Snapshot, and its
+// hash.
 func BenchmarkBuildOver(b *testing.B) {
 	dir := b.TempDir()
 	four := strings.Replace(overSlice, "ADDRESS", "10.0.0.1]}, {addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}, {addresses: [10.0.0.4", 1)

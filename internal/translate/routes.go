@@ -8,19 +8,19 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// place is a host name on a listener, where one dialect comes first.
+// place is a host name on a listener. One dialect comes first there.
 type place struct {
 	listener model.ListenerID
 	name     string
 }
 
-// merging is the state of routes.
+// merging is the state of the merge of hosts and L4 routes.
 type merging struct {
 	*builder
-	// hosts are what stands at each place.
+	// hosts holds the host at each place.
 	hosts map[place]*standing
-	// l4 are the routes of layer 4, and rules the first rules of hosts, by place and
-	// with the number of their Fragment.
+	// l4 holds the L4 routes, and rules the first rules of hosts, by place and with the
+	// number of their Fragment.
 	l4, rules map[place]claim
 	named     []map[place]bool // the places of each Fragment's hosts
 	order     []*standing
@@ -32,20 +32,19 @@ type standing struct {
 	place
 	fragment int
 	host     model.Host
-	// of is what the host is of, as long as nothing was added to it: such are one again
-	// where it asked for several listeners.
+	// of is the Fragment's host that it was made from, while nothing was added to it:
+	// such hosts are joined again if they are on several listeners.
 	of *fragment.Host
 }
 
-// claim is who has a place.
+// claim says who has a place.
 type claim struct {
 	fragment int
 	rule     string
 }
 
-// routes merges the hosts and the routes of layer 4. At one place an earlier dialect's
-// block comes before a later one's; a route of layer 4 takes the place from all that
-// come later.
+// routes merges the hosts and the L4 routes. At one place the block of an earlier dialect
+// comes before that of a later one; an L4 route takes the place from all that come later.
 func (b *builder) routes() ([]model.Host, []model.L4Route) {
 	m := &merging{builder: b, hosts: map[place]*standing{}, l4: map[place]claim{}, rules: map[place]claim{}}
 	for i := range b.fragments {
@@ -59,7 +58,7 @@ func (b *builder) routes() ([]model.Host, []model.L4Route) {
 	return m.gather(), m.out
 }
 
-// addL4 adds the routes of layer 4 of a Fragment.
+// addL4 adds the L4 routes of a Fragment.
 func (m *merging) addL4(i int) {
 	for _, r := range m.fragments[i].L4 {
 		at := place{r.Listener, r.Name}
@@ -72,7 +71,7 @@ func (m *merging) addL4(i int) {
 	}
 }
 
-// firstAt is the rule that an earlier Fragment has at a place, or nothing.
+// firstAt returns the rule that an earlier Fragment has at a place, or "".
 func (m *merging) firstAt(at place, i int) string {
 	for _, has := range []map[place]claim{m.l4, m.rules} {
 		if c, taken := has[at]; taken && c.fragment < i {
@@ -118,7 +117,7 @@ func (m *merging) stand(at place, h *fragment.Host, i int) {
 	m.order = append(m.order, s)
 }
 
-// join adds a block behind those that a place has.
+// join adds a block after those that a place already has.
 func (m *merging) join(s *standing, h *fragment.Host, i int) {
 	s.of = nil
 	if h.Block != nil {
@@ -127,7 +126,7 @@ func (m *merging) join(s *standing, h *fragment.Host, i int) {
 	}
 }
 
-// claimRules notes the first rule at a place, or reports that there is one before.
+// claimRules records the first rule at a place, or reports that a place has one already.
 func (m *merging) claimRules(at place, h *fragment.Host, i int) {
 	if len(h.Block.Rules) == 0 {
 		return
@@ -140,7 +139,7 @@ func (m *merging) claimRules(at place, h *fragment.Host, i int) {
 	m.rules[at] = claim{i, rule}
 }
 
-// places are those of a Fragment's hosts.
+// places returns the places of a Fragment's hosts.
 func (f *owned) places() map[place]bool {
 	out := make(map[place]bool, len(f.Hosts))
 	for i := range f.Hosts {
@@ -151,8 +150,8 @@ func (f *owned) places() map[place]bool {
 	return out
 }
 
-// fallBack has the requests that no rule of a host takes go to the less specific hosts
-// of later dialects: the miss of one is not that of another.
+// fallBack passes requests that no rule of a host matches to the less specific hosts of
+// later dialects, if they have any: they may still match there.
 func (m *merging) fallBack(s *standing) {
 	wider := hostsFor(s.name)[1:]
 	for _, named := range m.named[s.fragment+1:] {
@@ -162,7 +161,7 @@ func (m *merging) fallBack(s *standing) {
 	}
 }
 
-// gather makes one host of those that are the same on several listeners.
+// gather joins the hosts that are the same on several listeners.
 func (m *merging) gather() []model.Host {
 	var out []model.Host
 	at := map[*fragment.Host]int{}

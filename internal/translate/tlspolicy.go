@@ -11,9 +11,9 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// policies has the hosts of a listener spoken to as the dialects ask that give TLS by
-// host, and as an earlier one does that has a wider name there: what that guards, a
-// narrower certificate does not open.
+// policies sets the TLS of the hosts of a listener. It comes from the dialects that set
+// TLS by host, and is at least as strict as that of a wider name in an earlier dialect: a
+// narrower certificate does not loosen it.
 func (b *builder) policies(l *model.Listener) {
 	wider := map[string]*model.TLSPolicy{} // of earlier Fragments
 	owner := ""
@@ -30,7 +30,7 @@ func (b *builder) policies(l *model.Listener) {
 	}
 }
 
-// byHost is policies for one Fragment. owner has the wider names.
+// byHost is policies for one Fragment. owner is the dialect of the wider names.
 func (b *builder) byHost(l *model.Listener, f *owned, wider map[string]*model.TLSPolicy, owner string) {
 	for _, p := range f.Policies {
 		over := forHost(wider, p.Host)
@@ -52,8 +52,8 @@ func (b *builder) byHost(l *model.Listener, f *owned, wider map[string]*model.TL
 	}
 }
 
-// apart shows the certificate of a wider name under the names of hosts that are spoken
-// to in another way than that one, which may be of another tenant.
+// apart gives hosts whose TLS differs from that of the wider name, which may belong to
+// another tenant, an entry of their own with the wider name's certificate.
 func (b *builder) apart(l *model.Listener, own hostPolicies, wider, spoken map[string]*model.TLSPolicy, owner string) {
 	shown := b.certified[l.ID]
 	for _, host := range slices.Sorted(maps.Keys(own)) { // wildcards come first
@@ -68,11 +68,10 @@ func (b *builder) apart(l *model.Listener, own hostPolicies, wider, spoken map[s
 	}
 }
 
-// hostPolicies has the hosts of a Fragment with what it says of their TLS, which may be
-// nothing.
+// hostPolicies holds the hosts of a Fragment with their TLS policies; nil is none.
 type hostPolicies map[string]*model.TLSPolicy
 
-// policiesOn are those of a listener.
+// policiesOn returns the policies for a listener.
 func (f *owned) policiesOn(listener model.ListenerID) hostPolicies {
 	out := make(hostPolicies, len(f.Hosts))
 	for i := range f.Hosts {
@@ -86,8 +85,8 @@ func (f *owned) policiesOn(listener model.ListenerID) hostPolicies {
 	return out
 }
 
-// of is what is said of the TLS of a name: of the host of that name, or else of the one
-// that takes its requests.
+// of returns the policy for a name: that of its own host, or else of the host that serves
+// it.
 func (h hostPolicies) of(name string) *model.TLSPolicy { return forHost(h, name) }
 
 func samePolicy(a, b *model.TLSPolicy) bool {
@@ -97,7 +96,7 @@ func samePolicy(a, b *model.TLSPolicy) bool {
 	return a.MinVersion == b.MinVersion && slices.Equal(a.Suites, b.Suites)
 }
 
-// forHost finds what is most specific for a name.
+// forHost returns the value of the most specific host for a name.
 func forHost[T any](byHost map[string]T, name string) (found T) {
 	for _, host := range hostsFor(name) {
 		if found, known := byHost[host]; known {
@@ -107,8 +106,8 @@ func forHost[T any](byHost map[string]T, name string) (found T) {
 	return found
 }
 
-// hostsFor lists the hosts that have a name, the most specific first, as
-// model.Listener.Certificates has it.
+// hostsFor returns the hosts that match a name, most specific first, in the order of
+// model.Listener.Certificates.
 func hostsFor(name string) []string {
 	out := []string{name}
 	_, parent, more := strings.Cut(name, ".")
@@ -121,8 +120,8 @@ func hostsFor(name string) []string {
 	return append(out, "*")
 }
 
-// stricter joins two policies: the higher version, and the suites of the wider
-// name if it has some.
+// stricter joins two policies: it takes the higher version, and the suites of the wider
+// name if it has any.
 func stricter(own, wider *model.TLSPolicy) *model.TLSPolicy {
 	if own == nil || wider == nil {
 		return cmp.Or(own, wider)

@@ -22,10 +22,10 @@ import (
 
 var update = flag.Bool("update", false, "write what the translation gives into the cases")
 
-// TestCases translates the YAML of each case and holds the model's text form
-// and the Reports against what stands in it. A case's comment may give
-// options, a line each: class NAME, compress LIST, ignore-guards, every-class,
-// own-ports, which gives each Gateway an address of its own, and external-names.
+// TestCases translates the YAML of each case and compares the model's text form and the
+// Reports with those in the case. The comment of a case may give options, one a line:
+// class NAME, compress LIST, ignore-guards, every-class, own-ports (which gives each
+// Gateway an address of its own), and external-names.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -95,8 +95,8 @@ func optionsOf(comment string) Options {
 	return opts
 }
 
-// addresses gives a Gateway the IP addresses that it asks for, of those in
-// 127.0.0.0/8, and 127.0.0.7 where it asks for none.
+// addresses gives a Gateway those IP addresses of 127.0.0.0/8 that it asks for, and
+// 127.0.0.7 if it asks for none.
 func addresses(_ source.Name, asked []gatewayv1.GatewaySpecAddress) ([]gatewayv1.GatewayStatusAddress, gateway.Problem) {
 	ip := gatewayv1.IPAddressType
 	var out []gatewayv1.GatewayStatusAddress
@@ -132,7 +132,7 @@ func writeCase(t *testing.T, file string, archive *txtar.Archive, got map[string
 	}
 }
 
-// TestExpressionsAreBounded: a tenant cannot have everyone try its expressions.
+// TestExpressionsAreBounded: one tenant's expressions cannot slow all requests of a host.
 func TestExpressionsAreBounded(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: many, annotations: {nginx.ingress.kubernetes.io/use-regex: \"true\"}}\nspec:\n  rules:\n  - host: a.example.com\n    http:\n      paths:\n")
@@ -155,8 +155,8 @@ func TestExpressionsAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzBuild: whatever stands in a file, what Build makes of it is a Snapshot
-// that the wire carries.
+// FuzzBuild: whatever a file contains, Build makes a Snapshot that the wire form can
+// carry.
 func FuzzBuild(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.txtar")
 	for _, file := range files {
@@ -183,7 +183,7 @@ func FuzzBuild(f *testing.F) {
 	})
 }
 
-// TestEveryRuleHasAnOrigin: what explain and the log name must be known.
+// TestEveryRuleHasAnOrigin: explain and the log can name the origin of every rule.
 func TestEveryRuleHasAnOrigin(t *testing.T) {
 	set := source.NewLoader(source.Config{Dirs: []string{"../../examples/shop"}, Guards: Guards}).Load()
 	snapshot := Build(set, Options{}).Snapshot

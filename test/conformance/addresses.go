@@ -13,26 +13,26 @@ import (
 	"windrose.dev/windrose/internal/translate/gateway"
 )
 
-// addresses hands out loopback addresses of one 127.x.0.0/16, which it keeps
-// for this process alone:
+// addresses hands out loopback addresses of one network 127.x.0.0/16, which it reserves
+// for this process:
 //
 //	127.x.0.1      the API
-//	127.x.1.0/24   what Gateways may ask for
+//	127.x.1.0/24   addresses that Gateways may ask for
 //	127.x.64.0/18  Gateways
 //	127.x.128.0/18 pods
-//	127.x.255.254  says that the network is taken
+//	127.x.255.254  locks the network
 type addresses struct {
 	net  byte
 	lock net.Listener
 
 	mu    sync.Mutex
-	taken map[string]netip.Addr // by what it is for
+	taken map[string]netip.Addr // by their use
 }
 
 // The networks are tried from the first to the last.
 const firstNet, lastNet = 66, 96
 
-// lockPort is below 1024 on purpose: who can bind it can bind those of the
+// lockPort is below 1024 on purpose: a process that can bind it can bind the ports of the
 // tests.
 const lockPort = 79
 
@@ -56,13 +56,12 @@ func (a *addresses) at(high, low byte) netip.Addr {
 
 func (a *addresses) api() string { return a.at(0, 1).String() }
 
-// usable and unusable are addresses for the suite's tests of those that a
-// Gateway asks for.
+// usable and unusable are addresses for the suite's tests of requested addresses.
 func (a *addresses) usable() string { return a.at(1, 1).String() }
 
-func (a *addresses) unusable() string { return "192.0.2.1" } // RFC 5737: nobody's
+func (a *addresses) unusable() string { return "192.0.2.1" } // RFC 5737: unassigned
 
-// keep returns the address of something in a network, the same each time.
+// keep returns the address for something in a network, the same one each time.
 func (a *addresses) keep(what string, high byte) netip.Addr {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -77,8 +76,7 @@ func (a *addresses) keep(what string, high byte) netip.Addr {
 
 func (a *addresses) pod(name source.Name) netip.Addr { return a.keep("pod "+name.String(), 128) }
 
-// of decides on the addresses of a Gateway: those that it asks for, or one of
-// its own.
+// of decides the addresses of a Gateway: those that it asks for, or one of its own.
 func (a *addresses) of(name source.Name, asked []gatewayv1.GatewaySpecAddress) ([]gatewayv1.GatewayStatusAddress, gateway.Problem) {
 	kind := gatewayv1.IPAddressType
 	var out []gatewayv1.GatewayStatusAddress

@@ -25,18 +25,18 @@ import (
 	"windrose.dev/windrose/internal/translate/gateway"
 )
 
-// Config is what a Cluster needs.
+// Config configures a Cluster.
 type Config struct {
 	// Cache is the directory in which the suite's echo-basic is built.
 	Cache string
-	// Dir takes files that pods mount.
+	// Dir receives the files that pods mount.
 	Dir string
-	// Failed is told of builds that did not become live, and of listeners that
-	// could not be opened. It may be called from any goroutine.
+	// Failed is called with errors of builds that did not become live, and of listeners
+	// that could not be opened. It may be called from any goroutine.
 	Failed func(error)
 }
 
-// Cluster is the world of the tests: an API, the pods, and Windrose.
+// Cluster stands in for a real cluster: it has an API, the pods, and Windrose.
 type Cluster struct {
 	cfg       Config
 	echo      string // the path of echo-basic
@@ -49,13 +49,13 @@ type Cluster struct {
 	loop      *control.Loop
 	api       *http.Server
 	rest      *rest.Config
-	// set is what is built; only the loop uses it.
+	// set is the Set to build; only the loop uses it.
 	set *source.Set
-	// network leads from the addresses of pods to where their programs listen.
+	// network maps the addresses of pods to those at which their programs listen.
 	network atomic.Pointer[map[podPort]netip.AddrPort]
 }
 
-// NewCluster makes a Cluster. Nothing of it works before Run.
+// NewCluster makes a Cluster. It serves nothing before Run.
 func NewCluster(cfg Config) (*Cluster, error) {
 	c := &Cluster{cfg: cfg, logs: newPodLogs()}
 	var err error
@@ -99,7 +99,7 @@ func (c *Cluster) openAPI() error {
 	return nil
 }
 
-// RESTConfig is how clients reach the API.
+// RESTConfig returns the configuration for clients of the API.
 func (c *Cluster) RESTConfig() *rest.Config { return c.rest }
 
 // Run runs the Cluster until ctx ends and everything in it has ended.
@@ -128,21 +128,21 @@ func (c *Cluster) watchPods(ctx context.Context) {
 	}
 }
 
-// read makes the Set of what is in the store and of the pods that run.
+// read returns the Set of the objects in the store and the running pods.
 func (c *Cluster) read() *source.Set {
 	set := c.reader.set()
 	set.Deployments = c.workloads(set)
 	out := *c.host.Reconcile(set)
-	out.Secrets = set.Secrets // a Secret that is missing stays so: no certificates of `run`
+	out.Secrets = set.Secrets // missing Secrets stay missing: no certificates of `run`
 	c.set = &out
 	c.connect(c.set)
 	return c.set
 }
 
-// built writes back what a build came to, once it is live.
+// built writes the results of a build into the store, once it is live.
 func (c *Cluster) built(result control.Result) {
 	if errors.Is(result.Err, proxy.ErrClosed) {
-		return // it was under way when the Cluster stopped
+		return // the build was in progress when the Cluster stopped
 	}
 	if result.Err != nil {
 		c.cfg.Failed(fmt.Errorf("the build is not live: %w", result.Err))

@@ -59,8 +59,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// run runs a test and adds its row. Its time is that of the test alone: before
-// it, it waits for those that are not parallel.
+// run runs a test and adds its row. The row has the time of the test itself, without the
+// time that it waits for tests that are not parallel.
 func (t *table) run(on *testing.T, test suite.ConformanceTest, s *suite.ConformanceTestSuite) {
 	var start time.Time
 	does := test.Test
@@ -79,8 +79,8 @@ func verdictOf(t *testing.T) verdict {
 	return passed
 }
 
-// startCluster runs a Cluster until the test has ended. What goes wrong in it is
-// told once.
+// startCluster runs a Cluster until the test ends. Each different error in it is reported
+// once.
 func startCluster(t *testing.T, failed func(error)) *Cluster {
 	var told sync.Map
 	cluster, err := NewCluster(Config{Cache: *cacheDir, Dir: t.TempDir(), Failed: func(err error) {
@@ -133,7 +133,7 @@ func newSuite(t *testing.T, cluster *Cluster) *suite.ConformanceTestSuite {
 	return s
 }
 
-// registerTypes makes the suite's types known to its clients.
+// registerTypes registers the suite's types with its clients.
 func registerTypes(t *testing.T) {
 	for _, add := range []func() error{
 		func() error { return gatewayv1.Install(scheme.Scheme) },
@@ -157,8 +157,8 @@ func address(value string) gatewayv1.GatewaySpecAddress {
 	return gatewayv1.GatewaySpecAddress{Type: &kind, Value: value}
 }
 
-// install makes what the suite expects to find: the definitions of the Gateway
-// API, and a GatewayClass that lists what is claimed.
+// install creates what the suite expects to find: the definitions of the Gateway API, and
+// a GatewayClass that lists the supported features.
 func install(t *testing.T, c client.Client) {
 	definition := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{
 		Name:        "gateways." + gatewayGroup,
@@ -176,7 +176,7 @@ func install(t *testing.T, c client.Client) {
 	suitekube.GWCMustHaveAcceptedConditionTrue(t, c, timeouts(), className)
 }
 
-// timeouts are short: nothing here is slow, and a test that fails should do so
+// timeouts returns short timeouts: nothing here is slow, and a failing test should fail
 // soon.
 func timeouts() config.TimeoutConfig {
 	const wait = 5 * time.Second

@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 )
 
-// echoPackage is the suite's backend, of the version in go.mod.
+// echoPackage is the suite's backend, at the version in go.mod.
 const echoPackage = "sigs.k8s.io/gateway-api/conformance/echo-basic"
 
-// buildEcho builds echo-basic into a directory, and returns its path. Go's
-// cache makes the second time quick.
+// buildEcho builds echo-basic into a directory, and returns its path. Go's cache makes a
+// second build quick.
 func buildEcho(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -5,16 +5,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// resource is a kind as the API has it.
+// resource is a kind as the API defines it.
 type resource struct {
 	group, kind, plural string
 	versions            []string
-	cluster             bool // has no namespace
+	cluster             bool // it has no namespace
 }
 
 const gatewayGroup = "gateway.networking.k8s.io"
 
-// resources are the kinds that the suite writes or reads.
+// resources are the kinds that the suite reads or writes.
 var resources = []resource{
 	{"", "Namespace", "namespaces", []string{"v1"}, true},
 	{"", "Service", "services", []string{"v1"}, false},
@@ -56,7 +56,7 @@ func findResource(is func(*resource) bool) *resource {
 	return nil
 }
 
-// restMapper spares clients the discovery of what is served.
+// restMapper returns a mapper for clients, which then need no discovery.
 func restMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for i := range resources {

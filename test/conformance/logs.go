@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// podLogs keeps what pods print, by pod. As an io.Writer it takes the lines of
-// standalone.Config.Output, "[namespace/pod] text", one a Write.
+// podLogs keeps the output of pods, by pod. As an io.Writer it takes the lines of
+// standalone.Config.Output, "[namespace/pod] text", one for each Write.
 type podLogs struct {
 	mu   sync.Mutex
 	pods map[string][]logLine

@@ -14,20 +14,20 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// reader makes Sets of what is in a Store. It decodes each version of an object
-// once. One goroutine uses it.
+// reader makes Sets of the objects in a Store. It decodes each version of an object once.
+// It is used by one goroutine.
 type reader struct {
 	store *Store
 	seen  map[key]decoded
 }
 
-// decoded is a *source.Object of some type, of one content of an entry.
+// decoded is a *source.Object of some type, decoded from one content of an entry.
 type decoded struct {
 	content int64
 	object  any
 }
 
-// set is all that is in the Store, but for the Pods, which are made from the
+// set returns all objects of the Store, except the Pods, which are made from the
 // Deployments.
 func (r *reader) set() *source.Set {
 	return &source.Set{
@@ -65,8 +65,8 @@ func index[T any](r *reader, group string) source.Index[T] {
 	return source.NewIndex(objects)
 }
 
-// decode makes an object of a Set. It panics on one that the admission should
-// have refused.
+// decode makes an object of a Set. It panics on an object that the admission should have
+// refused.
 func decode[T any](k key, o object) *source.Object[T] {
 	out := &source.Object[T]{Value: new(T), Origin: reason.Origin{Kind: k.kind, Namespace: k.namespace, Name: k.name}}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o, out.Value); err != nil {

@@ -15,14 +15,14 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
-// server is the HTTP API of a Store, as far as the suite's clients use one: no
-// watches, no server-side apply, no discovery.
+// server is the HTTP API of a Store, with what the suite's clients need: no watches, no
+// server-side apply, no discovery.
 type server struct {
 	store *Store
 	logs  *podLogs
 }
 
-// location is what the path of a request names.
+// location is the object or list that the path of a request names.
 type location struct {
 	*resource
 	version, namespace, name, sub string
@@ -30,7 +30,7 @@ type location struct {
 
 func (l *location) key() key { return key{l.group, l.kind, l.namespace, l.name} }
 
-// apiVersion is the one that the client asked in.
+// apiVersion returns the version that the client asked for.
 func (l *location) apiVersion() string {
 	if l.group == "" {
 		return l.version
@@ -85,7 +85,7 @@ func locate(path string) (*location, bool) {
 	return at, at.resource != nil
 }
 
-// readBody reads the object of a request that writes one.
+// readBody reads the object in the body of a request that writes one.
 func readBody(r *http.Request) (body object, err error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch {
 		return nil, nil
@@ -100,7 +100,7 @@ func readBody(r *http.Request) (body object, err error) {
 	return body, nil
 }
 
-// do answers a request: a status code and what goes with it.
+// do performs a request and returns the status code and body of the response.
 func (s *server) do(r *http.Request, at *location) (int, any, error) {
 	body, err := readBody(r)
 	if err != nil {
@@ -138,7 +138,7 @@ func (s *server) do(r *http.Request, at *location) (int, any, error) {
 	return code, at.inVersion(out), nil
 }
 
-// complete gives a written object what only its URL says.
+// complete adds to a written object what only its URL says.
 func (l *location) complete(o object) {
 	o["apiVersion"], o["kind"] = l.apiVersion(), l.kind
 	if l.namespace != "" {
@@ -149,8 +149,8 @@ func (l *location) complete(o object) {
 	}
 }
 
-// inVersion is an object in the version that the client asked for. The versions
-// of a kind of the Gateway API differ in name only.
+// inVersion returns an object in the version that the client asked for. The versions of a
+// kind of the Gateway API differ in name only.
 func (l *location) inVersion(o object) object {
 	return union(o, object{"apiVersion": l.apiVersion(), "kind": l.kind})
 }
@@ -182,7 +182,7 @@ func labelsOf(o object) labels.Set {
 	return out
 }
 
-// serveLog answers with what a pod has printed since a time.
+// serveLog responds with the output of a pod since a time.
 func (s *server) serveLog(w http.ResponseWriter, r *http.Request, at *location) {
 	since, err := time.Parse(time.RFC3339, r.URL.Query().Get("sinceTime"))
 	if err != nil {

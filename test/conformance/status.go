@@ -17,7 +17,8 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// writeStatus writes what the translation computed into the objects of the API.
+// writeStatus writes the status that the translation computed into the objects of the
+// API.
 func (c *Cluster) writeStatus(s gateway.Status) {
 	for name, status := range s.GatewayClasses {
 		writeOne(c, "GatewayClass", name, func(old gatewayv1.GatewayClassStatus) gatewayv1.GatewayClassStatus {
@@ -57,8 +58,7 @@ func (c *Cluster) writeStatus(s gateway.Status) {
 	}
 }
 
-// writeRoutes writes the status of the routes of one kind, which all look the
-// same.
+// writeRoutes writes the status of the routes of one kind.
 func writeRoutes[T any](c *Cluster, kind string, routes source.Index[T], statuses map[status.Ref][]gatewayv1.RouteParentStatus) {
 	for object := range routes.All() {
 		writeOne(c, kind, object.Name(), func(old gatewayv1.RouteStatus) gatewayv1.RouteStatus {
@@ -67,12 +67,12 @@ func writeRoutes[T any](c *Cluster, kind string, routes source.Index[T], statuse
 	}
 }
 
-// refOf names an object of the Gateway API.
+// refOf returns the Ref of an object of the Gateway API.
 func refOf(kind string, name source.Name) status.Ref {
 	return status.Ref{Group: gatewayGroup, Kind: kind, Namespace: name.Namespace, Name: name.Name}
 }
 
-// parents replaces our own entries of status.parents and leaves those of other
+// parents replaces our own entries of status.parents and keeps those of other
 // controllers.
 func parents(old, ours []gatewayv1.RouteParentStatus) gatewayv1.RouteStatus {
 	isOurs := func(p gatewayv1.RouteParentStatus) bool { return p.ControllerName == gateway.Controller }
@@ -86,8 +86,8 @@ func parents(old, ours []gatewayv1.RouteParentStatus) gatewayv1.RouteStatus {
 	return gatewayv1.RouteStatus{Parents: append(all, ours...)}
 }
 
-// ancestors replaces our own entries of status.ancestors and leaves those of
-// other controllers.
+// ancestors replaces our own entries of status.ancestors and keeps those of other
+// controllers.
 func ancestors(old, ours []gatewayv1.PolicyAncestorStatus) gatewayv1.PolicyStatus {
 	isOurs := func(a gatewayv1.PolicyAncestorStatus) bool { return a.ControllerName == gateway.Controller }
 	for i := range ours {
@@ -100,7 +100,7 @@ func ancestors(old, ours []gatewayv1.PolicyAncestorStatus) gatewayv1.PolicyStatu
 	return gatewayv1.PolicyStatus{Ancestors: append(all, ours...)}
 }
 
-// writeOne replaces the status of one object, if it still exists.
+// writeOne replaces the status of one object, if the object still exists.
 func writeOne[S any](c *Cluster, kind string, name source.Name, next func(old S) S) {
 	o, err := c.store.get(key{gatewayGroup, kind, name.Namespace, name.Name})
 	if err != nil {
@@ -128,7 +128,7 @@ func writeOne[S any](c *Cluster, kind string, name source.Name, next func(old S)
 	}
 }
 
-// keepTimes gives conditions their times: that of the last change of status.
+// keepTimes sets the times of conditions to those of their last change of status.
 func keepTimes(conditions, old []metav1.Condition) {
 	now := metav1.NewTime(time.Now().Truncate(time.Second))
 	for i := range conditions {
@@ -140,7 +140,7 @@ func keepTimes(conditions, old []metav1.Condition) {
 	}
 }
 
-// find returns the first item that is wanted, or the zero one.
+// find returns the first wanted item, or the zero value.
 func find[T any](all []T, wanted func(T) bool) (none T) {
 	for _, one := range all {
 		if wanted(one) {

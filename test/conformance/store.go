@@ -21,7 +21,7 @@ import (
 	"windrose.dev/windrose/internal/source/crd"
 )
 
-// object is a resource as JSON has it.
+// object is a resource in the form of JSON.
 type object = map[string]any
 
 // key names an object.
@@ -41,9 +41,9 @@ type entry struct {
 	content int64
 }
 
-// Store keeps objects as an API server does: it admits and defaults those of
-// the Gateway API by their schemas, counts generations and resource versions,
-// and keeps status and the rest apart. Its methods may be called concurrently.
+// Store keeps objects as an API server does: it admits and defaults those of the Gateway
+// API by their schemas, counts generations and resource versions, and keeps the status
+// apart from the rest. Its methods may be called concurrently.
 type Store struct {
 	// changed is called after each change of anything but a status.
 	changed func()
@@ -58,7 +58,7 @@ func NewStore(changed func()) *Store {
 	return &Store{changed: changed, objects: map[key]entry{}}
 }
 
-// revision is the resource version of a list.
+// revision returns the resource version of a list.
 func (s *Store) revision() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *Store) get(k key) (object, error) {
 	return e.object, nil
 }
 
-// list returns the objects of a kind by name; namespace "" is all.
+// list returns the objects of a kind, sorted by name; namespace "" means all.
 func (s *Store) list(group, kind, namespace string) []object {
 	var out []object
 	s.each(group, kind, func(k key, e entry) {
@@ -87,7 +87,7 @@ func (s *Store) list(group, kind, namespace string) []object {
 	return out
 }
 
-// each calls do for the objects of a kind, by name.
+// each calls do for the objects of a kind, sorted by name.
 func (s *Store) each(group, kind string, do func(key, entry)) {
 	s.mu.Lock()
 	snapshot := maps.Clone(s.objects)
@@ -119,7 +119,7 @@ func (s *Store) create(o object) (object, error) {
 	return o, nil
 }
 
-// update replaces all of an object but its status.
+// update replaces everything in an object except its status.
 func (s *Store) update(o object) (object, error) {
 	k := keyOf(o)
 	return s.change(k, func(old object) (object, error) {
@@ -161,7 +161,7 @@ func (s *Store) patch(k key, patch object, status bool) (object, error) {
 	return s.update(merged)
 }
 
-// change replaces an object by what change makes of it.
+// change replaces an object with the result of change.
 func (s *Store) change(k key, change func(old object) (object, error)) (object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +189,7 @@ func (s *Store) change(k key, change func(old object) (object, error)) (object, 
 	return s.objects[k].object, nil
 }
 
-// delete removes an object, and with a namespace all that is in it.
+// delete removes an object; for a namespace it also removes all objects in it.
 func (s *Store) delete(k key) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,8 +205,8 @@ func (s *Store) delete(k key) error {
 	return nil
 }
 
-// put stores an object under the next version; content is whether more than
-// its status is new.
+// put stores an object under the next version; content says whether more than its status
+// changed.
 func (s *Store) put(k key, o object, content bool) {
 	s.version++
 	metaOf(o)["resourceVersion"] = strconv.FormatInt(s.version, 10)
@@ -220,7 +220,7 @@ func (s *Store) put(k key, o object, content bool) {
 	}
 }
 
-// admit checks and defaults an object that a client wrote.
+// admit checks and defaults an object that a client has written.
 func admit(k key, o object) error {
 	if k.kind == "Secret" {
 		storeStringData(o)
@@ -276,8 +276,8 @@ func sameVersion(k key, o, old object) error {
 
 var errModified = apierrors.NewBadRequest("the object has been modified; apply your changes to the latest version and try again")
 
-// differs reports whether two versions of an object differ in anything but their
-// status, and whether they do so outside their metadata.
+// differs reports whether two versions of an object differ in anything but their status
+// (content), and whether they differ outside their metadata (body).
 func differs(a, b object) (content, body bool) {
 	for _, name := range slices.Sorted(maps.Keys(union(a, b))) {
 		if name == "status" || reflect.DeepEqual(a[name], b[name]) {
@@ -333,7 +333,7 @@ func keyOf(o object) key {
 
 func metaOf(o object) object { return child(o, "metadata") }
 
-// child is a field that holds an object; it is made if it is missing.
+// child returns a field that holds an object, and makes it if it is missing.
 func child(o object, name string) object {
 	in, ok := o[name].(object)
 	if !ok {

@@ -12,7 +12,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// newAPI serves an empty Store. changes counts what is not a status.
+// newAPI serves an empty Store. changes counts the changes of anything but a status.
 func newAPI(t *testing.T) (c client.Client, changes *int) {
 	registerTypes(t)
 	changes = new(int)

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/gateway-api/pkg/features"
 )
 
-// verdict is what became of a test.
+// verdict is the result of a test.
 type verdict string
 
 const (
@@ -25,8 +25,8 @@ const (
 	notPossible verdict = "not possible"
 )
 
-// reasons say why tests that need a feature cannot pass here, the first that
-// applies. A feature that the GatewayClass claims has no reason.
+// reasons say why tests that need a feature cannot pass here; the first one that applies
+// is used. A feature that the GatewayClass claims has no reason.
 var reasons = []struct {
 	feature features.FeatureName
 	why     string
@@ -35,8 +35,8 @@ var reasons = []struct {
 	{features.SupportGatewayInfrastructure, "nothing is deployed for a Gateway that could carry its labels"},
 }
 
-// whyNot says why a test cannot pass with the features that are claimed; empty
-// is that it should.
+// whyNot returns why a test cannot pass with the claimed features; empty if it should
+// pass.
 func whyNot(test suite.ConformanceTest, claimed suite.FeaturesSet) string {
 	if claimed.HasAll(test.Features...) {
 		return ""
@@ -55,11 +55,10 @@ func whyNot(test suite.ConformanceTest, claimed suite.FeaturesSet) string {
 	return "the GatewayClass does not claim " + strings.Join(missing, ", ")
 }
 
-// table gathers what became of the tests. Its methods may be called
-// concurrently.
+// table collects the results of the tests. Its methods may be called concurrently.
 type table struct {
-	// file is kept up to date, so that a run that does not end leaves a table
-	// too; empty is none.
+	// file is kept up to date, so that a run that does not end leaves a table, too; empty
+	// means no file.
 	file string
 
 	mu   sync.Mutex
@@ -78,11 +77,11 @@ func (t *table) add(r row) {
 	defer t.mu.Unlock()
 	t.rows = append(t.rows, r)
 	if t.file != "" {
-		os.WriteFile(t.file, []byte(t.text()), 0o644) // the table is printed, too
+		os.WriteFile(t.file, []byte(t.text()), 0o644) // the table is also printed
 	}
 }
 
-// String prints a line a test, those that failed last, and the counts.
+// String returns one line for each test, failed tests last, and the counts.
 func (t *table) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,8 +118,8 @@ func (t *table) text() string {
 	return b.String()
 }
 
-// profile says how much of a profile has passed, as the suite counts: a test is
-// of a profile if all its features are, and extended if any of them is.
+// profile returns how much of a profile has passed, as the suite counts: a test belongs
+// to a profile if all its features do, and is extended if any of them is.
 func (t *table) profile(p suite.ConformanceProfile) string {
 	all, done := [2]int{}, [2]int{} // core, extended
 	for _, test := range tests.ConformanceTests {

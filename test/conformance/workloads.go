@@ -23,16 +23,16 @@ import (
 	"windrose.dev/windrose/internal/standalone"
 )
 
-// echoPort is a port that echo-basic listens on: what names it in the
-// environment, its default, and its protocol.
+// echoPort is a port that echo-basic listens on: the environment variable that sets it,
+// its default, and its protocol.
 type echoPort struct {
 	env      string
 	port     int32
 	tls      bool
-	protocol corev1.Protocol // "" is TCP
+	protocol corev1.Protocol // "" means TCP
 }
 
-// echoPorts lists them by the variable that chooses what echo-basic is.
+// echoPorts lists the ports by the environment variable that selects echo-basic's mode.
 var echoPorts = map[string][]echoPort{
 	"":                 {{env: "HTTP_PORT", port: 3000}, {env: "H2C_PORT", port: 3001}, {env: "HTTPS_PORT", port: 8443, tls: true}},
 	"GRPC_ECHO_SERVER": {{env: "HTTP_PORT", port: 3000}, {env: "HTTPS_PORT", port: 8443, tls: true}},
@@ -40,10 +40,10 @@ var echoPorts = map[string][]echoPort{
 	"UDP_ECHO_SERVER":  {{env: "UDP_PORT", port: 8080, protocol: corev1.ProtocolUDP}},
 }
 
-// workloads are the Deployments of a Set as standalone can run them: those of
-// echo-basic with a command, an environment of literal values, and a container
-// port for all that it listens on. A Deployment waits for the Secrets that it
-// mounts, as on a cluster.
+// workloads returns the Deployments of a Set in a form that standalone can run: those of
+// echo-basic get a command, an environment of literal values, and a container port for
+// each port that they listen on. A Deployment waits for the Secrets that it mounts, as on
+// a cluster.
 func (c *Cluster) workloads(set *source.Set) source.Index[appsv1.Deployment] {
 	var out []*source.Object[appsv1.Deployment]
 	for object := range set.Deployments.All() {
@@ -61,7 +61,7 @@ func (c *Cluster) prepare(set *source.Set, d *appsv1.Deployment) bool {
 	container := &spec.Containers[0]
 	container.Env = literals(container.Env, d.Namespace)
 	if !strings.Contains(container.Image, "/echo-basic:") {
-		return true // standalone's own echo application stands in
+		return true // standalone runs its own echo application
 	}
 	if !c.mount(set, d.Namespace, spec) {
 		return false
@@ -94,8 +94,7 @@ func annotate(d *appsv1.Deployment, name, value string) {
 	d.Spec.Template.Annotations[name] = value
 }
 
-// literals resolves the downward API. The name of the pod is for standalone to
-// say.
+// literals resolves the downward API, except the name of the pod, which standalone sets.
 func literals(env []corev1.EnvVar, namespace string) []corev1.EnvVar {
 	out := slices.DeleteFunc(env, func(e corev1.EnvVar) bool {
 		return e.ValueFrom != nil && (e.ValueFrom.FieldRef == nil || e.ValueFrom.FieldRef.FieldPath != "metadata.namespace")
@@ -108,8 +107,8 @@ func literals(env []corev1.EnvVar, namespace string) []corev1.EnvVar {
 	return out
 }
 
-// mount writes the Secrets and ConfigMaps that a pod mounts into files, and
-// leads its environment there. It reports whether all are to be had.
+// mount writes the Secrets and ConfigMaps that a pod mounts into files, and points its
+// environment to them. It reports whether all of them exist.
 func (c *Cluster) mount(set *source.Set, namespace string, spec *corev1.PodSpec) bool {
 	container := &spec.Containers[0]
 	for _, m := range container.VolumeMounts {
@@ -128,7 +127,7 @@ func (c *Cluster) mount(set *source.Set, namespace string, spec *corev1.PodSpec)
 	return true
 }
 
-// volumeFiles are the files of a volume, by path.
+// volumeFiles returns the files of a volume, by path.
 func volumeFiles(set *source.Set, namespace string, v corev1.Volume) (map[string][]byte, bool) {
 	data := map[string][]byte{}
 	var items []corev1.KeyToPath
@@ -159,7 +158,7 @@ func volumeFiles(set *source.Set, namespace string, v corev1.Volume) (map[string
 	return files, true
 }
 
-// writeFiles writes files into a directory that is named by what is in them.
+// writeFiles writes files into a directory that is named by their content.
 func (c *Cluster) writeFiles(files map[string][]byte) string {
 	sum := sha256.New()
 	fmt.Fprint(sum, files)
@@ -177,8 +176,7 @@ func (c *Cluster) writeFiles(files map[string][]byte) string {
 	return dir
 }
 
-// writePods makes the Pods of the API those of a Set. Each gets an address of
-// its own.
+// writePods replaces the Pods of the API with those of a Set. Each gets its own address.
 func (c *Cluster) writePods(set *source.Set) {
 	gone := map[key]bool{}
 	c.store.each("", "Pod", func(k key, _ entry) { gone[k] = true })
@@ -214,8 +212,7 @@ func (c *Cluster) writePod(k key, pod *corev1.Pod) error {
 	return err
 }
 
-// connect notes where the ports of the pods are. standalone says so in the
-// slices that it makes for Services.
+// connect updates network from the EndpointSlices that standalone makes for Services.
 func (c *Cluster) connect(set *source.Set) {
 	network := map[podPort]netip.AddrPort{}
 	for slice := range set.EndpointSlices.All() {
@@ -236,7 +233,7 @@ func (c *Cluster) connect(set *source.Set) {
 	c.network.Store(&network)
 }
 
-// targetOf is the container port behind a Service's port, if it is a number.
+// targetOf returns the container port behind a Service's port, if it is a number.
 func targetOf(service *corev1.Service, name string) uint16 {
 	for _, p := range service.Spec.Ports {
 		if p.Name == name && p.TargetPort.Type == intstr.Int {
@@ -246,18 +243,18 @@ func targetOf(service *corev1.Service, name string) uint16 {
 	return 0
 }
 
-// dial is the pods' network.
+// dial connects to an address of a pod.
 func (c *Cluster) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", c.where(addr, false).String())
 }
 
-// dialUDP is the same for datagrams.
+// dialUDP is dial for datagrams.
 func (c *Cluster) dialUDP(addr netip.AddrPort, get func() []byte, put func([]byte)) (*sock.Datagrams, error) {
 	return sock.DialDatagrams(c.where(addr, true), get, put)
 }
 
-// where is where a program listens that has an address of a pod.
+// where returns the address at which the program behind a pod's address listens.
 func (c *Cluster) where(addr netip.AddrPort, udp bool) netip.AddrPort {
 	if to, found := (*c.network.Load())[podPort{addr, udp}]; found {
 		return to

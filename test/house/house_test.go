@@ -1,5 +1,5 @@
-// Package house holds tests of the house itself: who may import whom, and that
-// nothing is generated and stale.
+// Package house tests the structure of the repository: which packages may import which,
+// and that no generated page is stale.
 package house
 
 import (
@@ -15,7 +15,7 @@ import (
 
 const module = "windrose.dev/windrose/"
 
-// wall names what must never reach Kubernetes code, not even through others.
+// wall names the packages that must not link Kubernetes code, not even indirectly.
 var wall = []string{
 	"internal/reason", "internal/model", "internal/observe", "internal/identity",
 	"internal/proxy", "internal/node", "internal/push", "cmd/windrose-proxy", "cmd/windrose-gateway",
@@ -24,22 +24,22 @@ var wall = []string{
 const wallReason = `A data plane holds no Kubernetes credentials, a sidecar stays at 10 MB, and the
 engine is tested without a cluster (DESIGN: the wall).`
 
-// walled are the modules that must not be reached.
+// walled are the modules that they must not link.
 var walled = []string{"k8s.io/", "sigs.k8s.io/", "istio.io/"}
 
 // slim names packages that the mesh's data plane must not link.
 var slim = []string{"github.com/corazawaf", "github.com/tetratelabs/wazero", "github.com/coreos/go-oidc", "go.opentelemetry.io/otel/sdk", "github.com/quic-go", "github.com/andybalholm/brotli", "github.com/klauspost/compress"}
 
-// rule says which packages of Windrose a package may import directly; a name
-// covers the packages within it that have rules above this one.
+// rule says which packages of Windrose a package may import directly. A name also covers
+// the packages below it that have rules above this one.
 type rule struct {
 	path      string
 	mayImport []string
 }
 
-// rules lists the packages from the bottom: each may import only what stands
-// above it in the table. A package that is not listed may import nothing. Tests
-// are not listed: they may import anything.
+// rules lists the packages from the bottom: each may import only packages above it in the
+// table. A package that is not listed may import nothing. Tests are not checked: they may
+// import anything.
 var rules = []rule{
 	{"internal/reason", nil},
 	{"internal/model", []string{"internal/reason"}},
@@ -156,8 +156,8 @@ func TestMeshDataPlaneIsSlim(t *testing.T) {
 // quic are the packages that may import QUIC and its compression.
 var quic = []string{"internal/proxy/http3", "internal/proxy/wire/http3"}
 
-// TestOnlyHTTP3ImportsQUIC: the engine knows HTTP/3 as an interface, so that a
-// main without QUIC is one that does not pass it.
+// TestOnlyHTTP3ImportsQUIC: the engine knows HTTP/3 only as an interface, so that a
+// program without QUIC just does not pass it.
 func TestOnlyHTTP3ImportsQUIC(t *testing.T) {
 	for _, p := range packages(t) {
 		for _, imported := range p.Imports {
@@ -176,7 +176,7 @@ func TestImportsOnlyGoDown(t *testing.T) {
 	}
 }
 
-// problems says what is wrong with the imports of one package.
+// problems returns what is wrong with the imports of one package.
 func problems(rules []rule, p pkg) (out []string) {
 	if covers([]string{"test"}, p.ImportPath) {
 		return nil
@@ -194,7 +194,7 @@ func problems(rules []rule, p pkg) (out []string) {
 	return out
 }
 
-// position is the package's place in the table, or -1.
+// position returns the package's index in the table, or -1.
 func position(rules []rule, path string) int {
 	return slices.IndexFunc(rules, func(r rule) bool { return r.path == path })
 }
@@ -223,8 +223,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestRulesNameWhatIsAbove: a name that stands for nothing above it in the
-// table is a rule that nobody could use, or one that points upwards.
+// TestRulesNameWhatIsAbove: a rule that names no package above it in the table is either
+// useless or points upwards.
 func TestRulesNameWhatIsAbove(t *testing.T) {
 	for i, r := range rules {
 		for _, may := range r.mayImport {
@@ -235,8 +235,8 @@ func TestRulesNameWhatIsAbove(t *testing.T) {
 	}
 }
 
-// TestControlStaysBelowItsUsers: the build loop may be built on everything
-// above it in the DESIGN's layout, and on nothing that is built on it.
+// TestControlStaysBelowItsUsers: control may import everything above it in the layout of
+// DESIGN, and nothing that is built on it.
 func TestControlStaysBelowItsUsers(t *testing.T) {
 	for _, user := range []string{"internal/standalone", "internal/cli", "internal/call", "cmd/windrose"} {
 		got := problems(rules, pkg{ImportPath: "internal/control", Imports: []string{module + user}})
@@ -246,7 +246,7 @@ func TestControlStaysBelowItsUsers(t *testing.T) {
 	}
 }
 
-// linksHTTP are the packages of the engine that may link net/http, and why.
+// linksHTTP are the packages of the engine that may link net/http, with the reason.
 var linksHTTP = map[string]string{
 	"internal/proxy/admin":           "it serves people and Prometheus",
 	"internal/proxy/serve":           "it starts the admin API",
@@ -254,7 +254,7 @@ var linksHTTP = map[string]string{
 	"internal/proxy/filter/edge":     "it lists the filter compress",
 }
 
-// TestNetHTTPStaysOffTheDataPath: the codecs and the exchange are ours.
+// TestNetHTTPStaysOffTheDataPath: the codecs and the exchange do not use net/http.
 func TestNetHTTPStaysOffTheDataPath(t *testing.T) {
 	for _, p := range packages(t) {
 		if strings.HasPrefix(p.ImportPath, "internal/proxy") && linksHTTP[p.ImportPath] == "" && slices.Contains(p.Deps, "net/http") {

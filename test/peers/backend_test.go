@@ -21,8 +21,8 @@ const (
 	uploadLen = 5 << 20
 )
 
-// origin is an nginx with static files, uploads and a form that answers what
-// it was sent.
+// origin is an nginx with static files, uploads and a form that responds with what was
+// sent to it.
 type origin struct {
 	address string
 	root    string
@@ -57,8 +57,8 @@ func startOrigin(t *testing.T, r *rig.Rig) *origin {
 	return o
 }
 
-// TestNginxBehind puts an nginx behind the gateway, in plain text and over
-// TLS on the client's side.
+// TestNginxBehind tests an nginx behind the gateway, with clients in plain text and over
+// TLS.
 func TestNginxBehind(t *testing.T) {
 	r := newRig(t)
 	o := startOrigin(t, r)
@@ -106,7 +106,7 @@ func testLarge(t *testing.T, g *gateway, o *origin) {
 
 func testHead(t *testing.T, g *gateway, _ *origin) {
 	client := dial(t, g.plain)
-	for range 3 { // a body that came nevertheless would be read as the next head
+	for range 3 { // an unexpected body would be read as the next head
 		answer := must[rig.Answer](t)(client.Do("HEAD", "/large.bin", "", ""))
 		if length := answer.Header.Get("Content-Length"); answer.Status != 200 || length != fmt.Sprint(largeSize) || len(answer.Body) > 0 {
 			t.Fatalf("status %d, Content-Length %s, %d bytes", answer.Status, length, len(answer.Body))
@@ -196,7 +196,7 @@ func testPutLength(t *testing.T, g *gateway, o *origin) {
 	}
 }
 
-// inChunks frames a body in chunks of odd sizes.
+// inChunks encodes a body in chunks of odd sizes.
 func inChunks(body []byte) string {
 	var framed strings.Builder
 	for size := 1; len(body) > 0; size = min(size*3+1, 70_001) {
@@ -221,7 +221,7 @@ func testPutChunks(t *testing.T, g *gateway, o *origin) {
 	}
 }
 
-// testContinue sends the body only once the answer 100 has come.
+// testContinue sends the body only after the response 100.
 func testContinue(t *testing.T, g *gateway, o *origin) {
 	body := pattern(100_000)
 	client := dial(t, g.plain)
@@ -264,7 +264,7 @@ func testPipelined(t *testing.T, g *gateway, _ *origin) {
 	}
 }
 
-// TestHaproxyBehind puts a HAProxy behind the gateway, which closes each
+// TestHaproxyBehind tests a HAProxy behind the gateway; the HAProxy closes each
 // connection after some requests.
 func TestHaproxyBehind(t *testing.T) {
 	r := newRig(t)

@@ -29,7 +29,7 @@ func command(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// TestCurl asks as curl does, in each version of HTTP and TLS that we speak.
+// TestCurl sends requests with curl, over each version of HTTP and TLS that we support.
 func TestCurl(t *testing.T) {
 	r := newRig(t)
 	g := startGateway(t, r, startEcho(t))
@@ -68,7 +68,7 @@ func TestCurl(t *testing.T) {
 
 func portOf(address string) string { return address[strings.LastIndexByte(address, ':'):] }
 
-// TestOldTLSIsRefused tries versions below 1.2.
+// TestOldTLSIsRefused tries TLS versions below 1.2.
 func TestOldTLSIsRefused(t *testing.T) {
 	r := newRig(t)
 	g := startGateway(t, r, startEcho(t))
@@ -83,8 +83,8 @@ func TestOldTLSIsRefused(t *testing.T) {
 	}
 }
 
-// TestResumption resumes sessions as OpenSSL does: TLS 1.2 by -reconnect,
-// TLS 1.3 by a session in a file.
+// TestResumption resumes sessions with OpenSSL: TLS 1.2 by -reconnect, TLS 1.3 by a
+// session in a file.
 func TestResumption(t *testing.T) {
 	r := newRig(t)
 	g := startGateway(t, r, startEcho(t))
@@ -119,12 +119,12 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// loadTime is how long a load runs.
+// loadTime is the duration of a load.
 const loadTime = 2 * time.Second
 
 func noFailure(t *testing.T, w rig.Wrk) rig.Load {
 	t.Helper()
-	w.Args = append(w.Args, "--timeout", "15s") // what is late is not lost, on a busy machine
+	w.Args = append(w.Args, "--timeout", "15s") // late is not lost, on a busy machine
 	got := must[rig.Load](t)(w.Run(t.Context()))
 	if t.Logf("%d requests, p99 %v", got.Requests, got.P99); got.Failed+got.Late > 0 || got.Requests == 0 {
 		t.Errorf("%s: %d of %d requests failed, %d never came to an end", w.URL, got.Failed, got.Requests, got.Late)
@@ -132,8 +132,8 @@ func noFailure(t *testing.T, w rig.Wrk) rig.Load {
 	return got
 }
 
-// TestLoad sends load as several tools do; not one request may fail, and the
-// gateway must have counted them all.
+// TestLoad sends load with several tools. No request may fail, and the gateway must have
+// counted all of them.
 func TestLoad(t *testing.T) {
 	r := newRig(t)
 	backend := ports(t, 1)[0]
@@ -161,7 +161,7 @@ func TestLoad(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			before := metric(t, g.admin, "windrose_requests_total", `class="2xx"`)
 			requests := c.test(t)
-			// A tool that stops leaves requests under way that it does not count.
+			// A tool that stops leaves requests in flight that it does not count.
 			if counted := metric(t, g.admin, "windrose_requests_total", `class="2xx"`) - before; counted < requests {
 				t.Errorf("%g requests are counted, %g were answered", counted, requests)
 			}
@@ -190,7 +190,7 @@ func testPipelines(t *testing.T, url string) float64 {
 	return n
 }
 
-// testOldKeepAlive asks as ab -k does.
+// testOldKeepAlive sends requests as ab -k does.
 func testOldKeepAlive(t *testing.T, g *gateway) float64 {
 	ctx, cancel := context.WithTimeout(t.Context(), loadTime/2)
 	defer cancel()

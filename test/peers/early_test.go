@@ -16,8 +16,8 @@ import (
 	"windrose.dev/windrose/bench/rig"
 )
 
-// nodeClient posts a file over HTTP/2 with Node's own client, and prints the status,
-// the length of the answer and how its stream was closed.
+// nodeClient posts a file over HTTP/2 with Node's own client, and prints the status, the
+// length of the response body and how the stream was closed.
 const nodeClient = `
 const http2 = require('node:http2'), fs = require('node:fs');
 const [url, file, ca, type] = process.argv.slice(2);
@@ -31,8 +31,8 @@ stream.on('close', () => { console.log(status, length, stream.rstCode); session.
 fs.createReadStream(file).pipe(stream);
 `
 
-// TestEarlyAnswers: clients get an answer of ours that comes before they have sent
-// their body, whatever its size and theirs is. The backend refuses connections.
+// TestEarlyAnswers: clients get an early response of the gateway, sent before they have
+// sent their body, whatever the sizes of both. The backend refuses connections.
 func TestEarlyAnswers(t *testing.T) {
 	r := newRig(t)
 	g := startGateway(t, r, ports(t, 1)[0])
@@ -65,8 +65,8 @@ func TestEarlyAnswers(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswersToSlowClients: neither a client that sends slowly nor one that never
-// ends loses its answer, and the one that never ends is not read for ever.
+// TestEarlyAnswersToSlowClients: a client that sends slowly gets its response, and so
+// does one that never stops sending. The gateway stops reading the latter after a time.
 func TestEarlyAnswersToSlowClients(t *testing.T) {
 	r := newRig(t)
 	g := startGateway(t, r, ports(t, 1)[0])
@@ -88,12 +88,12 @@ func TestEarlyAnswersToSlowClients(t *testing.T) {
 	}
 }
 
-// endless never ends.
+// endless is a body that never ends.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// curl posts to the gateway, and prints the status.
+// curl returns a command that posts to the gateway and prints the status.
 func curl(t *testing.T, ctx context.Context, g *gateway, version, kind string, args ...string) *exec.Cmd {
 	t.Helper()
 	return exec.CommandContext(ctx, must[string](t)(rig.Tool("curl")), append([]string{
@@ -102,7 +102,7 @@ func curl(t *testing.T, ctx context.Context, g *gateway, version, kind string, a
 	}, args...)...)
 }
 
-// curlStatus is the status that curl gets over HTTP/2.
+// curlStatus returns the status that curl gets over HTTP/2.
 func curlStatus(t *testing.T, g *gateway, kind string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -114,7 +114,7 @@ func curlStatus(t *testing.T, g *gateway, kind string, args ...string) string {
 	return string(out)
 }
 
-// testEarlyGo posts with the client of the standard library, over HTTP/2.
+// testEarlyGo posts over HTTP/2 with the client of the standard library.
 func testEarlyGo(t *testing.T, g *gateway, kind, want string, size int) {
 	transport := &http.Transport{TLSClientConfig: clientTLS(g), ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()

@@ -15,8 +15,7 @@ import (
 	"windrose.dev/windrose/internal/standalone"
 )
 
-// frontends are proxies that stand before the gateway and say who their client
-// is.
+// frontends are proxies in front of the gateway that forward the client's address.
 var frontends = []struct {
 	name  string
 	start func(t *testing.T, r *rig.Rig, listen, gateway string)
@@ -55,7 +54,7 @@ backend gateway
 `, listen, gateway), listen)
 }
 
-// echoed is what the echo application saw of a request.
+// echoed returns what the echo application saw of a request.
 func echoed(t *testing.T, answer rig.Answer) standalone.Answer {
 	t.Helper()
 	var seen standalone.Answer
@@ -65,8 +64,8 @@ func echoed(t *testing.T, answer rig.Answer) standalone.Answer {
 	return seen
 }
 
-// clientAddress is where requests come from, so that they are told from those
-// of the proxy at 127.0.0.1.
+// clientAddress is the source address of requests; it differs from that of the proxy,
+// which is 127.0.0.1.
 const clientAddress = "127.0.0.2"
 
 func dialFrom(t *testing.T, from, address string) *rig.Raw {
@@ -77,8 +76,8 @@ func dialFrom(t *testing.T, from, address string) *rig.Raw {
 	return rig.NewRaw(conn, "shop.example.com")
 }
 
-// TestBehindFrontend asks through a proxy before the gateway, which is trusted
-// or not.
+// TestBehindFrontend sends requests through a proxy in front of the gateway, which trusts
+// it or not.
 func TestBehindFrontend(t *testing.T) {
 	for _, front := range frontends {
 		for _, c := range []struct {
@@ -97,7 +96,7 @@ func TestBehindFrontend(t *testing.T) {
 				listen := ports(t, 1)[0]
 				front.start(t, r, listen, g.plain)
 				client := dialFrom(t, clientAddress, listen)
-				for range 5 { // the later ones over a connection that is reused
+				for range 5 { // the later ones over a reused connection
 					seen := echoed(t, must[rig.Answer](t)(client.Do("GET", "/a?b=c", "X-Forwarded-For: 203.0.113.7\r\n", "")))
 					got := []string{seen.Path, seen.Host, strings.Join(seen.Headers["X-Forwarded-For"], ", "), strings.Join(seen.Headers["X-Forwarded-Proto"], ", ")}
 					want := []string{"/a?b=c", "shop.example.com", c.chain, c.proto}
@@ -113,7 +112,7 @@ func TestBehindFrontend(t *testing.T) {
 	}
 }
 
-// TestLoadThroughFrontends sends load through each of them.
+// TestLoadThroughFrontends sends load through each of the frontends.
 func TestLoadThroughFrontends(t *testing.T) {
 	for _, front := range frontends {
 		t.Run(front.name, func(t *testing.T) {

@@ -29,7 +29,7 @@ type gateway struct {
 	log                  string // file with the access log
 }
 
-// startGateway starts a gateway, with an access log in JSON.
+// startGateway starts a gateway with an access log in JSON.
 func startGateway(t *testing.T, r *rig.Rig, backend string, flags ...string) *gateway {
 	t.Helper()
 	return startGatewayTo(t, r, model.HTTP1, backend, flags...)
@@ -58,7 +58,7 @@ func startGatewayTo(t *testing.T, r *rig.Rig, protocol model.BackendProtocol, ba
 	return g
 }
 
-// dial makes a raw client of an address.
+// dial opens a raw client to an address.
 func dial(t *testing.T, address string) *rig.Raw {
 	t.Helper()
 	client := must[*rig.Raw](t)(rig.DialRaw(address, "shop.example.com"))
@@ -66,13 +66,13 @@ func dial(t *testing.T, address string) *rig.Raw {
 	return client
 }
 
-// get asks for a target on a new connection.
+// get sends a GET for a target on a new connection.
 func get(t *testing.T, address, target string) rig.Answer {
 	t.Helper()
 	return must[rig.Answer](t)(dial(t, address).Get(target))
 }
 
-// startNginx starts an nginx with an http block.
+// startNginx starts an nginx with the given http block.
 func startNginx(t *testing.T, r *rig.Rig, http string, listens ...string) *rig.Process {
 	t.Helper()
 	p := must[*rig.Process](t)(r.StartNginx(soon(t), rig.Nginx{HTTP: http, Listens: listens}))
@@ -84,13 +84,13 @@ func startNginx(t *testing.T, r *rig.Rig, http string, listens ...string) *rig.P
 	return p
 }
 
-// startHaproxy starts a HAProxy with frontends and backends.
+// startHaproxy starts a HAProxy with the given frontends and backends.
 func startHaproxy(t *testing.T, r *rig.Rig, sections string, listens ...string) *rig.Process {
 	t.Helper()
 	return must[*rig.Process](t)(r.StartHaproxy(soon(t), rig.Haproxy{Sections: sections, Listens: listens}))
 }
 
-// startEcho serves the echo application, and returns its address.
+// startEcho serves the echo application and returns its address.
 func startEcho(t *testing.T) string {
 	t.Helper()
 	echo := standalone.Echo{Identity: func() standalone.Identity { return standalone.Identity{Pod: "echo-0"} }}
@@ -99,11 +99,11 @@ func startEcho(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// metric is the sum of a metric's series whose labels hold a text.
+// metric returns the sum of a metric's series whose labels contain a text.
 func metric(t *testing.T, admin, name, label string) float64 {
 	t.Helper()
 	request := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil))
-	request.Close = true // or the connection would be among the files that windrose has open
+	request.Close = true // else the connection would be among windrose's open files
 	answer := must[*http.Response](t)(http.DefaultClient.Do(request))
 	defer answer.Body.Close()
 	sum, lines := 0.0, bufio.NewScanner(answer.Body)
@@ -118,7 +118,7 @@ func metric(t *testing.T, admin, name, label string) float64 {
 	return sum
 }
 
-// pattern is n bytes that differ from place to place.
+// pattern returns n bytes that differ from place to place.
 func pattern(n int) []byte {
 	block := make([]byte, 0, n+32)
 	for i := 0; len(block) < n; i++ {

@@ -33,8 +33,8 @@ func startGRPC(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// startNginxGRPC starts an nginx that speaks HTTP/2 on both sides, and returns
-// its address. target is a URL of grpc_pass.
+// startNginxGRPC starts an nginx that speaks HTTP/2 on both sides, and returns its
+// address. target is a URL for grpc_pass.
 func startNginxGRPC(t *testing.T, r *rig.Rig, target string) string {
 	t.Helper()
 	listen := ports(t, 1)[0]
@@ -52,8 +52,7 @@ func startNginxGRPC(t *testing.T, r *rig.Rig, target string) string {
 	return listen
 }
 
-// TestGRPCAndNginx makes calls through the gateway and an nginx, the one before
-// the other and the other way round.
+// TestGRPCAndNginx makes calls through the gateway and an nginx, in both orders.
 func TestGRPCAndNginx(t *testing.T) {
 	r := newRig(t)
 	server := startGRPC(t)
@@ -80,8 +79,7 @@ func TestGRPCAndNginx(t *testing.T) {
 	}
 }
 
-// What the server returns in the head and in the trailers of its answer, if it
-// is sent to it.
+// The metadata that the server echoes in the head and in the trailers of its response.
 const initialKey, trailingKey = "x-grpc-test-echo-initial", "x-grpc-test-echo-trailing-bin"
 
 func withMetadata(t *testing.T) context.Context {
@@ -110,7 +108,7 @@ func testUnary(t *testing.T, client testgrpc.TestServiceClient) {
 	}
 }
 
-// testStreaming waits for the answer to each message before it sends the next.
+// testStreaming waits for the reply to each message before it sends the next.
 func testStreaming(t *testing.T, client testgrpc.TestServiceClient) {
 	stream := must[testgrpc.TestService_FullDuplexCallClient](t)(client.FullDuplexCall(withMetadata(t)))
 	for _, size := range []int{1, 30_000, 5, 200_000, 9} {
@@ -129,7 +127,7 @@ func testStreaming(t *testing.T, client testgrpc.TestServiceClient) {
 	checkMetadata(t, must[metadata.MD](t)(stream.Header()), stream.Trailer())
 }
 
-// testStatus: a status stands in the trailers, or in a head without a body.
+// testStatus: the status is in the trailers, or in the head of a response without a body.
 func testStatus(t *testing.T, client testgrpc.TestServiceClient) {
 	const said = "no \u2603 today"
 	_, err := client.UnaryCall(soon(t), &testgrpc.SimpleRequest{

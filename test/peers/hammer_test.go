@@ -14,7 +14,7 @@ import (
 	"windrose.dev/windrose/bench/rig"
 )
 
-// tally counts how exchanges ended.
+// tally counts the results of exchanges.
 type tally struct {
 	sent atomic.Int64
 
@@ -22,7 +22,7 @@ type tally struct {
 	ends map[string]int
 }
 
-// add counts an answer, or an error.
+// add counts a response, or an error.
 func (c *tally) add(answer rig.Answer, err error) {
 	end := fmt.Sprint(answer.Status)
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *tally) add(answer rig.Answer, err error) {
 	c.ends[end]++
 }
 
-// failed is the number of ends other than 200.
+// failed returns the number of results other than 200.
 func (c *tally) failed() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,9 +62,9 @@ func (c *tally) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// hammer sends requests over n connections, one after the other on each, until
-// ctx ends. Nothing is retried. A connection that failed, or was closed by the
-// gateway's word, is followed by another.
+// hammer sends requests over n connections, one after the other on each, until ctx ends.
+// Nothing is retried. A connection that failed, or that the gateway closed in an orderly
+// way, is replaced.
 func hammer(ctx context.Context, address string, n int, do func(*rig.Raw) (rig.Answer, error)) *tally {
 	counts := &tally{}
 	var clients sync.WaitGroup
@@ -79,7 +79,7 @@ func hammer(ctx context.Context, address string, n int, do func(*rig.Raw) (rig.A
 	return counts
 }
 
-// connection uses one connection for as long as it lasts.
+// connection sends requests over one connection for as long as it lasts.
 func (c *tally) connection(ctx context.Context, address string, do func(*rig.Raw) (rig.Answer, error)) {
 	client, err := rig.DialRaw(address, "shop.example.com")
 	if err != nil {
@@ -96,12 +96,12 @@ func (c *tally) connection(ctx context.Context, address string, do func(*rig.Raw
 	}
 }
 
-// getter asks for a target.
+// getter returns a function that sends a GET for a target.
 func getter(target string) func(*rig.Raw) (rig.Answer, error) {
 	return func(client *rig.Raw) (rig.Answer, error) { return client.Get(target) }
 }
 
-// poster sends a body to a target.
+// poster returns a function that sends a body to a target.
 func poster(target, body string) func(*rig.Raw) (rig.Answer, error) {
 	return func(client *rig.Raw) (rig.Answer, error) { return client.Post(target, body) }
 }

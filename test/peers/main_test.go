@@ -12,7 +12,7 @@ import (
 	"windrose.dev/windrose/bench/rig"
 )
 
-// built holds the commands under test, built once for all tests.
+// built is the rig with the commands under test, built once for all tests.
 var built *rig.Rig
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -30,8 +30,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// newRig makes a rig that ends with the test, in which the commands under test
-// are built.
+// newRig makes a rig that ends with the test and has the built commands.
 func newRig(t *testing.T) *rig.Rig {
 	t.Helper()
 	r, err := rig.New()
@@ -44,7 +43,7 @@ func newRig(t *testing.T) *rig.Rig {
 // startTime bounds the start of a program.
 const startTime = 20 * time.Second
 
-// soon is a context for the start of a program.
+// soon returns a context for the start of a program.
 func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), startTime)
 	t.Cleanup(cancel)
@@ -66,7 +65,7 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// ports returns addresses that are free.
+// ports returns free addresses.
 func ports(t *testing.T, n int) []string {
 	t.Helper()
 	numbers := must[[]int](t)(rig.FreePorts(n))

@@ -15,7 +15,8 @@ import (
 	"windrose.dev/windrose/bench/rig"
 )
 
-// mutualNginx is a server that asks for a certificate, and says whose it got.
+// mutualNginx is a server that asks for a client certificate and responds with its
+// subject and serial.
 const mutualNginx = `
 	server {
 		listen %[1]s ssl;
@@ -27,8 +28,8 @@ const mutualNginx = `
 		location / { default_type text/plain; return 200 "$ssl_client_verify $ssl_client_s_dn $ssl_client_serial"; }
 	}`
 
-// mutualBase is what the resources below share: the certificate that we show, by
-// itself and with authorities of backends.
+// mutualBase is shared by the resources below: our client certificate, alone and together
+// with certificate authorities for backends.
 const mutualBase = `
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -57,9 +58,9 @@ spec:
   listeners: [{name: http, port: 82, protocol: HTTP}]
 `
 
-// mutualBackend is a Service behind both Gateways and two Ingresses, with an
-// authority for its certificate: the first Ingress shows ours, the second does
-// not.
+// mutualBackend is a Service behind both Gateways and two Ingresses, with a certificate
+// authority for its certificate. The first Ingress shows our client certificate; the
+// second does not.
 const mutualBackend = `---
 apiVersion: v1
 kind: Service
@@ -135,9 +136,9 @@ spec:
   rules: [{http: {paths: [{path: /nameless/%[1]s, pathType: Prefix, backend: {service: {name: %[1]s, port: {number: 443}}}}]}}]
 `
 
-// TestMutualTLS puts an nginx behind us that asks for a certificate: it sees
-// ours, refuses us without one, and gets no byte of a request where it cannot
-// show that it is who it should be.
+// TestMutualTLS tests an nginx as backend that asks for a client certificate: it accepts
+// ours, refuses us without one, and gets no byte of a request if its own certificate is
+// not the expected one.
 func TestMutualTLS(t *testing.T) {
 	r := newRig(t)
 	certificate := must[rig.Certificate](t)
@@ -194,7 +195,7 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
-// serial is the number of a certificate.
+// serial returns the serial number of a certificate.
 func serial(t *testing.T, c rig.Certificate) []byte {
 	t.Helper()
 	block, _ := pem.Decode(c.Chain)

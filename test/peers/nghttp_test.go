@@ -15,8 +15,8 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// tell answers in a line how it was asked, or with as many bytes as the query
-// wants.
+// tell responds with a line that describes the request, or with the number of bytes that
+// the query asks for.
 func tell(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -29,7 +29,7 @@ func tell(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %s trailer=%s\n", r.Method, r.URL.Path, digest(body), r.Trailer.Get("X-Sum"))
 }
 
-// digest is how many bytes there are, and which.
+// digest returns the length and a hash of b.
 func digest(b []byte) string { return fmt.Sprintf("%d:%x", len(b), sha256.Sum256(b))[:20] }
 
 // startTelling serves tell over HTTP/1.1 and, with prior knowledge, HTTP/2.
@@ -44,8 +44,8 @@ func startTelling(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// TestNghttp asks as nghttp does, which uses what others do not: padding,
-// priorities, trailers, and windows of a few bytes.
+// TestNghttp sends requests with nghttp, which uses rare features: padding, priorities,
+// trailers, and windows of a few bytes.
 func TestNghttp(t *testing.T) {
 	r := newRig(t)
 	backend := startTelling(t)
@@ -57,7 +57,7 @@ func TestNghttp(t *testing.T) {
 		name  string
 		args  []string
 		paths []string
-		want  []string // what is printed, each as often as requested
+		want  []string // the expected lines, each as often as requested
 		times int
 	}{
 		{"one URL", nil, []string{"/a"}, []string{"GET /a " + digest(nil) + " trailer=\n"}, 1},
@@ -70,7 +70,7 @@ func TestNghttp(t *testing.T) {
 		{"upload that waits", []string{"-d", smallFile, "--expect-continue"}, []string{"/up"}, []string{"POST /up " + digest(small)}, 1},
 		{"upload without length", []string{"-d", largeFile, "--no-content-length"}, []string{"/up"}, []string{"POST /up " + digest(large)}, 1},
 		{"trailers", []string{"-d", smallFile, "--trailer", "x-sum: 42", "--no-content-length"}, []string{"/up"}, []string{"POST /up " + digest(small) + " trailer=42\n"}, 1},
-		// With a length HTTP/1.1 has no place for them.
+		// With a length, HTTP/1.1 cannot carry trailers.
 		{"trailers and a length", []string{"-d", smallFile, "--trailer", "x-sum: 42"}, []string{"/up"}, []string{"POST /up " + digest(small)}, 1},
 		{"trailers of a large upload", []string{"-d", largeFile, "--trailer", "x-sum: 42", "--no-content-length"}, []string{"/up"}, []string{"POST /up " + digest(large) + " trailer=42\n"}, 1},
 		{"padding", []string{"-b255", "-d", largeFile}, []string{"/up"}, []string{"POST /up " + digest(large)}, 1},
@@ -102,8 +102,8 @@ func TestNghttp(t *testing.T) {
 	}
 }
 
-// TestH2load keeps many streams of many connections busy, with and without
-// bodies, and none may fail.
+// TestH2load uses many streams of many connections at once, with and without bodies; none
+// may fail.
 func TestH2load(t *testing.T) {
 	r := newRig(t)
 	body := must[string](t)(r.File("body.bin", pattern(20_000)))

@@ -11,9 +11,9 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// TestProxyProtocol has a HAProxy announce its clients to the gateway, in each
-// version and with its fields about TLS, and the gateway announce them to an
-// nginx. The HAProxy says in a field of its own who they are.
+// TestProxyProtocol: a HAProxy sends PROXY protocol headers to the gateway, in each
+// version and with its TLS fields, and the gateway sends them to an nginx. The HAProxy
+// also names the client in a header field, for comparison.
 func TestProxyProtocol(t *testing.T) {
 	r := newRig(t)
 	free := ports(t, 4)

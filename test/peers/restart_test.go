@@ -15,8 +15,8 @@ import (
 
 const clients = 32
 
-// methods are the two kinds of requests that matter when a connection breaks:
-// one that may be repeated, and one that may not.
+// methods are the two kinds of requests that matter when a connection breaks: requests
+// that may be repeated, and requests that may not.
 var methods = []struct {
 	name string
 	do   func(*rig.Raw) (rig.Answer, error)
@@ -25,8 +25,8 @@ var methods = []struct {
 	{"POST", poster("/page", "the body of a request that must not be sent twice")},
 }
 
-// TestBackendClosesConnections has an nginx close its connections after a few
-// requests, or after a short time: no request may be lost by that.
+// TestBackendClosesConnections: no request is lost if an nginx closes its connections
+// after a few requests, or after a short time.
 func TestBackendClosesConnections(t *testing.T) {
 	for _, c := range []struct{ name, directive string }{
 		{"after three requests", "keepalive_requests 3;"},
@@ -44,8 +44,8 @@ func testCloses(t *testing.T, directive string, do func(*rig.Raw) (rig.Answer, e
 	address := ports(t, 1)[0]
 	startNginx(t, r, pageServer(address, directive), address)
 	g := startGateway(t, r, address)
-	// Many connections, then one for longer than the backend keeps the others,
-	// then many again.
+	// Many connections, then one for longer than the backend keeps idle connections, then
+	// many again.
 	for i, n := range []int{clients, 1, clients} {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		counts := hammer(ctx, g.plain, n, do)
@@ -57,7 +57,7 @@ func testCloses(t *testing.T, directive string, do func(*rig.Raw) (rig.Answer, e
 	}
 }
 
-// pageServer is an nginx that answers GET and POST alike.
+// pageServer is an nginx that serves GET and POST alike.
 func pageServer(address, directive string) string {
 	return fmt.Sprintf(`
 	server {
@@ -67,9 +67,8 @@ func pageServer(address, directive string) string {
 	}`, address, directive)
 }
 
-// TestBackendKilled kills the worker of an nginx under load: its master starts
-// another at once. What was in flight may fail, once a client and kill, and
-// nothing else.
+// TestBackendKilled kills the worker of an nginx under load; its master starts another
+// one at once. One request in flight for each client and kill may fail, but no other.
 func TestBackendKilled(t *testing.T) {
 	for _, m := range methods {
 		t.Run(m.name, func(t *testing.T) {
@@ -95,8 +94,8 @@ func TestBackendKilled(t *testing.T) {
 	}
 }
 
-// TestBackendRestarted stops an nginx under load and starts it again after a
-// while. Meanwhile there is nothing but 502; afterwards all is well.
+// TestBackendRestarted stops an nginx under load and starts it again after a while. Until
+// then every response is 502; afterwards every response is 200.
 func TestBackendRestarted(t *testing.T) {
 	for _, m := range methods {
 		t.Run(m.name, func(t *testing.T) {
@@ -122,8 +121,8 @@ func TestBackendRestarted(t *testing.T) {
 	}
 }
 
-// underLoad does something while clients send requests. Each must get an
-// answer: 200, or 502 while the backend is away.
+// underLoad calls act while clients send requests. Each request must get a response: 200,
+// or 502 while the backend is away.
 func underLoad(t *testing.T, g *gateway, do func(*rig.Raw) (rig.Answer, error), act func()) *tally {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -142,7 +141,7 @@ func underLoad(t *testing.T, g *gateway, do func(*rig.Raw) (rig.Answer, error), 
 	return counts
 }
 
-// recovered demands that nothing fails any more.
+// recovered checks that no request fails any more.
 func recovered(t *testing.T, g *gateway, do func(*rig.Raw) (rig.Answer, error)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -152,8 +151,8 @@ func recovered(t *testing.T, g *gateway, do func(*rig.Raw) (rig.Answer, error)) 
 	}
 }
 
-// TestBackendTruncates kills an nginx in the middle of an answer: the client
-// must not take what came for the whole.
+// TestBackendTruncates kills an nginx in the middle of a response: the client must notice
+// that the response is incomplete.
 func TestBackendTruncates(t *testing.T) {
 	r := newRig(t)
 	address := ports(t, 1)[0]
@@ -163,7 +162,7 @@ func TestBackendTruncates(t *testing.T) {
 	client := dial(t, g.plain)
 	_, err := fmt.Fprintf(client.Conn, "GET /large.bin HTTP/1.1\r\nHost: shop.example.com\r\n\r\n")
 	ok(t, err)
-	must[[]byte](t)(client.In().Peek(4096)) // the answer is coming
+	must[[]byte](t)(client.In().Peek(4096)) // the response has begun
 	for _, worker := range nginx.Children() {
 		ok(t, syscall.Kill(worker, syscall.SIGKILL))
 	}

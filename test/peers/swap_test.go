@@ -21,8 +21,7 @@ const (
 	swapEvery = 50 * time.Millisecond
 )
 
-// swapPods are two pods with a Service each; a swap turns from one to the
-// other.
+// swapPods are two pods with a Service each; a swap changes from one to the other.
 const swapPods = `apiVersion: v1
 kind: Pod
 metadata: {name: %[1]s, namespace: shop, labels: {app: %[1]s}}
@@ -34,8 +33,8 @@ metadata: {name: %[1]s, namespace: shop}
 spec: {selector: {app: %[1]s}, ports: [{port: 80, targetPort: 8080}]}
 `
 
-// swapIngress has two parts that change together: the rewrite target and the
-// Service. An answer of a mix of two configurations would show.
+// swapIngress has two parts that change together, the rewrite target and the Service, so
+// that a response from a mix of two configurations would show.
 const swapIngress = `apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata:
@@ -57,11 +56,10 @@ func ingressOf(generation int) []byte {
 	return fmt.Appendf(nil, swapIngress, generation, podOf(generation))
 }
 
-// swappers are the ways in which a file changes without a moment at which half
-// of it is there.
+// swappers are the ways to change a file atomically.
 var swappers = []struct {
 	name string
-	// swap puts a generation's Ingress into a directory.
+	// swap writes the Ingress of a generation into a directory.
 	swap func(dir string, generation int) error
 }{
 	{"renamed file", swapFile},
@@ -76,8 +74,8 @@ func swapFile(dir string, generation int) error {
 	return os.Rename(next, filepath.Join(dir, "ingress.yaml"))
 }
 
-// swapMount does what a kubelet does: the file is a link through ..data, which
-// is a link to a directory of the generation.
+// swapMount does what a kubelet does: the file is a link through ..data, which is a link
+// to the directory of the generation.
 func swapMount(dir string, generation int) error {
 	name := fmt.Sprintf("..generation_%d", generation)
 	if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
@@ -99,9 +97,8 @@ func swapMount(dir string, generation int) error {
 	return os.RemoveAll(filepath.Join(dir, fmt.Sprintf("..generation_%d", generation-1)))
 }
 
-// TestSwapsUnderLoad swaps configurations every 50 ms for 30 s under load: not
-// one request may fail or see a mix of two, and each swap must become a
-// Generation.
+// TestSwapsUnderLoad swaps configurations every 50 ms for 30 s under load. No request may
+// fail or see a mix of two configurations, and each swap must become a Generation.
 func TestSwapsUnderLoad(t *testing.T) {
 	for _, s := range swappers {
 		t.Run(s.name, func(t *testing.T) {
@@ -155,8 +152,7 @@ func startRun(t *testing.T, r *rig.Rig, swap func(string, int) error) *running {
 	return run
 }
 
-// startDirectory starts `windrose run` on a directory, with ports published at
-// addresses.
+// startDirectory starts `windrose run` on a directory, with ports published at addresses.
 func startDirectory(t *testing.T, r *rig.Rig, dir, admin string, publish map[int]string) *rig.Process {
 	t.Helper()
 	args := []string{"run", dir, "--log", "off", "--admin", admin}
@@ -177,8 +173,8 @@ func (run *running) files(t *testing.T) []string {
 	return must[[]string](t)(run.process.Files())
 }
 
-// restsWith waits until no more files are open than before the load: no
-// connection, on either side, may be left over.
+// restsWith waits until no more files are open than before the load: no connection may be
+// left, on either side.
 func (run *running) restsWith(t *testing.T, before []string) {
 	t.Helper()
 	for end := time.Now().Add(startTime); ; time.Sleep(10 * time.Millisecond) {
@@ -192,7 +188,7 @@ func (run *running) restsWith(t *testing.T, before []string) {
 	}
 }
 
-// whole asks, and demands that path and pod of the answer belong together.
+// whole sends a request and checks that path and pod of the response belong together.
 func (run *running) whole(client *rig.Raw) (rig.Answer, error) {
 	answer, err := client.Get("/")
 	if err != nil || answer.Status != 200 {
@@ -209,7 +205,7 @@ func (run *running) whole(client *rig.Raw) (rig.Answer, error) {
 	return answer, nil
 }
 
-// await waits until a generation answers.
+// await waits until a generation serves.
 func (run *running) await(t *testing.T, generation int) {
 	t.Helper()
 	client := dial(t, run.plain)
@@ -227,7 +223,7 @@ func (run *running) await(t *testing.T, generation int) {
 	}
 }
 
-// swapOften swaps at every tick, once the swap before is live.
+// swapOften swaps at every tick, once the previous swap is live.
 func (run *running) swapOften(t *testing.T, swap func(string, int) error) int {
 	t.Helper()
 	tick := time.NewTicker(swapEvery)

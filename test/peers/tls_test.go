@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// clientTLS trusts a gateway's certificate.
+// clientTLS returns a configuration that trusts a gateway's certificate.
 func clientTLS(g *gateway) *tls.Config {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(g.cert.Chain)
 	return &tls.Config{RootCAs: roots, ServerName: "shop.example.com"}
 }
 
-// dialTLS connects to a gateway over TLS; nil is the ordinary configuration.
+// dialTLS connects to a gateway over TLS; a nil config is that of clientTLS.
 func dialTLS(t *testing.T, g *gateway, config *tls.Config) *tls.Conn {
 	t.Helper()
 	if config == nil {

@@ -14,8 +14,8 @@ import (
 	"windrose.dev/windrose/bench/rig"
 )
 
-// TestWebSocket talks to the echo application over a WebSocket: through the
-// gateway alone, with a proxy before it, with one behind it, and over TLS.
+// TestWebSocket uses the echo application over a WebSocket: through the gateway alone,
+// with a proxy in front of it, with one behind it, and over TLS.
 func TestWebSocket(t *testing.T) {
 	r := newRig(t)
 	g := startGateway(t, r, startEcho(t))
@@ -56,8 +56,8 @@ func testWebSocket(t *testing.T, client *rig.Raw) {
 	}
 }
 
-// writeFrame writes one binary message, masked as clients must (RFC 6455
-// §5.3); the mask of zeros leaves it as it is.
+// writeFrame writes one binary message, masked as clients must (RFC 6455 §5.3); the mask
+// is zero, so the bytes do not change.
 func writeFrame(conn net.Conn, message []byte) error {
 	head := []byte{0x82, 0x80 | 127}
 	head = binary.BigEndian.AppendUint64(head, uint64(len(message)))

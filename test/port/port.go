@@ -1,10 +1,10 @@
 // Package port finds ports for the programs that tests start.
 //
-// The system gives the ports of its ephemeral range to whoever asks for any
-// port, also to outgoing connections: one that was free a moment ago may be
-// taken when the program opens it. These are below that range, and each process
-// that runs tests takes its own block of them, so that no two tests are given
-// one port between its check and its use.
+// The system assigns the ports of its ephemeral range to any socket, also to outgoing
+// connections: a port that was free a moment ago may be taken when the program opens it.
+// The ports of this package are below that range. Each process that runs tests reserves
+// its own block of them, so that no two tests get the same port between its check and its
+// use.
 package port
 
 import (
@@ -16,14 +16,14 @@ import (
 	"testing"
 )
 
-// The range lies below the ephemeral ports of Linux (32768) and others (49152).
+// The range is below the ephemeral ports of Linux (32768) and of other systems (49152).
 const (
 	first, last = 20_000, 32_000
 	blockSize   = 200
 )
 
-// block is this process's ports. Its first is listened on as long as the process
-// runs: that is what makes it ours.
+// block holds this process's ports. It listens on the first one for as long as the
+// process runs, which reserves the block.
 type block struct {
 	owner net.Listener
 	mu    sync.Mutex
@@ -45,8 +45,8 @@ func takeBlock() (*block, error) {
 
 func address(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 
-// Free returns a TCP port of 127.0.0.1 that nobody listens on, and which this
-// process is not given again before all others of its block.
+// Free returns a TCP port of 127.0.0.1 on which nothing listens. The process does not get
+// it again before all others of its block.
 func Free(t testing.TB) string {
 	t.Helper()
 	b, err := own()

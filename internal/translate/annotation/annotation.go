@@ -10,25 +10,25 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Prefix begins the names of all of them.
+// Prefix is the prefix of the names of all our annotations.
 const Prefix = "windrose.dev/"
 
 // Row is a row of docs/annotations.md.
 type Row struct{ Name, Kinds, Doc string }
 
-// All lists the annotations that routes may have.
+// All returns the annotations that routes may have.
 func All() []Row {
 	return []Row{
 		{CompressName, "Ingress, HTTPRoute", "Compresses answers for clients that take it: content codings of zstd, br and gzip, the most preferred first, separated by commas; `on` for all three, in this order; `off` for none. Default is what `--compress` says. Types and lengths are those of `--compress-types` and `--compress-min-length`. Answers with Cache-Control: no-transform, Content-Encoding or a digest stay as they are, as do streams of events and gRPC. An ETag becomes weak."},
 	}
 }
 
-// CompressName is the annotation that says how answers are compressed.
+// CompressName is the annotation that says how responses are compressed.
 const CompressName = Prefix + "compress"
 
-// Compress reads it, where defaults is what stands without it; no encodings are
-// no compression. With a value that cannot be understood there is none, and the
-// error says what to write.
+// Compress reads the annotation; without it, it returns defaults. No encodings mean no
+// compression. An invalid value means no compression, too, and the error says what to
+// write.
 func Compress(annotations map[string]string, defaults model.Compress) (*model.Compress, error) {
 	var err error
 	if value, found := annotations[CompressName]; found {
@@ -40,8 +40,7 @@ func Compress(annotations map[string]string, defaults model.Compress) (*model.Co
 	return &defaults, nil
 }
 
-// Invalid is the Report of a value that cannot be understood; err says what to
-// write.
+// Invalid returns the Report for an invalid value; err says what to write.
 func Invalid(at reason.Origin, value string, err error) reason.Report {
 	r := reason.New(reason.AnnotationInvalid, at, fmt.Sprintf("%q cannot be understood", value))
 	r.Fix = "write " + err.Error()

@@ -11,7 +11,7 @@ import (
 func TestCompress(t *testing.T) {
 	none, defaults := model.Compress{MinLength: 9}, model.Compress{Encodings: []string{"gzip"}, Types: []string{"text/css"}}
 	tests := []struct {
-		value    string // "" is no annotation
+		value    string // "" means that there is no annotation
 		defaults model.Compress
 		want     *model.Compress
 		invalid  bool

@@ -10,13 +10,13 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Annotation is one of ours on a Service: a row of docs/annotations.md.
+// Annotation is one of our annotations on a Service: a row of docs/annotations.md.
 type Annotation struct{ Name, Values, Doc string }
 
-// ProxyProtocolAnnotation asks for PROXY headers.
+// ProxyProtocolAnnotation asks for a PROXY protocol header.
 const ProxyProtocolAnnotation = "windrose.dev/proxy-protocol"
 
-// Annotations lists those of Services.
+// Annotations returns our annotations on Services.
 func Annotations() []Annotation {
 	return []Annotation{
 		{
@@ -29,8 +29,8 @@ func Annotations() []Annotation {
 
 var proxyProtocols = map[string]model.ProxyProtocol{"": model.NoProxyProtocol, "v1": model.ProxyV1, "v2": model.ProxyV2}
 
-// sendProxy reads which PROXY header a Service asks for. What is not understood
-// is not left out: the endpoints would take what comes first for one.
+// sendProxy reads which PROXY protocol header a Service asks for. An unknown value is an
+// error: without the header, the endpoints would take the first bytes for one.
 func sendProxy(service *corev1.Service) (model.ProxyProtocol, *Problem) {
 	value := service.Annotations[ProxyProtocolAnnotation]
 	version, known := proxyProtocols[strings.ToLower(strings.TrimSpace(value))]

@@ -1,5 +1,5 @@
-// Package backend finds what stands behind a reference to a Service: its port,
-// and the endpoints that serve it. All dialects share it.
+// Package backend resolves references to Services: to a port, and to the endpoints that
+// serve it. All dialects share it.
 package backend
 
 import (
@@ -17,32 +17,32 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// Ref is a port of a Service that exists, and how it is spoken to.
+// Ref is a port of an existing Service, with the protocol and TLS to use.
 type Ref struct {
 	Service source.Name
 	Port    int32
-	// PortName finds the port in endpoints.
+	// PortName is the name of the port in EndpointSlices.
 	PortName string
-	// UDP has it a port of UDP.
+	// UDP means a UDP port.
 	UDP bool
-	// AppProtocol is what the port says that it speaks.
+	// AppProtocol is the appProtocol of the port.
 	AppProtocol string
 
 	Protocol model.BackendProtocol
 	TLS      *model.UpstreamTLS
-	// TLSFrom names TLS among the others that are spoken to the port: who asks for
-	// it, in one word. One way of a port is always the same TLS.
+	// TLSFrom names the origin of TLS, in one word. It distinguishes the Refs of one port
+	// that differ in TLS: equal values mean equal TLS.
 	TLSFrom string
-	// ProxyProtocol is the PROXY header that connections begin with.
+	// ProxyProtocol is the PROXY protocol header that is sent on each connection.
 	ProxyProtocol model.ProxyProtocol
-	// External is the host that an ExternalName stands for, and TargetPort its
-	// port; empty and 0 for other Services.
+	// External is the host of an ExternalName, and TargetPort its port; empty and 0 for
+	// other Services.
 	External   string
 	TargetPort uint16
 }
 
-// ID is the model's name for it. Its policy is how it is spoken to: a word each for TLS,
-// the protocol and the PROXY header, where they are not HTTP/1.1 in plain text.
+// ID returns the ID in the model. Its policy has a word each for TLS, the protocol and
+// the PROXY protocol header, where they are not plain HTTP/1.1.
 func (r Ref) ID() model.ServiceID {
 	var policy []string
 	if r.TLS != nil {
@@ -66,7 +66,7 @@ func (r Ref) ID() model.ServiceID {
 type Port struct {
 	Number int32
 	Name   string
-	// UDP asks for a port of UDP, and not of TCP.
+	// UDP asks for a UDP port instead of a TCP port.
 	UDP bool
 }
 
@@ -84,7 +84,7 @@ func (p Port) String() string {
 	return strconv.Itoa(int(p.Number))
 }
 
-// Problem is why a reference leads nowhere.
+// Problem says why a reference does not resolve.
 type Problem struct {
 	Code    reason.Code
 	Message string
@@ -105,7 +105,7 @@ func Find(set *source.Set, namespace, name string, port Port) (*Ref, *Problem) {
 		find = findExternal
 	}
 	ref, problem := find(service, port)
-	if ref != nil && !ref.UDP { // over UDP there are no connections to begin
+	if ref != nil && !ref.UDP { // UDP has no connections that could begin with a header
 		ref.ProxyProtocol = version
 	}
 	return ref, problem
@@ -120,13 +120,13 @@ func findPort(service *source.Object[corev1.Service], port Port) (*Ref, *Problem
 	return nil, missingPort(service, port)
 }
 
-// serviceOf is the Service that a slice belongs to.
+// serviceOf returns the Service that a slice belongs to.
 func serviceOf(slice *discoveryv1.EndpointSlice) source.Name {
 	return source.Name{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
 }
 
-// Moved returns the endpoints of those of refs whose endpoints may be others in set than
-// in before, where their Services are the same.
+// Moved returns the endpoints of those refs whose endpoints may differ between before and
+// set. The Services must be the same in both.
 func Moved(set, before *source.Set, refs []Ref) []model.Endpoints {
 	moved := map[source.Name]bool{}
 	for _, object := range set.EndpointSlices.Changed(before.EndpointSlices) {
@@ -170,12 +170,12 @@ func Endpoints(set *source.Set, refs []Ref) []model.Endpoints {
 	return out
 }
 
-// endpoints reads the EndpointSlices of the Service, or, where there is none,
-// the Endpoints object that older controllers write.
+// endpoints reads the EndpointSlices of the Service or, if there are none, the Endpoints
+// object that older controllers write.
 func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []model.Endpoint {
 	var out []model.Endpoint
 	if r.External != "" {
-		return nil // what slices a Service of this type has say nothing
+		return nil // slices of a Service of this type have no meaning
 	}
 	for _, slice := range all {
 		if slice.AddressType == discoveryv1.AddressTypeFQDN {
@@ -202,7 +202,7 @@ func (r Ref) endpoints(set *source.Set, all []*discoveryv1.EndpointSlice) []mode
 	return out
 }
 
-// has reports whether a slice's port is the one that is referred to.
+// has reports whether a slice's port is the port of the reference.
 func (r Ref) has(port *discoveryv1.EndpointPort) bool {
 	return port.Port != nil && deref(port.Name, "") == r.PortName && (deref(port.Protocol, corev1.ProtocolTCP) == corev1.ProtocolUDP) == r.UDP
 }
@@ -214,9 +214,8 @@ func deref[T any](p *T, otherwise T) T {
 	return *p
 }
 
-// appendSlice adds the endpoints of a slice that are ready, or that still
-// serve while they terminate. A condition that is not written means ready, as
-// the EndpointSlice API says.
+// appendSlice adds the endpoints of a slice that are ready, or that still serve while
+// they terminate. A missing condition means ready, as the EndpointSlice API says.
 func appendSlice(out []model.Endpoint, slice *discoveryv1.EndpointSlice, port uint16) []model.Endpoint {
 	for _, e := range slice.Endpoints {
 		ready := deref(e.Conditions.Ready, true)
@@ -239,7 +238,7 @@ func appendSlice(out []model.Endpoint, slice *discoveryv1.EndpointSlice, port ui
 	return out
 }
 
-// inZone is a zone of a region that an EndpointSlice does not tell.
+// inZone returns a zone without its region, which EndpointSlices do not have.
 func inZone(zone string) model.Locality {
 	if zone == "" {
 		return ""
@@ -266,7 +265,7 @@ func podOf(namespace string, ref *corev1.ObjectReference) string {
 	return namespace + "/" + ref.Name
 }
 
-// unique drops the repeats that overlapping slices bring while they change.
+// unique drops duplicates, which overlapping slices have while they change.
 func unique(all []model.Endpoint) []model.Endpoint {
 	slices.SortFunc(all, func(a, b model.Endpoint) int { return a.Addr.Compare(b.Addr) })
 	return slices.CompactFunc(all, func(a, b model.Endpoint) bool { return a.Addr == b.Addr })

@@ -13,8 +13,8 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// Bundle reads the certificates of authorities in ca.crt of a ConfigMap or
-// Secret. Every one must be well-formed: a part of a bundle is another bundle.
+// Bundle reads a certificate authority bundle from ca.crt of a ConfigMap or Secret. Every
+// certificate must be well-formed: a part of a bundle would be another bundle.
 func Bundle(set *source.Set, kind string, name source.Name) (model.Bundle, error) {
 	out := model.Bundle{Name: strings.ToLower(kind) + "/" + name.String()}
 	data, found := authorities(set, kind, name)

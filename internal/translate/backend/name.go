@@ -14,8 +14,8 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// findExternal resolves a reference to a Service of type ExternalName. One
-// without ports has the port that is asked for, as with ingress-nginx.
+// findExternal resolves a reference to a Service of type ExternalName. If the Service has
+// no ports, it has any port that is asked for, as with ingress-nginx.
 func findExternal(service *source.Object[corev1.Service], port Port) (*Ref, *Problem) {
 	spec := &service.Value.Spec
 	if !(model.NamedEndpoint{Host: strings.ToLower(spec.ExternalName), Port: 1}).Valid() { // the source has reported it
@@ -39,7 +39,7 @@ func findExternal(service *source.Object[corev1.Service], port Port) (*Ref, *Pro
 	return nil, missingPort(service, port)
 }
 
-// names reports whether a port of a Service is the one that is asked for.
+// names reports whether p names the given port of a Service.
 func (p Port) names(of *corev1.ServicePort) bool {
 	return of.Protocol == p.protocol() && (p.Name != "" && of.Name == p.Name || p.Name == "" && of.Port == p.Number)
 }
@@ -55,8 +55,7 @@ func missingPort(service *source.Object[corev1.Service], port Port) *Problem {
 	return &Problem{reason.PortNotFound, fmt.Sprintf("Service %s has no %s port %s; it has %s", service.Name(), port.protocol(), port, strings.Join(known, ", "))}
 }
 
-// names are the hosts behind a reference: an ExternalName, or endpoints of type
-// FQDN.
+// names returns the hosts behind a reference: an ExternalName, or endpoints of type FQDN.
 func (r Ref) names(all []*discoveryv1.EndpointSlice) []model.NamedEndpoint {
 	if r.External != "" {
 		return []model.NamedEndpoint{{Host: r.External, Port: r.TargetPort}}
@@ -76,8 +75,8 @@ func (r Ref) names(all []*discoveryv1.EndpointSlice) []model.NamedEndpoint {
 	return slices.Compact(out)
 }
 
-// appendNames adds the hosts of a slice that are ready. The addresses of one
-// that is terminating are not told from those of others, so that it gets nothing.
+// appendNames adds the hosts of a slice that are ready. Terminating ones are left out,
+// because their addresses cannot be distinguished from those of ready ones.
 func appendNames(out []model.NamedEndpoint, slice *discoveryv1.EndpointSlice, port uint16) []model.NamedEndpoint {
 	for _, e := range slice.Endpoints {
 		if deref(e.Conditions.Ready, true) {

@@ -9,14 +9,14 @@ import (
 // Asked is what the appProtocol of a Service's port asks for.
 type Asked struct {
 	Protocol model.BackendProtocol
-	// Open leaves the protocol to whoever sends there.
+	// Open leaves the protocol to the dialect.
 	Open bool
-	// TLS asks for TLS, though not for whom to trust.
+	// TLS asks for TLS, but does not say which authorities to trust.
 	TLS bool
 }
 
-// asked are the standard protocols of Kubernetes (KEP-3726), and what Istio
-// and others read, in lower case.
+// asked has the standard protocols of Kubernetes (KEP-3726), and those that Istio and
+// others read, in lower case.
 var asked = map[string]Asked{
 	"kubernetes.io/h2c": {Protocol: model.HTTP2},
 	"kubernetes.io/ws":  {Protocol: model.HTTP1},
@@ -29,8 +29,7 @@ var asked = map[string]Asked{
 	"tls":               {Open: true, TLS: true},
 }
 
-// Asked reads the appProtocol of the port. One that is not known leaves the
-// protocol open.
+// Asked reads the appProtocol of the port. An unknown value leaves the protocol open.
 func (r Ref) Asked() Asked {
 	if a, known := asked[strings.ToLower(r.AppProtocol)]; known {
 		return a
@@ -38,7 +37,7 @@ func (r Ref) Asked() Asked {
 	return Asked{Open: true}
 }
 
-// Model is the Service of the model that the reference leads to.
+// Model returns the model's Service for the reference.
 func (r Ref) Model() model.Service {
 	return model.Service{ID: r.ID(), Protocol: r.Protocol, TLS: r.TLS, ProxyProtocol: r.ProxyProtocol}
 }

@@ -1,6 +1,6 @@
-// Package fragment has what one dialect makes of a Set: a [Fragment]. Every dialect
-// gives one, in the same words, and the merge folds them in their order without knowing
-// whose each is.
+// Package fragment holds what one dialect makes of a Set: a [Fragment]. All dialects
+// return the same type, and the merge folds their Fragments in order without knowing the
+// dialects.
 package fragment
 
 import (
@@ -11,63 +11,65 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// Fragment is what a dialect asks for. Lists may repeat what they say; nothing in one
-// depends on other dialects.
+// Fragment is what a dialect asks for. Its lists may have duplicates. It does not depend
+// on other dialects.
 type Fragment struct {
 	Listeners []Listener
 	Hosts     []Host
-	// L4 are the routes of layer 4.
+	// L4 holds the L4 routes.
 	L4 []model.L4Route
 	// Services are the ports that routes lead to.
 	Services []backend.Ref
-	// Certificates are those that listeners show, the first for a host first.
+	// Certificates are the certificates of listeners; if several are for one host, the
+	// first is used.
 	Certificates []Certificate
-	// Policies are the TLS of hosts that have none by a certificate. HostPolicies tells
-	// that the dialect gives TLS by host, so that what it does not say of one is for the
-	// wider names of others to say.
+	// Policies limit the TLS of hosts that get no policy from a certificate. HostPolicies
+	// means that the dialect sets TLS by host. Then the policy of a wider name in another
+	// dialect applies to the hosts for which this dialect has none.
 	Policies     []Policy
 	HostPolicies bool
-	// Identities are the certificates by which proxies identify themselves to backends.
+	// Identities are the client certificates of proxies to backends.
 	Identities []Identity
-	// Bundles are the authorities that listeners and services name.
+	// Bundles are the certificate authority bundles that listeners and services name.
 	Bundles []model.Bundle
-	// Origins are those of rules, by id.
+	// Origins are the origins of rules, by ID.
 	Origins map[string]reason.Origin
 	Reports []reason.Report
-	// Status is what a controller would write into the dialect's objects.
+	// Status is the status that a controller would write into the dialect's objects.
 	Status []status.Object
 }
 
-// Listener is a port that a dialect's hosts or routes are served on.
+// Listener is a port on which a dialect serves hosts or L4 routes.
 type Listener struct {
 	model.Listener
-	// IfAbsent asks for it only where no other dialect has the port.
+	// IfAbsent asks for the listener only if no other dialect has the port.
 	IfAbsent bool
 }
 
 // Host is the block for one host on some listeners.
 type Host struct {
 	Listeners []model.ListenerID
-	// Name is as the model has it.
+	// Name is in the form of model.Host.Name.
 	Name string
-	// Block is nil where all that is to be said is that the host is there.
+	// Block is nil if the dialect only names the host and has no rules for it.
 	Block    *model.Block
 	Fallback bool
 }
 
-// Certificate is a listener's wish for a certificate.
+// Certificate asks for a certificate at a listener.
 type Certificate struct {
 	Listener model.ListenerID
-	// Host is as the model has it.
+	// Host is in the form of model.Certificate.Host.
 	Host string
-	// Secret has no name where the reference is not good, and the dialect has said so.
+	// Secret is empty if the reference is invalid, which the dialect has reported.
 	Secret source.Name
-	// Policy is the TLS that is spoken for Host; nil leaves it to the proxy.
+	// Policy limits the TLS versions and cipher suites for Host; nil leaves them to the
+	// proxy.
 	Policy *model.TLSPolicy
 	Origin reason.Origin
 }
 
-// Policy is the TLS that a host is spoken to with.
+// Policy limits the TLS versions and cipher suites of a host.
 type Policy struct {
 	Listener model.ListenerID
 	Host     string
@@ -75,15 +77,15 @@ type Policy struct {
 	Origin   reason.Origin
 }
 
-// Identity is a certificate that proxies show to backends.
+// Identity is a client certificate that proxies show to backends.
 type Identity struct {
-	// Listener is the one on whose behalf it is shown; the zero value is that services
+	// Listener is the listener whose requests use it; the zero value means that services
 	// name it themselves.
 	Listener model.ListenerID
 	// Name is the model's name of the secret.
 	Name string
-	// Secret has no name where the reference is not good: then there is no
-	// material, and connections that need it fail.
+	// Secret is empty if the reference is invalid. Then there is no key material, and
+	// connections that need the certificate fail.
 	Secret source.Name
 	Origin reason.Origin
 }

@@ -11,24 +11,23 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// attachment is a listener that takes a route, with the hosts that they have in
-// common.
+// attachment is a listener that accepts a route, with the hosts that both have.
 type attachment struct {
 	*listener
 	hosts []string
 }
 
-// parent is one parentRef of a route that leads to something of ours.
+// parent is one parentRef of a route that refers to an object that we serve.
 type parent struct {
 	ref      gatewayv1.ParentReference
 	accepted verdict
 	takes    []attachment
 }
 
-// parents reads the parentRefs of a route of a kind.
+// parents reads the parentRefs of a route.
 func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gatewayv1.ParentReference, hostnames []string, at func(string) reason.Origin) []parent {
 	var out []parent
-	counted := map[*listener]bool{} // a route counts once at a listener, however many parentRefs lead there
+	counted := map[*listener]bool{} // count a route once at each listener
 	for i, ref := range refs {
 		listeners, ours := t.listenersOf(ref, namespace)
 		if !ours {
@@ -51,7 +50,7 @@ func (t *translation) parents(kind gatewayv1.Kind, namespace string, refs []gate
 	return out
 }
 
-// gatewaysOf lists the Gateways of the listeners that take a route.
+// gatewaysOf returns the Gateways of the listeners that accept a route.
 func gatewaysOf(parents []parent) []source.Name {
 	var out []source.Name
 	for _, p := range parents {
@@ -64,8 +63,8 @@ func gatewaysOf(parents []parent) []source.Name {
 	return out
 }
 
-// reportParent reports a parentRef that leads to nothing of ours, unless what it
-// leads to has a Report of its own.
+// reportParent reports a parentRef to an object that we do not serve, unless that object
+// has a Report of its own.
 func (t *translation) reportParent(ref gatewayv1.ParentReference, namespace string, at reason.Origin) {
 	kind := deref(ref.Kind, "Gateway")
 	in := string(deref(ref.Namespace, gatewayv1.Namespace(namespace)))
@@ -79,7 +78,7 @@ func (t *translation) reportParent(ref gatewayv1.ParentReference, namespace stri
 	}
 }
 
-// listenersOf finds the listeners of a parent, and reports whether it is ours.
+// listenersOf returns the listeners of a parent, and reports whether we serve it.
 func (t *translation) listenersOf(ref gatewayv1.ParentReference, namespace string) ([]*listener, bool) {
 	if deref(ref.Group, gatewayv1.GroupName) != gatewayv1.GroupName {
 		return nil, false
@@ -98,8 +97,8 @@ func (t *translation) listenersOf(ref gatewayv1.ParentReference, namespace strin
 	return nil, false
 }
 
-// attach narrows the listeners of a parent down to those that take the route,
-// and says at which step none was left.
+// attach returns the listeners of a parent that accept the route. If none is left, the
+// verdict says which check failed.
 func (t *translation) attach(kind gatewayv1.Kind, namespace string, ref gatewayv1.ParentReference, hostnames []string, all []*listener) ([]attachment, verdict) {
 	named, allowed, common := 0, 0, 0
 	var out []attachment
@@ -144,7 +143,7 @@ func (l *listener) takesKind(kind gatewayv1.Kind) bool {
 	return false
 }
 
-// takesNamespace reads allowedRoutes.namespaces.
+// takesNamespace reports whether allowedRoutes.namespaces allows a namespace.
 func (t *translation) takesNamespace(l *listener, namespace string) bool {
 	from := gatewayv1.NamespacesFromSame
 	allowed := l.spec.AllowedRoutes
@@ -154,9 +153,9 @@ func (t *translation) takesNamespace(l *listener, namespace string) bool {
 	return t.takes(deref(allowed.Namespaces.From, from), allowed.Namespaces.Selector, l.namespace, namespace)
 }
 
-// owner is the listener that a host belongs to: of those of one Gateway and its
-// ListenerSets, the one with the most specific hostname on the port. No route of
-// another of these serves it (Gateway API, "listener isolation").
+// owner returns the listener that a host belongs to: among those of one Gateway and its
+// ListenerSets, the one with the most specific hostname on the port. Routes of the other
+// listeners do not serve the host (Gateway API, "listener isolation").
 func (t *translation) owner(l *listener, host string) *listener {
 	best := l
 	consider := func(pattern string) {
@@ -173,8 +172,8 @@ func (t *translation) owner(l *listener, host string) *listener {
 	return best
 }
 
-// coveredBy reports whether a listener of the same port that is programmed and
-// suits has a less specific hostname that covers that of l.
+// coveredBy reports whether a programmed listener on the same port that suits has a less
+// specific hostname, which covers that of l.
 func (t *translation) coveredBy(l *listener, suits func(other *listener) bool) bool {
 	return slices.ContainsFunc(widerHosts(l.host()), func(wider string) bool {
 		return slices.ContainsFunc(t.atHost[hostPlace{l.id(), wider}], func(other *listener) bool {
@@ -184,13 +183,13 @@ func (t *translation) coveredBy(l *listener, suits func(other *listener) bool) b
 }
 
 // coveredByOthers reports whether another Gateway that shares the port has a less
-// specific listener for the same host: a miss is then its to answer.
+// specific listener for the same host: requests that match no route then go to it.
 func (t *translation) coveredByOthers(l *listener) bool {
 	return t.coveredBy(l, func(other *listener) bool { return other.gateway != l.gateway })
 }
 
-// coveredBySibling reports whether a less specific listener of the same Gateway
-// covers a listener's host.
+// coveredBySibling reports whether a less specific listener of the same Gateway covers
+// the host of l.
 func (t *translation) coveredBySibling(l *listener) bool {
 	return t.coveredBy(l, func(other *listener) bool { return other.gateway == l.gateway })
 }

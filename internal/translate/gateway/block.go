@@ -13,19 +13,19 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// block gathers the rules for one host of one listener.
+// block collects the rules for one host of one listener.
 type block struct {
 	fallback bool
-	kind     gatewayv1.Kind // of its routes; empty without any
+	kind     gatewayv1.Kind // of its routes; empty if it has none
 	gateway  *gateway       // of the first rule
 	shared   bool           // with another Gateway, which has been reported
 	rules    []entry
 }
 
-// entry is a rule with what decides its precedence among those for one path.
+// entry is a rule with the values that decide its precedence among rules for one path.
 type entry struct {
 	rule model.Rule
-	// service and call count the characters of a gRPC service and method.
+	// service and call are the lengths, in characters, of a gRPC service and method.
 	service, call    int
 	method           bool
 	headers, queries int
@@ -72,9 +72,9 @@ func (t *translation) block(id model.ListenerID, host string, fallback bool) *bl
 	return b
 }
 
-// takes reports whether routes of a kind may have rules at this host. "Merging
-// MUST not be done between GRPCRoutes and HTTPRoutes"; within a Gateway no host
-// of a listener has both (see listener.rival).
+// takes reports whether routes of a kind may have rules at this host. "Merging MUST not
+// be done between GRPCRoutes and HTTPRoutes"; within one Gateway no host of a listener
+// has both (see listener.rival).
 func (b *block) takes(kind gatewayv1.Kind) bool {
 	if b.kind == "" {
 		b.kind = kind
@@ -82,8 +82,7 @@ func (b *block) takes(kind gatewayv1.Kind) bool {
 	return b.kind == kind
 }
 
-// add adds a rule, unless the route has come to this host by another parentRef
-// already.
+// add adds a rule, unless the route has already reached this host by another parentRef.
 func (b *block) add(e entry) {
 	for i := len(b.rules) - 1; i >= 0 && b.rules[i].route == e.route && b.rules[i].kind == e.kind; i-- {
 		if b.rules[i].index == e.index {
@@ -104,8 +103,8 @@ func (t *translation) sharing(b *block, g *gateway, host string, at reason.Origi
 	}
 }
 
-// finishBlocks gives every listener an entry for its own host, on which a
-// request that no route takes ends, and ranks the rules.
+// finishBlocks ranks the rules. It also gives every listener an entry for its own host,
+// where requests that match no route end.
 func (t *translation) finishBlocks() {
 	for _, g := range t.order {
 		g.each(func(l *listener) {
@@ -131,15 +130,15 @@ func (t *translation) finishBlocks() {
 	}
 }
 
-// form is what all blocks of this dialect have in common.
+// form holds what all blocks of this dialect have in common.
 var form = model.Block{Dialect: Dialect}
 
 func (b *block) model() model.Block {
 	slices.SortStableFunc(b.rules, func(x, y entry) int { return x.compare(&y) })
 	out := form
 	if b.kind == "GRPCRoute" && slices.ContainsFunc(b.rules, func(e entry) bool { return e.rule.Path.Kind == model.RegexPath }) {
-		// The length of a service decides before the kind of the match does, which
-		// is not how the model orders paths.
+		// The length of a service takes precedence over the kind of the match, unlike in
+		// the model's order of paths.
 		out.Order = model.FirstMatch
 	}
 	next := map[model.PathMatch]uint32{}

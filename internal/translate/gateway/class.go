@@ -13,8 +13,8 @@ import (
 // Controller is our name as a controller of GatewayClasses.
 const Controller gatewayv1.GatewayController = "windrose.dev/gateway-controller"
 
-// features are those of the API that are honoured, as the status of a class
-// lists them (GEP-2162).
+// features are the features of the API that are honoured, as the status of a class lists
+// them (GEP-2162).
 var features = []string{
 	"BackendTLSPolicy", "BackendTLSPolicySANValidation", "GRPCRoute", "GRPCRouteNamedRouteRule",
 	"Gateway", "GatewayAddressEmpty", "GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
@@ -29,7 +29,7 @@ var features = []string{
 	"ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute",
 }
 
-// classes decides which GatewayClasses are served, and gives each its status.
+// classes decides which GatewayClasses are served, and gives each one its status.
 func (t *translation) classes() {
 	for object := range t.set.GatewayClasses.All() {
 		name := object.Name()

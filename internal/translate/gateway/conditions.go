@@ -33,7 +33,7 @@ func (g *gateway) status() status.Object {
 	if g.identity != nil {
 		set(&c, gatewayv1.GatewayConditionResolvedRefs, g.identity.resolved)
 	}
-	if g.insecure() { // of negative polarity: it is left out when it is false
+	if g.insecure() { // a condition of negative polarity: it is left out if it is false
 		insecure := yes(gatewayv1.GatewayReasonConfigurationChanged)
 		insecure.message = "clients are taken that present no certificate, or one that does not verify"
 		set(&c, gatewayv1.GatewayConditionInsecureFrontendValidationMode, insecure)
@@ -45,8 +45,7 @@ func (g *gateway) status() status.Object {
 	return out
 }
 
-// attachedSets counts the ListenerSets of which at least one listener is
-// accepted.
+// attachedSets counts the ListenerSets with at least one accepted listener.
 func (g *gateway) attachedSets() int32 {
 	n := int32(0)
 	for _, s := range g.sets {
@@ -93,7 +92,7 @@ func (g *gateway) programmedVerdict(accepted verdict) verdict {
 	return yes(gatewayv1.GatewayReasonProgrammed)
 }
 
-// valid counts the listeners that are accepted.
+// valid counts the accepted listeners.
 func (s *listenerSet) valid() int {
 	n := 0
 	for _, l := range s.listeners {

@@ -10,14 +10,14 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// actions are what the filters of a rule, or of one of its backends, do.
+// actions are the effects of the filters of a rule, or of one of its backends.
 type actions struct {
 	edit     *model.Edit
 	cors     *model.CORS
 	mirrors  []*model.Mirror
 	rewrite  *gatewayv1.HTTPURLRewriteFilter
 	redirect *gatewayv1.HTTPRequestRedirectFilter
-	// broken is why requests cannot be served: a filter must not be skipped.
+	// broken says why requests cannot be served: a filter must never be skipped.
 	broken string
 }
 
@@ -54,7 +54,7 @@ func (r *route) actions(filters []gatewayv1.HTTPRouteFilter, field string) actio
 	return a
 }
 
-// lose records a reference that leads nowhere.
+// lose records a reference that does not resolve.
 func (r *route) lose(v verdict, code reason.Code, field string) {
 	if !r.resolved.no {
 		r.resolved = v
@@ -96,8 +96,8 @@ func texts[T ~string](all []T) []string {
 	return out
 }
 
-// mirror adds a copy's destination. One that is not to be had is left out: it
-// takes nothing away from the original.
+// mirror adds the destination of a mirror. A destination that does not resolve is left
+// out: the original request is served all the same.
 func (r *route) mirror(a *actions, f *gatewayv1.HTTPRequestMirrorFilter, field string) {
 	ref, problem := r.service(f.BackendRef)
 	if problem != nil {
@@ -115,8 +115,8 @@ func (r *route) mirror(a *actions, f *gatewayv1.HTTPRequestMirrorFilter, field s
 	r.refs = append(r.refs, *ref)
 }
 
-// filters are what the actions come to for a path, in the order in which requests pass
-// them.
+// filters returns the filters of the actions for a path, in the order in which requests
+// pass them.
 func (a *actions) filters(path model.PathMatch) (out model.Filters) {
 	if a.cors != nil {
 		out = append(out, a.cors)
@@ -152,7 +152,7 @@ func (a *actions) redirectFor(path model.PathMatch) *model.Redirect {
 	}
 }
 
-// pathEdit reads a path modifier of a rule for a path.
+// pathEdit reads a path modifier, for one path of the rule.
 func pathEdit(f *gatewayv1.HTTPPathModifier, path model.PathMatch) *model.PathEdit {
 	switch {
 	case f == nil:

@@ -13,13 +13,13 @@ import (
 	"windrose.dev/windrose/internal/translate/backend"
 )
 
-// forward is a Forward whose backends may rewrite, which depends on the path.
+// forward is a Forward whose backends may have rewrites, which depend on the path.
 type forward struct {
 	model.Forward
 	does []actions // of the backends
 }
 
-// forPath is the Forward for the rule of one path.
+// forPath returns the Forward for the rule of one path.
 func (f *forward) forPath(path model.PathMatch) *model.Forward {
 	out := f.Forward
 	out.Backends = slices.Clone(out.Backends)
@@ -29,7 +29,7 @@ func (f *forward) forPath(path model.PathMatch) *model.Forward {
 	return &out
 }
 
-// forward reads where a rule sends its requests, and how. It returns nil when
+// forward reads the backends of a rule, its timeouts and its retries. It returns nil if
 // no backend has a weight.
 func (r *route) forward(rule *gatewayv1.HTTPRouteRule, field string) *forward {
 	f := &forward{}
@@ -49,8 +49,8 @@ func (r *route) forward(rule *gatewayv1.HTTPRouteRule, field string) *forward {
 	return f
 }
 
-// backend reads one backendRef. One that leads nowhere answers its share of the
-// requests with an error (HTTPRouteRule.backendRefs).
+// backend reads one backendRef. If it does not resolve, its share of the requests gets an
+// error response (HTTPRouteRule.backendRefs).
 func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Backend, actions) {
 	b := model.Backend{Weight: uint32(deref(ref.Weight, 1))}
 	does := r.actions(ref.Filters, field+".filters")
@@ -76,7 +76,7 @@ func (r *route) backend(ref *gatewayv1.HTTPBackendRef, field string) (model.Back
 	return b, does
 }
 
-// lost is why a reference to a Service leads nowhere.
+// lost says why a reference to a Service does not resolve.
 type lost struct {
 	verdict
 	code reason.Code
@@ -94,8 +94,8 @@ func (r *route) service(ref gatewayv1.BackendObjectReference) (*backend.Ref, *lo
 	return found, nil
 }
 
-// referred finds the Service that a route of a kind and namespace refers to, if
-// it may.
+// referred resolves a reference to a Service, from an object of a kind and namespace, if
+// it is permitted.
 func (t *translation) referred(kind, home string, ref gatewayv1.BackendObjectReference, udp bool) (*backend.Ref, *lost) {
 	namespace := string(deref(ref.Namespace, gatewayv1.Namespace(home)))
 	switch group, of := deref(ref.Group, ""), deref(ref.Kind, "Service"); {
@@ -115,8 +115,8 @@ func (t *translation) referred(kind, home string, ref gatewayv1.BackendObjectRef
 	return found, nil
 }
 
-// timeouts reads the rule's timeouts. Where one is longer than the time that an
-// answer may pause by default, so may the answer.
+// timeouts reads the rule's timeouts. A timeout that is longer than the default read
+// timeout extends that one, too.
 func (r *route) timeouts(f *forward, rule *gatewayv1.HTTPRouteRule) {
 	if rule.Timeouts == nil {
 		return
@@ -127,8 +127,7 @@ func (r *route) timeouts(f *forward, rule *gatewayv1.HTTPRouteRule) {
 	}
 }
 
-// defaultAttempts is how often a request is repeated where a retry does not
-// say.
+// defaultAttempts is how often a request is repeated if a retry does not say.
 const defaultAttempts = 2
 
 func retry(spec *gatewayv1.HTTPRouteRetry) *model.Retry {
@@ -160,7 +159,7 @@ func session(spec *gatewayv1.SessionPersistence, route source.Name, rule *gatewa
 	return out
 }
 
-// duration reads a duration of GEP-2257, which the API has validated.
+// duration reads a duration of GEP-2257, which the API server has validated.
 func duration(d *gatewayv1.Duration) time.Duration {
 	if d == nil {
 		return 0

@@ -11,16 +11,16 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// frontend is what a Gateway asks of the clients of its HTTPS listeners at one
-// port.
+// frontend is the client certificate validation of a Gateway for its HTTPS listeners on
+// one port.
 type frontend struct {
-	auth *model.ClientAuth // nil asks for nothing
-	// accepted and resolved are for the conditions of the listeners.
+	auth *model.ClientAuth // nil asks for no certificate
+	// accepted and resolved become conditions of the listeners.
 	accepted, resolved verdict
 }
 
-// clients reads what a Gateway asks of clients at a port: what is said of the
-// port, or else of all (GatewayTLSConfig.frontend).
+// clients reads the client certificate validation of a Gateway for a port: that of the
+// port, or else the default (GatewayTLSConfig.frontend).
 func (t *translation) clients(g *gateway, port gatewayv1.PortNumber) *frontend {
 	if known := g.frontends[port]; known != nil {
 		return known
@@ -42,7 +42,7 @@ func (t *translation) clients(g *gateway, port gatewayv1.PortNumber) *frontend {
 	return f
 }
 
-// readValidation finds the authorities that vouch for clients.
+// readValidation reads the certificate authorities for client certificates.
 func (t *translation) readValidation(g *gateway, f *frontend, validation *gatewayv1.FrontendTLSValidation, field string) {
 	auth := &model.ClientAuth{}
 	if validation.Mode == gatewayv1.AllowInsecureFallback {
@@ -65,7 +65,7 @@ func (t *translation) readValidation(g *gateway, f *frontend, validation *gatewa
 	f.auth = auth
 }
 
-// authority finds the bundle of one reference of a Gateway.
+// authority resolves one reference of a Gateway to a certificate authority bundle.
 func (t *translation) authority(g *gateway, ref gatewayv1.ObjectReference) (string, verdict) {
 	home := g.object.Origin.Namespace
 	name := source.Name{Namespace: string(deref(ref.Namespace, gatewayv1.Namespace(home))), Name: string(ref.Name)}
@@ -82,7 +82,7 @@ func (t *translation) authority(g *gateway, ref gatewayv1.ObjectReference) (stri
 	return "", no(gatewayv1.ListenerReasonInvalidCACertificateRef, problem.message)
 }
 
-// validates has a listener ask of its clients what its Gateway says.
+// validates sets the client certificate validation of a listener to that of its Gateway.
 func (t *translation) validates(l *listener) {
 	f := t.clients(l.gateway, l.spec.Port)
 	l.clientAuth = f.auth
@@ -94,8 +94,8 @@ func (t *translation) validates(l *listener) {
 	}
 }
 
-// insecure reports whether a Gateway takes clients that no authority vouches for
-// where it asks for one (condition InsecureFrontendValidationMode).
+// insecure reports whether a Gateway asks for client certificates but also accepts
+// clients without a valid one (condition InsecureFrontendValidationMode).
 func (g *gateway) insecure() bool {
 	spec := g.object.Value.Spec.TLS
 	if spec == nil || spec.Frontend == nil {
@@ -108,9 +108,9 @@ func (g *gateway) insecure() bool {
 		slices.ContainsFunc(spec.Frontend.PerPort, func(p gatewayv1.TLSPortConfig) bool { return fallback(p.TLS) })
 }
 
-// agreeOnClients settles what is asked of the clients of a port that several
-// Gateways share: what the first of them asks that asks for anything. Those
-// that ask for something else stay closed, and the others get it too.
+// agreeOnClients decides the client certificate validation of a port that several
+// Gateways share: the first Gateway that has one decides. Gateways with another one stay
+// closed; Gateways without any get the first one's, too.
 func (t *translation) agreeOnClients() {
 	t.clientAuth = map[model.ListenerID]*model.ClientAuth{}
 	var all []*listener

@@ -13,27 +13,27 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// gateway is a Gateway of a class that is served.
+// gateway is a Gateway whose class is served.
 type gateway struct {
 	object *source.Object[gatewayv1.Gateway]
-	// id is empty when all Gateways share their ports.
+	// id is empty if all Gateways share their ports.
 	id        string
 	addresses []gatewayv1.GatewayStatusAddress
 	address   Problem
-	// invalid is why nothing of the Gateway is served.
+	// invalid says why nothing of the Gateway is served.
 	invalid   *verdict
 	listeners []*listener
 	sets      []*listenerSet
-	// frontends are what is asked of clients, by port.
+	// frontends holds the client certificate validation by port.
 	frontends map[gatewayv1.PortNumber]*frontend
-	identity  *identity // to backends; nil is none
+	identity  *identity // client certificate to backends; nil is none
 }
 
 // listenerSet is a ListenerSet whose Gateway is served.
 type listenerSet struct {
 	object    *source.Object[gatewayv1.ListenerSet]
 	gateway   *gateway
-	refused   *verdict // why the Gateway does not take it
+	refused   *verdict // why the Gateway does not accept it
 	listeners []*listener
 }
 
@@ -69,7 +69,7 @@ func (g *gateway) refuse(t *translation, why gatewayv1.GatewayConditionReason, f
 	t.report(reason.GatewayInvalid, g.object.At(field), "%s", message)
 }
 
-// readGateway reads what concerns a Gateway as a whole.
+// readGateway reads the fields that concern a Gateway as a whole.
 func (t *translation) readGateway(g *gateway) {
 	spec := &g.object.Value.Spec
 	if i := spec.Infrastructure; i != nil && i.ParametersRef != nil {
@@ -133,7 +133,7 @@ func (t *translation) collectListenerSets() {
 	}
 }
 
-// allowsSet reads spec.allowedListeners, which takes none if it is not written.
+// allowsSet reads spec.allowedListeners; without it no ListenerSet is allowed.
 func (t *translation) allowsSet(g *gateway, namespace string) bool {
 	allowed := g.object.Value.Spec.AllowedListeners
 	if allowed == nil || allowed.Namespaces == nil {
@@ -143,7 +143,7 @@ func (t *translation) allowsSet(g *gateway, namespace string) bool {
 	return t.takes(from, allowed.Namespaces.Selector, g.object.Origin.Namespace, namespace)
 }
 
-// takes reports whether an object of a namespace may attach to one in home.
+// takes reports whether an object of one namespace may attach to an object in home.
 func (t *translation) takes(from gatewayv1.FromNamespaces, selector *metav1.LabelSelector, home, namespace string) bool {
 	switch from {
 	case gatewayv1.NamespacesFromAll:
@@ -156,8 +156,8 @@ func (t *translation) takes(from gatewayv1.FromNamespaces, selector *metav1.Labe
 	return false
 }
 
-// selects reports whether a selector takes a namespace by its labels. A namespace
-// that no file declares has the label that every namespace has.
+// selects reports whether a selector matches the labels of a namespace. A namespace
+// without an object has only the label that every namespace has.
 func (t *translation) selects(selector *metav1.LabelSelector, namespace string) bool {
 	wanted, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
@@ -172,7 +172,7 @@ func (t *translation) selects(selector *metav1.LabelSelector, namespace string) 
 	return wanted.Matches(has)
 }
 
-// each yields a Gateway's own listeners and those of its sets, in the order of
+// each calls do for a Gateway's own listeners and those of its ListenerSets, in order of
 // precedence (GEP-1713).
 func (g *gateway) each(do func(*listener)) {
 	for _, l := range g.listeners {
@@ -185,7 +185,7 @@ func (g *gateway) each(do func(*listener)) {
 	}
 }
 
-// openListeners makes the model's listeners of those that are programmed.
+// openListeners makes the model's listeners from the programmed listeners.
 func (t *translation) openListeners() {
 	at := map[model.ListenerID]int{}
 	named := map[hostPlace]bool{}
@@ -196,7 +196,7 @@ func (t *translation) openListeners() {
 			}
 			id := l.id()
 			if i, open := at[id]; open && l.protocol() == model.HTTPS {
-				t.out.Listeners[i].Protocol = model.HTTPS // one of TLS may have been first
+				t.out.Listeners[i].Protocol = model.HTTPS // the first may be of TLS
 			} else if !open {
 				at[id] = len(t.out.Listeners)
 				t.out.Listeners = append(t.out.Listeners, fragment.Listener{Listener: model.Listener{ID: id, Protocol: l.protocol(), Address: l.address(), ClientAuth: t.clientAuth[id]}})

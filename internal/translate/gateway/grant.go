@@ -6,9 +6,9 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// grants answers whether a reference over namespaces is permitted by a
-// ReferenceGrant in the namespace that it leads to.
-type grants map[grantKey][]string // the names that may be referred to; "" is any
+// grants holds the references over namespaces that the ReferenceGrants in the target
+// namespaces permit.
+type grants map[grantKey][]string // the permitted names; "" is any
 
 type grantKey struct {
 	fromGroup, fromKind, fromNamespace string
@@ -35,10 +35,10 @@ func newGrants(set *source.Set) grants {
 	return out
 }
 
-// reference is one object that another refers to.
+// reference names an object that another object refers to.
 type reference struct{ group, kind, namespace, name string }
 
-// permit reports whether an object of the Gateway API may refer to another.
+// permit reports whether an object of the Gateway API may refer to another object.
 func (g grants) permit(fromKind, fromNamespace string, to reference) bool {
 	if fromNamespace == to.namespace {
 		return true
@@ -51,7 +51,7 @@ func (g grants) permit(fromKind, fromNamespace string, to reference) bool {
 	return false
 }
 
-// deref is what p points to, or otherwise.
+// deref returns what p points to, or otherwise if p is nil.
 func deref[T any](p *T, otherwise T) T {
 	if p == nil {
 		return otherwise

@@ -10,9 +10,9 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// httpForm is a GRPCRoute as an HTTPRoute, but for its matches: filters,
-// backends and the rest say the same under the same names, so that fields
-// reported are those of the GRPCRoute.
+// httpForm returns a GRPCRoute as an HTTPRoute, except for its matches. Filters, backends
+// and other fields have the same meaning under the same names, so Reports name the fields
+// of the GRPCRoute.
 func httpForm(object *source.Object[gatewayv1.GRPCRoute]) *source.Object[gatewayv1.HTTPRoute] {
 	out := &gatewayv1.HTTPRoute{ObjectMeta: object.Value.ObjectMeta}
 	out.Spec.CommonRouteSpec, out.Spec.Hostnames = object.Value.Spec.CommonRouteSpec, object.Value.Spec.Hostnames
@@ -45,8 +45,8 @@ type grpcMatches []gatewayv1.GRPCRouteRule
 
 func (m grpcMatches) count(rule int) int { return max(1, len(m[rule].Matches)) }
 
-// entry reads a match. A gRPC request is a POST to /service/method, so that
-// services and methods are paths.
+// entry reads a match. A gRPC request is a POST to /service/method, so services and
+// methods become paths.
 func (m grpcMatches) entry(r *route, rule, match int, field string) (entry, bool) {
 	e := r.newEntry()
 	if len(m[rule].Matches) == 0 {
@@ -76,7 +76,7 @@ func (m grpcMatches) entry(r *route, rule, match int, field string) (entry, bool
 	return e, r.when(&e.rule, all, field)
 }
 
-// callPath is the path of the calls that a match takes.
+// callPath returns the path match for the calls of a match.
 func (r *route) callPath(match *gatewayv1.GRPCMethodMatch, field string) (model.PathMatch, bool) {
 	var service, method string
 	if match != nil {
@@ -100,8 +100,8 @@ func (r *route) callPath(match *gatewayv1.GRPCMethodMatch, field string) (model.
 	return out, r.usable(out.Validate(), field)
 }
 
-// callExpression matches service and method each by an RE2 expression of the
-// whole of it.
+// callExpression matches a service and a method, each by an RE2 expression for the whole
+// name.
 func (r *route) callExpression(service, method, field string) (model.PathMatch, bool) {
 	service, method = cmp.Or(service, "[^/]+"), cmp.Or(method, "[^/]+")
 	for _, part := range []string{service, method} {

@@ -44,7 +44,7 @@ func newGRPCWorld(r *rand.Rand) grpcWorld {
 		for i := range route.Spec.ParentRefs {
 			route.Spec.ParentRefs[i].Name = "g0"
 		}
-		route.Name = "s" + route.Name[1:] // some before and some behind the others
+		route.Name = "s" + route.Name[1:] // some sort before the others
 	}
 	for i := range 1 + r.IntN(5) {
 		route := newRoute(r, i, w.gateways)
@@ -93,8 +93,7 @@ func (w grpcWorld) set(shuffle *rand.Rand) *source.Set {
 	return out
 }
 
-// contender is a route of either kind, as the rule of GRPCRouteSpec.hostnames
-// sees it.
+// contender is a route of either kind, with the fields that GRPCRouteSpec.hostnames uses.
 type contender struct {
 	kind, name string
 	created    int64
@@ -110,8 +109,8 @@ func newContender(kind string, meta metav1.ObjectMeta, parents []gatewayv1.Paren
 	return c
 }
 
-// accepted lists the routes that a listener takes: in the order of precedence,
-// those of which no hostname intersects with one of the other kind.
+// accepted returns the routes that a listener accepts: in order of precedence, those that
+// share no hostname with a route of the other kind.
 func (w grpcWorld) accepted(l *gatewayv1.Listener) map[string]bool {
 	var all []contender
 	for _, route := range w.routes {
@@ -138,7 +137,7 @@ func (w grpcWorld) accepted(l *gatewayv1.Listener) map[string]bool {
 	return out
 }
 
-// meets reports whether any host is one of both routes and of the listener.
+// meets reports whether both routes and the listener have any host in common.
 func (c contender) meets(other contender, l *gatewayv1.Listener) bool {
 	all := []string{"a.test", "b.a.test", "c.b.a.test", "d.test", "other", "x.a.test", "x.b.a.test", "x.c.b.a.test", "x.test"}
 	takes := func(hosts []string, host string) bool {
@@ -149,8 +148,8 @@ func (c contender) meets(other contender, l *gatewayv1.Listener) bool {
 	})
 }
 
-// answerCall finds the rule that takes a call, the slow way: from the text of
-// the specification (GRPCRouteRule.matches).
+// answerCall finds the rule for a call by a naive search, written from the text of the
+// specification (GRPCRouteRule.matches).
 func (w grpcWorld) answerCall(q question, service, method string) string {
 	l := w.listener(q)
 	if l == nil {
@@ -175,7 +174,7 @@ func (w grpcWorld) answerCall(q question, service, method string) string {
 					age: int(route.CreationTimestamp.Unix()), name: route.Name, ruleIndex: i, matchIndex: j,
 				}
 				if m.Method != nil {
-					c.exact, c.path = length(m.Method.Service), length(m.Method.Method) // characters of service and method
+					c.exact, c.path = length(m.Method.Service), length(m.Method.Method) // in characters
 				}
 				if takesCall(m, service, method, q.headers) {
 					found = append(found, c)
@@ -218,8 +217,8 @@ func takesCall(m gatewayv1.GRPCRouteMatch, service, method string, headers map[s
 	return takes(m.Method.Service, service) && takes(m.Method.Method, method)
 }
 
-// TestRandomCalls: every gRPC call goes where the specification says, whatever
-// the order in which objects are read; and no host has routes of both kinds.
+// TestRandomCalls: every gRPC call goes where the specification says, whatever the order
+// in which objects are read, and no host has routes of both kinds.
 func TestRandomCalls(t *testing.T) {
 	opts := translate.Options{Gateway: gateway.Options{Addresses: ownAddresses}}
 	taken := 0

@@ -2,9 +2,9 @@ package gateway
 
 import "slices"
 
-// guards are the kinds that guard whatever they say. Without a BackendTLSPolicy
-// requests would go in plain text; without a route a less specific one would take
-// its requests past its filters, or its connections to a backend of others.
+// guards are the kinds that always guard something. Without a BackendTLSPolicy, requests
+// would go to the backend in plain text. Without a route, its requests would match a less
+// specific route and miss its filters, and its connections would reach another backend.
 var guards = []string{"BackendTLSPolicy", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
 
 // Guards reports whether a resource of a kind guards something.

@@ -9,8 +9,8 @@ import (
 // anyHost is the host of a listener or route that names none.
 const anyHost = ""
 
-// covers reports whether every name that host stands for is one that pattern
-// stands for. A wildcard stands for any number of labels (Listener.hostname).
+// covers reports whether pattern matches every name that host matches. A wildcard stands
+// for any number of labels (Listener.hostname).
 func covers(pattern, host string) bool {
 	if pattern == anyHost || pattern == host {
 		return true
@@ -19,7 +19,7 @@ func covers(pattern, host string) bool {
 	return wildcard && host != anyHost && strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix) && len(host) > len(suffix)
 }
 
-// intersect is the more specific of two hosts, if one covers the other.
+// intersect returns the more specific of two hosts, if one covers the other.
 func intersect(a, b string) (string, bool) {
 	switch {
 	case covers(a, b):
@@ -30,8 +30,8 @@ func intersect(a, b string) (string, bool) {
 	return "", false
 }
 
-// intersectAll lists what a listener's host and the hosts of a route have in
-// common. A route without hosts takes what the listener has.
+// intersectAll returns the intersection of a listener's host with the hosts of a route. A
+// route without hosts gets the listener's host.
 func intersectAll(listener string, route []string) []string {
 	if len(route) == 0 {
 		return []string{listener}
@@ -47,8 +47,8 @@ func intersectAll(listener string, route []string) []string {
 	return out
 }
 
-// moreSpecific reports whether a host is closer than another to a name that both
-// stand for: an exact one before wildcards, the longer before the shorter.
+// moreSpecific reports whether a is more specific than b: exact hosts before wildcards,
+// longer before shorter.
 func moreSpecific(a, b string) bool {
 	exactA, exactB := a != anyHost && a[0] != '*', b != anyHost && b[0] != '*'
 	if exactA != exactB {
@@ -57,7 +57,7 @@ func moreSpecific(a, b string) bool {
 	return len(a) > len(b)
 }
 
-// modelHost writes a host as the model has it.
+// modelHost returns a host in the form of model.Host.Name.
 func modelHost(host string) string {
 	switch {
 	case host == anyHost:

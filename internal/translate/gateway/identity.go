@@ -9,7 +9,7 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// identity is what a Gateway identifies itself by to backends.
+// identity is the client certificate that a Gateway shows to backends.
 type identity struct {
 	name     string
 	secret   source.Name
@@ -37,15 +37,15 @@ func (t *translation) readIdentity(g *gateway) *identity {
 		}
 	}
 	if out.resolved.no {
-		// No other Secret has three parts in its name.
+		// No other Secret has a name of three parts.
 		out.name, out.secret = "gateway/"+g.object.Name().String(), source.Name{}
 		t.report(reason.GatewayInvalid, out.origin, "%s: backends that are reached over TLS answer 503", out.resolved.message)
 	}
 	return out
 }
 
-// identities gives every listener of the model the identity of its Gateway. On
-// a port that Gateways share it is that of all of them, or none.
+// identities gives every listener of the model the client certificate of its Gateway. On
+// a port that several Gateways share, it is set only if all of them have the same one.
 func (t *translation) identities() {
 	at := map[model.ListenerID]*identity{}
 	disagree := map[model.ListenerID]bool{}
@@ -72,7 +72,7 @@ func (t *translation) identities() {
 	}
 }
 
-// is names an identity; that of none is empty.
+// is returns the name of an identity; it is empty for nil.
 func (i *identity) is() string {
 	if i == nil {
 		return ""

@@ -14,15 +14,15 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// l4RoutePlace is where one L4 route can stand: a server name of a listener, or the
-// listener as a whole.
+// l4RoutePlace is the place of one L4 route: a server name of a listener, or the whole
+// listener.
 type l4RoutePlace struct {
 	listener model.ListenerID
 	name     string
 }
 
-// l4Object is a route of layer 4. The three kinds say the same, but that TLS
-// has names.
+// l4Object is a TLSRoute, TCPRoute or UDPRoute. The three kinds have the same fields, but
+// only a TLSRoute has hostnames.
 type l4Object struct {
 	*translation
 	kind       gatewayv1.Kind
@@ -30,11 +30,11 @@ type l4Object struct {
 	generation int64
 	spec       *gatewayv1.CommonRouteSpec
 	hostnames  []string
-	// backends are those of its only rule; a route has no more (maxItems 1).
+	// backends are the backends of its only rule (maxItems 1).
 	backends []gatewayv1.BackendRef
-	gateways []source.Name // that take the route
+	gateways []source.Name // whose listeners accept the route
 	at       func(field string) reason.Origin
-	// broken tells that the route is a tombstone: what it has is closed.
+	// broken means that the route is a tombstone: its places are closed.
 	broken bool
 
 	resolved verdict
@@ -76,7 +76,7 @@ func newL4Object[T any](t *translation, o *source.Object[T], kind gatewayv1.Kind
 	}
 }
 
-// translate places the route at the listeners that take it.
+// translate places the route at the listeners that accept it.
 func (r *l4Object) translate() {
 	if len(r.spec.ParentRefs) == 0 {
 		r.report(reason.RouteNotAttached, r.at("spec.parentRefs"), "the route names no parent")
@@ -105,18 +105,18 @@ func (r *l4Object) translate() {
 		set(&c, gatewayv1.RouteConditionResolvedRefs, r.resolved)
 		said.Parents = append(said.Parents, status.Parent{Ref: parentRef(p.ref), Controller: string(Controller), Conditions: c})
 	}
-	if !r.broken { // an API server would not have it
+	if !r.broken { // an API server would refuse a broken one
 		r.out.Status = append(r.out.Status, said)
 	}
 }
 
-// id is the name of the route's L4 routes.
+// id returns the ID of the route's L4 routes.
 func (r *l4Object) id() string {
 	return strings.ToLower(string(r.kind)) + "/" + r.name.String() + "/0"
 }
 
-// place puts the route at the names that it has at a listener. Where another
-// has been before, which is older, it stays.
+// place adds the route at its hosts on a listener, except where an older route has the
+// place already.
 func (r *l4Object) place(a attachment, backends []found) {
 	for _, host := range a.hosts {
 		at := l4RoutePlace{listener: a.id()}
@@ -139,8 +139,8 @@ func (r *l4Object) place(a attachment, backends []found) {
 	}
 }
 
-// conflict reports a name that an older route has, unless it is this one, which
-// came by another parentRef.
+// conflict reports a place that an older route has already. If that is the same route, by
+// another parentRef, it is no conflict.
 func (r *l4Object) conflict(at l4RoutePlace, first *model.L4Route) {
 	if first.ID == r.id() {
 		return
@@ -153,7 +153,7 @@ func (r *l4Object) conflict(at l4RoutePlace, first *model.L4Route) {
 	r.report(reason.L4RouteConflict, r.at("spec.parentRefs"), "on port %s %s belongs to %s, %s", at.listener, what, origin.Object(), origin.Place())
 }
 
-// l4Route is the model's rule for one place.
+// l4Route returns the model's L4 route for one place.
 func (r *l4Object) l4Route(at l4RoutePlace, a attachment, backends []found) model.L4Route {
 	out := model.L4Route{ID: r.id(), Listener: at.listener, Name: at.name, Terminate: a.protocol() == model.TLS && a.terminates()}
 	switch {
@@ -180,19 +180,20 @@ func (r *l4Object) l4Route(at l4RoutePlace, a attachment, backends []found) mode
 	return out
 }
 
-// found is what a backendRef leads to: a Service, or nothing, with the reason.
+// found is the result of resolving a backendRef: a Service, or the reason for having
+// none.
 type found struct {
 	weight uint32
 	ref    *backend.Ref
 	lost   *lost
-	// secured is the Service reached over TLS of ours, and refused why it cannot
-	// be, where it must.
+	// secured is the Service over the proxy's own TLS. If TLS is needed but not possible,
+	// refused says why.
 	secured *backend.Ref
 	refused string
 }
 
-// reached is how a backend is reached, or why connections to it are refused.
-// Those whose clients speak TLS with the backend itself have it already.
+// reached returns how to connect to a backend, or why connections to it are refused. With
+// passthrough the client speaks TLS with the backend itself, so the proxy adds none.
 func (f *found) reached(passthrough bool) (*backend.Ref, *model.Respond) {
 	switch {
 	case f.lost != nil:
@@ -207,7 +208,7 @@ func (f *found) reached(passthrough bool) (*backend.Ref, *model.Respond) {
 	return f.ref, nil
 }
 
-// findAll finds what the route's backendRefs lead to.
+// findAll resolves the route's backendRefs.
 func (r *l4Object) findAll() []found {
 	var out []found
 	for i := range r.backends {
@@ -249,9 +250,9 @@ func (r *l4Object) passesThrough() bool {
 	return true
 }
 
-// secure decides whether a backend must get TLS from us: a policy asks for it,
-// or TLS is what the backend speaks and a route takes it off. What comes by TCP
-// may be TLS already.
+// secure decides whether the proxy must use TLS to a backend: if a policy asks for it, or
+// if the backend speaks TLS and a TLSRoute terminates the client's. Bytes that come by
+// TCP may already be TLS.
 func (r *l4Object) secure(f *found) {
 	if r.kind == "UDPRoute" {
 		return
@@ -269,9 +270,8 @@ func (r *l4Object) secure(f *found) {
 	}
 }
 
-// isolate gives a listener of TLS for whose host there is no route an L4 route that
-// refuses, where a less specific listener of the same Gateway would have the
-// host otherwise.
+// isolate adds an L4 route that refuses connections for each TLS listener whose host has
+// no route, if otherwise a less specific listener of the same Gateway would get the host.
 func (t *translation) isolate() {
 	for _, g := range t.order {
 		g.each(func(l *listener) {
@@ -290,7 +290,7 @@ func (t *translation) isolate() {
 	}
 }
 
-// parentName is the name of the object that the listener stands in.
+// parentName returns the name of the object that has the listener.
 func (l *listener) parentName() string {
 	if l.set != nil {
 		return "set/" + l.set.object.Name().Name

@@ -14,30 +14,30 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// listener is one listener of a Gateway or of a ListenerSet, and what became
-// of it.
+// listener is one listener of a Gateway or of a ListenerSet, with the results of its
+// checks.
 type listener struct {
 	gateway   *gateway
-	set       *listenerSet // nil: the Gateway's own
+	set       *listenerSet // nil if it is the Gateway's own
 	spec      gatewayv1.Listener
 	namespace string
 	field     string
 	at        func(field string) reason.Origin
 
-	kinds    []status.GroupKind // of the routes that it takes
+	kinds    []status.GroupKind // of the routes that it accepts
 	accepted verdict
-	conflict verdict // true is one
+	conflict verdict // true if there is one
 	resolved verdict
 	secret   *source.Name
 	attached int32
-	// overlaps tells that the hostname overlaps another's over TLS.
+	// overlaps means that the hostname overlaps another listener's over TLS.
 	overlaps   bool
 	clientAuth *model.ClientAuth
-	// policy is the TLS that is spoken; nil leaves it to the proxy.
+	// policy limits the TLS versions and cipher suites; nil leaves them to the proxy.
 	policy *model.TLSPolicy
-	// guard is what guards the listener and is not in force.
+	// guard names what guards the listener and is not in force.
 	guard string
-	// claims are the hosts of the routes that are attached, by their kind.
+	// claims are the hosts of the attached routes, by kind.
 	claims map[gatewayv1.Kind]hostClaims
 }
 
@@ -51,7 +51,7 @@ func (l *listener) id() model.ListenerID {
 	return model.ListenerID{Gateway: l.gateway.id, Port: uint16(l.spec.Port), UDP: l.spec.Protocol == gatewayv1.UDPProtocolType}
 }
 
-// protocols are those that are served, as the model has them.
+// protocols are the protocols that are served, in terms of the model.
 var protocols = map[gatewayv1.ProtocolType]model.Protocol{
 	gatewayv1.HTTPProtocolType: model.HTTP, gatewayv1.HTTPSProtocolType: model.HTTPS, gatewayv1.TLSProtocolType: model.TLS,
 	gatewayv1.TCPProtocolType: model.TCP, gatewayv1.UDPProtocolType: model.UDP,
@@ -59,11 +59,10 @@ var protocols = map[gatewayv1.ProtocolType]model.Protocol{
 
 func (l *listener) protocol() model.Protocol { return protocols[l.spec.Protocol] }
 
-// http reports whether requests are told apart, and not only connections.
+// http reports whether the listener routes requests, and not only connections.
 func (l *listener) http() bool { return l.protocol() <= model.HTTPS }
 
-// terminates reports whether TLS ends at the listener, which needs a certificate
-// for that.
+// terminates reports whether TLS ends at the listener, which then needs a certificate.
 func (l *listener) terminates() bool {
 	switch l.protocol() {
 	case model.HTTPS:
@@ -74,7 +73,7 @@ func (l *listener) terminates() bool {
 	return false
 }
 
-// address is where a listener of a Gateway with addresses of its own is opened.
+// address returns the address to listen on, if the Gateway has addresses of its own.
 func (l *listener) address() string {
 	if len(l.gateway.addresses) == 0 {
 		return ""
@@ -82,7 +81,7 @@ func (l *listener) address() string {
 	return net.JoinHostPort(l.gateway.addresses[0].Value, strconv.Itoa(int(l.spec.Port)))
 }
 
-// usable reports whether routes of a listener can be served.
+// usable reports whether the routes of a listener can be served.
 func (l *listener) usable() bool { return !l.accepted.no && l.gateway.invalid == nil && !l.refused() }
 
 func (l *listener) refused() bool { return l.set != nil && l.set.refused != nil }
@@ -92,8 +91,7 @@ func (l *listener) programmed() bool {
 	return l.usable() && l.gateway.address.Reason == "" && (!l.terminates() || l.secret != nil)
 }
 
-// routeKinds are the kinds of routes that each protocol can take, of those that
-// are served.
+// routeKinds are the supported kinds of routes for each protocol.
 var routeKinds = map[gatewayv1.ProtocolType][]gatewayv1.Kind{
 	gatewayv1.HTTPProtocolType:  {"HTTPRoute", "GRPCRoute"},
 	gatewayv1.HTTPSProtocolType: {"HTTPRoute", "GRPCRoute"},
@@ -102,21 +100,21 @@ var routeKinds = map[gatewayv1.ProtocolType][]gatewayv1.Kind{
 	gatewayv1.UDPProtocolType:   {"UDPRoute"},
 }
 
-// family of protocols that can share a port. TLS and HTTPS are told apart by
+// family names the protocols that can share a port. TLS and HTTPS are distinguished by
 // server name, UDP by its sockets.
 var family = map[gatewayv1.ProtocolType]string{
 	gatewayv1.HTTPProtocolType: "http", gatewayv1.HTTPSProtocolType: "tls", gatewayv1.TLSProtocolType: "tls",
 	gatewayv1.TCPProtocolType: "tcp", gatewayv1.UDPProtocolType: "udp",
 }
 
-// hostPlace is a hostname of a port.
+// hostPlace is a hostname on a port.
 type hostPlace struct {
 	id   model.ListenerID
 	host string
 }
 
-// checkListeners decides for every listener whether it is accepted, and what of
-// it is to be had.
+// checkListeners decides for every listener whether it is accepted, and resolves its
+// references.
 func (t *translation) checkListeners() {
 	for _, g := range t.order {
 		t.checkOwn(g)
@@ -132,8 +130,8 @@ func (t *translation) checkListeners() {
 	}
 }
 
-// checkOwn finds the conflicts among a Gateway's own listeners, of which none
-// wins (Gateway API, "Handling indistinct Listeners").
+// checkOwn finds the conflicts among a Gateway's own listeners, in which no listener wins
+// (Gateway API, "Handling indistinct Listeners").
 func (t *translation) checkOwn(g *gateway) {
 	for i, a := range g.listeners {
 		for _, b := range g.listeners[:i] {
@@ -145,13 +143,12 @@ func (t *translation) checkOwn(g *gateway) {
 	}
 }
 
-// conflictOf names the conflict of two listeners on one Gateway, if there is
-// one.
+// conflictOf returns the conflict of two listeners on one Gateway, if there is one.
 func conflictOf(a, b *listener) gatewayv1.ListenerConditionReason {
 	switch f, g := family[a.spec.Protocol], family[b.spec.Protocol]; {
 	case a.spec.Port != b.spec.Port, f != g && (f == "udp" || g == "udp"):
 		return ""
-	case f != g, f == "tcp", f == "udp": // no hostname tells these apart
+	case f != g, f == "tcp", f == "udp": // no hostname distinguishes these
 		return gatewayv1.ListenerReasonProtocolConflict
 	case a.host() == b.host():
 		return gatewayv1.ListenerReasonHostnameConflict
@@ -159,19 +156,19 @@ func conflictOf(a, b *listener) gatewayv1.ListenerConditionReason {
 	return ""
 }
 
-// claim is what a listener takes for itself: a port for a family of protocols,
-// or a host of it.
+// claim is what a listener takes exclusively: a port for a family of protocols, or a host
+// of it.
 type claim struct {
 	id   model.ListenerID
 	udp  bool
 	host string
 }
 
-// portClaim stands for the port as a whole; no host has this name.
+// portClaim stands for the whole port; no host has this name.
 const portClaim = "\x00"
 
-// checkConflicts compares a listener with those of higher precedence. Those of
-// one Gateway's own have been compared already.
+// checkConflicts compares a listener with those of higher precedence. A Gateway's own
+// listeners have been compared with each other already.
 func (t *translation) checkConflicts(l *listener) {
 	if l.conflict.reason != "" {
 		return
@@ -250,13 +247,14 @@ func unlikeIngress(l *listener) bool {
 	return false
 }
 
-// ownPorts are those of the admin and telemetry APIs. A proxy that found them taken
-// would not start.
+// ownPorts are the ports of the admin and telemetry APIs. A proxy could not start if they
+// were taken.
 var ownPorts = [...]gatewayv1.PortNumber{15000, 15020}
 
-// takesHTTP3 reports whether a listener of UDP, which is a ListenerSet's, stands
-// beside HTTPS of another namespace, or of Ingresses. Their clients go on to speak
-// HTTP/3 to that port, which proxies give to whoever asks for it as such.
+// takesHTTP3 reports whether a UDP listener of a ListenerSet has the same port as an
+// HTTPS listener of another namespace, or of Ingresses. Clients of that HTTPS listener
+// would keep sending HTTP/3 to the port, where a proxy hands it to a UDP listener if
+// there is one.
 func (t *translation) takesHTTP3(l *listener) bool {
 	if l.set == nil || l.protocol() != model.UDP {
 		return false
@@ -285,8 +283,8 @@ func (t *translation) readKinds(l *listener, supported []gatewayv1.Kind) {
 	}
 }
 
-// readCertificates finds the listener's certificate: the first reference that
-// leads to a usable one.
+// readCertificates finds the listener's certificate: the first reference that resolves to
+// a usable one.
 func (t *translation) readCertificates(l *listener) {
 	if l.spec.TLS == nil || len(l.spec.TLS.CertificateRefs) == 0 {
 		l.resolved = no(gatewayv1.ListenerReasonInvalidCertificateRef, "the listener names no certificate")
@@ -321,7 +319,7 @@ func (t *translation) readCertificates(l *listener) {
 	}
 }
 
-// status is what a controller writes of a listener.
+// status returns the status that a controller writes for the listener.
 func (l *listener) status() status.Listener {
 	var c conditions
 	set(&c, gatewayv1.ListenerConditionAccepted, l.accepted)
@@ -332,7 +330,7 @@ func (l *listener) status() status.Listener {
 	set(&c, gatewayv1.ListenerConditionConflicted, conflicted)
 	set(&c, gatewayv1.ListenerConditionResolvedRefs, l.resolved)
 	set(&c, gatewayv1.ListenerConditionProgrammed, l.programmedVerdict())
-	if l.overlaps { // of negative polarity: it is left out when it is false
+	if l.overlaps { // a condition of negative polarity: it is left out if it is false
 		overlap := yes(gatewayv1.ListenerReasonOverlappingHostnames)
 		overlap.message = "another HTTPS listener on this port has a hostname that overlaps"
 		set(&c, gatewayv1.ListenerConditionOverlappingTLSConfig, overlap)

@@ -43,7 +43,7 @@ func (m httpMatches) entry(r *route, rule, match int, field string) (entry, bool
 	return e, r.when(&e.rule, all, field)
 }
 
-// when has a rule ask for all conditions, if they can be understood.
+// when adds all conditions to a rule. It returns false if any of them is invalid.
 func (r *route) when(rule *model.Rule, all []model.Predicate, field string) bool {
 	for i := range all {
 		err := all[i].Validate()
@@ -65,7 +65,7 @@ func (r *route) when(rule *model.Rule, all []model.Predicate, field string) bool
 	return true
 }
 
-// leaf is a test of a value. Expressions match the whole of it.
+// leaf returns a test of a value. An expression must match the whole value.
 func leaf(test model.Test, name, value string, expression bool) model.Predicate {
 	p := model.Predicate{Test: test, Name: name, Value: value}
 	if expression {
@@ -74,18 +74,18 @@ func leaf(test model.Test, name, value string, expression bool) model.Predicate 
 	return p
 }
 
-// anchored has an expression match the whole of a text.
+// anchored makes an expression match the whole text.
 func anchored(expression string) string { return "^(?:" + expression + ")$" }
 
-// wholeExpression reports whether what was anchored is an expression by itself,
-// so that it cannot close the group that it was put in.
+// wholeExpression reports whether an anchored expression is valid by itself, so that it
+// cannot close the group that it was put in.
 func wholeExpression(text string) error {
 	_, err := syntax.Parse(strings.TrimSuffix(strings.TrimPrefix(text, "^(?:"), ")$"), syntax.Perl)
 	return err
 }
 
-// unsupported takes a match out and says so. The route is accepted for the rest,
-// if there is any.
+// unsupported records that a match is left out. The route is accepted for its other
+// matches, if there are any.
 func (r *route) unsupported(field, message string) {
 	r.partly = no(gatewayv1.RouteReasonUnsupportedValue, field+": "+message)
 	r.report(reason.InvalidValue, r.object.At(field), "%s", message)
@@ -114,7 +114,7 @@ func (r *route) path(match *gatewayv1.HTTPPathMatch, field string) (model.PathMa
 	return out, r.usable(out.Validate(), field+".value")
 }
 
-// usable sets a match aside that has an error.
+// usable reports whether a match has no error; if it has one, it reports it.
 func (r *route) usable(err error, field string) bool {
 	if err != nil {
 		r.unsupported(field, err.Error())

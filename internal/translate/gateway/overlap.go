@@ -6,9 +6,9 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// findOverlaps finds the HTTPS listeners of each Gateway whose hostnames
-// overlap on one port: a client may reuse a connection to one for a request to
-// the other (condition OverlappingTLSConfig).
+// findOverlaps finds the HTTPS listeners of each Gateway whose hostnames overlap on one
+// port: a client may reuse a connection to one of them for a request to the other
+// (condition OverlappingTLSConfig).
 func (t *translation) findOverlaps() {
 	for _, g := range t.order {
 		byHost := map[claim]*listener{}
@@ -27,7 +27,7 @@ func (t *translation) findOverlaps() {
 	}
 }
 
-// widerHosts lists the hosts that cover another one and are not it.
+// widerHosts returns the hosts that cover host, except host itself.
 func widerHosts(host string) []string {
 	if host == anyHost {
 		return nil

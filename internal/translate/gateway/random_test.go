@@ -157,8 +157,8 @@ func newQuestion(r *rand.Rand, w world) question {
 	return q
 }
 
-// hostMatches and hostWeight read a hostname of the Gateway API: a wildcard
-// stands for any number of labels, and is less specific than any name.
+// hostMatches and hostWeight interpret a hostname of the Gateway API: a wildcard stands
+// for any number of labels, and is less specific than any name.
 func hostMatches(pattern, host string) bool {
 	if suffix, wildcard := strings.CutPrefix(pattern, "*"); wildcard {
 		return strings.HasSuffix(host, suffix) && len(host) > len(suffix)
@@ -173,7 +173,7 @@ func hostWeight(pattern string) int {
 	return len(pattern)
 }
 
-// candidate is a match that takes the request, with what its precedence goes by.
+// candidate is a match for the request, with the values that decide its precedence.
 type candidate struct {
 	rule                          string
 	host, exact, path             int
@@ -182,9 +182,9 @@ type candidate struct {
 	ruleIndex, matchIndex         int
 }
 
-// answer finds the rule that takes a request, the slow way: from the text of
-// the specification (HTTPRouteRule.matches, HTTPRouteSpec.hostnames, Gateway's
-// listener isolation), with no tables. It returns an empty string for none.
+// answer finds the rule for a request by a naive search, written from the text of the
+// specification (HTTPRouteRule.matches, HTTPRouteSpec.hostnames, Gateway's listener
+// isolation). It returns an empty string if there is none.
 func (w world) answer(q question) string {
 	l := w.listener(q)
 	if l == nil {
@@ -210,7 +210,7 @@ func (w world) answer(q question) string {
 	}).rule
 }
 
-// listener is the most specific one that is not in conflict with another.
+// listener returns the most specific listener that has no conflict with another.
 func (w world) listener(q question) *gatewayv1.Listener {
 	var best *gatewayv1.Listener
 	for _, g := range w.gateways {
@@ -250,8 +250,8 @@ func (w world) attached(route *gatewayv1.HTTPRoute, gateway string, l *gatewayv1
 	})
 }
 
-// routeHost is the weight of the most specific hostname that route and listener
-// have in common for a host.
+// routeHost returns the weight of the most specific hostname of both route and listener
+// that matches a host.
 func (w world) routeHost(route *gatewayv1.HTTPRoute, l *gatewayv1.Listener, host string) (weight int, ok bool) {
 	if len(route.Spec.Hostnames) == 0 {
 		return hostWeight(hostOf(l)), true
@@ -296,7 +296,7 @@ func (q question) candidates(route *gatewayv1.HTTPRoute, host int) (out []candid
 	return out
 }
 
-// ask is the same question to the engine.
+// ask returns the question in the form that the engine's explain takes.
 func (q question) ask() exchange.Question {
 	u := url.URL{Scheme: "http", Host: fmt.Sprintf("%s:%d", q.host, q.port), Path: q.path}
 	values := url.Values{}
@@ -311,14 +311,14 @@ func (q question) ask() exchange.Question {
 	return out
 }
 
-// ownAddresses gives every Gateway ports of its own.
+// ownAddresses gives every Gateway its own ports.
 func ownAddresses(source.Name, []gatewayv1.GatewaySpecAddress) ([]gatewayv1.GatewayStatusAddress, gateway.Problem) {
 	ip := gatewayv1.IPAddressType
 	return []gatewayv1.GatewayStatusAddress{{Type: &ip, Value: "127.0.0.1"}}, gateway.Problem{}
 }
 
-// TestRandomWorlds: the order in which objects are read changes nothing, and
-// every request goes where the specification says.
+// TestRandomWorlds: the order in which objects are read changes nothing, and every
+// request goes where the specification says.
 func TestRandomWorlds(t *testing.T) {
 	opts := translate.Options{Gateway: gateway.Options{Addresses: ownAddresses}}
 	taken := 0

@@ -2,23 +2,23 @@ package gateway
 
 import gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-// reasonRouteConflict is why a route is not accepted whose hostnames intersect
-// with those of a route of the other kind. The API names no reason of its own.
+// reasonRouteConflict is the reason why a route is not accepted if its hostnames
+// intersect with those of a route of the other kind. The API defines no reason for this.
 const reasonRouteConflict gatewayv1.RouteConditionReason = "HostnameConflict"
 
-// rivals are the kinds of which one listener has only one for a host
+// rivals are the pairs of kinds that cannot both have routes for one host of a listener
 // (GRPCRouteSpec.hostnames).
 var rivals = map[gatewayv1.Kind]gatewayv1.Kind{"HTTPRoute": "GRPCRoute", "GRPCRoute": "HTTPRoute"}
 
 // hostClaims are the hosts that routes of one kind have at a listener.
 type hostClaims struct {
 	hosts map[string]bool
-	// wider are all hosts that cover one of them.
+	// wider are all hosts that cover one of hosts.
 	wider map[string]bool
 }
 
-// rival reports whether an attached route of the other kind has a host in common
-// with these.
+// rival reports whether an attached route of the other kind has a host in common with
+// hosts.
 func (l *listener) rival(kind gatewayv1.Kind, hosts []string) bool {
 	other, any := l.claims[rivals[kind]]
 	if !any {
@@ -37,7 +37,7 @@ func (l *listener) rival(kind gatewayv1.Kind, hosts []string) bool {
 	return false
 }
 
-// claim notes the hosts of a route that is attached.
+// claim records the hosts of an attached route.
 func (l *listener) claim(kind gatewayv1.Kind, hosts []string) {
 	if rivals[kind] == "" {
 		return

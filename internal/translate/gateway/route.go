@@ -20,31 +20,31 @@ import (
 type route struct {
 	*translation
 	kind gatewayv1.Kind
-	// object is the route; a GRPCRoute's stands in the form of an HTTPRoute,
-	// without its matches.
+	// object is the route. A GRPCRoute is converted to an HTTPRoute without matches.
 	object  *source.Object[gatewayv1.HTTPRoute]
 	matches matches
-	// resolved and accepted are what the rules come to, whatever the parent.
+	// resolved and accepted are the verdicts on the rules, the same for all parents.
 	resolved, accepted verdict
-	// partly is why a match was set aside, if one was.
+	// partly says why a match was left out, if one was.
 	partly verdict
 	refs   []backend.Ref
-	// gateways are those that take the route.
+	// gateways are the Gateways that accept the route.
 	gateways []source.Name
-	// compress is how the answers of an HTTPRoute are compressed, or nil.
+	// compress is how the responses of an HTTPRoute are compressed, or nil.
 	compress *model.Compress
 }
 
-// matches are those of the rules of a route.
+// matches are the matches of the rules of a route.
 type matches interface {
-	// count is how many a rule has, one that matches everything among them.
+	// count returns the number of matches of a rule; a rule without any counts as one
+	// that matches everything.
 	count(rule int) int
-	// entry makes what a match says of a model's rule.
+	// entry returns the model's rule for a match, without its effects.
 	entry(r *route, rule, match int, field string) (entry, bool)
 }
 
-// routes lists the HTTPRoutes and GRPCRoutes in the order in which they are
-// attached: the oldest first, then by name, whatever the kind.
+// routes returns the HTTPRoutes and GRPCRoutes in the order in which they are attached:
+// the oldest first, then by name, regardless of the kind.
 func (t *translation) routes() []*route {
 	var out []*route
 	for object := range t.set.HTTPRoutes.All() {
@@ -95,7 +95,7 @@ func (r *route) translate() {
 		}
 		said.Parents = append(said.Parents, r.parentStatus(p))
 	}
-	if object.State != source.Tombstone { // an API server would not have it
+	if object.State != source.Tombstone { // an API server would refuse a tombstone
 		r.out.Status = append(r.out.Status, said)
 	}
 	if served {
@@ -103,7 +103,7 @@ func (r *route) translate() {
 	}
 }
 
-// place puts the rules of a route at the hosts of the listeners that take it.
+// place adds the rules of a route at the hosts of the listeners that accept it.
 func (r *route) place(p parent, entries []entry) verdict {
 	if p.accepted.no {
 		return p.accepted
@@ -142,12 +142,12 @@ func (r *route) place(p parent, entries []entry) verdict {
 	return p.accepted
 }
 
-// maxPlaced bounds the rules of one namespace, counted at each host of each
-// listener where they stand: a small file could ask for millions.
+// maxPlaced bounds the rules of one namespace, counted at each host of each listener
+// where they stand: otherwise a small file could ask for millions.
 const maxPlaced = 100_000
 
-// room reports whether n more rules of a namespace can be placed, and reports it
-// once if not.
+// room reports whether n more rules of a namespace can be placed. If not, it makes a
+// Report, once.
 func (t *translation) room(namespace string, n int, at reason.Origin) bool {
 	before := t.placed[namespace]
 	t.placed[namespace] = before + n
@@ -169,7 +169,7 @@ func (r *route) originOf(index [2]int) reason.Origin {
 	return r.object.At(item(item("spec.rules", index[0])+".matches", index[1]))
 }
 
-// item is the path of one item of a list.
+// item returns the path of one item of a list.
 func item(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
 func (r *route) parentStatus(p parent) status.Parent {
@@ -178,13 +178,13 @@ func (r *route) parentStatus(p parent) status.Parent {
 	set(&c, gatewayv1.RouteConditionResolvedRefs, r.resolved)
 	if r.partly.no && !p.accepted.no {
 		partly := yes(r.partly.reason)
-		partly.message = "Dropped Rule: " + r.partly.message // the words that the API asks for
+		partly.message = "Dropped Rule: " + r.partly.message // as the API asks
 		set(&c, gatewayv1.RouteConditionPartiallyInvalid, partly)
 	}
 	return status.Parent{Ref: parentRef(p.ref), Controller: string(Controller), Conditions: c}
 }
 
-// entries makes the model's rules of a route: one a match.
+// entries returns the model's rules of a route, one for each match.
 func (r *route) entries() []entry {
 	var out []entry
 	for i := range r.object.Value.Spec.Rules {
@@ -194,7 +194,7 @@ func (r *route) entries() []entry {
 		for j := range r.matches.count(i) {
 			e, ok := r.matches.entry(r, i, j, item(field+".matches", j))
 			if !ok && (does.broken != "" || r.object.State == source.Tombstone) {
-				// What is not in force guards what cannot be told: all of it.
+				// It is unknown what the broken match guards, so close everything.
 				e.rule.Path, ok = model.PathMatch{Kind: model.PrefixPath, Value: "/"}, true
 			}
 			if ok {
@@ -209,7 +209,7 @@ func (r *route) entries() []entry {
 	return out
 }
 
-// compression is how the answers of the route are compressed. Those of gRPC never
+// compression returns how the responses of the route are compressed. gRPC responses never
 // are.
 func (r *route) compression() *model.Compress {
 	if r.kind != "HTTPRoute" {
@@ -224,12 +224,12 @@ func (r *route) compression() *model.Compress {
 	return out
 }
 
-// newEntry is an entry of this route that says nothing yet.
+// newEntry returns an empty entry of this route.
 func (r *route) newEntry() entry {
 	return entry{created: r.object.Value.CreationTimestamp.Time, kind: r.kind, route: r.object.Name()}
 }
 
-// ruleID names a rule of the model. The kind is left out of an HTTPRoute's.
+// ruleID returns the ID of a rule. For HTTPRoutes the kind is left out.
 func (r *route) ruleID(rule, match int) string {
 	prefix := Dialect + "/"
 	if r.kind != "HTTPRoute" {
@@ -238,8 +238,8 @@ func (r *route) ruleID(rule, match int) string {
 	return prefix + r.object.Name().String() + "/" + strconv.Itoa(rule) + "/" + strconv.Itoa(match)
 }
 
-// effects are the actions of a rule and its end. Of a tombstone nothing but the
-// matches is looked at.
+// effects returns the actions of a rule and its end. For a tombstone only the matches are
+// read.
 func (r *route) effects(rule *gatewayv1.HTTPRouteRule, field string) (does actions, end func(*model.Rule)) {
 	if r.object.State == source.Tombstone {
 		return does, func(m *model.Rule) { *m = closed(*m, "the route is broken") }
@@ -248,8 +248,8 @@ func (r *route) effects(rule *gatewayv1.HTTPRouteRule, field string) (does actio
 	return does, r.end(rule, field, &does)
 }
 
-// tombstone adds to the closed rules of a broken route, of which not all can be
-// read, one for all else at its hosts.
+// tombstone returns the closed rules of a broken route. If not all of the route could be
+// read, it adds a rule that closes everything else at its hosts.
 func (r *route) tombstone(entries []entry) []entry {
 	if !r.object.Incomplete {
 		return entries
@@ -262,8 +262,8 @@ func (r *route) tombstone(entries []entry) []entry {
 	return append(entries, all)
 }
 
-// end says what becomes of the requests of a rule: a function that sets exactly
-// one of Forward, Redirect and Respond.
+// end returns a function that sets exactly one of Forward, Redirect and Respond of a
+// rule.
 func (r *route) end(rule *gatewayv1.HTTPRouteRule, field string, does *actions) func(*model.Rule) {
 	answer := func(why string) func(*model.Rule) {
 		return func(m *model.Rule) {
@@ -290,8 +290,8 @@ func (r *route) end(rule *gatewayv1.HTTPRouteRule, field string, does *actions) 
 	}
 }
 
-// failure answers what leads nowhere: 500, and 503 to gRPC, whose clients take
-// it for UNAVAILABLE as GRPCRouteRule.backendRefs asks.
+// failure returns the response of a rule without a valid backend: 500, or 503 for gRPC,
+// whose clients take 503 for UNAVAILABLE as GRPCRouteRule.backendRefs asks.
 func (r *route) failure(why string) *model.Respond {
 	status := 500
 	if r.kind == "GRPCRoute" {

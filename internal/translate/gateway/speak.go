@@ -10,9 +10,9 @@ import (
 	"windrose.dev/windrose/internal/translate/backend"
 )
 
-// speak decides how the requests of a route reach a port of a Service: by its
-// appProtocol, the BackendTLSPolicy for it, and the kind of the route. A
-// Service that asks for TLS never gets plain text.
+// speak decides the protocol and TLS with which the requests of a route reach a port of a
+// Service: by its appProtocol, its BackendTLSPolicy, and the kind of the route. A Service
+// that asks for TLS never gets plain text.
 func (r *route) speak(ref *backend.Ref) *lost {
 	asked := ref.Asked()
 	unsupported := func(code reason.Code, format string, args ...any) *lost {

@@ -7,8 +7,8 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// verdict is the value of one condition: true with a reason, or false with one
-// and a message.
+// verdict is the value of one condition: true with a reason, or false with a reason and a
+// message.
 type verdict struct {
 	no      bool
 	reason  string
@@ -21,7 +21,7 @@ func no[R ~string](reason R, message string) verdict {
 	return verdict{no: true, reason: string(reason), message: message}
 }
 
-// conditions gathers the conditions of one object, listener or parent.
+// conditions collects the conditions of one object, listener or parent.
 type conditions []status.Condition
 
 func set[C ~string](c *conditions, condition C, v verdict) {
@@ -32,12 +32,12 @@ func set[C ~string](c *conditions, condition C, v verdict) {
 	*c = append(*c, status.Condition{Type: string(condition), Status: truth, Reason: v.reason, Message: v.message})
 }
 
-// refOf names an object of one of the API's kinds.
+// refOf returns the Ref of an object of one of the API's kinds.
 func refOf(kind string, name source.Name) status.Ref {
 	return status.Ref{Group: gatewayv1.GroupName, Kind: kind, Namespace: name.Namespace, Name: name.Name}
 }
 
-// parentRef is a route's reference to a parent with its defaults.
+// parentRef returns a route's reference to a parent with its defaults filled in.
 func parentRef(ref gatewayv1.ParentReference) status.ParentRef {
 	return status.ParentRef{
 		Ref: status.Ref{

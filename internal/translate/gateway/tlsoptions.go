@@ -13,7 +13,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// TLSOption is a key of ours in tls.options of listeners and in spec.options of
+// TLSOption is one of our keys in tls.options of listeners and in spec.options of
 // BackendTLSPolicies: a row of docs/annotations.md.
 type TLSOption struct {
 	Name, Values, Doc string
@@ -21,7 +21,7 @@ type TLSOption struct {
 	read func(*model.TLSPolicy, string) error
 }
 
-// optionPrefix begins the names of all of them.
+// optionPrefix is the prefix of all their names.
 const optionPrefix = "windrose.dev/"
 
 var tlsOptions = []TLSOption{
@@ -40,14 +40,14 @@ var tlsOptions = []TLSOption{
 	},
 }
 
-// TLSOptions lists them.
+// TLSOptions returns the table of options.
 func TLSOptions() []TLSOption { return slices.Clone(tlsOptions) }
 
-// errOption is that of keys that are ours and that we do not know: whatever they
-// are to restrict stays closed.
+// errOption is the error for unknown keys with our prefix. An unknown option may be meant
+// to restrict something, so its listener or policy stays closed.
 var errOption = errors.New("no option has this name")
 
-// readOption reads one option; ours is false for keys of others.
+// readOption reads one option; ours is false for keys without our prefix.
 func readOption(to *model.TLSPolicy, key, value string) (ours bool, err error) {
 	i := slices.IndexFunc(tlsOptions, func(o TLSOption) bool { return o.Name == key })
 	if i < 0 {
@@ -59,9 +59,9 @@ func readOption(to *model.TLSPolicy, key, value string) (ours bool, err error) {
 	return true, tlsOptions[i].read(to, strings.TrimSpace(value))
 }
 
-// readOptions reads the TLS options that stand in a field. It returns nil where
-// they say nothing, and why what they are for is closed where one of ours cannot
-// be understood.
+// readOptions reads the TLS options in a field. The policy is nil if they set nothing. If
+// one of our options is invalid, why is not empty, and their listener or policy is
+// closed.
 func (t *translation) readOptions(options map[gatewayv1.AnnotationKey]gatewayv1.AnnotationValue, at func(field string) reason.Origin, field string, code reason.Code) (policy *model.TLSPolicy, why string) {
 	out := model.TLSPolicy{}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
@@ -80,7 +80,8 @@ func (t *translation) readOptions(options map[gatewayv1.AnnotationKey]gatewayv1.
 	return &out, ""
 }
 
-// optionForms says what an option takes, or which there are.
+// optionForms returns the values that an option takes, or for an unknown key the names of
+// all options.
 func optionForms(key string) string {
 	var names []string
 	for _, o := range tlsOptions {
@@ -92,7 +93,7 @@ func optionForms(key string) string {
 	return strings.Join(names, " or ")
 }
 
-// speaks has a listener speak the TLS that its options ask for.
+// speaks sets the TLS policy of a listener to that of its options.
 func (t *translation) speaks(l *listener) {
 	if l.spec.TLS == nil || len(l.spec.TLS.Options) == 0 {
 		return

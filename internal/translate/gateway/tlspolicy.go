@@ -16,49 +16,47 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// tlsPolicy is a BackendTLSPolicy, and what became of it.
+// tlsPolicy is a BackendTLSPolicy, with the results of its checks.
 type tlsPolicy struct {
 	object             *source.Object[gatewayv1.BackendTLSPolicy]
 	accepted, resolved verdict
-	// tls is what it asks for; nil closes what it guards.
+	// tls is the TLS that it asks for; nil closes its targets.
 	tls *model.UpstreamTLS
-	// ancestors are the Gateways with routes to its targets, and the policy that
-	// has a target before it, or nil.
+	// ancestors are the Gateways with routes to its targets, each with the policy that
+	// takes precedence for a target there, or nil.
 	ancestors map[source.Name]*tlsPolicy
 }
 
-// policyTarget is what a policy is for: a Service, or a port of it by name.
+// policyTarget is the target of a policy: a Service, or a port of it by name.
 type policyTarget struct {
 	service source.Name
 	section string
 }
 
-// tlsPolicies are the policies by what they are for.
+// tlsPolicies are all policies, indexed by their targets.
 type tlsPolicies struct {
 	all []*tlsPolicy
-	// at lists those for one target in the order of precedence: the first is in
+	// at lists the policies for each target in order of precedence: the first one is in
 	// force.
 	at map[policyTarget][]*tlsPolicy
-	// astray are those for a port that their Service does not have. They are not
-	// accepted, and close the ports for which no other policy is.
+	// astray are policies for a port that their Service does not have. They are not
+	// accepted, and close the ports of the Service that have no other policy.
 	astray map[source.Name][]*tlsPolicy
-	// namespaces are closed by policies that do not say what they are for.
+	// namespaces are closed by policies whose targets cannot be read.
 	namespaces map[string]*tlsPolicy
-	// reached are the targets whose policies know of a Gateway.
+	// reached are the targets and Gateways that reach has recorded.
 	reached map[reach]bool
 }
 
-// reach is a Gateway with a route to a target, or to a Service with policies that
-// are astray.
+// reach is a Gateway with a route to a target, or to a Service with astray policies.
 type reach struct {
 	target  policyTarget
 	astray  bool
 	gateway source.Name
 }
 
-// readPolicies reads the BackendTLSPolicies, the oldest first, but the broken
-// ones before all: an API server would not have them, and what they guard is
-// closed.
+// readPolicies reads the BackendTLSPolicies: the broken ones first, then the oldest
+// first. An API server would refuse broken ones, and what they guard is closed.
 func (t *translation) readPolicies() {
 	t.policies = tlsPolicies{at: map[policyTarget][]*tlsPolicy{}, astray: map[source.Name][]*tlsPolicy{}, namespaces: map[string]*tlsPolicy{}, reached: map[reach]bool{}}
 	all := byAge(t.set.BackendTLSPolicies)
@@ -77,7 +75,7 @@ func (t *translation) readPolicies() {
 	}
 }
 
-// target puts a policy where its targets are.
+// target adds a policy to the lists of its targets.
 func (t *translation) target(p *tlsPolicy) {
 	namespace, refs := p.object.Origin.Namespace, p.object.Value.Spec.TargetRefs
 	if p.object.State == source.Tombstone && (p.object.Incomplete || len(refs) == 0) {
@@ -104,7 +102,7 @@ func (t *translation) target(p *tlsPolicy) {
 	}
 }
 
-// readPolicy reads what a policy asks for.
+// readPolicy reads the TLS that a policy asks for.
 func (t *translation) readPolicy(p *tlsPolicy) {
 	v := &p.object.Value.Spec.Validation
 	p.accepted, p.resolved = yes(gatewayv1.PolicyReasonAccepted), yes(gatewayv1.BackendTLSPolicyReasonResolvedRefs)
@@ -124,7 +122,7 @@ func (t *translation) readPolicy(p *tlsPolicy) {
 		tls.Names = []string{string(v.Hostname)}
 	}
 	t.readAuthorities(p, tls)
-	if err := tls.ValidateNames(); err != nil { // the API takes any text for a URI
+	if err := tls.ValidateNames(); err != nil { // the API accepts any text as a URI
 		p.accepted = no(gatewayv1.PolicyReasonInvalid, err.Error())
 		t.report(reason.InvalidValue, p.object.At("spec.validation"), "%s", p.accepted.message)
 	}
@@ -133,7 +131,7 @@ func (t *translation) readPolicy(p *tlsPolicy) {
 	}
 }
 
-// readAuthorities reads who vouches for the backend.
+// readAuthorities reads the certificate authorities for the backend.
 func (t *translation) readAuthorities(p *tlsPolicy, tls *model.UpstreamTLS) {
 	v := &p.object.Value.Spec.Validation
 	if wellKnown := deref(v.WellKnownCACertificates, ""); len(v.CACertificateRefs) == 0 {
@@ -162,13 +160,13 @@ func (t *translation) readAuthorities(p *tlsPolicy, tls *model.UpstreamTLS) {
 	}
 }
 
-// bundleProblem is why a reference to authorities leads to none.
+// bundleProblem says why a reference to a certificate authority bundle does not resolve.
 type bundleProblem struct {
-	kind    bool // they cannot be in a resource of this kind
+	kind    bool // a resource of this kind cannot hold them
 	message string
 }
 
-// bundle finds authorities, and has them in the Snapshot under a name.
+// bundle resolves a reference to a bundle, adds it to the Snapshot and returns its name.
 func (t *translation) bundle(group, kind string, name source.Name) (string, *bundleProblem) {
 	if group != "" || kind != "ConfigMap" && kind != "Secret" {
 		return "", &bundleProblem{true, fmt.Sprintf("authorities are in a ConfigMap or Secret, not in a %s", kind)}
@@ -181,8 +179,8 @@ func (t *translation) bundle(group, kind string, name source.Name) (string, *bun
 	return bundle.Name, nil
 }
 
-// policyFor is the policy that guards a port, or nil. Whatever policies are for
-// it learn of the Gateways that a route to it attaches to.
+// policyFor returns the policy that guards a port, or nil. It also records the Gateways
+// that route to the port with all policies for it.
 func (t *translation) policyFor(ref *backend.Ref, gateways []source.Name) *tlsPolicy {
 	all := &t.policies
 	var winner *tlsPolicy
@@ -203,8 +201,8 @@ func (t *translation) policyFor(ref *backend.Ref, gateways []source.Name) *tlsPo
 	return cmp.Or(all.namespaces[ref.Service.Namespace], winner)
 }
 
-// reach notes the Gateways that have routes to what these policies are for, of
-// which the first has a target before the others.
+// reach records the Gateways that have routes to a target with all policies for it. The
+// first policy takes precedence over the others.
 func (all *tlsPolicies) reach(what reach, policies []*tlsPolicy, gateways []source.Name) {
 	for _, what.gateway = range gateways {
 		if all.reached[what] {
@@ -228,10 +226,10 @@ func hasPort(service *source.Object[corev1.Service], name string) bool {
 	return slices.ContainsFunc(service.Value.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == name })
 }
 
-// maxAncestors is how many the API has room for (PolicyStatus.ancestors).
+// maxAncestors is the API's limit for PolicyStatus.ancestors.
 const maxAncestors = 16
 
-// policyStatus writes the status of the policies that routes of ours reach.
+// policyStatus writes the status of the policies whose targets our routes reach.
 func (t *translation) policyStatus() {
 	for _, p := range t.policies.all {
 		if p.object.State != source.Tombstone && len(p.ancestors) > 0 {

@@ -15,30 +15,31 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// Options are what the user of the translation chooses.
+// Options configure the translation.
 type Options struct {
-	// Class narrows to the Gateways of one class; empty serves every class that
-	// is ours.
+	// Class limits the translation to the Gateways of one class; empty serves all classes
+	// of our controller.
 	Class string
-	// EveryClass serves classes of other controllers too, where there is no
-	// other controller.
+	// EveryClass also serves the classes of other controllers. It is for use where there
+	// is no other controller.
 	EveryClass bool
-	// Compress is how answers are compressed where an HTTPRoute does not say; no
-	// encodings are not at all.
+	// Compress is how responses are compressed if an HTTPRoute does not say; with no
+	// encodings they are not compressed.
 	Compress model.Compress
-	// ExternalNames serves Services of type ExternalName, too, which the API leaves
-	// to implementations and advises against: whoever may write a route could reach
-	// what its namespace must not.
+	// ExternalNames also serves Services of type ExternalName. The API leaves this to
+	// implementations and advises against it: whoever may write a route could reach hosts
+	// that its namespace must not reach.
 	ExternalNames bool
-	// Addresses tells where a Gateway is reached: the addresses to announce for
-	// those that it asks for, which may be none. With nil all Gateways share the
-	// ports of one proxy.
+	// Addresses returns the addresses to publish for a Gateway, given those that it asks
+	// for, which may be none. If Addresses is nil, all Gateways share the ports of one
+	// proxy.
 	Addresses func(gateway source.Name, asked []gatewayv1.GatewaySpecAddress) ([]gatewayv1.GatewayStatusAddress, Problem)
 }
 
-// Problem is why the addresses that a Gateway asks for are not to be had.
+// Problem says why the addresses that a Gateway asks for cannot be used.
 type Problem struct {
-	// Reason is UnsupportedAddress or AddressNotUsable; empty is no problem.
+	// Reason is UnsupportedAddress or AddressNotUsable; empty means that there is no
+	// problem.
 	Reason  gatewayv1.GatewayConditionReason
 	Message string
 }
@@ -74,7 +75,7 @@ func Translate(set *source.Set, opts Options) fragment.Fragment {
 	return t.out
 }
 
-// translation is the state of one Translate.
+// translation is the state of one call of Translate.
 type translation struct {
 	set    *source.Set
 	opts   Options
@@ -83,21 +84,20 @@ type translation struct {
 	served   map[string]bool
 	gateways map[source.Name]*gateway
 	sets     map[source.Name]*listenerSet
-	// atHost are the listeners of each port by their hostname, in the order of
-	// precedence.
+	// atHost are the listeners by port and hostname, in order of precedence.
 	atHost map[hostPlace][]*listener
-	// https are the first listeners of HTTPS of each port.
+	// https are the first HTTPS listeners of each port.
 	https map[model.ListenerID]*listener
-	// claims are the listeners that have a port, or a host of it.
+	// claims are the listeners that own a port, or a host of it.
 	claims map[claim]*listener
-	// order is that of precedence: the oldest Gateway first.
+	// order is the order of precedence: the oldest Gateway first.
 	order     []*gateway
 	policies  tlsPolicies
 	placed    map[string]int       // rules by namespace
-	l4RouteAt map[l4RoutePlace]int // where each stands in out.L4
-	// clientAuth is what each port asks of its clients.
+	l4RouteAt map[l4RoutePlace]int // index in out.L4
+	// clientAuth is the client certificate validation of each port.
 	clientAuth   map[model.ListenerID]*model.ClientAuth
-	certificates map[source.Name]error // of the secrets that were looked at
+	certificates map[source.Name]error // of the secrets read so far
 	blocks       map[blockKey]*block
 	out          fragment.Fragment
 }
@@ -106,8 +106,8 @@ func (t *translation) report(code reason.Code, at reason.Origin, format string, 
 	t.out.Reports = append(t.out.Reports, reason.New(code, at, fmt.Sprintf(format, args...)))
 }
 
-// byAge lists the objects of a kind oldest first, then by name: the order in
-// which the Gateway API resolves conflicts.
+// byAge returns the objects of a kind, oldest first, then by name: the order in which the
+// Gateway API resolves conflicts.
 func byAge[T any](index source.Index[T]) []*source.Object[T] {
 	all := slices.Collect(index.All())
 	slices.SortStableFunc(all, func(a, b *source.Object[T]) int {
@@ -117,7 +117,7 @@ func byAge[T any](index source.Index[T]) []*source.Object[T] {
 	return all
 }
 
-// certificate tells what is wrong with the certificate in a secret.
+// certificate returns what is wrong with the certificate in a secret.
 func (t *translation) certificate(name source.Name) error {
 	if err, known := t.certificates[name]; known {
 		return err

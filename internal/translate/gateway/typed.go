@@ -8,20 +8,22 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// Status is what a controller would write into the objects of the Gateway API, in its
-// types. The times of its conditions are zero: who writes it knows whether they changed.
+// Status is the status that a controller would write into the objects of the Gateway API,
+// in the API's types. The times of its conditions are zero: only the writer knows whether
+// they changed.
 type Status struct {
 	GatewayClasses map[source.Name]gatewayv1.GatewayClassStatus
 	Gateways       map[source.Name]gatewayv1.GatewayStatus
 	ListenerSets   map[source.Name]gatewayv1.ListenerSetStatus
-	// Parents are our own entries of status.parents, of routes of all kinds, and
-	// Ancestors those of status.ancestors: those of other controllers stay as they are.
+	// Parents are our own entries of status.parents, for routes of all kinds, and
+	// Ancestors our own entries of status.ancestors. Entries of other controllers must be
+	// kept.
 	Parents   map[status.Ref][]gatewayv1.RouteParentStatus
 	Ancestors map[status.Ref][]gatewayv1.PolicyAncestorStatus
 }
 
-// Typed is what a List says of objects in the types of the Gateway API. A kind of another
-// group is there only if it has parents or ancestors.
+// Typed converts a List to the types of the Gateway API. Objects of other groups are
+// included only if they have parents or ancestors.
 func Typed(all status.List) Status {
 	out := Status{
 		GatewayClasses: map[source.Name]gatewayv1.GatewayClassStatus{},
@@ -51,7 +53,7 @@ func Typed(all status.List) Status {
 	return out
 }
 
-// typedObject writes one object's status in the API's types.
+// typedObject converts the status of one object to the API's types.
 type typedObject struct{ *status.Object }
 
 func (o typedObject) conditions(all []status.Condition) []metav1.Condition {
@@ -110,8 +112,8 @@ func (o typedObject) listenerSet() gatewayv1.ListenerSetStatus {
 	return out
 }
 
-// listener gives a listener a list of kinds that is never nil: an empty one says that
-// none is supported, and none at all that nobody has looked.
+// listener returns a status with a list of kinds that is never nil: an empty list says
+// that no kind is supported, and a missing one that the kinds have not been checked.
 func (o typedObject) listener(l status.Listener) gatewayv1.ListenerStatus {
 	kinds := make([]gatewayv1.RouteGroupKind, len(l.Kinds))
 	for i, k := range l.Kinds {
@@ -123,7 +125,7 @@ func (o typedObject) listener(l status.Listener) gatewayv1.ListenerStatus {
 	}
 }
 
-// typedParent leaves out what the reference does not say.
+// typedParent leaves out the fields that the reference does not set.
 func typedParent(ref status.ParentRef) gatewayv1.ParentReference {
 	group, kind := gatewayv1.Group(ref.Group), gatewayv1.Kind(ref.Kind)
 	return gatewayv1.ParentReference{
@@ -132,7 +134,7 @@ func typedParent(ref status.ParentRef) gatewayv1.ParentReference {
 	}
 }
 
-// unlessZero points to a value, unless it is the zero one.
+// unlessZero returns a pointer to v, or nil if v is zero.
 func unlessZero[T comparable](v T) *T {
 	if v == *new(T) {
 		return nil

@@ -11,9 +11,8 @@ import (
 	"windrose.dev/windrose/internal/translate/status"
 )
 
-// TestTyped: a List becomes the statuses that an API server takes: conditions with their
-// generation, lists that are empty and not absent, and references without what they do
-// not say.
+// TestTyped: a List converts to statuses that an API server accepts: conditions have
+// their generation, empty lists are present, and unset fields of references are absent.
 func TestTyped(t *testing.T) {
 	edge, web := source.Name{Namespace: "infra", Name: "edge"}, source.Name{Namespace: "shop", Name: "web"}
 	accepted := []status.Condition{{Type: "Accepted", Status: status.False, Reason: "Invalid", Message: "why"}}

@@ -13,40 +13,39 @@ import (
 	"windrose.dev/windrose/internal/translate/annotation"
 )
 
-// Prefix begins the names of all annotations of ingress-nginx.
+// Prefix is the prefix of the names of all annotations of ingress-nginx.
 const Prefix = "nginx.ingress.kubernetes.io/"
 
 // Annotation is one annotation that ingress-nginx documents.
 type Annotation struct {
-	// Name is without the prefix.
+	// Name has no prefix.
 	Name  string
 	Group string
-	// Risk is what ingress-nginx calls the risk of letting tenants set it.
+	// Risk is the risk of letting tenants set it, as ingress-nginx rates it.
 	Risk string
-	// Apply reads the value into the settings of an Ingress. Nil: it is not
-	// honoured.
+	// Apply reads the value into the settings of an Ingress; nil if it is not honoured.
 	Apply func(*settings, string) error
-	// Guard: it guards something. While it is not honoured, the routes of its
-	// Ingress are closed.
+	// Guard means that the annotation guards something. While it is not honoured, the
+	// routes of its Ingress are closed.
 	Guard bool
-	// HostWide: it guards the hosts of its Ingress as a whole, and so the rules
-	// that others have for them.
+	// HostWide means that it guards the whole hosts of its Ingress, including the rules
+	// that other Ingresses have for them.
 	HostWide bool
-	// Inert lists values with which it does nothing, besides the empty one.
+	// Inert lists values with which it has no effect, besides the empty one.
 	Inert []string
 	// Doc says what Windrose does.
 	Doc string
 
-	// written is the annotation as it stands in an Ingress, without the prefix
-	// of ingress-nginx; meant is what it was probably meant to be, if it is
-	// misspelled; foreign is the controller that it is for, if another.
+	// written is the annotation as an Ingress has it, without the prefix of
+	// ingress-nginx; meant is the annotation that a misspelled one was probably meant to
+	// be; foreign is the controller that it belongs to, if that is not ingress-nginx.
 	written, meant, foreign string
 }
 
-// annotationRow is the short form of rows that are not honoured.
+// annotationRow is the short form of a row that is not honoured.
 type annotationRow struct{ name, group, risk string }
 
-// guards are not honoured yet, and guard something.
+// guards are annotations that guard something and are not honoured yet.
 var guards = []Annotation{
 	{Name: "allowlist-source-range", Group: "Allowlist", Risk: "Medium"},
 	{Name: "whitelist-source-range", Group: "Allowlist", Risk: "Medium", Doc: "The old name of allowlist-source-range."},
@@ -97,7 +96,7 @@ var guards = []Annotation{
 	{Name: "stream-snippet", Group: "StreamSnippet", Risk: "Critical", Doc: "Guards unless all its directives are known to be harmless."},
 }
 
-// unguarded are not honoured yet, and traffic flows without them.
+// unguarded are annotations that are not honoured yet, and that guard nothing.
 var unguarded = []annotationRow{
 	{"server-alias", "Aliases", "High"},
 	{"canary-by-cookie", "Canary", "Medium"},
@@ -184,7 +183,7 @@ func Annotations() []Annotation {
 	return all
 }
 
-// byName indexes the table once.
+// byName indexes the table by name.
 var byName = func() map[string]Annotation {
 	index := map[string]Annotation{}
 	for _, a := range Annotations() {
@@ -193,8 +192,8 @@ var byName = func() map[string]Annotation {
 	return index
 }()
 
-// Guards reports whether annotations of a resource guard something that Windrose
-// does not honour yet. It serves the source, which then leaves a tombstone.
+// Guards reports whether the annotations of a resource guard something that Windrose does
+// not honour yet. If so, a broken resource becomes a tombstone in the Set.
 func Guards(kind string, annotations map[string]string) bool {
 	if kind != "Ingress" {
 		return false
@@ -207,8 +206,8 @@ func Guards(kind string, annotations map[string]string) bool {
 	return false
 }
 
-// lookup returns the row for an annotation's key; for a name that it does not
-// know it makes one up. Concerns is false for keys that are no controller's.
+// lookup returns the row for the key of an annotation; for an unknown name it makes a
+// row. concerns is false for keys that belong to no controller.
 func lookup(key string) (row Annotation, concerns bool) {
 	name, owner := ownerOf(key)
 	switch {
@@ -228,8 +227,8 @@ func lookup(key string) (row Annotation, concerns bool) {
 	return row, true
 }
 
-// unknownRow makes a row for a name that the table does not have. One that was
-// probably meant to be a guard is that guard.
+// unknownRow makes a row for an unknown name. If the name is close to that of a guard, it
+// counts as that guard.
 func unknownRow(name string) Annotation {
 	if guard := nearestName(name, guardNames); guard != "" {
 		row := byName[guard]
@@ -247,8 +246,8 @@ func (a Annotation) inert(value string) bool {
 	return strings.TrimSpace(value) == "" || slices.Contains(a.Inert, strings.TrimSpace(value))
 }
 
-// guards reports whether the annotation, with this value, guards something that
-// is not honoured.
+// guards reports whether the annotation, with this value, guards something and is not
+// honoured.
 func (a Annotation) guards(value string) bool {
 	if !a.Guard || a.honoured() || a.inert(value) {
 		return false
@@ -259,8 +258,8 @@ func (a Annotation) guards(value string) bool {
 	return true
 }
 
-// harmless begins the nginx directives that neither refuse, limit nor check.
-// Whatever is not known to be harmless may guard.
+// harmless are the prefixes of nginx directives that neither refuse, limit nor check. All
+// others may guard something.
 var harmless = []string{
 	"add_header", "more_set_headers", "more_set_input_headers", "proxy_set_header", "proxy_hide_header",
 	"proxy_pass_header", "proxy_buffer", "proxy_busy", "proxy_read_timeout", "proxy_send_timeout",
@@ -314,8 +313,7 @@ func read(object *source.Object[networkingv1.Ingress], opts Options) (settings, 
 	return s, reports
 }
 
-// take reads one annotation into s. It returns what is to be reported, but for
-// the origin.
+// take reads one annotation into s. It returns a Report, without origin, or nil.
 func (s *settings) take(a Annotation, value string, opts Options) *reason.Report {
 	report := func(code reason.Code, format string, args ...any) *reason.Report {
 		r := reason.New(code, reason.Origin{}, fmt.Sprintf(format, args...))
@@ -346,11 +344,11 @@ func (s *settings) take(a Annotation, value string, opts Options) *reason.Report
 	return report(reason.NotHonoured, "%s is not honoured yet; traffic flows without it", a.Name)
 }
 
-// honoured reports whether the annotation does what it says. One that is
-// misspelled does not, as with ingress-nginx.
+// honoured reports whether the annotation is in force. A misspelled one is not, as with
+// ingress-nginx.
 func (a Annotation) honoured() bool { return a.Apply != nil && a.meant == "" }
 
-// subject is how messages call the annotation.
+// subject returns the name of the annotation for messages.
 func (a Annotation) subject() string {
 	switch {
 	case a.foreign != "":

@@ -10,34 +10,33 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// suites are those of TLS 1.2 that may be chosen, by IANA's names.
+// suites is a set of TLS 1.2 suites that may be chosen, by IANA name.
 type suites map[string]bool
 
-// chosen is what an OpenSSL cipher list comes to.
+// chosen is the result of evaluating an OpenSSL cipher list.
 type chosen struct {
-	// suites are in order; crypto/tls has an order of preference of its own.
+	// suites are sorted; crypto/tls has its own order of preference.
 	suites []string
-	// unspoken are the entries that add nothing, since no suite that they select
-	// is spoken.
+	// unspoken are the entries that add nothing, because we support none of the suites
+	// that they select.
 	unspoken []string
 }
 
 // errCiphers is wrapped by the errors of readCiphers.
 var errCiphers = errors.New("it is no cipher list")
 
-// maxCiphers bounds a list, in bytes: all that OpenSSL has are fewer.
+// maxCiphers bounds a list, in bytes. A list of all names of OpenSSL is shorter.
 const maxCiphers = 8192
 
-// readCiphers evaluates a cipher list of OpenSSL (ciphers(1)) as a set over the
-// suites that are spoken. The order of a list says nothing here, and neither do
-// @STRENGTH and @SECLEVEL.
+// readCiphers evaluates a cipher list of OpenSSL (ciphers(1)) as a set of supported
+// suites. The order of the list is ignored, and so are @STRENGTH and @SECLEVEL.
 func readCiphers(list string) (chosen, error) {
 	if len(list) > maxCiphers {
 		return chosen{}, fmt.Errorf("%w: it has more than %d bytes", errCiphers, maxCiphers)
 	}
 	in, killed := suites{}, suites{}
 	var out chosen
-	if rest, found := strings.CutPrefix(list, "DEFAULT"); found { // it is a keyword at the start alone
+	if rest, found := strings.CutPrefix(list, "DEFAULT"); found { // a keyword only at the start
 		in, list = keyword("ALL"), rest
 	}
 	for _, entry := range strings.FieldsFunc(splitOperators(list), isSeparator) {
@@ -74,28 +73,28 @@ func readCiphers(list string) (chosen, error) {
 	return out, nil
 }
 
-// isSeparator: OpenSSL takes semicolons, too.
+// isSeparator reports whether c separates entries: OpenSSL accepts semicolons, too.
 func isSeparator(c rune) bool { return strings.ContainsRune(": ,;", c) }
 
-// splitOperators sets apart what OpenSSL reads without a separator: "DEFAULT@STRENGTH"
-// is two entries, since no name holds an operator but for + and -.
+// splitOperators inserts the separators that OpenSSL does not need: "DEFAULT@STRENGTH" is
+// two entries, since no name contains an operator other than + and -.
 func splitOperators(list string) string {
 	return strings.NewReplacer("@", ":@", "!", ":!").Replace(list)
 }
 
-// commands are those of entries that begin with @.
+// commands are the entries that begin with @.
 var commands = []string{"STRENGTH", "SECLEVEL=0", "SECLEVEL=1", "SECLEVEL=2", "SECLEVEL=3", "SECLEVEL=4", "SECLEVEL=5"}
 
 func readCommand(text string) error {
-	name, _, _ := strings.Cut(text, "+") // OpenSSL throws the rest away
+	name, _, _ := strings.Cut(text, "+") // OpenSSL ignores the rest
 	if !slices.Contains(commands, name) {
 		return fmt.Errorf("%w: it has no command @%s", errCiphers, name)
 	}
 	return nil
 }
 
-// selectAll are the suites that have all of some names, with a + between them. A
-// name that is not known selects none.
+// selectAll returns the suites that match all of some names, joined by +. An unknown name
+// matches none.
 func selectAll(names string) (suites, error) {
 	out := keyword("ALL")
 	for _, name := range strings.Split(names, "+") {
@@ -111,7 +110,7 @@ func isNoName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("-_.=", c))
 }
 
-// keyword are the suites that one name selects: a suite's, or one for a group.
+// keyword returns the suites that one name selects: the name of a suite or of a group.
 func keyword(name string) suites {
 	out := suites{}
 	has := keywords[name]
@@ -123,9 +122,9 @@ func keyword(name string) suites {
 	return out
 }
 
-// keywords are the groups of ciphers(1) that have a suite that is spoken. Of the
-// others, such as aNULL, MEDIUM, kRSA or 3DES, every one is empty here: RSA means
-// kRSA, and SHA256 and SHA384 are MACs, which suites with AEAD have none of.
+// keywords are the groups of ciphers(1) with at least one supported suite. The other
+// groups, such as aNULL, MEDIUM, kRSA or 3DES, are empty here: RSA means kRSA, and SHA256
+// and SHA384 are MACs, which AEAD suites do not have.
 var keywords = map[string]func(model.CipherSuite) bool{
 	"ALL": every, "HIGH": every,
 	"ECDHE": every, "EECDH": every, "ECDH": every, "kECDHE": every, "kEECDH": every,
@@ -136,12 +135,12 @@ var keywords = map[string]func(model.CipherSuite) bool{
 	"AESGCM": named("_GCM_"), "CHACHA20": named("_CHACHA20_"),
 	"SHA": named("_CBC_SHA"), "SHA1": named("_CBC_SHA"),
 	"TLSv1.2": func(s model.CipherSuite) bool { return s.AEAD },
-	"TLSv1":   named("_CBC_SHA"), "TLSv1.0": named("_CBC_SHA"), // the version that they came with
+	"TLSv1":   named("_CBC_SHA"), "TLSv1.0": named("_CBC_SHA"), // introduced with TLS 1.0
 }
 
 func every(model.CipherSuite) bool { return true }
 
-// named selects by a part of IANA's names, which say all that there is to say.
+// named selects suites by a part of the IANA name, which tells all their properties.
 func named(part string) func(model.CipherSuite) bool {
 	return func(s model.CipherSuite) bool { return strings.Contains(s.Name, part) }
 }
@@ -152,7 +151,7 @@ func remove(from, these suites) {
 	}
 }
 
-// without are all the others.
+// without returns all other suites.
 func without(these suites) suites {
 	out := keyword("ALL")
 	remove(out, these)

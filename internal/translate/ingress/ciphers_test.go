@@ -9,8 +9,8 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// The groups of the suites that are spoken, by OpenSSL's names, written out: they
-// are what `openssl ciphers -s -tls1_2` has of them (3.0).
+// The groups of the supported suites, by OpenSSL name: as `openssl ciphers -s -tls1_2`
+// (3.0) prints them.
 const (
 	rsaGCM   = "ECDHE-RSA-AES128-GCM-SHA256 ECDHE-RSA-AES256-GCM-SHA384 "
 	ecdsaGCM = "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 "
@@ -25,20 +25,20 @@ const (
 	nothing  = ""
 )
 
-// TestCipherLists: what ciphers(1) says of lists, over the suites that are
-// spoken. What OpenSSL 3.0 refuses is refused.
+// TestCipherLists: lists evaluate as ciphers(1) says, among the supported suites. What
+// OpenSSL 3.0 refuses is refused.
 func TestCipherLists(t *testing.T) {
 	for _, test := range []struct {
 		list, want string
 		unspoken   string // separated by commas
 		refused    bool
 	}{
-		// Suites, by either name.
+		// Suites, by both kinds of names.
 		{list: "ECDHE-RSA-AES128-GCM-SHA256", want: "ECDHE-RSA-AES128-GCM-SHA256"},
 		{list: "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", want: "ECDHE-RSA-AES128-SHA"},
 		{list: "DHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA:AES128-SHA:DES-CBC3-SHA", want: "ECDHE-RSA-AES128-SHA", unspoken: "DHE-RSA-AES128-GCM-SHA256,AES128-SHA,DES-CBC3-SHA"},
 		{list: "ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384", want: nothing, unspoken: "ECDHE-RSA-AES128-SHA256,ECDHE-ECDSA-AES256-SHA384"},
-		{list: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:CHACHA20", want: chacha}, // of TLS 1.3: always on
+		{list: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:CHACHA20", want: chacha}, // suites of TLS 1.3 are always on
 		{list: "ecdhe-rsa-aes128-sha", want: nothing, unspoken: "ecdhe-rsa-aes128-sha"},
 		// Keywords.
 		{list: "ALL", want: all},
@@ -63,12 +63,12 @@ func TestCipherLists(t *testing.T) {
 		{list: "CHACHA20", want: chacha},
 		{list: "SHA", want: sha1},
 		{list: "SHA1", want: sha1},
-		{list: "SHA256:SHA384", want: nothing, unspoken: "SHA256,SHA384"}, // as MACs: suites with AEAD have none
+		{list: "SHA256:SHA384", want: nothing, unspoken: "SHA256,SHA384"}, // as MACs, which AEAD suites do not have
 		{list: "TLSv1.2", want: aead},
 		{list: "TLSv1", want: sha1},
 		{list: "TLSv1.0", want: sha1},
 		{list: "SSLv3:eNULL:aNULL:DHE:EDH:PSK:SRP:CAMELLIA", want: nothing, unspoken: "SSLv3,eNULL,aNULL,DHE,EDH,PSK,SRP,CAMELLIA"},
-		// And.
+		// Intersections.
 		{list: "ECDHE+AESGCM", want: rsaGCM + ecdsaGCM},
 		{list: "ECDHE+AESGCM:ECDHE+CHACHA20", want: aead},
 		{list: "EECDH+AESGCM:EDH+AESGCM", want: rsaGCM + ecdsaGCM, unspoken: "EDH+AESGCM"},
@@ -76,7 +76,7 @@ func TestCipherLists(t *testing.T) {
 		{list: "ECDHE-RSA-AES128-SHA+AES", want: "ECDHE-RSA-AES128-SHA"},
 		{list: "AES128+AES256", want: nothing, unspoken: "AES128+AES256"},
 		{list: "ECDHE+FOO", want: nothing, unspoken: "ECDHE+FOO"},
-		// Removed, for good or not, and moved.
+		// Removed, permanently or not, and moved.
 		{list: "HIGH:!aNULL:!MD5", want: all},
 		{list: "ALL:!SHA:SHA", want: aead},
 		{list: "!aRSA:ECDHE", want: ofECDSA},
@@ -86,14 +86,14 @@ func TestCipherLists(t *testing.T) {
 		{list: "AES128:+SHA:CHACHA20", want: aes128 + chacha},
 		{list: "+ECDHE", want: nothing},
 		{list: "ALL:!ECDHE+SHA", want: aead},
-		// No effect on a set.
+		// Without effect on a set.
 		{list: "ALL:@STRENGTH", want: all},
 		{list: "@STRENGTH:AES128", want: aes128},
 		{list: "AES128@STRENGTH", want: aes128},
 		{list: "ALL:@STRENGTH+AES", want: all},
 		{list: "DEFAULT:@SECLEVEL=0", want: all},
 		{list: "AES256:@SECLEVEL=5", want: aes256},
-		// DEFAULT is a keyword at the start alone.
+		// DEFAULT is a keyword only at the start.
 		{list: "DEFAULT:!SHA", want: aead},
 		{list: "DEFAULT-SHA", want: aead},
 		{list: "DEFAULT+SHA", want: all},
@@ -108,7 +108,7 @@ func TestCipherLists(t *testing.T) {
 		{list: "", want: nothing},
 		{list: ":", want: nothing},
 		{list: "FOO", want: nothing, unspoken: "FOO"},
-		// What OpenSSL calls an invalid command.
+		// Invalid commands, in OpenSSL's terms.
 		{list: "?", refused: true},
 		{list: "ECDHE:?", refused: true},
 		{list: "ECDHE?", refused: true},
@@ -146,8 +146,8 @@ func TestCipherLists(t *testing.T) {
 	}
 }
 
-// FuzzCipherLists: whatever a list is, what comes of it can be spoken, and what
-// it removes for good stays away.
+// FuzzCipherLists: all suites in the result of any list are supported, and suites removed
+// permanently stay away.
 func FuzzCipherLists(f *testing.F) {
 	for _, seed := range []string{
 		"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:@STRENGTH", "DEFAULT:!SHA:+AES128", "ALL:-SHA,SHA;AES", "DEFAULT@SECLEVEL=1", "!", "+", "@", "A+", "--", "!-AES:ALL",

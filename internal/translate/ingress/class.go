@@ -9,12 +9,12 @@ import (
 	"windrose.dev/windrose/internal/source"
 )
 
-// legacyClass is the annotation that named the class before the field did.
+// legacyClass is the annotation that named the class before the field existed.
 const legacyClass = "kubernetes.io/ingress.class"
 
-// classes tells which Ingresses are served.
+// classes decides which Ingresses are served.
 type classes struct {
-	// only narrows to one class; empty serves every class.
+	// only limits this to one class; empty serves every class.
 	only string
 	// byDefault is the default class, for Ingresses that name none.
 	byDefault string
@@ -49,7 +49,7 @@ func newClasses(set *source.Set, only string) (classes, []reason.Report) {
 	return c, reports
 }
 
-// serves reports whether an Ingress is served; if not, it says why.
+// serves reports whether an Ingress is served; if not, the Report says why.
 func (c classes) serves(object *source.Object[networkingv1.Ingress]) (bool, *reason.Report) {
 	class, field := c.byDefault, "spec.ingressClassName"
 	switch {
@@ -58,7 +58,7 @@ func (c classes) serves(object *source.Object[networkingv1.Ingress]) (bool, *rea
 	case object.Value.Annotations[legacyClass] != "":
 		class, field = object.Value.Annotations[legacyClass], "metadata.annotations["+legacyClass+"]"
 	}
-	// What a tombstone's class is may be the very thing that is broken.
+	// The class of a tombstone may itself be broken.
 	if c.only == "" || class == c.only || object.State == source.Tombstone {
 		return true, nil
 	}

@@ -11,12 +11,12 @@ import (
 // owner is a controller that reads annotations of Ingresses.
 type owner struct {
 	prefix string
-	// name is empty for ingress-nginx, whose annotations have a table.
+	// name is empty for ingress-nginx, which has the table of annotations.
 	name string
 }
 
-// owners are the controllers whose annotations people have. What they say is
-// reported, and closes where its name sounds like a guard.
+// owners are the controllers whose annotations are in common use. Their annotations are
+// reported, and close routes if the name sounds like a guard.
 var owners = []owner{
 	{Prefix, ""},
 	{"alb.ingress.kubernetes.io/", "the AWS Load Balancer Controller"},
@@ -39,8 +39,8 @@ var owners = []owner{
 	{"zalando.org/", "Skipper"},
 }
 
-// ownerOf tells whose annotation a key is, and its name without the prefix. A
-// prefix with a slip or two of the pen still is ingress-nginx's.
+// ownerOf returns the controller of an annotation, and the name without the prefix. A
+// prefix with one or two typing errors still belongs to ingress-nginx.
 func ownerOf(key string) (name string, of *owner) {
 	prefix, name, found := strings.Cut(key, "/")
 	if !found {
@@ -64,7 +64,7 @@ func near(a, b string) bool {
 	return max(len(a), len(b))-min(len(a), len(b)) <= most && source.Distance(a, b) <= most
 }
 
-// nearestName returns the candidate that a name was probably meant to be, or "".
+// nearestName returns the candidate that a misspelled name probably means, or "".
 func nearestName(name string, candidates []string) string {
 	name = strings.ToLower(name)
 	best := ""
@@ -76,24 +76,23 @@ func nearestName(name string, candidates []string) string {
 	return best
 }
 
-// names are those of the table, and guardNames those of its guards, sorted.
+// names are the names in the table, and guardNames those of guards, sorted.
 var (
 	names      = slices.Sorted(maps.Keys(byName))
 	guardNames = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !byName[name].Guard })
 )
 
-// guardPrefixes begin names that guard something even if nobody knows them: a
+// guardPrefixes are prefixes of names that guard something even if the name is unknown: a
 // misspelled guard must not leave its routes open.
 var guardPrefixes = []string{"auth", "allowlist", "whitelist", "denylist", "blacklist", "blocklist", "deny", "limit", "rate-limit", "global-rate-limit", "satisfy", "modsecurity", "enable-modsecurity", "enable-owasp", "waf"}
 
-// guardWords stand in names by which other controllers guard. The dashes of the
-// names are left out.
+// guardWords are parts of the names of other controllers' guards, without dashes.
 var guardWords = []string{
 	"acl", "allowlist", "auth", "blacklist", "blocklist", "cidr", "deny", "iprestriction", "jwt", "limit", "middlewares",
 	"modsecurity", "oidc", "plugins", "policies", "security", "snippet", "sourcerange", "waf", "whitelist",
 }
 
-// foreignInert are values with which no guard of another controller guards.
+// foreignInert are values with which no guard of another controller is on.
 var foreignInert = []string{"false", "off", "none", "0"}
 
 // soundsLikeGuard reports whether the name of another controller's annotation is

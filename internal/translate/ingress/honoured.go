@@ -11,7 +11,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// settings are what the annotations of one Ingress say.
+// settings are the values of the annotations of one Ingress.
 type settings struct {
 	rewriteTarget string
 	useRegex      bool
@@ -23,23 +23,23 @@ type settings struct {
 	send          time.Duration
 	enableCORS    bool
 	cors          model.CORS
-	// corsInvalid: a value of a cors-* annotation cannot be understood. The
-	// defaults are the widest there are, so there is no CORS at all.
+	// corsInvalid means that a cors-* annotation is invalid. There is no CORS at all
+	// then, because the defaults are the most permissive ones.
 	corsInvalid bool
 	canary      bool
 	passthrough bool
-	compress    *model.Compress // nil for not at all
+	compress    *model.Compress // nil means no compression
 	upstream    upstream
-	suites      []string // of TLS 1.2, for the hosts; none leaves them to the proxy
-	// notes are Reports about the annotation that was read last, without origin.
+	suites      []string // of TLS 1.2, for the hosts; empty leaves them to the proxy
+	// notes are Reports, without origin, about the annotation that was read last.
 	notes []reason.Report
 	// closedBy names the annotation that closes the routes, if one does.
 	closedBy string
-	// closesHosts: it closes all that the hosts of the Ingress serve.
+	// closesHosts means that it closes everything that the hosts of the Ingress serve.
 	closesHosts bool
 }
 
-// defaultSettings are ingress-nginx's own.
+// defaultSettings returns the defaults of ingress-nginx.
 func defaultSettings() settings {
 	return settings{
 		sslRedirect: true,
@@ -144,7 +144,7 @@ var honoured = []Annotation{
 	},
 }
 
-// form is what a textual value must look like, and how to say so.
+// form is the pattern of a textual value, with a description for messages.
 type form struct {
 	pattern *regexp.Regexp
 	hint    string
@@ -176,8 +176,8 @@ func setBool(to *bool, value string) error {
 	return nil
 }
 
-// setGuard reads a switch that guards something: what cannot be understood
-// counts as on.
+// setGuard reads a boolean of an annotation that guards something: invalid values count
+// as on.
 func setGuard(to *bool, value string) error {
 	*to = true
 	return setBool(to, value)
@@ -192,7 +192,7 @@ func setInt(to *int, value string) error {
 	return nil
 }
 
-// maxSeconds bounds timeouts; nginx has a bound of the same kind.
+// maxSeconds bounds timeouts; nginx has a similar limit.
 const maxSeconds = 30 * 24 * 3600
 
 func setSeconds(to *time.Duration, value string) error {

@@ -48,9 +48,9 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-// TestGuardsNearby: a guard's name with a letter or two wrong, or in another
-// case, guards as it does; so does one under a misspelled prefix, and what is
-// evidently a guard of another controller.
+// TestGuardsNearby: a guard's name with a wrong letter or two, or in another case, still
+// guards; so does one under a misspelled prefix, and a name of another controller that is
+// evidently a guard.
 func TestGuardsNearby(t *testing.T) {
 	for annotation, want := range map[[2]string]bool{
 		{Prefix + "Auth-URL", "x"}:                                     true,
@@ -128,7 +128,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestBackendProtocols: what is not spoken closes, and nothing is nothing.
+// TestBackendProtocols: an unsupported protocol closes; an empty value has no effect.
 func TestBackendProtocols(t *testing.T) {
 	for value, want := range map[string]struct {
 		protocol string

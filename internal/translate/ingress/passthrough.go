@@ -7,10 +7,10 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// passthrough makes the L4 route of a host with ssl-passthrough, if it is one. The
-// oldest Ingress that names the host decides, as with ingress-nginx, and paths
-// count for nothing there. An Ingress that asks for it in vain is closed: the
-// backend is where clients authenticate.
+// passthrough makes the L4 route of a host, if it has ssl-passthrough. The oldest Ingress
+// that names the host decides, as with ingress-nginx, and paths are ignored there. If an
+// Ingress asks for passthrough but does not get it, it is closed: clients authenticate at
+// its backend.
 func (t *translation) passthrough(name string, h *host) {
 	for _, naming := range h.names {
 		in := naming.ingress
@@ -39,7 +39,7 @@ func (t *translation) closePassthrough(in *ingress, why string) {
 	t.fix("give it a host of its own")
 }
 
-// root is the rule of an Ingress that gets all connections of a host: that of
+// root returns the rule of an Ingress that gets all connections of a host: the rule of
 // its root path, or else its first.
 func (h *host) root(in *ingress) *rule {
 	own := slices.DeleteFunc(slices.Clone(h.rules), func(r *rule) bool { return r.ingress != in })

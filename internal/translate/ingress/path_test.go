@@ -9,9 +9,9 @@ import (
 	"windrose.dev/windrose/internal/proxy/route"
 )
 
-// inRequest is a path as the proxy has it when it matches a request, with the
-// settings of this dialect: nothing is encoded that a path may hold as it is, and
-// runs of slashes are one slash.
+// inRequest returns a path in the form in which the proxy matches requests with the
+// settings of this dialect: no character is encoded that a path may hold literally, and
+// every run of slashes is one slash.
 func inRequest(path string) (canonical string, dotsRemoved, ok bool) {
 	p, _, ok := route.Canonical([]byte(path), nil)
 	if !ok {
@@ -22,36 +22,35 @@ func inRequest(path string) (canonical string, dotsRemoved, ok bool) {
 	return string(seen), dots, true
 }
 
-// hasDots reports whether a path has dot segments once its encoded slashes are
-// slashes.
+// hasDots reports whether a path has dot segments after its encoded slashes are decoded.
 func hasDots(path string) bool {
 	segments := strings.Split(strings.ReplaceAll(path, "%2F", "/"), "/")
 	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
 }
 
-// urlPath holds the characters that a URL's path may have as they are (RFC 3986
-// §3.3), apart from escapes.
+// urlPath holds the characters that a URL's path may hold literally (RFC 3986 §3.3),
+// apart from escapes.
 const urlPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/%"
 
 func hasOnly(s, allowed string) bool { return strings.Trim(s, allowed) == "" }
 
-// differ compares CanonicalPath, which writes the paths of rules, with what the
-// proxy makes of the paths of requests. A difference is a rule that a request
-// for its very path misses, and perhaps a guard with it.
+// differ compares CanonicalPath, which writes the paths of rules, with the proxy's form
+// of the paths of requests. If they differ, a request for the path of a rule misses that
+// rule, and perhaps a guard with it.
 func differ(t *testing.T, path string) {
 	if !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) || strings.Contains(path, "%00") {
-		return // the proxy refuses a NUL; the source refuses what has no slash
+		return // the proxy refuses a NUL; the source refuses a path without a slash
 	}
 	rule, ok := blockForm.CanonicalPath(path)
 	if ok {
-		// What a rule has is what a request for it has.
+		// The path of a rule equals that of a request for it.
 		if got, dots, valid := inRequest(rule); got != rule || dots || !valid {
 			t.Errorf("the rule %q for path %q is %q in a request, dots %t, valid %t", rule, path, got, dots, valid)
 		}
 	}
 	request, dots, valid := inRequest(path)
 	if !valid || !hasOnly(path, urlPath) {
-		return // no URL
+		return // not a URL
 	}
 	if ok == dots {
 		t.Errorf("path %q: the rule has dot segments: %t, the request: %t", path, !ok, dots)

@@ -16,8 +16,8 @@ import (
 	"windrose.dev/windrose/internal/translate/backend"
 )
 
-// acmeChallenge is served in plain text even where a redirect to https is on,
-// as ingress-nginx's no-tls-redirect-locations has it.
+// acmeChallenge is served in plain text even if a redirect to https is on, like
+// ingress-nginx's no-tls-redirect-locations.
 const acmeChallenge = "/.well-known/acme-challenge"
 
 func (t *translation) host(name string) *host {
@@ -38,7 +38,7 @@ func (t *translation) collectRules(in *ingress) {
 	named := map[string]bool{"": true}
 	for i, r := range spec.Rules {
 		if r.Host != "" && !isHost(r.Host) {
-			t.closeNamespace(in.object) // only a tombstone comes here with such a host
+			t.closeNamespace(in.object) // only a tombstone can have such a host here
 			continue
 		}
 		named[r.Host] = true
@@ -60,7 +60,7 @@ func (t *translation) collectRules(in *ingress) {
 				one.rewritten = in.rewrites(cmp.Or(p.Path, "/"))
 				t.addRule(r.Host, h, one)
 			} else if in.closedBy != "" {
-				h.close(in) // where its path would lead must not lead elsewhere
+				h.close(in) // its requests must not go to another rule
 			}
 		}
 	}
@@ -77,8 +77,8 @@ func (t *translation) collectRules(in *ingress) {
 	}
 }
 
-// namedBy counts the Ingresses that name a host; rule is the index of the rule
-// in which this one does.
+// namedBy records that an Ingress names a host; rule is the index of the first rule that
+// does.
 func (h *host) namedBy(in *ingress, rule int) {
 	if n := len(h.names); n > 0 && h.names[n-1].ingress == in {
 		return
@@ -86,7 +86,7 @@ func (h *host) namedBy(in *ingress, rule int) {
 	h.names = append(h.names, naming{in, rule})
 }
 
-// reportMerged reports a host that several Ingresses name, once, at the second.
+// reportMerged reports, once, a host that several Ingresses name.
 func (t *translation) reportMerged(name string, h *host) {
 	if len(h.names) < 2 {
 		return
@@ -96,11 +96,11 @@ func (t *translation) reportMerged(name string, h *host) {
 		"host %s is named by %d Ingresses, first by %s, %s", name, len(h.names), first.Origin.Object(), first.Origin.Place())
 }
 
-// maxPath bounds a path as it is written, in bytes.
+// maxPath bounds a path as written, in bytes.
 const maxPath = 1000
 
-// path reads one path. An Exact or Prefix path that could never match a
-// request is set aside.
+// path reads one path. An Exact or Prefix path that can never match a request is left
+// out.
 func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field string) (model.PathMatch, bool) {
 	match := model.PathMatch{Kind: model.PrefixPath, Value: p.Path}
 	if p.PathType != nil && *p.PathType == networkingv1.PathTypeExact {
@@ -135,20 +135,19 @@ func (t *translation) path(p networkingv1.HTTPIngressPath, in *ingress, field st
 	}
 	match.Value = canonical
 	if match.Kind == model.PrefixPath {
-		match.Value = "/" + strings.Trim(match.Value, "/") // a trailing slash says nothing (Ingress API)
+		match.Value = "/" + strings.Trim(match.Value, "/") // a trailing slash has no meaning (Ingress API)
 	}
 	return match, true
 }
 
-// expressions reports whether this Ingress itself has a path read as an
-// expression: ingress-nginx does so for use-regex, and for a rewrite-target
-// that differs from the path.
+// expressions reports whether this Ingress makes a path an expression: ingress-nginx does
+// so for use-regex, and for a rewrite-target that differs from the path.
 func (s *settings) expressions(path string) bool {
 	return s.useRegex || s.rewrites(path)
 }
 
-// rewrites reports whether a path is rewritten. One that is its own target is
-// not, as in ingress-nginx.
+// rewrites reports whether a path is rewritten. A path that equals its target is not, as
+// with ingress-nginx.
 func (s *settings) rewrites(path string) bool {
 	return s.rewriteTarget != "" && s.rewriteTarget != path
 }
@@ -178,7 +177,7 @@ func (t *translation) newRule(in *ingress, index, field string, b networkingv1.I
 	return one
 }
 
-// policiesOf names the BackendTLSPolicy of each Service that has one.
+// policiesOf returns the name of the BackendTLSPolicy of each Service that has one.
 func policiesOf(set *source.Set) map[source.Name]string {
 	out := map[source.Name]string{}
 	for object := range set.BackendTLSPolicies.All() {
@@ -191,7 +190,7 @@ func policiesOf(set *source.Set) map[source.Name]string {
 	return out
 }
 
-// backendField is where the backend of a path, or the default one, is written.
+// backendField returns the field of the backend of a path, or of the default backend.
 func backendField(field string) string {
 	if field == "spec.defaultBackend" {
 		return field
@@ -199,8 +198,8 @@ func backendField(field string) string {
 	return field + ".backend"
 }
 
-// close closes what the Ingresses of one namespace have at a host. Over those of
-// others an Ingress has no say.
+// close closes the rules that the Ingresses of one namespace have at a host. An Ingress
+// cannot close the rules of other namespaces.
 func (h *host) close(in *ingress) {
 	if h.closedBy == nil {
 		h.closedBy = map[string]*ingress{}
@@ -210,10 +209,10 @@ func (h *host) close(in *ingress) {
 	}
 }
 
-// closer is the Ingress that closes a rule at its host, or nil.
+// closer returns the Ingress that closes a rule at its host, or nil.
 func (h *host) closer(one *rule) *ingress { return h.closedBy[one.object.Origin.Namespace] }
 
-// addRule adds a rule to a host, unless an older one has its path.
+// addRule adds a rule to a host, unless an older rule has its path.
 func (t *translation) addRule(name string, h *host, one *rule) {
 	if first, taken := h.byMatch[one.path]; taken {
 		if one.closedBy != "" && first.closedBy == "" {
@@ -228,9 +227,9 @@ func (t *translation) addRule(name string, h *host, one *rule) {
 	t.out.Origins[one.id] = one.at
 }
 
-// closeConflict deals with a path whose winner is open and whose loser guards
-// it. Within a namespace the host is closed; over others the loser has no say,
-// and the Report says what it lost.
+// closeConflict handles a path that an open rule wins and a closed one loses. Within a
+// namespace the host is closed. Across namespaces the losing Ingress cannot close it; the
+// Report says so.
 func (t *translation) closeConflict(h *host, one, first *rule) {
 	if one.object.Origin.Namespace == first.object.Origin.Namespace {
 		h.close(one.ingress)
@@ -250,8 +249,8 @@ func (t *translation) setDefault(name string, one *rule) {
 	t.out.Origins[one.id] = one.at
 }
 
-// shareDefault gives the default backend for any host to the hosts that have
-// none: it takes what no host and path matches (Ingress API, DefaultBackend).
+// shareDefault gives the default backend of the host "*" to the hosts that have none: it
+// serves the requests that no host and path matches (Ingress API, DefaultBackend).
 func (t *translation) shareDefault() {
 	all := t.hosts["*"]
 	if all == nil || all.fallback == nil {
@@ -268,8 +267,7 @@ func (t *translation) shareDefault() {
 	}
 }
 
-// blockForm is what all blocks of this dialect have in common: paths as nginx sees
-// them.
+// blockForm has what all blocks of this dialect have in common: paths match as in nginx.
 var blockForm = model.Block{Dialect: Dialect, MergeSlashes: true, DecodeReserved: true}
 
 // block makes the model's block for a host.
@@ -277,8 +275,7 @@ func (t *translation) block(name string, h *host) model.Block {
 	b := blockForm
 	if h.regex {
 		b.Order = model.FirstMatch
-		// ingress-nginx orders expressions by length, then by text, both
-		// descending.
+		// ingress-nginx orders expressions by length, then by text, both descending.
 		slices.SortStableFunc(h.rules, func(x, y *rule) int {
 			return cmp.Or(cmp.Compare(len(y.path.Value), len(x.path.Value)), cmp.Compare(y.path.Value, x.path.Value))
 		})
@@ -298,12 +295,12 @@ func (t *translation) block(name string, h *host) model.Block {
 	return b
 }
 
-// maxExpressions bounds the expressions that one namespace has on one host:
-// they are tried one after the other, at everyone's cost.
+// maxExpressions bounds the expressions of one namespace at one host: they are tried one
+// after the other, which slows all requests of the host.
 const maxExpressions = 1000
 
-// tooMany reports whether a rule is beyond the bound and is set aside. What is
-// closed stays, so that nothing opens.
+// tooMany reports whether a rule exceeds the bound and must be left out. Closed rules are
+// kept, so that nothing opens.
 func (t *translation) tooMany(counts map[string]int, one *rule) bool {
 	namespace := one.object.Origin.Namespace
 	counts[namespace]++
@@ -315,9 +312,9 @@ func (t *translation) tooMany(counts map[string]int, one *rule) bool {
 	return true
 }
 
-// makeExpression turns a path into the expression that ingress-nginx makes of
-// it. One that RE2 does not understand is set aside; if it was guarded, what
-// stands before its first special character is closed.
+// makeExpression turns a path into the expression that ingress-nginx makes of it. If RE2
+// cannot parse it, the rule is left out; if the rule is closed, everything that begins
+// with the literal start of the path is closed instead.
 func (t *translation) makeExpression(one *rule) bool {
 	pattern := "(?i)^" + one.path.Value
 	if !t.compiles(one, pattern) {
@@ -334,7 +331,7 @@ func (t *translation) makeExpression(one *rule) bool {
 	return true
 }
 
-// compiles reports whether a path can be an expression, and reports why not.
+// compiles reports whether a path is a valid expression; if not, it makes a Report.
 func (t *translation) compiles(one *rule, pattern string) bool {
 	if len(pattern) > model.MaxRegexLength {
 		t.report(reason.TooLarge, one.at, "the path is an expression of %d bytes, and no more than %d are tried", len(pattern), model.MaxRegexLength)
@@ -349,7 +346,7 @@ func (t *translation) compiles(one *rule, pattern string) bool {
 	return err == nil
 }
 
-// modelRule makes the model's rule. Its settings are those of its Ingress.
+// modelRule makes the model's rule, with the settings of its Ingress.
 func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 	r := model.Rule{ID: one.id, Path: one.path}
 	if closed := t.closed(h, one); closed != "" {
@@ -374,8 +371,8 @@ func (t *translation) modelRule(name string, h *host, one *rule) model.Rule {
 	return r
 }
 
-// filters are those of a rule, in the order in which requests pass them. forwards tells
-// that it has a backend.
+// filters returns the filters of a rule, in the order in which requests pass them.
+// forwards says that the rule has a backend.
 func (t *translation) filters(name string, one *rule, forwards bool) (out model.Filters) {
 	if one.compress != nil && forwards {
 		out = append(out, one.compress)
@@ -396,7 +393,7 @@ func (t *translation) filters(name string, one *rule, forwards bool) (out model.
 	return out
 }
 
-// closed says why a rule is closed, or nothing.
+// closed returns why a rule is closed, or an empty string.
 func (t *translation) closed(h *host, one *rule) string {
 	if one.closedBy != "" {
 		return one.closedBy + " guards it and is not in force"

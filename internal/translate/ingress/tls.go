@@ -13,8 +13,8 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// collectTLS reads spec.tls. An entry without hosts is for the hosts of the
-// rules, and for any host only where these name none.
+// collectTLS reads spec.tls. An entry without hosts is for the hosts of the rules, or for
+// any host if the rules have none.
 func (t *translation) collectTLS(in *ingress) {
 	for i, entry := range in.object.Value.Spec.TLS {
 		field := fmt.Sprintf("spec.tls[%d]", i)
@@ -35,14 +35,14 @@ func (t *translation) collectTLS(in *ingress) {
 	}
 }
 
-// ownership lists the namespaces that have rules for each host, and for names
-// with each parent, and these names.
+// ownership holds the namespaces that have rules for each host and for names below each
+// parent, and those names.
 type ownership struct {
 	hosts, below map[string]map[string]bool
 	names        map[under]map[string]bool
 }
 
-// under is what a namespace has below a parent.
+// under is a namespace and the parent of some of its host names.
 type under struct{ namespace, parent string }
 
 func ownersOf(served []*ingress) ownership {
@@ -56,7 +56,7 @@ func ownersOf(served []*ingress) ownership {
 	for _, in := range served {
 		for _, r := range in.object.Value.Spec.Rules {
 			if r.HTTP == nil || len(r.HTTP.Paths) == 0 {
-				continue // to name a host is not to serve it
+				continue // an Ingress that names a host need not serve it
 			}
 			host := cmp.Or(r.Host, "*")
 			add(o.hosts, host, in.object.Origin.Namespace)
@@ -76,10 +76,11 @@ func (o *ownership) name(at under, host string) {
 	o.names[at][host] = true
 }
 
-// claimable are the hosts that an Ingress may give a certificate where it names
-// one: that one, if its namespace has a rule for it, or nobody else has one for
-// it, or for a name that the wildcard stands for. Of a wildcard that is not its
-// own a namespace keeps its own names: the rule of another takes nothing from it.
+// claimable returns the hosts for which an Ingress may set a certificate when it names
+// host: host itself if the namespace of the Ingress has a rule for it, or if no other
+// namespace has a rule for it or for a name that the wildcard matches. For a wildcard
+// that it does not own, a namespace may still set the certificates of its own names below
+// it, so that rules of other namespaces take nothing from it.
 func (t *translation) claimable(in *ingress, host string, at reason.Origin) []string {
 	if t.owns(in, host) {
 		return []string{host}
@@ -87,7 +88,7 @@ func (t *translation) claimable(in *ingress, host string, at reason.Origin) []st
 	parent, _ := strings.CutPrefix(host, "*.")
 	below := under{in.object.Origin.Namespace, parent}
 	own := sortedKeys(t.owners.names[below])
-	delete(t.owners.names, below) // another claim of the namespace would find them taken
+	delete(t.owners.names, below) // a second claim would conflict with the first
 	if own = slices.DeleteFunc(own, func(name string) bool { return name == host }); host == parent || len(own) == 0 {
 		t.report(reason.CertificateConflict, at, "host %s is served by rules of another namespace alone, so this certificate is not used", host)
 	} else {
@@ -100,7 +101,7 @@ func (t *translation) claimable(in *ingress, host string, at reason.Origin) []st
 	return own
 }
 
-// owns reports whether the namespace of an Ingress has a say over a host's TLS.
+// owns reports whether the namespace of an Ingress may decide on the TLS of a host.
 func (t *translation) owns(in *ingress, host string) bool {
 	own := func(namespaces map[string]bool) bool {
 		return len(namespaces) == 0 || namespaces[in.object.Origin.Namespace]
@@ -123,8 +124,7 @@ func hostsOf(entry networkingv1.IngressTLS, rules []networkingv1.IngressRule) []
 	return slices.Compact(hosts)
 }
 
-// claim gives a host a certificate, unless an older Ingress has given it
-// another.
+// claim gives a host a certificate, unless an older Ingress has set another one.
 func (t *translation) claim(c fragment.Certificate) {
 	first, taken := t.tls[c.Host]
 	if !taken {
@@ -136,9 +136,8 @@ func (t *translation) claim(c fragment.Certificate) {
 	}
 }
 
-// hasTLS reports whether TLS is asked for a host: by name, or by the wildcard of
-// its parent in the same namespace. A certificate for any host does not redirect
-// those of others.
+// hasTLS reports whether a host has TLS: by its name, or by the wildcard of its parent in
+// the same namespace. A certificate for any host does not redirect the hosts of others.
 func (t *translation) hasTLS(host, namespace string) bool {
 	if _, asked := t.tls[host]; asked {
 		return true

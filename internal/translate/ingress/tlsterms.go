@@ -10,7 +10,7 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// sslAnnotations are those about the TLS of clients.
+// sslAnnotations are the annotations for TLS with clients.
 var sslAnnotations = []Annotation{
 	{
 		Name: "ssl-ciphers", Group: "SSLCipher", Risk: "Low", Guard: true, HostWide: true,
@@ -29,10 +29,10 @@ func (s *settings) note(code reason.Code, fix, format string, args ...any) {
 	s.notes = append(s.notes, reason.New(code, reason.Origin{}, fmt.Sprintf(format, args...)).WithFix(fix))
 }
 
-// ciphersFix is what to write in place of a cipher list.
+// ciphersFix says what to write instead of an invalid cipher list.
 const ciphersFix = "write suites such as ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256, or HIGH"
 
-// ciphers reads a cipher list, or says why nothing can be spoken by it.
+// ciphers reads a cipher list, or returns why it selects nothing.
 func (s *settings) ciphers(list string) (names []string, why string) {
 	read, err := readCiphers(list)
 	switch {
@@ -46,7 +46,7 @@ func (s *settings) ciphers(list string) (names []string, why string) {
 	return read.suites, ""
 }
 
-// setCiphers reads ssl-ciphers. nginx starts with no list that leaves nothing.
+// setCiphers reads ssl-ciphers. nginx does not start with a list that selects nothing.
 func (s *settings) setCiphers(value string) error {
 	if value == "" {
 		return nil
@@ -88,14 +88,14 @@ func (s *settings) setUpstreamCiphers(value string) error {
 	return nil
 }
 
-// sslProtocols are the words of nginx's proxy_ssl_protocols, the lowest first.
-// Those without a version are not spoken (RFC 8996).
+// sslProtocols are the words of nginx's proxy_ssl_protocols, lowest first. Those without
+// a version are not supported (RFC 8996).
 var sslProtocols = []struct {
 	word    string
 	version model.TLSVersion
 }{{"SSLv2", 0}, {"SSLv3", 0}, {"TLSv1", 0}, {"TLSv1.1", 0}, {"TLSv1.2", model.TLS12}, {"TLSv1.3", model.TLS13}}
 
-// setUpstreamProtocols reads proxy-ssl-protocols. The lowest that is spoken is
+// setUpstreamProtocols reads proxy-ssl-protocols. The lowest supported version becomes
 // the minimum; there is no maximum.
 func (s *settings) setUpstreamProtocols(value string) error {
 	words := strings.Fields(value)
@@ -126,7 +126,7 @@ func (s *settings) setUpstreamProtocols(value string) error {
 	return nil
 }
 
-// speak is the policy towards backends, which it makes if need be.
+// speak returns the TLS policy towards backends, and makes it if it is nil.
 func (up *upstream) speak() *model.TLSPolicy {
 	if up.policy == nil {
 		up.policy = &model.TLSPolicy{}
@@ -134,8 +134,8 @@ func (up *upstream) speak() *model.TLSPolicy {
 	return up.policy
 }
 
-// ciphersOf has a host spoken to as an Ingress asks that names it. The oldest
-// that asks for anything decides.
+// ciphersOf sets the cipher suites of a host to those of an Ingress that names it. The
+// oldest Ingress that sets any decides.
 func (t *translation) ciphersOf(name string, in *ingress) {
 	if len(in.suites) == 0 {
 		return

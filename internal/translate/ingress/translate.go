@@ -15,22 +15,22 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// Options are what the user of the translation chooses.
+// Options configure the translation.
 type Options struct {
-	// Class narrows to the Ingresses of one class; empty serves every class.
+	// Class limits the translation to the Ingresses of one class; empty serves every
+	// class.
 	Class string
-	// IgnoreGuards opens routes that are guarded by something that is not
-	// honoured.
+	// IgnoreGuards opens routes whose guards are not honoured.
 	IgnoreGuards bool
-	// Compress is how answers are compressed where an Ingress does not say; no
-	// encodings are not at all.
+	// Compress is how responses are compressed if an Ingress does not say; with no
+	// encodings they are not compressed.
 	Compress model.Compress
 }
 
 // Dialect is the name of this dialect's blocks.
 const Dialect = "ingress"
 
-// The ports that Ingress hosts are served on.
+// The ports on which Ingress hosts are served.
 var (
 	httpID  = model.ListenerID{Port: 80}
 	httpsID = model.ListenerID{Port: 443}
@@ -70,7 +70,7 @@ func Translate(set *source.Set, opts Options) fragment.Fragment {
 	return t.out
 }
 
-// ports are the listeners of the hosts.
+// ports returns the listeners of the hosts.
 func (t *translation) ports() []model.ListenerID {
 	if len(t.tls) > 0 {
 		return []model.ListenerID{httpID, httpsID}
@@ -78,8 +78,7 @@ func (t *translation) ports() []model.ListenerID {
 	return []model.ListenerID{httpID}
 }
 
-// listen asks for the listeners that hosts and connections that are passed through
-// need.
+// listen adds the listeners that the hosts and the passthrough routes need.
 func (t *translation) listen() {
 	if len(t.hosts) > 0 || len(t.tls) > 0 {
 		t.out.Listeners = append(t.out.Listeners, fragment.Listener{Listener: model.Listener{ID: httpID}})
@@ -92,19 +91,19 @@ func (t *translation) listen() {
 	}
 }
 
-// translation is the state of one Translate.
+// translation is the state of one call of Translate.
 type translation struct {
 	set    *source.Set
 	opts   Options
 	hosts  map[string]*host
 	tls    map[string]fragment.Certificate
 	owners ownership
-	// policies are the BackendTLSPolicies by Service, which Ingresses do not follow.
+	// policies are the BackendTLSPolicies by Service. Ingresses do not honour them.
 	policies map[source.Name]string
-	// closedNamespaces are those in which a tombstone cannot say what it
-	// guarded.
+	// closedNamespaces are the namespaces with a tombstone whose guarded hosts are
+	// unknown.
 	closedNamespaces map[string]reason.Origin
-	// ciphers are the TLS of hosts that have some of their own.
+	// ciphers are the TLS policies of hosts.
 	ciphers map[string]fragment.Policy
 	out     fragment.Fragment
 }
@@ -113,10 +112,10 @@ type translation struct {
 type ingress struct {
 	object *source.Object[networkingv1.Ingress]
 	settings
-	secured *secured // TLS to its backends, once it was looked at
+	secured *secured // TLS to its backends, once it has been read
 }
 
-// host gathers the rules for one host name.
+// host collects the rules for one host name.
 type host struct {
 	rules   []*rule
 	byMatch map[model.PathMatch]*rule
@@ -125,11 +124,11 @@ type host struct {
 	regex    bool
 	// names are the Ingresses that name the host, oldest first.
 	names []naming
-	// closedBy are, by namespace, the Ingresses that close what it has here.
+	// closedBy holds, by namespace, the Ingress that closes the namespace's rules here.
 	closedBy map[string]*ingress
 }
 
-// naming is a rule of an Ingress that names a host.
+// naming is an Ingress that names a host, with the rule that does so.
 type naming struct {
 	*ingress
 	rule int
@@ -143,10 +142,11 @@ type rule struct {
 	at       reason.Origin
 	ref      *backend.Ref
 	lost     *backend.Problem // why there is no ref
-	useRegex bool             // the Ingress asked for expressions itself
-	// rewritten: rewrite-target applies to it.
+	useRegex bool             // the Ingress itself asks for expressions
+	// rewritten means that rewrite-target applies to the rule.
 	rewritten bool
-	// hostClosedBy closes the host that the rule is shared from, if it does.
+	// hostClosedBy is the Ingress that closes the host from which the rule is shared, if
+	// any.
 	hostClosedBy *ingress
 }
 
@@ -159,8 +159,8 @@ func (t *translation) fix(format string, args ...any) {
 	t.out.Reports[len(t.out.Reports)-1].Fix = fmt.Sprintf(format, args...)
 }
 
-// served lists the Ingresses to be served, oldest first, with their settings.
-// Objects from files have no age, so that their names decide.
+// served returns the Ingresses to serve, oldest first, with their settings. Objects from
+// files have no age and are sorted by name.
 func (t *translation) served() []*ingress {
 	classes, reports := newClasses(t.set, t.opts.Class)
 	t.out.Reports = append(t.out.Reports, reports...)
@@ -188,8 +188,8 @@ func (t *translation) served() []*ingress {
 	return out
 }
 
-// setAside reports whether an Ingress has no rules to give. A tombstone closes
-// the hosts that it names, and, when not all of it can be read, its namespace.
+// setAside reports whether an Ingress is left out. A tombstone is not: it closes the
+// hosts that it names and, if it could not be read completely, its namespace.
 func (t *translation) setAside(in *ingress) bool {
 	if in.canary {
 		t.report(reason.CanarySetAside, in.object.At("metadata.annotations["+Prefix+"canary]"), "this Ingress is set aside")
@@ -205,8 +205,8 @@ func (t *translation) setAside(in *ingress) bool {
 	return false
 }
 
-// closeNamespace closes all Ingresses of a namespace: a broken one of it
-// guarded something that cannot be read any more.
+// closeNamespace closes all Ingresses of a namespace, because a broken one guarded
+// something that cannot be read any more.
 func (t *translation) closeNamespace(object *source.Object[networkingv1.Ingress]) {
 	namespace := object.Origin.Namespace
 	if _, closed := t.closedNamespaces[namespace]; !closed {

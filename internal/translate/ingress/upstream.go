@@ -17,7 +17,7 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 )
 
-// upstream is what the annotations of an Ingress say of its backends.
+// upstream holds the annotations of an Ingress about its backends.
 type upstream struct {
 	// protocol is HTTP, HTTPS, GRPC or GRPCS.
 	protocol string
@@ -27,19 +27,19 @@ type upstream struct {
 	depth      int
 	name       string
 	serverName bool
-	// policy is the TLS that is spoken; nil leaves it to the proxy.
+	// policy limits the TLS versions and cipher suites; nil leaves them to the proxy.
 	policy *model.TLSPolicy
-	// unspeakable: nothing is left that could be spoken.
+	// unspeakable is set if no TLS version or cipher suite is left.
 	unspeakable unspeakable
 }
 
-// unspeakable is an annotation by which no TLS is left, and why.
+// unspeakable is the annotation that leaves no TLS version or cipher suite, and why.
 type unspeakable struct{ annotation, why string }
 
-// defaultUpstream is ingress-nginx's own.
+// defaultUpstream has the defaults of ingress-nginx.
 var defaultUpstream = upstream{protocol: "HTTP", depth: 1}
 
-// upstreamAnnotations are those about backends. They guard in that a
+// upstreamAnnotations are the annotations about backends. They count as guards, so a
 // misspelled one closes its routes.
 var upstreamAnnotations = []Annotation{
 	{
@@ -86,8 +86,8 @@ var upstreamAnnotations = []Annotation{
 
 var sslName = form{regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$`), "a DNS name"}
 
-// setProtocol reads backend-protocol. What is not spoken closes: plain HTTP
-// would not be what was asked for.
+// setProtocol reads backend-protocol. An unsupported protocol closes the routes: plain
+// HTTP would not be what the user asked for.
 func (s *settings) setProtocol(value string) error {
 	switch upper := strings.ToUpper(value); upper {
 	case "":
@@ -100,7 +100,7 @@ func (s *settings) setProtocol(value string) error {
 	return errors.New("HTTP, HTTPS, GRPC or GRPCS; with others the routes answer 503")
 }
 
-// setVerify reads proxy-ssl-verify. What cannot be understood counts as on.
+// setVerify reads proxy-ssl-verify. An invalid value counts as on.
 func (s *settings) setVerify(value string) error {
 	s.upstream.verify = value != ""
 	if value == "" {
@@ -117,7 +117,7 @@ func setSwitch(to *bool, value string) error {
 	return nil
 }
 
-// maxDepth bounds the length of chains.
+// maxDepth bounds the length of certificate chains.
 const maxDepth = 100
 
 func setDepth(to *int, value string) error {
@@ -132,14 +132,13 @@ func setDepth(to *int, value string) error {
 // secured is the TLS to the backends of one Ingress.
 type secured struct {
 	tls *model.UpstreamTLS
-	// way names it among those of one Service.
+	// way distinguishes it from other TLS to the same Service (see backend.Ref.TLSFrom).
 	way string
-	// problem is why there is none.
+	// problem says why there is no TLS.
 	problem string
 }
 
-// speak decides how the backend of a rule is spoken to, or says why it cannot
-// be.
+// speak sets the protocol and TLS to the backend of a rule, or returns why it cannot.
 func (t *translation) speak(one *rule) (problem string) {
 	switch one.upstream.protocol {
 	case "GRPC", "GRPCS":
@@ -155,8 +154,8 @@ func (t *translation) speak(one *rule) (problem string) {
 	return one.secured.problem
 }
 
-// secure reads what the annotations of an Ingress ask of TLS to its backends.
-// Only a verification that is off, as it is by default, leaves it out.
+// secure reads the annotations of an Ingress about TLS to its backends. Certificates are
+// verified unless proxy-ssl-verify is off, which is the default.
 func (t *translation) secure(in *ingress) *secured {
 	up := &in.upstream
 	out := &secured{tls: &model.UpstreamTLS{Unverified: !up.verify, Policy: up.policy}, way: "unverified"}
@@ -189,7 +188,7 @@ func (t *translation) secure(in *ingress) *secured {
 	return out
 }
 
-// useSecret finds what proxy-ssl-secret names, or says why it cannot.
+// useSecret resolves proxy-ssl-secret, or returns why it cannot.
 func (t *translation) useSecret(in *ingress, to *model.UpstreamTLS) (why string) {
 	namespace, name, _ := strings.Cut(in.upstream.secret, "/")
 	at := source.Name{Namespace: namespace, Name: name}

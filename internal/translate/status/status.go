@@ -5,26 +5,27 @@ import (
 	"slices"
 )
 
-// Object is what a controller would write into the status of one object.
+// Object is the status that a controller would write into one object.
 type Object struct {
 	Ref Ref `json:"object"`
-	// Generation is that of the spec that was judged, which is the observedGeneration of
-	// all conditions; 0 where the object has none.
+	// Generation is the generation of the spec that was checked, and the
+	// observedGeneration of all conditions; 0 if the object has none.
 	Generation int64       `json:"generation,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Parents are the entries of a route's status.parents, and Ancestors those of a
-	// policy's status.ancestors: our own alone, those of other controllers stay.
+	// policy's status.ancestors. They are only our own entries; those of other
+	// controllers must be kept.
 	Parents   []Parent `json:"parents,omitempty"`
 	Ancestors []Parent `json:"ancestors,omitempty"`
-	// Listeners are in the order in which the object has them.
+	// Listeners are in the order of the object.
 	Listeners []Listener `json:"listeners,omitempty"`
-	// Addresses are where clients reach what the object asks for: the addresses of a
-	// Gateway, the load balancer's of an Ingress.
+	// Addresses are the addresses at which clients reach the object: those of a Gateway,
+	// or of the load balancer of an Ingress.
 	Addresses []Address `json:"addresses,omitempty"`
-	// AttachedListenerSets counts those with a listener that is accepted; nil where none
+	// AttachedListenerSets counts the ListenerSets with an accepted listener; nil if none
 	// names the object.
 	AttachedListenerSets *int32 `json:"attachedListenerSets,omitempty"`
-	// Features are the names of those that a class supports, sorted.
+	// Features are the supported features of a class, sorted.
 	Features []string `json:"features,omitempty"`
 }
 
@@ -32,8 +33,8 @@ type Object struct {
 type Ref struct {
 	Group string `json:"group,omitempty"` // empty is the core group
 	Kind  string `json:"kind"`
-	// Namespace is empty for kinds of the cluster, and in a reference that leaves it to
-	// the object that it stands in.
+	// Namespace is empty for cluster-scoped kinds, and in a reference to the namespace of
+	// the object that contains it.
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 }
@@ -48,7 +49,7 @@ const (
 	Unknown Truth = "Unknown"
 )
 
-// Condition is one condition. It has no time: whoever writes it knows whether it changed.
+// Condition is one condition. It has no time: only the writer knows whether it changed.
 type Condition struct {
 	Type    string `json:"type"`
 	Status  Truth  `json:"status"`
@@ -56,27 +57,27 @@ type Condition struct {
 	Message string `json:"message,omitempty"`
 }
 
-// Parent is what has become of an object at one of those that it is attached to.
+// Parent is the status of an object at one of its parents.
 type Parent struct {
 	Ref ParentRef `json:"ref"`
-	// Controller is the name under which the entry is ours.
+	// Controller is the name of the controller that owns the entry.
 	Controller string      `json:"controller"`
 	Conditions []Condition `json:"conditions,omitempty"`
 }
 
-// ParentRef is a reference to a parent, as the object has it, with kind and group filled
+// ParentRef is a reference to a parent, as the object has it, with group and kind filled
 // in.
 type ParentRef struct {
 	Ref
-	Section string `json:"section,omitempty"` // empty is the parent as a whole
-	Port    int32  `json:"port,omitempty"`    // 0 is all ports
+	Section string `json:"section,omitempty"` // empty means the whole parent
+	Port    int32  `json:"port,omitempty"`    // 0 means all ports
 }
 
-// Listener is what has become of one listener of an object.
+// Listener is the status of one listener of an object.
 type Listener struct {
 	Name           string      `json:"name"`
 	AttachedRoutes int32       `json:"attachedRoutes"`
-	Kinds          []GroupKind `json:"kinds"` // of the routes that it takes
+	Kinds          []GroupKind `json:"kinds"` // of the routes that it accepts
 	Conditions     []Condition `json:"conditions,omitempty"`
 }
 
@@ -92,14 +93,14 @@ const (
 	Hostname  = "Hostname"
 )
 
-// Address is one that clients connect to.
+// Address is an address that clients connect to.
 type Address struct {
 	Type  string `json:"type"`
 	Value string `json:"value"`
 }
 
-// kinds are in the order in which a List has them: what opens ports, what is attached to
-// it, what applies to those. Other kinds come after these, by name.
+// kinds are in the order of a List: kinds that open ports, kinds that attach to them, and
+// kinds that apply to those. Other kinds follow, by name.
 var kinds = []string{
 	"GatewayClass", "Gateway", "ListenerSet", "Ingress",
 	"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "BackendTLSPolicy",
@@ -112,7 +113,7 @@ func rank(kind string) int {
 	return len(kinds)
 }
 
-// Compare orders by kind, as a List has them, then by group, namespace and name.
+// Compare orders by kind, in the order of a List, then by group, namespace and name.
 func (r Ref) Compare(s Ref) int {
 	return cmp.Or(
 		cmp.Compare(rank(r.Kind), rank(s.Kind)), cmp.Compare(r.Kind, s.Kind), cmp.Compare(r.Group, s.Group),
@@ -123,9 +124,9 @@ func (r Ref) Compare(s Ref) int {
 // List holds an Object for each object that has a status, sorted by Ref.
 type List []Object
 
-// Merge makes a List of those of several dialects, each in any order. What several say of
-// one object is joined: entries of lists stand behind each other, and what an object has
-// only once, a condition of a type among them, is what the first says.
+// Merge makes one List from those of several dialects, each in any order. It joins what
+// several of them say about one object: lists are concatenated, and of single values,
+// including the conditions of one type, the first is kept.
 func Merge(lists ...[]Object) List {
 	all := slices.Concat(lists...)
 	slices.SortStableFunc(all, func(a, b Object) int { return a.Ref.Compare(b.Ref) })
@@ -140,7 +141,7 @@ func Merge(lists ...[]Object) List {
 	return out
 }
 
-// join makes one Object of two of one object. It shares no list that it adds to.
+// join makes one Object from two of the same object. It does not change their lists.
 func join(a, b Object) Object {
 	a.Generation = cmp.Or(a.Generation, b.Generation)
 	a.AttachedListenerSets = cmp.Or(a.AttachedListenerSets, b.AttachedListenerSets)
@@ -153,7 +154,7 @@ func join(a, b Object) Object {
 	return a
 }
 
-// union is a, and what of b has a key that nothing in a has.
+// union returns a and those values of b whose key nothing in a has.
 func union[T any, K comparable](a, b []T, key func(T) K) []T {
 	out := slices.Clone(a)
 	for _, one := range b {

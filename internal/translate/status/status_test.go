@@ -17,7 +17,7 @@ func ok(condition string) Condition {
 	return Condition{Type: condition, Status: True, Reason: condition}
 }
 
-// some are the statuses of two dialects in their text's order, and that text.
+// some returns the statuses of two dialects in the order of their text, and that text.
 func some() (gateway, ingress []Object, text string) {
 	class, edge, set := object("gateway", "GatewayClass", "", "windrose"), object("gateway", "Gateway", "infra", "edge"), object("gateway", "ListenerSet", "infra", "more")
 	web, policy := object("gateway", "HTTPRoute", "shop", "web"), object("gateway", "BackendTLSPolicy", "shop", "secure")
@@ -52,8 +52,8 @@ zebra shop/web Reconciled=Reconciled
 `
 }
 
-// TestMergeOfTwo: neither the order within the lists of two dialects nor, where they do
-// not speak of one object, their own order makes another List.
+// TestMergeOfTwo: the order within the lists of two dialects does not change the List.
+// Where they name no common object, neither does the order of the lists.
 func TestMergeOfTwo(t *testing.T) {
 	draw := rand.New(rand.NewPCG(1, 2))
 	a, b, want := some()
@@ -68,8 +68,8 @@ func TestMergeOfTwo(t *testing.T) {
 	}
 }
 
-// TestMergeJoins: what two dialects say of one object is one Object, and neither of
-// theirs is changed.
+// TestMergeJoins: the statuses of one object from two dialects become one Object, and
+// neither of the two is changed.
 func TestMergeJoins(t *testing.T) {
 	first, second := object("gateway", "BackendTLSPolicy", "shop", "secure"), object("gateway", "BackendTLSPolicy", "shop", "secure")
 	first.Conditions = slices.Grow([]Condition{ok("Accepted")}, 5)
@@ -93,8 +93,8 @@ func TestMergeJoins(t *testing.T) {
 	}
 }
 
-// TestJSON: an empty List is one that says so, and a reference has its fields beside each
-// other.
+// TestJSON: an empty List is written as an empty list, and the fields of a reference are
+// not nested.
 func TestJSON(t *testing.T) {
 	web := object("gateway.networking.k8s.io", "HTTPRoute", "shop", "web")
 	web.Generation = 2

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// String is the text form of a List: a line an object, a listener, a parent or an
-// ancestor, with each condition as type=reason, behind a ! if it is false and a ? if that
-// is not known.
+// String returns the text form of a List: one line for each object, listener, parent and
+// ancestor. Each condition is type=reason, with a ! before the reason if it is false and
+// a ? if it is unknown.
 //
 //	gateway infra/edge Accepted=Accepted Programmed=Programmed
 //	listener infra/edge http attached=1 kinds=HTTPRoute Accepted=Accepted Conflicted=!NoConflicts …
@@ -42,8 +42,8 @@ func (o *Object) write(b *strings.Builder) {
 	}
 }
 
-// words are what is said of the object as a whole besides its conditions. The features of
-// a class are left out: they are many, and the same for all.
+// words returns what the object has besides its conditions. The features of a class are
+// left out: they are many, and the same for all classes.
 func (o *Object) words() (words []string) {
 	for _, a := range o.Addresses {
 		words = append(words, "address="+a.Value)
@@ -67,7 +67,7 @@ func kindsText(kinds []GroupKind) string {
 	return strings.Join(names, ",")
 }
 
-// text writes a reference as [kind:]namespace/name[/section][:port].
+// text returns a reference as [kind:]namespace/name[/section][:port].
 func (r ParentRef) text(home string) string {
 	namespace := r.Namespace
 	if namespace == "" {
