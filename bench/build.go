@@ -16,6 +16,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/sock"
 	"windrose.dev/windrose/internal/proxy/upstream"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/translate"
 )
 
@@ -29,15 +30,15 @@ const (
 // by step.
 type pipeline struct {
 	corpus   corpus
-	loader   *source.Loader
+	loader   *dir.Loader
 	compiler exchange.Compiler
 	shift    int              // of the endpoints of the Service that changes
 	built    translate.Result // the last result
 	sent     *model.Snapshot  // the last Snapshot that was encoded
 }
 
-func newPipeline(dir string) (*pipeline, error) {
-	c, err := newCorpus(dir)
+func newPipeline(folder string) (*pipeline, error) {
+	c, err := newCorpus(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -52,13 +53,13 @@ func newPipeline(dir string) (*pipeline, error) {
 	if err := p.changeEndpoints(); err != nil {
 		return nil, err
 	}
-	p.loader = newLoader(dir)
+	p.loader = newLoader(folder)
 	return p, nil
 }
 
-func newLoader(dir string) *source.Loader {
-	return source.NewLoader(source.Config{
-		Dirs: []string{dir}, Guards: translate.Guards,
+func newLoader(folder string) *dir.Loader {
+	return dir.NewLoader(dir.Config{
+		Dirs: []string{folder}, Guards: translate.Guards,
 		// The files are new; Settle is short, so that this measures a directory at rest.
 		Settle: time.Millisecond,
 	})
@@ -140,9 +141,9 @@ var steps = []struct{ key, name string }{
 // build measures the way from files to a Generation: everything, and a change of one
 // Service's endpoints.
 func (b *bench) build(ctx context.Context) error {
-	dir := filepath.Join(b.rig.Dir, "build")
-	defer os.RemoveAll(dir)
-	p, err := newPipeline(dir)
+	folder := filepath.Join(b.rig.Dir, "build")
+	defer os.RemoveAll(folder)
+	p, err := newPipeline(folder)
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (b *bench) build(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p.loader, p.compiler, p.built = newLoader(dir), newCompiler(), translate.Result{}
+		p.loader, p.compiler, p.built = newLoader(folder), newCompiler(), translate.Result{}
 		runtime.GC()
 		old, took, err := p.pass(nil)
 		if err != nil {
@@ -174,9 +175,9 @@ func (b *bench) build(ctx context.Context) error {
 
 // buildRoutes measures the build of 5,000 HTTPRoutes.
 func (b *bench) buildRoutes(passes int) error {
-	dir := filepath.Join(b.rig.Dir, "routes")
-	defer os.RemoveAll(dir)
-	c, err := newCorpus(dir)
+	folder := filepath.Join(b.rig.Dir, "routes")
+	defer os.RemoveAll(folder)
+	c, err := newCorpus(folder)
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func (b *bench) buildRoutes(passes int) error {
 		return err
 	}
 	start := time.Now()
-	set := newLoader(dir).Load()
+	set := newLoader(folder).Load()
 	load := time.Since(start)
 	var all []laps
 	for range passes {

@@ -26,6 +26,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/settings"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/standalone"
 	"windrose.dev/windrose/internal/translate"
 )
@@ -110,7 +111,7 @@ type runner struct {
 	flags   *runFlags
 	errOut  io.Writer
 	journal journal
-	loader  *source.Loader
+	loader  *dir.Loader
 	host    *standalone.Host
 	proxy   *proxy.Proxy
 	metrics *observe.Metrics
@@ -148,7 +149,7 @@ func newRunner(out, errOut io.Writer, dirs []string, flags *runFlags) (*runner, 
 	if r.journal, err = newJournal(flags.output, out, errOut); err != nil {
 		return nil, err
 	}
-	r.loader = source.NewLoader(source.Config{Dirs: dirs, Guards: translate.Guards})
+	r.loader = dir.NewLoader(dir.Config{Dirs: dirs, Guards: translate.Guards})
 	if err := r.loader.Check(); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/control"
 	"windrose.dev/windrose/internal/proxy/serve"
-	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/translate"
 )
 
@@ -41,9 +41,9 @@ spec: {selector: {app: echo}, ports: [{port: 80, targetPort: 8080}]}
 // reading it to the live Generation, and its three steps.
 func BenchmarkSave(b *testing.B) {
 	const files = 5000
-	dir := b.TempDir()
+	folder := b.TempDir()
 	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -51,13 +51,13 @@ func BenchmarkSave(b *testing.B) {
 		write(fmt.Sprintf("%d.yaml", i), fmt.Sprintf(saveIngress, i, 0))
 	}
 	write("echo.yaml", saveEcho)
-	r, err := newRunner(io.Discard, io.Discard, []string{dir}, &runFlags{log: "off", output: "text", publish: serve.Publish{80: "127.0.0.1:0"}})
+	r, err := newRunner(io.Discard, io.Discard, []string{folder}, &runFlags{log: "off", output: "text", publish: serve.Publish{80: "127.0.0.1:0"}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	// The files are new; Settle is short, so that the benchmark measures a directory at
 	// rest.
-	r.loader = source.NewLoader(source.Config{Dirs: []string{dir}, Guards: translate.Guards, Settle: time.Millisecond})
+	r.loader = dir.NewLoader(dir.Config{Dirs: []string{folder}, Guards: translate.Guards, Settle: time.Millisecond})
 	if first := r.loop.Build(); first.Err != nil {
 		b.Fatal(first.Err)
 	}
@@ -65,7 +65,7 @@ func BenchmarkSave(b *testing.B) {
 	for n := 1; b.Loop(); n++ {
 		b.StopTimer()
 		write("next", fmt.Sprintf(saveIngress, 0, n))
-		if err := os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "0.yaml")); err != nil {
+		if err := os.Rename(filepath.Join(folder, "next"), filepath.Join(folder, "0.yaml")); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

@@ -10,7 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
-	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/standalone"
 	"windrose.dev/windrose/internal/translate"
 )
@@ -90,7 +90,7 @@ func runTranslate(out, notes io.Writer, flags translateFlags) error {
 }
 
 func translateFiles(flags translateFlags, files []string) (translate.Result, error) {
-	loader := source.NewLoader(source.Config{Dirs: files, Guards: translate.Guards})
+	loader := dir.NewLoader(dir.Config{Dirs: files, Guards: translate.Guards})
 	if err := loader.Check(); err != nil {
 		return translate.Result{}, err
 	}

@@ -59,7 +59,7 @@ type Took struct{ Read, Translate, Apply time.Duration }
 // Loop builds whenever something changed.
 type Loop struct {
 	cfg     Config
-	holdoff *source.Holdoff
+	holdoff *Holdoff
 	since   atomic.Pointer[time.Time]
 	// sent is the Snapshot that was encoded last, and decoded is what came of it.
 	sent, decoded *model.Snapshot
@@ -68,7 +68,7 @@ type Loop struct {
 
 // New makes a Loop.
 func New(cfg Config) *Loop {
-	return &Loop{cfg: cfg, holdoff: source.NewHoldoff(quiet, most)}
+	return &Loop{cfg: cfg, holdoff: NewHoldoff(quiet, most)}
 }
 
 // Dirty says that a later Read may differ. It may be called from anywhere.

@@ -13,6 +13,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/translate/ingress"
 )
 
@@ -31,9 +32,9 @@ spec:
 
 func newLoop(t *testing.T, apply func(*model.Snapshot) ([]reason.Report, error)) (*Loop, string) {
 	t.Helper()
-	dir := t.TempDir()
-	loader := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: ingress.Guards})
-	return New(Config{Read: loader.Load, Apply: apply}), filepath.Join(dir, "in.yaml")
+	folder := t.TempDir()
+	loader := dir.NewLoader(dir.Config{Dirs: []string{folder}, Guards: ingress.Guards})
+	return New(Config{Read: loader.Load, Apply: apply}), filepath.Join(folder, "in.yaml")
 }
 
 func write(t *testing.T, file, text string) {

@@ -15,18 +15,9 @@ import (
 
 // checker collects what an API server would refuse in one object.
 type checker struct {
-	object   *decoded
-	problems []problem
+	object   *Resource
+	problems []Problem
 	most     int // problems
-}
-
-// check returns what is wrong with an object beyond its fields' names and
-// types, up to a number of problems.
-func check(o *decoded, most int) []problem {
-	c := &checker{object: o, most: most}
-	c.metadata()
-	o.kind.check(c, o.value)
-	return c.problems
 }
 
 // fail records that the value at path is refused.
@@ -35,18 +26,18 @@ func (c *checker) fail(path *field.Path, message, fix string) {
 	if len(c.problems) >= c.most || c.follows(at) {
 		return
 	}
-	line := c.object.lines.Of(at)
+	line := c.object.Lines.Of(at)
 	if line == 0 {
-		line = c.object.line
+		line = c.object.Line
 	}
-	c.problems = append(c.problems, problem{code: reason.InvalidValue, field: at, line: line, message: message, fix: fix})
+	c.problems = append(c.problems, Problem{Code: reason.InvalidValue, Field: at, Line: line, Message: message, Fix: fix})
 }
 
 // follows reports whether a problem at path may only be a consequence of one that
 // the decoder found nearby: a misspelled field is also a missing one.
 func (c *checker) follows(path string) bool {
-	return slices.ContainsFunc(c.object.problems, func(p problem) bool {
-		mapping := p.field[:max(strings.LastIndexAny(p.field, ".["), 0)]
+	return slices.ContainsFunc(c.object.Problems, func(p Problem) bool {
+		mapping := p.Field[:max(strings.LastIndexAny(p.Field, ".["), 0)]
 		return mapping == "" && !strings.HasPrefix(path, "metadata") || mapping != "" && strings.HasPrefix(path, mapping)
 	})
 }
@@ -54,7 +45,7 @@ func (c *checker) follows(path string) bool {
 // failAll records the messages that a function of Kubernetes's own gave.
 func (c *checker) failAll(path *field.Path, value string, messages []string, fix string) bool {
 	for _, message := range messages {
-		c.fail(path, fmt.Sprintf("%q is refused: %s", clip(value), shortened(message)), fix)
+		c.fail(path, fmt.Sprintf("%q is refused: %s", reason.Clip(value), shortened(message)), fix)
 	}
 	return len(messages) > 0
 }
@@ -71,7 +62,7 @@ var regexpAside = regexp.MustCompile(` \(e\.g\. .*?regex used for validation is 
 // shortened leaves out the regular expressions that Kubernetes's messages end
 // with; the fix says it in words.
 func shortened(message string) string {
-	return clipTo(regexpAside.ReplaceAllString(message, ""), 500)
+	return reason.ClipTo(regexpAside.ReplaceAllString(message, ""), 500)
 }
 
 func (c *checker) required(path *field.Path, value, what string) bool {
@@ -84,12 +75,12 @@ func (c *checker) required(path *field.Path, value, what string) bool {
 // oneOf checks an enum; the empty value is the default.
 func (c *checker) oneOf(path *field.Path, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
-		c.fail(path, fmt.Sprintf("%q is not one of %s", clip(value), strings.Join(allowed, ", ")), enumFix(value, allowed))
+		c.fail(path, fmt.Sprintf("%q is not one of %s", reason.Clip(value), strings.Join(allowed, ", ")), enumFix(value, allowed))
 	}
 }
 
 func enumFix(value string, allowed []string) string {
-	if near := nearest(value, allowed); near != "" {
+	if near := Nearest(value, allowed); near != "" {
 		return "write " + near
 	}
 	return "write one of " + strings.Join(allowed, ", ")
@@ -110,18 +101,18 @@ type names map[string]bool
 
 func (c *checker) unique(seen names, path *field.Path, name string) {
 	if name != "" && seen[name] {
-		c.fail(path, fmt.Sprintf("%q stands twice in the list", clip(name)), "rename or remove one of the two")
+		c.fail(path, fmt.Sprintf("%q stands twice in the list", reason.Clip(name)), "rename or remove one of the two")
 	}
 	seen[name] = true
 }
 
 func (c *checker) metadata() {
 	meta := field.NewPath("metadata")
-	value, k := c.object.value, c.object.kind
+	value, k := c.object.Value, c.object.Kind
 	if c.required(meta.Child("name"), value.GetName(), "a name") {
 		c.failAll(meta.Child("name"), value.GetName(), k.validName(value.GetName()), "write a lower-case name of letters, digits and -")
 	}
-	if !k.cluster {
+	if !k.Cluster {
 		c.failAll(meta.Child("namespace"), value.GetNamespace(), validation.IsDNS1123Label(value.GetNamespace()), "write the name of a namespace")
 	}
 	c.labels(meta.Child("labels"), value.GetLabels())

@@ -9,6 +9,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"windrose.dev/windrose/internal/reason"
 )
 
 func checkIngress(c *checker, in *networkingv1.Ingress) {
@@ -60,7 +62,7 @@ func (c *checker) ingressTLS(path *field.Path, tls *networkingv1.IngressTLS) {
 func (c *checker) host(path *field.Path, host string) {
 	const fix = "write a lower-case DNS name, with *. in front at most"
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		c.fail(path, fmt.Sprintf("%q is an IP address, not a DNS name", clip(host)), "write a DNS name, or leave host out to match every host")
+		c.fail(path, fmt.Sprintf("%q is an IP address, not a DNS name", reason.Clip(host)), "write a DNS name, or leave host out to match every host")
 		return
 	}
 	if strings.Contains(host, "*") {
@@ -83,7 +85,7 @@ func (c *checker) ingressPath(path *field.Path, p *networkingv1.HTTPIngressPath)
 	switch {
 	case p.Path == "" && pathType == networkingv1.PathTypeImplementationSpecific:
 	case !strings.HasPrefix(p.Path, "/"):
-		c.fail(at, fmt.Sprintf("%q does not begin with /", clip(p.Path)), "begin the path with /")
+		c.fail(at, fmt.Sprintf("%q does not begin with /", reason.Clip(p.Path)), "begin the path with /")
 	case pathType != networkingv1.PathTypeImplementationSpecific:
 		c.pathSteps(at, p.Path)
 	}

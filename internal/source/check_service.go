@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"windrose.dev/windrose/internal/reason"
 )
 
 //lint:file-ignore SA1019 Endpoints is deprecated, and clusters still have it.
@@ -110,7 +112,7 @@ func (c *checker) sliceAddress(path *field.Path, kind discoveryv1.AddressType, a
 func (c *checker) address(path *field.Path, address string) netip.Addr {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Zone() != "" {
-		c.fail(path, fmt.Sprintf("%q is not an IP address", clip(address)), "write an IP address")
+		c.fail(path, fmt.Sprintf("%q is not an IP address", reason.Clip(address)), "write an IP address")
 		return netip.Addr{}
 	}
 	return ip

@@ -1,8 +1,6 @@
 package source
 
 import (
-	"slices"
-
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -14,9 +12,9 @@ const (
 )
 
 // gatewayKinds are the rows of the Gateway API. Their checks and defaults are
-// those of their CustomResourceDefinitions: see admit.
-func gatewayKinds() []*kind {
-	return []*kind{
+// those of their CustomResourceDefinitions: see Resource.Admit.
+func gatewayKinds() []*Kind {
+	return []*Kind{
 		row[gatewayv1.GatewayClass]{
 			version: gatewayVersion, also: []string{gatewayBeta}, cluster: true,
 			index: func(s *Set) *Index[gatewayv1.GatewayClass] { return &s.GatewayClasses },
@@ -58,9 +56,4 @@ func gatewayKinds() []*kind {
 			index: func(s *Set) *Index[gatewayv1.BackendTLSPolicy] { return &s.BackendTLSPolicies },
 		}.kind(),
 	}
-}
-
-// reads reports whether objects of that apiVersion are read.
-func (k *kind) reads(apiVersion string) bool {
-	return apiVersion == k.version || slices.Contains(k.also, apiVersion)
 }

@@ -14,20 +14,22 @@ type Lines struct {
 	base  int      // lines of the file before the document
 }
 
-// lineBuilder collects the lines of one object. An object that stands in the
-// text twice for one path keeps the first.
-type lineBuilder struct{ entries []lineEntry }
+// LineBuilder collects the lines of one object. A path that is added twice keeps its
+// first line.
+type LineBuilder struct{ entries []lineEntry }
 
 type lineEntry struct {
 	path uint64
 	line uint32
 }
 
-func (b *lineBuilder) add(path uint64, line int) {
-	b.entries = append(b.entries, lineEntry{path, uint32(line)})
+// Add notes the line of a field.
+func (b *LineBuilder) Add(path PathHash, line int) {
+	b.entries = append(b.entries, lineEntry{uint64(path), uint32(line)})
 }
 
-func (b *lineBuilder) build() Lines {
+// Build returns what was added.
+func (b *LineBuilder) Build() Lines {
 	slices.SortStableFunc(b.entries, func(x, y lineEntry) int { return cmp.Compare(x.path, y.path) })
 	entries := slices.CompactFunc(b.entries, func(x, y lineEntry) bool { return x.path == y.path })
 	out := Lines{paths: make([]uint64, len(entries)), lines: make([]uint32, len(entries))}
@@ -35,6 +37,13 @@ func (b *lineBuilder) build() Lines {
 		out.paths[i], out.lines[i] = e.path, e.line
 	}
 	return out
+}
+
+// Clamp keeps all lines at or before the last one of the text.
+func (l Lines) Clamp(last int) {
+	for i := range l.lines {
+		l.lines[i] = min(l.lines[i], uint32(last))
+	}
 }
 
 // from returns l for a document that has base lines of its file before it.
@@ -54,16 +63,19 @@ func (l Lines) Of(path string) int {
 	return 0
 }
 
-const hashSeed = uint64(14695981039346656037)
+// PathHash is the hash of a field path such as spec.rules[0].host: FNV-1a, 64 bits. A
+// child's path is hashed without its parent's.
+type PathHash uint64
 
-// hashPath is FNV-1a, 64 bits.
-func hashPath(path string) uint64 { return hashOn(hashSeed, path) }
+// RootPath is the hash of the empty path.
+const RootPath PathHash = 14695981039346656037
 
-// hashOn continues a hash, so that a child's path is hashed without its
-// parent's.
-func hashOn(h uint64, s string) uint64 {
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
+// On continues a hash.
+func (h PathHash) On(text string) PathHash {
+	for i := range len(text) {
+		h = (h ^ PathHash(text[i])) * 1099511628211
 	}
 	return h
 }
+
+func hashPath(path string) uint64 { return uint64(RootPath.On(path)) }

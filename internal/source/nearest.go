@@ -2,9 +2,9 @@ package source
 
 import "strings"
 
-// nearest returns the candidate that word was probably meant to be, or "".
+// Nearest returns the candidate that word was probably meant to be, or "".
 // Ties go to the first candidate.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	best, bestDistance := "", max(1, len(word)/3)+1
 	for _, candidate := range candidates {
 		if d := Distance(strings.ToLower(word), strings.ToLower(candidate)); d < bestDistance {

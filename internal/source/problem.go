@@ -6,28 +6,32 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// problem is a Report before its place is known: lines count from the first
-// of the document, so that it can be kept with the document's text.
-type problem struct {
-	code  reason.Code
-	field string
-	line  int
-	// other is a second line that the message ends with; 0 is none.
-	other   int
-	message string
-	// fix is empty where the code's own fix says it all.
-	fix string
+// Problem is a Report whose place is not known yet: its lines count from the first line
+// of the document that the object was read from. A source without lines leaves them 0.
+type Problem struct {
+	Code  reason.Code
+	Field string
+	Line  int
+	// Other is a second line that the message ends with; 0 is none.
+	Other   int
+	Message string
+	// Fix is empty where the code's own fix says it all.
+	Fix string
 }
 
-// report places p in an object that begins base lines into a file.
-func (p problem) report(at reason.Origin, base int) reason.Report {
-	message := p.message
-	if p.other > 0 {
-		message += fmt.Sprintf(" at line %d", base+p.other)
+// Report places p in an object whose document begins after base lines of a file.
+func (p Problem) Report(at reason.Origin, base int) reason.Report {
+	message := p.Message
+	if p.Other > 0 {
+		message += fmt.Sprintf(" at line %d", base+p.Other)
 	}
-	r := reason.New(p.code, at.At(p.field, base+p.line), message)
-	if p.fix != "" {
-		r = r.WithFix(p.fix)
+	line := 0
+	if p.Line > 0 {
+		line = base + p.Line
+	}
+	r := reason.New(p.Code, at.At(p.Field, line), message)
+	if p.Fix != "" {
+		r = r.WithFix(p.Fix)
 	}
 	return r
 }

@@ -141,7 +141,7 @@ func (x Index[T]) Changed(other Index[T]) (changed []*Object[T]) {
 // EndpointSlices, Endpoints, Pods and workloads, and in Reports. It is fast for Sets of
 // one Loader, which share the objects of texts that did not change.
 func (s *Set) SameConfig(other *Set) bool {
-	return !slices.ContainsFunc(kinds(), func(k *kind) bool { return k.same != nil && !k.same(s, other) })
+	return !slices.ContainsFunc(kinds(), func(k *Kind) bool { return k.same != nil && !k.same(s, other) })
 }
 
 // Set is all resources known at one moment. It is read-only. Its objects have

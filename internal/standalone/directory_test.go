@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 )
 
 const directoryYAML = `apiVersion: apps/v1
@@ -43,15 +43,15 @@ spec:
 
 // Reports name the lines of the files in a directory.
 func TestReportsOfADirectory(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "web.yaml"), []byte(directoryYAML), 0o600); err != nil {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "web.yaml"), []byte(directoryYAML), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set := source.NewLoader(source.Config{Dirs: []string{dir}}).Load()
+	set := dir.NewLoader(dir.Config{Dirs: []string{folder}}).Load()
 	h, _ := startHost(t, Config{})
 	var got []string
 	for _, report := range h.Reconcile(set).Reports {
-		got = append(got, strings.ReplaceAll(report.Origin.Place()+" "+report.Code.String(), dir, ""))
+		got = append(got, strings.ReplaceAll(report.Origin.Place()+" "+report.Code.String(), folder, ""))
 	}
 	want := []string{"/web.yaml:11 AnnotationInvalid", "/web.yaml:19 NotHonoured", "/web.yaml:27 CertificateGenerated"}
 	if diff := cmp.Diff(want, got); diff != "" {

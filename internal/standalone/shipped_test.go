@@ -10,6 +10,7 @@ import (
 
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 )
 
 const (
@@ -55,12 +56,12 @@ func TestShippedSecretsAreNotMade(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			saveText(t, filepath.Join(dir, "ingress.yaml"), tlsIngress)
-			loader := source.NewLoader(source.Config{Dirs: []string{dir}})
+			folder := t.TempDir()
+			saveText(t, filepath.Join(folder, "ingress.yaml"), tlsIngress)
+			loader := dir.NewLoader(dir.Config{Dirs: []string{folder}})
 			h := New(Config{})
 			for i, s := range tt.steps {
-				saveText(t, filepath.Join(dir, "secret.yaml"), s.text)
+				saveText(t, filepath.Join(folder, "secret.yaml"), s.text)
 				out, _ := h.WithCertificates(loader.Load())
 				if got := kindOfSecret(out.Secrets.Get("shop", "web-tls")); got != s.want {
 					t.Errorf("step %d: %s, want %s; reports %v", i, got, s.want, out.Reports)
@@ -75,11 +76,11 @@ func TestShippedSecretsAreNotMade(t *testing.T) {
 
 // The Report names the place that may hold the Secret.
 func TestReportOfAnUnreadSecret(t *testing.T) {
-	dir := t.TempDir()
-	saveText(t, filepath.Join(dir, "ingress.yaml"), tlsIngress)
-	saveText(t, filepath.Join(dir, "secret.yaml"), strings.Replace(goodSecret, "{tls.crt", "[tls.crt", 1))
-	out, _ := New(Config{}).WithCertificates(source.NewLoader(source.Config{Dirs: []string{dir}}).Load())
-	want := "Secret shop/web-tls may stand in " + filepath.Join(dir, "secret.yaml") + ":5, which cannot be read"
+	folder := t.TempDir()
+	saveText(t, filepath.Join(folder, "ingress.yaml"), tlsIngress)
+	saveText(t, filepath.Join(folder, "secret.yaml"), strings.Replace(goodSecret, "{tls.crt", "[tls.crt", 1))
+	out, _ := New(Config{}).WithCertificates(dir.NewLoader(dir.Config{Dirs: []string{folder}}).Load())
+	want := "Secret shop/web-tls may stand in " + filepath.Join(folder, "secret.yaml") + ":5, which cannot be read"
 	for _, r := range out.Reports {
 		if r.Code == reason.SecretNotFound && strings.HasPrefix(r.Message, want) && r.Fix == "mend the error reported there" {
 			return

@@ -34,7 +34,7 @@ var dialects = []dialect{
 }
 
 // Guards reports whether a resource of a kind, with these annotations, guards something.
-// Such a resource must not be ignored when it is broken (see source.Config).
+// Such a resource must not be ignored when it is broken (see dir.Config).
 func Guards(kind string, annotations map[string]string) bool {
 	for _, d := range dialects {
 		if d.guards(kind, annotations) {

@@ -10,6 +10,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/translate/fragment"
 	"windrose.dev/windrose/internal/translate/status"
 )
@@ -55,7 +56,7 @@ func TestStatusesOfAll(t *testing.T) {
 	}
 }
 
-func emptySet() *source.Set { return source.NewLoader(source.Config{}).Load() }
+func emptySet() *source.Set { return dir.NewLoader(dir.Config{}).Load() }
 
 // TestMergeOfThree: the merge knows no dialect. If three Fragments have the same host,
 // the result is one host with their blocks in order, and each overlap is reported. A

@@ -12,6 +12,7 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 )
 
 const overBase = `apiVersion: networking.k8s.io/v1
@@ -40,16 +41,16 @@ endpoints: [{addresses: [ADDRESS]}]
 // alone, after any kind of change. Only a change of endpoints alone keeps the
 // configuration.
 func TestBuildOver(t *testing.T) {
-	dir := t.TempDir()
+	folder := t.TempDir()
 	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	slice := func(address string) string { return strings.Replace(overSlice, "ADDRESS", address, 1) }
 	write("base.yaml", overBase)
 	write("slice.yaml", slice("10.0.0.1"))
-	loader := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: Guards, Settle: time.Millisecond})
+	loader := dir.NewLoader(dir.Config{Dirs: []string{folder}, Guards: Guards, Settle: time.Millisecond})
 	last := Build(loader.Load(), Options{})
 	for _, step := range []struct {
 		name, file, text string
@@ -89,7 +90,7 @@ func TestBuildOver(t *testing.T) {
 // endpoints, beside 5,000 Ingresses, without reading it: the Set, the Snapshot, and its
 // hash.
 func BenchmarkBuildOver(b *testing.B) {
-	dir := b.TempDir()
+	folder := b.TempDir()
 	four := strings.Replace(overSlice, "ADDRESS", "10.0.0.1]}, {addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}, {addresses: [10.0.0.4", 1)
 	var config, slices strings.Builder
 	for i := range 5000 {
@@ -98,17 +99,17 @@ func BenchmarkBuildOver(b *testing.B) {
 		slices.WriteString(strings.ReplaceAll(four, "shop", tenant) + "---\n")
 	}
 	for name, text := range map[string]string{"config.yaml": config.String(), "slices.yaml": slices.String()} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			b.Fatal(err)
 		}
 	}
-	loader := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: Guards, Settle: time.Millisecond})
+	loader := dir.NewLoader(dir.Config{Dirs: []string{folder}, Guards: Guards, Settle: time.Millisecond})
 	last := Build(loader.Load(), Options{})
 	if n := len(last.Snapshot.Endpoints); n != 5000 {
 		b.Fatal(n, "lists of endpoints")
 	}
 	moved := strings.Replace(slices.String(), "10.0.0.1", "10.1.0.1", 1)
-	if err := os.WriteFile(filepath.Join(dir, "slices.yaml"), []byte(moved), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "slices.yaml"), []byte(moved), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	sets := [2]*source.Set{loader.Load(), last.set}

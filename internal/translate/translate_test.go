@@ -17,6 +17,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/translate/gateway"
 )
 
@@ -41,26 +42,26 @@ func runCase(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	folder := t.TempDir()
 	want := map[string]string{"want.model": "", "want.reports": "", "want.status": ""}
 	for _, f := range archive.Files {
 		if _, expected := want[f.Name]; expected {
 			want[f.Name] = string(f.Data)
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, f.Name), f.Data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	set := source.NewLoader(source.Config{Dirs: []string{dir}, Guards: Guards}).Load()
+	set := dir.NewLoader(dir.Config{Dirs: []string{folder}, Guards: Guards}).Load()
 	result := Build(set, optionsOf(string(archive.Comment)))
 	snapshot := result.Snapshot
 	if err := model.Validate(&snapshot.Parts); err != nil {
 		t.Errorf("the snapshot is not valid: %v", err)
 	}
-	got := map[string]string{"want.model": strings.ReplaceAll(model.Format(snapshot), dir+"/", ""), "want.reports": "", "want.status": result.Status.String()}
+	got := map[string]string{"want.model": strings.ReplaceAll(model.Format(snapshot), folder+"/", ""), "want.reports": "", "want.status": result.Status.String()}
 	for _, r := range result.Reports {
-		got["want.reports"] += strings.ReplaceAll(r.String(), dir+"/", "") + "\n"
+		got["want.reports"] += strings.ReplaceAll(r.String(), folder+"/", "") + "\n"
 	}
 	if *update {
 		writeCase(t, file, archive, got)
@@ -143,7 +144,7 @@ func TestExpressionsAreBounded(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	result := Build(source.NewLoader(source.Config{Dirs: []string{file}}).Load(), Options{})
+	result := Build(dir.NewLoader(dir.Config{Dirs: []string{file}}).Load(), Options{})
 	snapshot, large := result.Snapshot, 0
 	for _, r := range result.Reports {
 		if r.Code == reason.TooLarge {
@@ -166,13 +167,13 @@ func FuzzBuild(f *testing.F) {
 		}
 		f.Add(archive.Files[0].Data)
 	}
-	dir := f.TempDir()
+	folder := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		file := filepath.Join(dir, fmt.Sprint(os.Getpid(), ".yaml"))
+		file := filepath.Join(folder, fmt.Sprint(os.Getpid(), ".yaml"))
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		snapshot := Build(source.NewLoader(source.Config{Dirs: []string{file}, Guards: Guards}).Load(), Options{CloseUnsound: true}).Snapshot
+		snapshot := Build(dir.NewLoader(dir.Config{Dirs: []string{file}, Guards: Guards}).Load(), Options{CloseUnsound: true}).Snapshot
 		data, err := model.Encode(snapshot)
 		if err != nil {
 			t.Fatal(err)
@@ -185,7 +186,7 @@ func FuzzBuild(f *testing.F) {
 
 // TestEveryRuleHasAnOrigin: explain and the log can name the origin of every rule.
 func TestEveryRuleHasAnOrigin(t *testing.T) {
-	set := source.NewLoader(source.Config{Dirs: []string{"../../examples/shop"}, Guards: Guards}).Load()
+	set := dir.NewLoader(dir.Config{Dirs: []string{"../../examples/shop"}, Guards: Guards}).Load()
 	snapshot := Build(set, Options{}).Snapshot
 	for _, h := range snapshot.Config.Hosts {
 		for _, b := range h.Blocks {

@@ -78,6 +78,7 @@ var rules = []rule{
 	{"internal/source/crd", nil},
 	{"internal/source/crd/gen", nil},
 	{"internal/source", []string{"internal/reason", "internal/source/crd"}},
+	{"internal/source/dir", []string{"internal/reason", "internal/source"}},
 	{"internal/translate/backend", []string{"internal/reason", "internal/model", "internal/source"}},
 	{"internal/translate/status", nil},
 	{"internal/translate/fragment", []string{"internal/reason", "internal/model", "internal/source", "internal/translate/backend", "internal/translate/status"}},
@@ -163,6 +164,18 @@ func TestOnlyHTTP3ImportsQUIC(t *testing.T) {
 		for _, imported := range p.Imports {
 			if strings.HasPrefix(imported, "github.com/quic-go/") && !covers(quic, p.ImportPath) && !covers([]string{"bench"}, p.ImportPath) {
 				t.Errorf("%s imports %s: only %v may", p.ImportPath, imported, quic)
+			}
+		}
+	}
+}
+
+// TestSourceKnowsNoFiles: what a Set is does not depend on where its resources come
+// from, so that an API server can be a source as well as a directory.
+func TestSourceKnowsNoFiles(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imported := range p.Imports {
+			if p.ImportPath == "internal/source" && (imported == "os" || strings.Contains(imported, "yaml") || strings.Contains(imported, "fsnotify")) {
+				t.Errorf("%s imports %s, which is for internal/source/dir", p.ImportPath, imported)
 			}
 		}
 	}
