@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"cmp"
-	"crypto/tls"
 	"fmt"
 	"slices"
 
@@ -13,6 +12,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // Options are what the user of the translation chooses.
@@ -46,13 +46,13 @@ type Problem struct {
 // Dialect is the name of this dialect's blocks.
 const Dialect = "gateway"
 
-// Translate translates the Gateway API's resources of a Set.
-func Translate(set *source.Set, opts Options) fragment.Fragment {
+// Translate translates the Gateway API's resources of a Set, with the Secrets of secrets.
+func Translate(set *source.Set, secrets *secret.Reader, opts Options) fragment.Fragment {
 	t := &translation{
-		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
+		set: set, secrets: secrets, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		atHost: map[hostPlace][]*listener{}, https: map[model.ListenerID]*listener{}, claims: map[claim]*listener{},
-		relayAt: map[relayPlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		relayAt: map[relayPlace]int{}, placed: map[string]int{}, blocks: map[blockKey]*block{},
 		out: fragment.Fragment{Origins: map[string]reason.Origin{}},
 	}
 	t.readPolicies()
@@ -76,9 +76,10 @@ func Translate(set *source.Set, opts Options) fragment.Fragment {
 
 // translation is the state of one Translate.
 type translation struct {
-	set    *source.Set
-	opts   Options
-	grants grants
+	set     *source.Set
+	secrets *secret.Reader
+	opts    Options
+	grants  grants
 	// served are the names of the GatewayClasses that are served.
 	served   map[string]bool
 	gateways map[source.Name]*gateway
@@ -96,10 +97,9 @@ type translation struct {
 	placed   map[string]int     // rules by namespace
 	relayAt  map[relayPlace]int // where each stands in out.L4
 	// clientAuth is what each port asks of its clients.
-	clientAuth   map[model.ListenerID]*model.ClientAuth
-	certificates map[source.Name]error // of the secrets that were looked at
-	blocks       map[blockKey]*block
-	out          fragment.Fragment
+	clientAuth map[model.ListenerID]*model.ClientAuth
+	blocks     map[blockKey]*block
+	out        fragment.Fragment
 }
 
 func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {
@@ -118,22 +118,12 @@ func byAge[T any](index source.Index[T]) []*source.Object[T] {
 }
 
 // certificate tells what is wrong with the certificate in a secret.
-func (t *translation) certificate(name source.Name) error {
-	if err, known := t.certificates[name]; known {
-		return err
-	}
-	err := t.readCertificate(name)
-	t.certificates[name] = err
-	return err
-}
-
-func (t *translation) readCertificate(name source.Name) error {
-	object := t.set.Secrets.Get(name.Namespace, name.Name)
-	if object == nil {
+func (t *translation) certificate(name source.Name, use secret.Use) error {
+	switch pair := t.secrets.Pair(name, use); {
+	case pair == nil:
 		return fmt.Errorf("there is no Secret %s", name)
-	}
-	if _, err := tls.X509KeyPair(object.Value.Data["tls.crt"], object.Value.Data["tls.key"]); err != nil {
-		return fmt.Errorf("the Secret %s holds no certificate with its key: %w", name, err)
+	case pair.Err != nil:
+		return fmt.Errorf("the Secret %s holds no certificate with its key: %w", name, pair.Err)
 	}
 	return nil
 }
