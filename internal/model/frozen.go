@@ -242,6 +242,25 @@ func (f FrozenSecrets) With(changed []Secret) FrozenSecrets {
 	return FrozenSecrets{secrets: secretKind.replace(f.secrets, changed), bundles: f.bundles}.hashed()
 }
 
+// Changed returns the names of the secrets and bundles that f and an older one do not both
+// have as they are.
+func (f FrozenSecrets) Changed(old FrozenSecrets) (secrets, bundles map[string]bool) {
+	return changedNames(secretKind, old.secrets, f.secrets, func(s *Secret) string { return s.Name }),
+		changedNames(bundleKind, old.bundles, f.bundles, func(b *Bundle) string { return b.Name })
+}
+
+func changedNames[T any](k listKind[T], old, now frozen[T], name func(*T) string) map[string]bool {
+	names := map[string]bool{}
+	gone, added := k.changed(old, now)
+	for _, i := range gone {
+		names[name(&old.items[i])] = true
+	}
+	for _, i := range added {
+		names[name(&now.items[i])] = true
+	}
+	return names
+}
+
 // sameNames reports whether f and other have secrets and bundles of the same names, which
 // is all that a configuration says of them.
 func (f *FrozenSecrets) sameNames(other *FrozenSecrets) bool {
