@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -146,8 +147,69 @@ func TestChangeIsSmall(t *testing.T) {
 	}
 }
 
-// BenchmarkChangeEndpoints sends one change of a Service's endpoints, among 5,000
-// Services.
+// manySecrets are many, with a secret for each host, of which that of shift has other
+// material.
+func manySecrets(n, shift int) Parts {
+	p := many(n)
+	p.Config.Listeners = append(p.Config.Listeners, Listener{ID: ListenerID{Port: 443}, Protocol: HTTPS})
+	l := &p.Config.Listeners[1]
+	for i, h := range p.Config.Hosts {
+		s := Secret{Name: fmt.Sprintf("shop/t%05d", i), Chain: fmt.Appendf(nil, "chain %d", i), Key: []byte("key")}
+		if i == shift {
+			s.Chain = []byte("another")
+		}
+		p.Secrets = append(p.Secrets, s)
+		l.Certificates = append(l.Certificates, Certificate{Host: h.Name, Secret: s.Name})
+	}
+	return p
+}
+
+// TestChangeHasOneSecret: what goes over the wire for one Secret is that alone, and what
+// is decoded from it shares all else.
+func TestChangeHasOneSecret(t *testing.T) {
+	was, base := Freeze(manySecrets(200, -1)), decoded(t, manySecrets(200, -1))
+	changed := manySecrets(200, 100).Secrets[100]
+	next := Compose(was.FrozenConfig(), was.FrozenEndpoints(), was.FrozenSecrets().With([]Secret{changed}))
+	e, err := next.envelope(was)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest := len(e.Listeners) + len(e.Hosts) + len(e.Services) + len(e.L4Routes) + len(e.Endpoints) + len(e.Bundles) + len(e.Origins); len(e.Secrets) != 1 || rest > 0 {
+		t.Errorf("it has %d secrets, and %d other values", len(e.Secrets), rest)
+	}
+	data, err := EncodeOver(next, was)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeOver(data, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Root != Freeze(manySecrets(200, 100)).Root || !reflect.DeepEqual(got.Secrets, next.Secrets) {
+		t.Error("it led to other secrets")
+	}
+	if &got.Config.Hosts[0] != &base.Config.Hosts[0] || &got.Endpoints[0] != &base.Endpoints[0] {
+		t.Error("hosts or endpoints were made anew")
+	}
+}
+
+// BenchmarkChangeSecret is one Secret of 5,000, over the wire.
+func BenchmarkChangeSecret(b *testing.B) {
+	was, base := Freeze(manySecrets(5000, -1)), decoded(b, manySecrets(5000, -1))
+	changed := manySecrets(5000, 2500).Secrets[2500]
+	next := Compose(was.FrozenConfig(), was.FrozenEndpoints(), was.FrozenSecrets().With([]Secret{changed}))
+	for b.Loop() {
+		data, err := EncodeOver(next, was)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err = DecodeOver(data, base); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkChangeEndpoints is one Service's endpoints of 5,000, over the wire.
 func BenchmarkChangeEndpoints(b *testing.B) {
 	was, after := Freeze(many(5000)), many(5000)
 	changed := after.Endpoints[2500]

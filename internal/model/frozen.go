@@ -98,6 +98,32 @@ func (k listKind[T]) splice(base frozen[T], gone []uint32, added frozen[T]) (fro
 	return out, nil
 }
 
+// replace is f with changed in the place of the values of the same names. What f does not
+// have is left out; of several for one name the last counts.
+func (k listKind[T]) replace(f frozen[T], changed []T) frozen[T] {
+	if len(changed) == 0 {
+		return f
+	}
+	out := frozen[T]{slices.Clone(f.items), slices.Clone(f.hashes)}
+	for i := range changed {
+		v := &changed[i]
+		at, has := slices.BinarySearchFunc(out.items, *v, k.compare)
+		if !has {
+			continue
+		}
+		if k.complete != nil {
+			k.complete(v)
+		}
+		out.items[at], out.hashes[at] = *v, k.hash(v, encode(v))
+	}
+	return out
+}
+
+// sameNames reports whether two lists have values of the same names.
+func (k listKind[T]) sameNames(a, b frozen[T]) bool {
+	return slices.EqualFunc(a.items, b.items, func(x, y T) bool { return k.compare(x, y) == 0 })
+}
+
 // changed walks two lists and tells which places of base are gone, and which of f are
 // new. A value that is another now is both.
 func (k listKind[T]) changed(base, f frozen[T]) (gone, added []uint32) {
@@ -195,13 +221,7 @@ func (f FrozenEndpoints) hashed() FrozenEndpoints {
 // have is left out, and of several lists for one Service the last counts.
 func (f FrozenEndpoints) With(changed []Endpoints) FrozenEndpoints {
 	eachInEndpoints(changed, sortList)
-	known := frozen[Endpoints]{slices.Clone(f.all.items), slices.Clone(f.all.hashes)}
-	for i := range changed {
-		if at, has := slices.BinarySearchFunc(known.items, changed[i], endpointsKind.compare); has {
-			known.items[at], known.hashes[at] = changed[i], hashOf(encode(&changed[i]))
-		}
-	}
-	return FrozenEndpoints{all: known}.hashed()
+	return FrozenEndpoints{all: endpointsKind.replace(f.all, changed)}.hashed()
 }
 
 // FreezeSecrets is FreezeConfig for secrets and bundles. Those with material
@@ -214,6 +234,37 @@ func FreezeSecrets(secrets []Secret, bundles []Bundle) FrozenSecrets {
 		bundles[i].setDigest()
 	}
 	return FrozenSecrets{secrets: secretKind.freeze(secrets), bundles: bundleKind.freeze(bundles)}.hashed()
+}
+
+// With is f with other material for some of its secrets: the rest is shared. A secret
+// that f does not have is left out.
+func (f FrozenSecrets) With(changed []Secret) FrozenSecrets {
+	return FrozenSecrets{secrets: secretKind.replace(f.secrets, changed), bundles: f.bundles}.hashed()
+}
+
+// Changed returns the names of the secrets and bundles that f and an older one do not both
+// have as they are.
+func (f FrozenSecrets) Changed(old FrozenSecrets) (secrets, bundles map[string]bool) {
+	return changedNames(secretKind, old.secrets, f.secrets, func(s *Secret) string { return s.Name }),
+		changedNames(bundleKind, old.bundles, f.bundles, func(b *Bundle) string { return b.Name })
+}
+
+func changedNames[T any](k listKind[T], old, now frozen[T], name func(*T) string) map[string]bool {
+	names := map[string]bool{}
+	gone, added := k.changed(old, now)
+	for _, i := range gone {
+		names[name(&old.items[i])] = true
+	}
+	for _, i := range added {
+		names[name(&now.items[i])] = true
+	}
+	return names
+}
+
+// sameNames reports whether f and other have secrets and bundles of the same names, which
+// is all that a configuration says of them.
+func (f *FrozenSecrets) sameNames(other *FrozenSecrets) bool {
+	return f.Hash == other.Hash || secretKind.sameNames(f.secrets, other.secrets) && bundleKind.sameNames(f.bundles, other.bundles)
 }
 
 func (f FrozenSecrets) hashed() FrozenSecrets {

@@ -118,3 +118,25 @@ func TestEndpointsWith(t *testing.T) {
 		t.Error("they changed")
 	}
 }
+
+// TestSecretsWith: secrets of which some have other material are those that were frozen
+// whole, and what they were made of stays as it was.
+func TestSecretsWith(t *testing.T) {
+	secrets := func() []Secret {
+		return []Secret{{Name: "shop/b", Chain: []byte("b"), Key: []byte("kb")}, {Name: "shop/a", Chain: []byte("a"), Key: []byte("ka")}, {Name: "shop/none"}}
+	}
+	bundles := []Bundle{{Name: "configmap/shop/ca", PEM: []byte("ca")}}
+	before := FreezeSecrets(secrets(), bundles)
+	was := before.Hash
+	for i := range 2 {
+		all := secrets()
+		all[i].Chain, all[i].Key = []byte("new"), []byte("new key")
+		got := before.With([]Secret{all[i], {Name: "shop/unknown", Chain: []byte("x"), Key: []byte("y")}})
+		if want := FreezeSecrets(all, bundles); got.Hash != want.Hash || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, not %+v", got, want)
+		}
+	}
+	if before.hashed().Hash != was || !reflect.DeepEqual(before, FreezeSecrets(secrets(), bundles)) {
+		t.Error("they changed")
+	}
+}

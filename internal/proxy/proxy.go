@@ -238,7 +238,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile snapshot %s: %w", s.Root, err)
 	}
-	if lacking := p.lacking(s); gen.SharesRoutes(old.gen) && len(lacking) == 0 {
+	if s.SecretsHash == old.gen.Snapshot.SecretsHash && gen.SharesRoutes(old.gen) && len(p.lacking(s)) == 0 {
 		p.live.Store(&live{gen: gen, listeners: old.listeners})
 		p.reports = append(reports, p.listenerReports...)
 	} else {
@@ -251,7 +251,7 @@ func (p *Proxy) Apply(s *model.Snapshot) ([]reason.Report, error) {
 	return p.reports, nil
 }
 
-// swap has gen be live, with the listeners of its snapshot.
+// swap has gen be live, with the listeners of its snapshot and their certificates.
 func (p *Proxy) swap(s *model.Snapshot, gen *exchange.Generation, reports []reason.Report) {
 	tls, tlsReports := p.tls.Compile(s)
 	change, socketReports := p.prepare(s)

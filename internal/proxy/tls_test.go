@@ -23,7 +23,7 @@ import (
 // keyPair is a self-signed certificate and its key, as PEM.
 type keyPair struct{ chain, key []byte }
 
-func newKeyPair(t *testing.T, names ...string) keyPair {
+func newKeyPair(t testing.TB, names ...string) keyPair {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

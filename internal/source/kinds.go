@@ -45,8 +45,8 @@ type Kind struct {
 	// name. Nil: nothing is closed on account of this kind.
 	salvage func(o metav1.Object, hosts []string)
 
-	// same reports whether two Sets have the same objects of the kind. Nil: they
-	// say what runs, and not how it is served.
+	// same reports whether two Sets have the same objects of the kind. Nil: they are
+	// no configuration.
 	same func(a, b *Set) bool
 	// place makes the *Object[T] of a Resource.
 	place func(o *Resource, at reason.Origin, base int, state State) any
@@ -62,8 +62,8 @@ type row[T any] struct {
 	also      []string
 	cluster   bool
 	validName func(string) []string
-	// running: objects say what runs, and not how it is served.
-	running  bool
+	// apart: objects are no configuration, but say what runs, or hold key material.
+	apart    bool
 	index    func(*Set) *Index[T]
 	check    func(*checker, *T)
 	complete func(*T)
@@ -91,19 +91,19 @@ func makeKinds() []*Kind {
 			check: checkService, complete: completeService,
 		}.kind(),
 		row[discoveryv1.EndpointSlice]{
-			version: "discovery.k8s.io/v1", running: true,
+			version: "discovery.k8s.io/v1", apart: true,
 			index: func(s *Set) *Index[discoveryv1.EndpointSlice] { return &s.EndpointSlices },
 			check: checkEndpointSlice, complete: completeEndpointSlice,
 		}.kind(),
 		row[corev1.Endpoints]{
-			version: "v1", running: true,
+			version: "v1", apart: true,
 			index: func(s *Set) *Index[corev1.Endpoints] { return &s.Endpoints },
 			check: checkEndpoints, complete: completeEndpoints,
 		}.kind(),
 		row[corev1.Secret]{
-			version: "v1",
-			index:   func(s *Set) *Index[corev1.Secret] { return &s.Secrets },
-			check:   checkSecret, complete: completeSecret,
+			version: "v1", apart: true,
+			index: func(s *Set) *Index[corev1.Secret] { return &s.Secrets },
+			check: checkSecret, complete: completeSecret,
 		}.kind(),
 		row[corev1.ConfigMap]{
 			version: "v1",
@@ -111,19 +111,19 @@ func makeKinds() []*Kind {
 			check:   checkConfigMap,
 		}.kind(),
 		row[corev1.Pod]{
-			version: "v1", running: true,
+			version: "v1", apart: true,
 			index: func(s *Set) *Index[corev1.Pod] { return &s.Pods },
 			check: checkPod, complete: func(p *corev1.Pod) { completePodSpec(&p.Spec) },
 			project: func(p *corev1.Pod) { projectPodSpec(&p.Spec) },
 		}.kind(),
 		row[appsv1.Deployment]{
-			version: "apps/v1", running: true,
+			version: "apps/v1", apart: true,
 			index: func(s *Set) *Index[appsv1.Deployment] { return &s.Deployments },
 			check: checkDeployment, complete: completeDeployment,
 			project: func(d *appsv1.Deployment) { projectPodSpec(&d.Spec.Template.Spec) },
 		}.kind(),
 		row[appsv1.StatefulSet]{
-			version: "apps/v1", running: true,
+			version: "apps/v1", apart: true,
 			index: func(s *Set) *Index[appsv1.StatefulSet] { return &s.StatefulSets },
 			check: checkStatefulSet, complete: completeStatefulSet,
 			project: func(s *appsv1.StatefulSet) { projectPodSpec(&s.Spec.Template.Spec) },
@@ -153,7 +153,7 @@ func (r row[T]) kind() *Kind {
 		place:    place[T],
 		install:  func(s *Set, objects []any) { *r.index(s) = indexOfAny[T](objects) },
 	}
-	if !r.running {
+	if !r.apart {
 		k.same = func(a, b *Set) bool { return r.index(a).equal(*r.index(b)) }
 	}
 	if r.validName == nil {

@@ -137,8 +137,8 @@ func (x Index[T]) Changed(other Index[T]) (changed []*Object[T]) {
 	return append(append(changed, a...), b...)
 }
 
-// SameConfig reports whether s and other differ at most in what runs: in
-// EndpointSlices, Endpoints, Pods and workloads, and in Reports. It is fast for Sets of
+// SameConfig reports whether s and other differ at most in what runs (EndpointSlices,
+// Endpoints, Pods and workloads), in Secrets, and in Reports. It is fast for Sets of
 // one Loader, which share the objects of texts that did not change.
 func (s *Set) SameConfig(other *Set) bool {
 	return !slices.ContainsFunc(kinds(), func(k *Kind) bool { return k.same != nil && !k.same(s, other) })

@@ -1,26 +1,24 @@
 package translate
 
 import (
-	"crypto/tls"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // certify gives a listener a certificate, unless it has one for the host.
 func (b *builder) certify(l *model.Listener, c fragment.Certificate, owner string) {
-	secret := escaped(c.Secret.String())
+	name := escaped(c.Secret.String())
 	has, taken := b.certified[l.ID][c.Host]
 	switch {
 	case !taken:
-		b.material(c)
-		b.shows(l, model.Certificate{Host: c.Host, Secret: secret, Policy: c.Policy}, owner)
-	case has.secret != secret:
+		b.material(c, secret.ServerCertificate)
+		b.shows(l, model.Certificate{Host: c.Host, Secret: name, Policy: c.Policy}, owner)
+	case has.secret != name:
 		b.report(reason.CertificateConflict, c.Origin, "host %s has its certificate from secret %s of %s", c.Host, has.secret, has.owner)
 	}
 }
@@ -37,7 +35,7 @@ func (b *builder) shows(l *model.Listener, c model.Certificate, owner string) {
 // identify makes the model's secret for a client certificate to backends.
 func (b *builder) identify(i fragment.Identity) {
 	if i.Secret.Name != "" {
-		b.material(fragment.Certificate{Host: "*", Secret: i.Secret, Origin: i.Origin})
+		b.material(fragment.Certificate{Host: "*", Secret: i.Secret, Origin: i.Origin}, secret.ClientCertificate)
 	} else if !slices.ContainsFunc(b.secrets, func(s model.Secret) bool { return s.Name == i.Name }) {
 		b.secrets = append(b.secrets, model.Secret{Name: i.Name})
 	}
@@ -45,41 +43,16 @@ func (b *builder) identify(i fragment.Identity) {
 
 // material makes the model's secret for a certificate. If the certificate is missing or
 // broken, the secret has no material, so that only the handshakes for its hosts are
-// refused.
-func (b *builder) material(c fragment.Certificate) {
-	covered, seen := b.made[c.Secret]
-	if !seen {
-		secret := model.Secret{Name: escaped(c.Secret.String())}
-		covered = namesOf(b.read(c, &secret))
-		b.made[c.Secret] = covered
-		b.secrets = append(b.secrets, secret)
+// refused. It reads the Secret each time, since each use of it counts.
+func (b *builder) material(c fragment.Certificate, use secret.Use) {
+	pair := b.pairs.Pair(c.Secret, use)
+	if !b.made[c.Secret] {
+		b.made[c.Secret] = true
+		b.secrets = append(b.secrets, b.secret(c, pair))
 	}
-	if covered != nil && c.Host != "*" && !covered.cover(wildcardSample(c.Host)) {
+	if pair != nil && pair.Err == nil && c.Host != "*" && !pair.Covers(wildcardSample(c.Host)) {
 		b.report(reason.CertificateMismatch, c.Origin, "the certificate in secret %s does not cover %s", c.Secret, c.Host)
 	}
-}
-
-// names are the names of a certificate. A map, because thousands of hosts may share a
-// certificate with thousands of names, and [x509.Certificate.VerifyHostname] tries each
-// one.
-type names map[string]bool
-
-func namesOf(cert *tls.Certificate) names {
-	if cert == nil {
-		return nil
-	}
-	out := names{}
-	for _, name := range cert.Leaf.DNSNames {
-		out[strings.ToLower(name)] = true
-	}
-	return out
-}
-
-// cover reports whether the names cover a host. A wildcard stands for exactly one label
-// (RFC 9525 §6.3).
-func (n names) cover(host string) bool {
-	_, parent, _ := strings.Cut(host, ".")
-	return n[host] || n["*."+parent]
 }
 
 // wildcardSample returns a name that a wildcard host matches; for other hosts, the host.
@@ -90,23 +63,18 @@ func wildcardSample(host string) string {
 	return host
 }
 
-// read reads chain and key into secret. If they are missing or invalid, it reports why
-// and returns nil.
-func (b *builder) read(c fragment.Certificate, secret *model.Secret) *tls.Certificate {
-	if c.Secret.Name == "" {
-		return nil // reported by the translator
-	}
-	object := b.set.Secrets.Get(c.Secret.Namespace, c.Secret.Name)
-	if object == nil {
+// secret returns the model's secret for a pair. If the pair is missing or invalid, it
+// reports why.
+func (b *builder) secret(c fragment.Certificate, pair *secret.Pair) model.Secret {
+	out := model.Secret{Name: escaped(c.Secret.String())}
+	switch {
+	case c.Secret.Name == "": // reported by the translator
+	case pair == nil:
 		b.report(reason.SecretNotFound, c.Origin, "there is no Secret %s", c.Secret)
-		return nil
+	case pair.Err != nil:
+		b.report(reason.SecretInvalid, pair.Origin, "%v", pair.Err)
+	default:
+		out.Chain, out.Key = pair.Chain, pair.Key
 	}
-	chain, key := object.Value.Data[corev1.TLSCertKey], object.Value.Data[corev1.TLSPrivateKeyKey]
-	cert, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		b.report(reason.SecretInvalid, object.At("data"), "%v", err)
-		return nil
-	}
-	secret.Chain, secret.Key = chain, key
-	return &cert
+	return out
 }

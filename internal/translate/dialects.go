@@ -5,13 +5,15 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 	"windrose.dev/windrose/internal/translate/gateway"
 	"windrose.dev/windrose/internal/translate/ingress"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // dialect is a family of resources with one set of rules.
 type dialect struct {
 	// owner and owners name the dialect's resources in Reports, in singular and plural.
 	owner, owners string
-	translate     func(*source.Set, Options) fragment.Fragment
+	// translate gets a Set without its Secrets, which the Reader has.
+	translate func(*source.Set, *secret.Reader, Options) fragment.Fragment
 	// guards reports whether a resource guards something (see Guards).
 	guards func(kind string, annotations map[string]string) bool
 }
@@ -21,14 +23,14 @@ type dialect struct {
 var dialects = []dialect{
 	{
 		owner: "a Gateway", owners: "Gateways", guards: gateway.Guards,
-		translate: func(set *source.Set, opts Options) fragment.Fragment {
-			return gateway.Translate(set, opts.Gateway)
+		translate: func(set *source.Set, secrets *secret.Reader, opts Options) fragment.Fragment {
+			return gateway.Translate(set, secrets, opts.Gateway)
 		},
 	},
 	{
 		owner: "an Ingress", owners: "Ingresses", guards: ingress.Guards,
-		translate: func(set *source.Set, opts Options) fragment.Fragment {
-			return ingress.Translate(set, opts.Ingress)
+		translate: func(set *source.Set, secrets *secret.Reader, opts Options) fragment.Fragment {
+			return ingress.Translate(set, secrets, opts.Ingress)
 		},
 	},
 }

@@ -9,9 +9,9 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
-	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/source/dir"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/secret"
 	"windrose.dev/windrose/internal/translate/status"
 )
 
@@ -37,8 +37,14 @@ func dialectOf(name string, hosts ...string) owned {
 }
 
 func mergedOf(all []owned, closeUnsound bool) (*model.Snapshot, []reason.Report) {
-	r := merge(emptySet(), all, closeUnsound)
+	r := mergeAll(all, closeUnsound)
 	return r.Snapshot, r.Reports
+}
+
+func mergeAll(all []owned, closeUnsound bool) Result {
+	set := dir.NewLoader(dir.Config{}).Load()
+	_, pairs := secret.Apart(set)
+	return merge(set, pairs, all, closeUnsound)
 }
 
 // TestStatusesOfAll: the merge has the statuses of all dialects, and joins those of one
@@ -51,12 +57,10 @@ func TestStatusesOfAll(t *testing.T) {
 	first.Status = []status.Object{said("Service", "Bound"), said("Gateway", "Accepted")}
 	second.Status = []status.Object{said("Service", "Watched"), said("Ingress", "Served")}
 	want := "gateway a Accepted=Yes\ningress a Served=Yes\nservice a Bound=Yes Watched=Yes\n"
-	if got := merge(emptySet(), []owned{first, second}, false).Status.String(); got != want {
+	if got := mergeAll([]owned{first, second}, false).Status.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
-
-func emptySet() *source.Set { return dir.NewLoader(dir.Config{}).Load() }
 
 // TestMergeOfThree: the merge knows no dialect. If three Fragments have the same host,
 // the result is one host with their blocks in order, and each overlap is reported. A

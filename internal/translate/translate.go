@@ -22,6 +22,7 @@ import (
 	"windrose.dev/windrose/internal/translate/fragment"
 	"windrose.dev/windrose/internal/translate/gateway"
 	"windrose.dev/windrose/internal/translate/ingress"
+	"windrose.dev/windrose/internal/translate/secret"
 	"windrose.dev/windrose/internal/translate/status"
 )
 
@@ -46,30 +47,47 @@ type Result struct {
 	// What BuildOver needs of it.
 	set      *source.Set
 	services []backend.Ref
+	reads    secret.Reads
 	reports  []reason.Report // without those of the Set
 }
 
 // Build makes the Snapshot for a Set.
 func Build(set *source.Set, opts Options) Result {
 	owned := make([]owned, len(dialects))
+	without, pairs := secret.Apart(set)
 	for i, d := range dialects {
-		owned[i].Fragment, owned[i].dialect = d.translate(set, opts), d
+		owned[i].Fragment, owned[i].dialect = d.translate(without, pairs, opts), d
 	}
-	return merge(set, owned, opts.CloseUnsound)
+	return merge(set, pairs, owned, opts.CloseUnsound)
 }
 
 // BuildOver is Build for a Set that comes after that of last, with the same options.
-// Where only what runs has changed, only endpoints are made anew: configuration and
-// secrets are those of last.
+// Where only what runs has changed, and key material, only endpoints and secrets are made
+// anew, and of these only those that changed: the configuration is that of last.
 func BuildOver(set *source.Set, opts Options, last *Result) Result {
 	if last.set == nil || !set.SameConfig(last.set) {
+		return Build(set, opts)
+	}
+	rotated, only := last.reads.Rotated(last.set.Secrets, set.Secrets)
+	if !only {
 		return Build(set, opts)
 	}
 	result := *last
 	result.set, result.Reports = set, reason.Sorted(slices.Concat(set.Reports, last.reports))
 	endpoints := last.Snapshot.FrozenEndpoints().With(backend.Moved(set, last.set, last.services))
-	result.Snapshot = model.Compose(last.Snapshot.FrozenConfig(), endpoints, last.Snapshot.FrozenSecrets())
+	secrets := last.Snapshot.FrozenSecrets().With(material(rotated))
+	result.Snapshot = model.Compose(last.Snapshot.FrozenConfig(), endpoints, secrets)
 	return result
+}
+
+// material are the model's secrets of pairs that are whole. What was read for authorities
+// alone is among them, and in no Snapshot.
+func material(pairs map[source.Name]*secret.Pair) []model.Secret {
+	out := make([]model.Secret, 0, len(pairs))
+	for name, pair := range pairs {
+		out = append(out, model.Secret{Name: escaped(name.String()), Chain: pair.Chain, Key: pair.Key})
+	}
+	return out
 }
 
 // owned is a Fragment and whose it is.
@@ -80,8 +98,8 @@ type owned struct {
 
 // merge makes a Result of Fragments, of which earlier ones have what several ask for.
 // Dialects never interleave within a host, and every overlap is reported.
-func merge(set *source.Set, all []owned, closeUnsound bool) Result {
-	b := builder{set: set, fragments: all, made: map[source.Name]names{}, certified: map[model.ListenerID]map[string]holder{}}
+func merge(set *source.Set, pairs *secret.Reader, all []owned, closeUnsound bool) Result {
+	b := builder{pairs: pairs, fragments: all, made: map[source.Name]bool{}, certified: map[model.ListenerID]map[string]holder{}}
 	var refs []backend.Ref
 	var bundled []model.Bundle
 	var said [][]status.Object
@@ -107,7 +125,7 @@ func merge(set *source.Set, all []owned, closeUnsound bool) Result {
 	parts.Bundles = bundles(bundled)
 	return Result{
 		Snapshot: model.Freeze(parts), Reports: reason.Sorted(slices.Concat(set.Reports, b.reports)), Status: status.Merge(said...),
-		set: set, services: refs, reports: b.reports,
+		set: set, services: refs, reads: pairs.Reads(), reports: b.reports,
 	}
 }
 
@@ -138,12 +156,12 @@ func bundles(all []model.Bundle) []model.Bundle {
 
 // builder gathers what the Fragments ask for.
 type builder struct {
-	set       *source.Set
+	pairs     *secret.Reader
 	fragments []owned
 	origins   map[string]reason.Origin
 	reports   []reason.Report
 	secrets   []model.Secret
-	made      map[source.Name]names // of the secrets in secrets
+	made      map[source.Name]bool // which are in secrets
 	// certified are the Secrets by which the hosts of each listener are known.
 	certified map[model.ListenerID]map[string]holder
 }

@@ -176,7 +176,7 @@ type Compiler struct {
 // which may be nil, is taken over. Rules that use what no filter honours, or
 // what their filter refuses, are closed, with a Report each.
 func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []reason.Report, error) {
-	if old != nil && old.sameButEndpoints(s) {
+	if old != nil && old.keepsRoutes(s) {
 		return c.withEndpoints(s, old), slices.Concat(old.reports, c.Registry.Reports(s.Config.Services)), nil
 	}
 	plan := c.Registry.Prepare(s)
@@ -192,12 +192,14 @@ func (c *Compiler) Compile(s *model.Snapshot, old *Generation) (*Generation, []r
 	return g, slices.Concat(g.reports, c.Registry.Reports(s.Config.Services)), nil
 }
 
-// sameButEndpoints reports whether a snapshot differs from g's in its endpoints alone.
-func (g *Generation) sameButEndpoints(s *model.Snapshot) bool {
-	return g.Number > 0 && g.Snapshot.ConfigHash == s.ConfigHash && g.Snapshot.SecretsHash == s.SecretsHash && maps.Equal(g.Snapshot.Origins, s.Origins)
+// keepsRoutes reports whether a snapshot differs from g's in its endpoints alone, and in
+// secrets that no service is reached by.
+func (g *Generation) keepsRoutes(s *model.Snapshot) bool {
+	return g.Number > 0 && g.Snapshot.ConfigHash == s.ConfigHash && upstream.SameMaterial(s, g.Snapshot) && maps.Equal(g.Snapshot.Origins, s.Origins)
 }
 
-// SharesRoutes reports whether all that g has but for endpoints is another's, too.
+// SharesRoutes reports whether all that g has but for endpoints, and what its Snapshot has
+// for listeners, is another's, too.
 func (g *Generation) SharesRoutes(other *Generation) bool { return g.table == other.table }
 
 // withEndpoints is old with the endpoints of a snapshot. No route is looked at.

@@ -90,12 +90,17 @@ func (t *spokenTLS) forClient(hello *tls.ClientHelloInfo, cert *tls.Certificate)
 // sessions, too.
 func (t *ListenerTLS) agree(config *tls.Config, defaults model.TLSPolicy, certificates []model.Certificate, sessions string) []ticketUser {
 	own := agreed(defaults, nil)
+	ownText := own.String()
 	spoken := map[string]*spokenTLS{}
 	byName := make(map[string]*spokenTLS, len(certificates))
 	for _, c := range certificates {
+		if c.Policy == nil {
+			byName[c.Host] = nil // others has them
+			continue
+		}
 		policy := agreed(defaults, c.Policy)
 		text := policy.String()
-		if spoken[text] == nil && text != own.String() {
+		if spoken[text] == nil && text != ownText {
 			spoken[text] = newSpoken(config.Clone(), policy)
 		}
 		byName[c.Host] = spoken[text]

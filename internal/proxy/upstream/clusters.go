@@ -106,8 +106,8 @@ func (r *Registry) Reports(services []model.Service) (reports []reason.Report) {
 	return reports
 }
 
-// UpdateEndpoints has live clusters go by a snapshot that differs from an older one in
-// its endpoints alone. What did not change costs a comparison of hashes.
+// UpdateEndpoints has live clusters go by the endpoints of a snapshot that has the
+// configuration of an older one, and its material (see SameMaterial). What did not change costs a comparison of hashes.
 func (r *Registry) UpdateEndpoints(s, old *model.Snapshot) {
 	before := make(map[model.ServiceID]model.Hash, len(old.Endpoints))
 	for i := range old.Endpoints {

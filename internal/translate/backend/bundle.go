@@ -11,13 +11,14 @@ import (
 
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // Bundle reads a certificate authority bundle from ca.crt of a ConfigMap or Secret. Every
 // certificate must be well-formed: a part of a bundle would be another bundle.
-func Bundle(set *source.Set, kind string, name source.Name) (model.Bundle, error) {
+func Bundle(set *source.Set, secrets *secret.Reader, kind string, name source.Name) (model.Bundle, error) {
 	out := model.Bundle{Name: strings.ToLower(kind) + "/" + name.String()}
-	data, found := authorities(set, kind, name)
+	data, found := authorities(set, secrets, kind, name)
 	if !found {
 		return out, fmt.Errorf("there is no %s %s", kind, name)
 	}
@@ -28,7 +29,7 @@ func Bundle(set *source.Set, kind string, name source.Name) (model.Bundle, error
 	return out, nil
 }
 
-func authorities(set *source.Set, kind string, name source.Name) (data []byte, found bool) {
+func authorities(set *source.Set, secrets *secret.Reader, kind string, name source.Name) (data []byte, found bool) {
 	switch kind {
 	case "ConfigMap":
 		if object := set.ConfigMaps.Get(name.Namespace, name.Name); object != nil {
@@ -38,9 +39,7 @@ func authorities(set *source.Set, kind string, name source.Name) (data []byte, f
 			return object.Value.BinaryData[corev1.ServiceAccountRootCAKey], true
 		}
 	case "Secret":
-		if object := set.Secrets.Get(name.Namespace, name.Name); object != nil {
-			return object.Value.Data[corev1.ServiceAccountRootCAKey], true
-		}
+		return secrets.Authorities(name)
 	}
 	return nil, false
 }

@@ -7,6 +7,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // identity is the client certificate that a Gateway shows to backends.
@@ -32,7 +33,7 @@ func (t *translation) readIdentity(g *gateway) *identity {
 	case !t.grants.permit("Gateway", home, reference{"", "Secret", name.Namespace, name.Name}):
 		out.resolved = no(gatewayv1.GatewayReasonRefNotPermitted, "no ReferenceGrant in namespace "+name.Namespace+" lets it use Secret "+name.Name)
 	default:
-		if err := t.certificate(name); err != nil {
+		if err := t.certificate(name, secret.ClientCertificate); err != nil {
 			out.resolved = no(gatewayv1.GatewayReasonInvalidClientCertificateRef, err.Error())
 		}
 	}

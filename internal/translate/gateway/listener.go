@@ -11,6 +11,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
+	"windrose.dev/windrose/internal/translate/secret"
 	"windrose.dev/windrose/internal/translate/status"
 )
 
@@ -304,7 +305,7 @@ func (t *translation) readCertificates(l *listener) {
 		case !t.grants.permit(kind, l.namespace, reference{"", "Secret", name.Namespace, name.Name}):
 			problem = no(gatewayv1.ListenerReasonRefNotPermitted, "no ReferenceGrant in namespace "+name.Namespace+" lets it use Secret "+name.Name)
 		default:
-			if err := t.certificate(name); err != nil {
+			if err := t.certificate(name, secret.ServerCertificate); err != nil {
 				problem = no(gatewayv1.ListenerReasonInvalidCertificateRef, err.Error())
 			}
 		}

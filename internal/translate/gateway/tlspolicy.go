@@ -171,7 +171,7 @@ func (t *translation) bundle(group, kind string, name source.Name) (string, *bun
 	if group != "" || kind != "ConfigMap" && kind != "Secret" {
 		return "", &bundleProblem{true, fmt.Sprintf("authorities are in a ConfigMap or Secret, not in a %s", kind)}
 	}
-	bundle, err := backend.Bundle(t.set, kind, name)
+	bundle, err := backend.Bundle(t.set, t.secrets, kind, name)
 	if err != nil {
 		return "", &bundleProblem{message: err.Error()}
 	}

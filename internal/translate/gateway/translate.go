@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"cmp"
-	"crypto/tls"
 	"fmt"
 	"slices"
 
@@ -13,6 +12,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // Options configure the translation.
@@ -47,13 +47,13 @@ type Problem struct {
 // Dialect is the name of this dialect's blocks.
 const Dialect = "gateway"
 
-// Translate translates the Gateway API's resources of a Set.
-func Translate(set *source.Set, opts Options) fragment.Fragment {
+// Translate translates the Gateway API's resources of a Set, with the Secrets of secrets.
+func Translate(set *source.Set, secrets *secret.Reader, opts Options) fragment.Fragment {
 	t := &translation{
-		set: set, opts: opts, grants: newGrants(set), served: map[string]bool{},
+		set: set, secrets: secrets, opts: opts, grants: newGrants(set), served: map[string]bool{},
 		gateways: map[source.Name]*gateway{}, sets: map[source.Name]*listenerSet{},
 		atHost: map[hostPlace][]*listener{}, https: map[model.ListenerID]*listener{}, claims: map[claim]*listener{},
-		l4RouteAt: map[l4RoutePlace]int{}, placed: map[string]int{}, certificates: map[source.Name]error{}, blocks: map[blockKey]*block{},
+		l4RouteAt: map[l4RoutePlace]int{}, placed: map[string]int{}, blocks: map[blockKey]*block{},
 		out: fragment.Fragment{Origins: map[string]reason.Origin{}},
 	}
 	t.readPolicies()
@@ -77,9 +77,10 @@ func Translate(set *source.Set, opts Options) fragment.Fragment {
 
 // translation is the state of one call of Translate.
 type translation struct {
-	set    *source.Set
-	opts   Options
-	grants grants
+	set     *source.Set
+	secrets *secret.Reader
+	opts    Options
+	grants  grants
 	// served are the names of the GatewayClasses that are served.
 	served   map[string]bool
 	gateways map[source.Name]*gateway
@@ -96,10 +97,9 @@ type translation struct {
 	placed    map[string]int       // rules by namespace
 	l4RouteAt map[l4RoutePlace]int // index in out.L4
 	// clientAuth is the client certificate validation of each port.
-	clientAuth   map[model.ListenerID]*model.ClientAuth
-	certificates map[source.Name]error // of the secrets read so far
-	blocks       map[blockKey]*block
-	out          fragment.Fragment
+	clientAuth map[model.ListenerID]*model.ClientAuth
+	blocks     map[blockKey]*block
+	out        fragment.Fragment
 }
 
 func (t *translation) report(code reason.Code, at reason.Origin, format string, args ...any) {
@@ -118,22 +118,12 @@ func byAge[T any](index source.Index[T]) []*source.Object[T] {
 }
 
 // certificate returns what is wrong with the certificate in a secret.
-func (t *translation) certificate(name source.Name) error {
-	if err, known := t.certificates[name]; known {
-		return err
-	}
-	err := t.readCertificate(name)
-	t.certificates[name] = err
-	return err
-}
-
-func (t *translation) readCertificate(name source.Name) error {
-	object := t.set.Secrets.Get(name.Namespace, name.Name)
-	if object == nil {
+func (t *translation) certificate(name source.Name, use secret.Use) error {
+	switch pair := t.secrets.Pair(name, use); {
+	case pair == nil:
 		return fmt.Errorf("there is no Secret %s", name)
-	}
-	if _, err := tls.X509KeyPair(object.Value.Data["tls.crt"], object.Value.Data["tls.key"]); err != nil {
-		return fmt.Errorf("the Secret %s holds no certificate with its key: %w", name, err)
+	case pair.Err != nil:
+		return fmt.Errorf("the Secret %s holds no certificate with its key: %w", name, pair.Err)
 	}
 	return nil
 }

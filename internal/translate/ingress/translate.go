@@ -13,6 +13,7 @@ import (
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // Options configure the translation.
@@ -36,10 +37,10 @@ var (
 	httpsID = model.ListenerID{Port: 443}
 )
 
-// Translate translates all Ingresses of a Set.
-func Translate(set *source.Set, opts Options) fragment.Fragment {
+// Translate translates all Ingresses of a Set, with the Secrets of secrets.
+func Translate(set *source.Set, secrets *secret.Reader, opts Options) fragment.Fragment {
 	t := &translation{
-		set: set, opts: opts, hosts: map[string]*host{}, tls: map[string]fragment.Certificate{}, ciphers: map[string]fragment.Policy{},
+		set: set, secrets: secrets, opts: opts, hosts: map[string]*host{}, tls: map[string]fragment.Certificate{}, ciphers: map[string]fragment.Policy{},
 		closedNamespaces: map[string]reason.Origin{}, policies: policiesOf(set),
 		out: fragment.Fragment{HostPolicies: true, Origins: map[string]reason.Origin{}},
 	}
@@ -93,11 +94,12 @@ func (t *translation) listen() {
 
 // translation is the state of one call of Translate.
 type translation struct {
-	set    *source.Set
-	opts   Options
-	hosts  map[string]*host
-	tls    map[string]fragment.Certificate
-	owners ownership
+	set     *source.Set
+	secrets *secret.Reader
+	opts    Options
+	hosts   map[string]*host
+	tls     map[string]fragment.Certificate
+	owners  ownership
 	// policies are the BackendTLSPolicies by Service. Ingresses do not honour them.
 	policies map[source.Name]string
 	// closedNamespaces are the namespaces with a tombstone whose guarded hosts are

@@ -1,20 +1,18 @@
 package ingress
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"windrose.dev/windrose/internal/model"
 	"windrose.dev/windrose/internal/reason"
 	"windrose.dev/windrose/internal/source"
 	"windrose.dev/windrose/internal/translate/backend"
 	"windrose.dev/windrose/internal/translate/fragment"
+	"windrose.dev/windrose/internal/translate/secret"
 )
 
 // upstream holds the annotations of an Ingress about its backends.
@@ -192,19 +190,19 @@ func (t *translation) secure(in *ingress) *secured {
 func (t *translation) useSecret(in *ingress, to *model.UpstreamTLS) (why string) {
 	namespace, name, _ := strings.Cut(in.upstream.secret, "/")
 	at := source.Name{Namespace: namespace, Name: name}
-	object := t.set.Secrets.Get(namespace, name)
 	switch {
 	case name == "":
 		return "it is not namespace/name"
 	case namespace != in.object.Origin.Namespace:
 		return "a Secret of another namespace is not used"
-	case object == nil:
+	}
+	pair := t.secrets.Pair(at, secret.ClientCertificate)
+	if pair == nil {
 		return fmt.Sprintf("there is no Secret %s", at)
 	}
-	chain, key := object.Value.Data[corev1.TLSCertKey], object.Value.Data[corev1.TLSPrivateKeyKey]
-	if len(chain) > 0 || len(key) > 0 {
-		if _, err := tls.X509KeyPair(chain, key); err != nil {
-			return fmt.Sprintf("Secret %s holds no certificate with its key: %v", at, err)
+	if len(pair.Chain) > 0 || len(pair.Key) > 0 {
+		if pair.Err != nil {
+			return fmt.Sprintf("Secret %s holds no certificate with its key: %v", at, pair.Err)
 		}
 		to.Certificate = at.String()
 		t.out.Identities = append(t.out.Identities, fragment.Identity{Name: at.String(), Secret: at})
@@ -212,7 +210,7 @@ func (t *translation) useSecret(in *ingress, to *model.UpstreamTLS) (why string)
 	if !in.upstream.verify {
 		return ""
 	}
-	bundle, err := backend.Bundle(t.set, "Secret", at)
+	bundle, err := backend.Bundle(t.set, t.secrets, "Secret", at)
 	if err != nil {
 		return err.Error()
 	}
