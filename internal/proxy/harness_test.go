@@ -256,10 +256,11 @@ func (b *backend) bytes() string {
 // peer is one end of a connection, as a test speaks on it: a client, or a
 // backend.
 type peer struct {
-	t      *testing.T
-	nc     net.Conn
-	r      *bufio.Reader
-	record *backend
+	t        *testing.T
+	nc       net.Conn
+	r        *bufio.Reader
+	record   *backend
+	wasReset bool // a write was told so, which reads are not told again
 }
 
 func newPeer(t *testing.T, nc net.Conn) *peer {
@@ -285,7 +286,8 @@ func (p *peer) Read(b []byte) (int, error) {
 
 func (p *peer) send(text string) {
 	p.nc.SetWriteDeadline(time.Now().Add(patience))
-	io.WriteString(p.nc, text) // a peer that is gone shows in what is read
+	_, err := io.WriteString(p.nc, text) // a peer that is gone shows in what is read
+	p.wasReset = p.wasReset || errors.Is(err, syscall.ECONNRESET)
 }
 
 func (p *peer) patient() { p.nc.SetReadDeadline(time.Now().Add(patience)) }

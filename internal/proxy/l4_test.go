@@ -47,7 +47,7 @@ func layer4Rig(t *testing.T, options string, script func(*peer)) (*rig, *backend
 func (p *peer) broken() {
 	p.t.Helper()
 	p.patient()
-	if rest, err := io.ReadAll(p.r); !errors.Is(err, syscall.ECONNRESET) {
+	if rest, err := io.ReadAll(p.r); !errors.Is(err, syscall.ECONNRESET) && !p.wasReset {
 		p.t.Errorf("%q, and then %v", rest, err)
 	}
 }

@@ -83,8 +83,11 @@ func (r *rig) cut(text string) {
 		r.t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.Write([]byte(text))
-	newPeer(r.t, nc).broken()
+	p := newPeer(r.t, nc)
+	if text != "" {
+		p.send(text)
+	}
+	p.broken()
 }
 
 // records are the types of those of TLS 1.2 in what a peer sent: 21 is an alert.
