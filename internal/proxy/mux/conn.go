@@ -111,7 +111,7 @@ func NewClient(cfg *Config, conn *sock.Conn, pool *sock.Pool, clock *sock.Clock,
 }
 
 func newConn(c *Conn) *Conn {
-	c.flushLoop, c.lent = c.flush, true // the preface and SETTINGS are already in the output
+	c.flushLoop, c.lent = c.flush, true // it holds the preface and SETTINGS
 	now := c.clock.Now()
 	c.partial, c.heard, c.rested = now, now, now
 	c.codec = http2.NewConn(http2.Config{

@@ -149,7 +149,7 @@ func TestDeadlines(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		s.LimitWrites(clock.Now(), 5*time.Second)
-		err := s.Write(make([]byte, 1<<20), false, nil) // more than the flow control window
+		err := s.Write(make([]byte, 1<<20), false, nil) // more than the window
 		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != 8*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}

@@ -65,7 +65,7 @@ func (c *rawClient) open(id uint32, length string) {
 // If a stream is given up in the middle of a frame, the rest of that frame does not
 // become the body of the next request that uses the Stream.
 func TestRestOfAGivenUpStream(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that the pool returns what was put into it
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // Get returns what was Put
 	for _, what := range []string{"DATA", "trailers"} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
