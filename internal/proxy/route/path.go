@@ -34,7 +34,7 @@ func Canonical(path, scratch []byte) (p Path, grown []byte, ok bool) {
 	return Path{Bytes: scratch[:n], DotsRemoved: removed}, scratch, true
 }
 
-// pathClass tells the bytes of a path apart.
+// pathClass classifies the bytes of a path.
 var pathClass = func() (table [256]uint8) {
 	for c := range 256 {
 		if b := byte(c); unreserved(b) || bytes.IndexByte([]byte("/!$&'()*+,;=:@"), b) >= 0 {
