@@ -34,8 +34,8 @@ func appendStatus(dst []byte, status int) []byte {
 	return section.AppendString(append(dst, staticNames[":status"]), digits[:])
 }
 
-// appendField appends a field as an entry of the static table, or as a literal without
-// indexing (RFC 7541 §6.2.2). The name is written in lower case.
+// appendField appends a field as an entry of the static table, or as a literal that is
+// not indexed (RFC 7541 §6.2.2, §6.2.3). The name is written in lower case.
 func appendField(dst, name, value []byte) []byte {
 	var lower [section.LongestName]byte
 	index, prefix := uint8(0), byte(0)
