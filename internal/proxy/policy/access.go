@@ -89,21 +89,21 @@ func (a *Access) Opens(in *Inbound) Verdict {
 	return a.Asks(&Request{From: in})
 }
 
-// Listener is what a listener requires of its clients in one Generation.
+// Listener is what a listener asks of its clients in one Generation.
 type Listener struct {
-	// TLS reports whether clients must use TLS. Asked is what the handshake requires of
-	// them, as text; empty means nothing.
+	// TLS reports whether clients must use TLS. Asked is what the handshake asks for (a
+	// client certificate), as text; empty means nothing.
 	TLS   bool
 	Asked string
 	// Access restricts who may open a connection.
 	Access *Access
 }
 
-// Admit returns whether a client, new or already connected, may be connected. A client
-// must reconnect if it uses plain text where TLS is required now, or if the handshake
-// required something else of it than it would now. l may be nil: a listener that was
-// removed requires nothing, but a client whose handshake required a certificate must
-// not stay.
+// Admit returns whether a client may connect, or, if it is connected, may stay. It must
+// reconnect if it uses plain text and TLS is required now, or if its handshake asked
+// for something else than a handshake would ask for now. l may be nil: a listener that
+// was removed asks for nothing, but a client that was asked for a certificate must not
+// stay.
 func (l *Listener) Admit(in *Inbound) Verdict {
 	if l == nil {
 		l = &Listener{}

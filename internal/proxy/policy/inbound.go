@@ -34,8 +34,8 @@ type Inbound struct {
 	// Identity is the client's identity by a verified certificate; nil if it presented
 	// none.
 	Identity *identity.Peer
-	// Asked is what the listener required of the client in the handshake, as text;
-	// empty means nothing.
+	// Asked is what the listener asked for in the handshake (a client certificate), as
+	// text; empty means nothing.
 	Asked string
 }
 
@@ -68,7 +68,7 @@ type Handshake struct {
 	// ServerName is the server name as it was sent.
 	ServerName string
 	Peer       *identity.Peer
-	// Asked is what the listener required of the client.
+	// Asked is what the listener asked for.
 	Asked string
 }
 

@@ -125,8 +125,8 @@ func TestAccessCloses(t *testing.T) {
 	}
 }
 
-// TestAdmit: a client must reconnect if the listener's requirements have changed since
-// its handshake.
+// TestAdmit: a client must reconnect if the listener now asks for something else than
+// its handshake did.
 func TestAdmit(t *testing.T) {
 	plain, secure, shown := Inbound{}, Inbound{TLS: true}, Inbound{TLS: true, Asked: "ca 1"}
 	for name, s := range map[string]struct {
