@@ -84,7 +84,7 @@ func TestRetry(t *testing.T) {
 		r.Wake()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		// Two checks per interval: 250 ms, doubled up to 5 s.
+		// Two calls of closed per interval: 250 ms, doubled up to 5 s.
 		if n := asked.Load(); again.Load() != 0 || n < 20 || n > 40 {
 			t.Errorf("applied %d times, asked %d times in a minute", again.Load(), n)
 		}
