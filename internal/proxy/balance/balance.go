@@ -32,8 +32,7 @@ type Picker interface {
 	Pick(draw func() uint64) int
 }
 
-// New compiles the Picker of a policy. It must not be called on to pick if there are no
-// endpoints.
+// New compiles the Picker of a policy. Without endpoints it must not be used.
 func New(policy model.Balance, endpoints []Endpoint, state *State) Picker {
 	shares := newShares(endpoints)
 	switch {
