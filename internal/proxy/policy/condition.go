@@ -201,8 +201,7 @@ func (t *test) holdsPeer(peer *identity.Peer) bool {
 	return false
 }
 
-// peerAttribute returns the value of a certificate attribute, if the certificate has
-// exactly one.
+// peerAttribute returns an attribute of a certificate that has only one value.
 func peerAttribute(peer *identity.Peer, name string) string {
 	switch name {
 	case "subject":
