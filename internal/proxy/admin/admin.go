@@ -1,11 +1,10 @@
-// Package admin is the HTTP API through which a proxy is looked at: metrics,
-// readiness, the Snapshot that it serves, without key material, and its Flows as they
-// end. [Pages] is the table of what it answers.
+// Package admin is the HTTP API for inspecting a proxy: metrics, readiness, the
+// Snapshot that it serves, without key material, and its Flows as they end. [Pages] is
+// the table of its pages.
 //
-// It is the one place where a data plane links net/http, and it is not on the
-// data path. [Telemetry] may be open to the pod's network; [All] answers only
-// requests whose Host is a loopback name, so that no web page can reach it
-// through a browser.
+// It is the only package of a data plane that links net/http, and it is not on the data
+// path. [Telemetry] may be open to the pod's network; [All] serves only requests whose
+// Host is a loopback name, so that no web page can reach it through a browser.
 package admin
 
 import (
@@ -25,16 +24,16 @@ import (
 	"windrose.dev/windrose/internal/proxy/exchange"
 )
 
-// Page is a row of docs/ports.md, and what answers it.
+// Page is a row of docs/ports.md, and its handler.
 type Page struct {
 	Path, Doc string
-	// Telemetry tells that it is on the telemetry port, too.
+	// Telemetry reports whether the page is on the telemetry port too.
 	Telemetry bool
 
 	serve func(http.ResponseWriter, *http.Request, subject)
 }
 
-// subject is what is looked at. Pages of telemetry look at the metrics alone.
+// subject is what the pages show. Telemetry pages use only the metrics.
 type subject struct {
 	metrics *observe.Metrics
 	proxy   *proxy.Proxy
@@ -49,15 +48,15 @@ var pages = []Page{
 	{"/flows", flowsDoc, false, func(w http.ResponseWriter, r *http.Request, s subject) { flows(w, r, s.proxy.Sink()) }},
 }
 
-// Pages lists what the admin API answers, all to GET.
+// Pages returns the pages of the admin API. All are served to GET.
 func Pages() []Page { return pages }
 
-// Telemetry serves the pages of telemetry.
+// Telemetry returns a handler for the telemetry pages.
 func Telemetry(m *observe.Metrics) http.Handler {
 	return serving(subject{metrics: m}, func(p Page) bool { return p.Telemetry })
 }
 
-// All serves all pages.
+// All returns a handler for all pages.
 func All(m *observe.Metrics, p *proxy.Proxy) http.Handler {
 	return loopbackOnly(serving(subject{m, p}, func(Page) bool { return true }))
 }
@@ -77,8 +76,9 @@ func config(w http.ResponseWriter, _ *http.Request, s subject) {
 	model.Write(w, s.proxy.Generation().Snapshot)
 }
 
-// explain answers /explain?url=…&method=…&header=name:value&gateway=ns/name&client=IP
-// with the fate of that request.
+// explain responds to
+// /explain?url=…&method=…&header=name:value&gateway=ns/name&client=IP with how the
+// proxy would handle that request.
 func explain(w http.ResponseWriter, r *http.Request, s subject) {
 	ask := r.URL.Query()
 	q := exchange.Question{Method: ask.Get("method"), URL: ask.Get("url"), Gateway: ask.Get("gateway")}
@@ -120,9 +120,8 @@ func ready(w http.ResponseWriter, _ *http.Request, s subject) {
 	fmt.Fprintln(w, "ready")
 }
 
-// loopbackOnly refuses requests that name another host: a page in a browser
-// can have its own name resolve to loopback, but cannot change what it is
-// called.
+// loopbackOnly rejects requests for another host. A web page can make its own name
+// resolve to loopback (DNS rebinding), but the browser still sends that name as Host.
 func loopbackOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLoopback(r.Host) {

@@ -13,11 +13,12 @@ var flowsDoc = "Flows as they end, an object a line, as `--log json` writes them
 	"Where a client does not keep up, flows are lost to it, and a line `{\"lost\":N}` says how many. " +
 	fmt.Sprintf("At most %d clients at a time; more get 503.", observe.MaxWatchers)
 
-// stalled is how long a client that watches may take nothing before it counts as gone.
+// stalled is how long a write to a client of /flows may take before the client counts
+// as gone.
 const stalled = time.Minute
 
-// flows writes the Flows that end from now on until the client goes or has had as many as
-// it wants.
+// flows writes the Flows that end from now on, until the client goes or has the number
+// that it asked for.
 func flows(w http.ResponseWriter, r *http.Request, sink *observe.Sink) {
 	left, err := wanted(r)
 	if err != nil {
@@ -25,7 +26,7 @@ func flows(w http.ResponseWriter, r *http.Request, sink *observe.Sink) {
 		return
 	}
 	if r.Method == http.MethodHead {
-		return // it would wait for what it does not get
+		return // a response to HEAD would wait for Flows that it does not send
 	}
 	watcher, err := sink.Watch()
 	if err != nil {
@@ -36,7 +37,7 @@ func flows(w http.ResponseWriter, r *http.Request, sink *observe.Sink) {
 	out := newStream(w)
 	for lines := watcher.Lines(); left != 0 && out.err == nil; left-- {
 		if len(lines) == 0 {
-			out.flush() // the client has all that there is
+			out.flush() // all Flows so far are written
 		}
 		select {
 		case <-r.Context().Done():
@@ -50,7 +51,8 @@ func flows(w http.ResponseWriter, r *http.Request, sink *observe.Sink) {
 	}
 }
 
-// wanted reads ?n=: how many Flows the client wants, -1 for all that there will be.
+// wanted returns the parameter n, the number of Flows that the client wants; -1 is no
+// limit.
 func wanted(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("n")
 	if text == "" {
@@ -63,8 +65,8 @@ func wanted(r *http.Request) (int, error) {
 	return n, nil
 }
 
-// stream writes an answer for as long as it takes: each write has a deadline, in place of
-// the server's for all of it.
+// stream writes a response of any duration: each write has a deadline, in place of the
+// server's write timeout for the whole response.
 type stream struct {
 	http.ResponseWriter
 	control *http.ResponseController

@@ -17,11 +17,11 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// client is one of /flows whose connection takes nothing until it reads.
+// client is a client of /flows whose connection accepts no bytes until it reads.
 type client struct {
 	header http.Header
 	code   int
-	reads  chan struct{} // closed when it does
+	reads  chan struct{} // closed when it reads
 	got    bytes.Buffer
 }
 
@@ -33,7 +33,8 @@ func (c *client) Write(p []byte) (int, error) {
 	return c.got.Write(p)
 }
 
-// watch asks for /flows. done is closed when the answer has ended, as cancel has it.
+// watch requests /flows. done is closed when the response has ended, which cancel
+// causes.
 func watch(t *testing.T, sink *observe.Sink, query string) (c *client, cancel func(), done chan struct{}) {
 	c = &client{header: http.Header{}, code: 200, reads: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -45,12 +46,12 @@ func watch(t *testing.T, sink *observe.Sink, query string) (c *client, cancel fu
 	return c, cancel, done
 }
 
-// end is a Flow of a request that has ended.
+// end returns the Flow of a request that has ended.
 func end(target string) *observe.Flow {
 	return &observe.Flow{Start: time.Now(), Method: []byte("GET"), Host: []byte("shop.example"), Target: []byte(target), Status: 200, Outcome: reason.OK}
 }
 
-// tally counts the flows among lines, and what they say is lost.
+// tally counts the flows in the lines, and sums up the lost ones.
 func tally(t *testing.T, text []byte) (got, lost int) {
 	for line := range bytes.Lines(text) {
 		var one struct {
@@ -67,8 +68,8 @@ func tally(t *testing.T, text []byte) (got, lost int) {
 	return got, lost
 }
 
-// TestSlowWatcherLosesAndIsTold: a client that does not read keeps nobody waiting, and is
-// told of each flow that it missed.
+// TestSlowWatcherLosesAndIsTold: a client that does not read blocks nobody, and is told
+// how many flows it has missed.
 func TestSlowWatcherLosesAndIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := &observe.Sink{Metrics: observe.NewMetrics(0)}
@@ -80,7 +81,7 @@ func TestSlowWatcherLosesAndIsTold(t *testing.T) {
 		for i := range flows {
 			sink.Record(0, end(fmt.Sprintf("/%d", i)))
 			if i < 3 {
-				synctest.Wait() // the fast one has it
+				synctest.Wait() // the fast client has it
 			}
 		}
 		if got, lost := tally(t, fast.got.Bytes()); got != 2 || lost != 0 {
@@ -137,7 +138,8 @@ func TestWatchersAreBounded(t *testing.T) {
 	})
 }
 
-// TestWhatIsNoNumber: what cannot be meant is refused, and a HEAD does not wait.
+// TestWhatIsNoNumber: a wrong number of flows is rejected, and a HEAD request does not
+// wait.
 func TestWhatIsNoNumber(t *testing.T) {
 	sink := &observe.Sink{Metrics: observe.NewMetrics(0)}
 	for _, tt := range []struct {
@@ -165,8 +167,8 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestWatchingOutlivesTimeouts: a watcher to whom nothing happens stays, whatever the
-// server's timeouts, and one that takes nothing for long has gone.
+// TestWatchingOutlivesTimeouts: a watcher stays connected while there is no Flow,
+// whatever the server's timeouts; one that does not read for long is disconnected.
 func TestWatchingOutlivesTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := &observe.Sink{Metrics: observe.NewMetrics(0)}

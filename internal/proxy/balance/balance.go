@@ -1,7 +1,7 @@
-// Package balance chooses one of several endpoints. It does no I/O: a [Picker] is
-// compiled for a list of endpoints, with what it needs to choose among them in constant
-// time, and made anew when the list changes. What is to outlive that is its [State].
-// Chance comes from outside, so that a choice can be told again.
+// Package balance chooses one of several endpoints. It does no I/O. A [Picker] is
+// compiled for a list of endpoints, with what it needs to choose among them in at most
+// logarithmic time, and compiled again when the list changes. Its [State] outlives such
+// changes. Random numbers come from the caller, so that a choice can be reproduced.
 package balance
 
 import (
@@ -12,7 +12,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// Endpoint is what a Picker knows of an endpoint.
+// Endpoint describes an endpoint to a Picker.
 type Endpoint struct {
 	// Load is the number of requests under way.
 	Load *atomic.Int64
@@ -22,17 +22,17 @@ type Endpoint struct {
 
 func (e *Endpoint) weight() uint64 { return uint64(max(e.Weight, 1)) }
 
-// State is what a policy keeps when the endpoints change. Its zero value is at the
-// start.
+// State is what a policy keeps when the endpoints change. The zero value is the initial
+// state.
 type State struct{ next atomic.Uint64 }
 
-// Picker chooses an endpoint, by its place in the list that the Picker was made for.
-// draw gives random numbers. Pickers may be used by many goroutines.
+// Picker chooses an endpoint, and returns its index in the list that the Picker was
+// made for. draw returns random numbers. A Picker may be used by many goroutines.
 type Picker interface {
 	Pick(draw func() uint64) int
 }
 
-// New compiles the Picker of a policy. Without endpoints it must not be asked.
+// New compiles the Picker of a policy. Without endpoints it must not be used.
 func New(policy model.Balance, endpoints []Endpoint, state *State) Picker {
 	shares := newShares(endpoints)
 	switch {
@@ -46,8 +46,8 @@ func New(policy model.Balance, endpoints []Endpoint, state *State) Picker {
 	return &roundRobin{uint64(len(endpoints)), state}
 }
 
-// shares are the sums of the weights up to each endpoint, itself among them. It is nil
-// where all weigh the same.
+// shares are the cumulative weights of the endpoints. It is nil if all weights are
+// equal.
 type shares []uint64
 
 func newShares(endpoints []Endpoint) shares {
@@ -63,7 +63,7 @@ func newShares(endpoints []Endpoint) shares {
 	return sums
 }
 
-// at is the endpoint at a place of the whole, which is a number of 64 bits, in O(log n).
+// at returns the endpoint at a place in the range of 64-bit numbers, in O(log n).
 func (s shares) at(place uint64) int {
 	high, _ := bits.Mul64(place, s[len(s)-1])
 	return sort.Search(len(s), func(i int) bool { return s[i] > high })
@@ -77,9 +77,9 @@ type roundRobin struct {
 
 func (p *roundRobin) Pick(func() uint64) int { return int((p.state.next.Add(1) - 1) % p.n) }
 
-// weightedRoundRobin steps through the whole by the golden ratio: each endpoint comes as
-// often as it weighs, and its turns are spread out (Knuth, The Art of Computer
-// Programming 3, §6.4: the points of a Fibonacci hash).
+// weightedRoundRobin steps through the range by the golden ratio: each endpoint is
+// chosen in proportion to its weight, and its turns are spread out (Knuth, The Art of
+// Computer Programming 3, §6.4: the points of a Fibonacci hash).
 type weightedRoundRobin struct {
 	shares shares
 	state  *State
@@ -91,8 +91,8 @@ func (p *weightedRoundRobin) Pick(func() uint64) int {
 	return p.shares.at((p.state.next.Add(1) - 1) * goldenRatio)
 }
 
-// leastRequest takes the less busy of two that are drawn at random
-// (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing).
+// leastRequest draws two endpoints at random and takes the one with fewer requests
+// under way (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing).
 type leastRequest []Endpoint
 
 func (p leastRequest) Pick(draw func() uint64) int {
@@ -109,8 +109,8 @@ func (p leastRequest) Pick(draw func() uint64) int {
 	return a
 }
 
-// weightedLeastRequest draws two by weight, and takes the one with fewer requests for
-// its weight.
+// weightedLeastRequest draws two endpoints by weight, and takes the one with fewer
+// requests in proportion to its weight.
 type weightedLeastRequest struct {
 	endpoints []Endpoint
 	shares    shares
@@ -125,16 +125,16 @@ func (p *weightedLeastRequest) Pick(draw func() uint64) int {
 	return a
 }
 
-// below makes a number below n of a random one, for any n that fits into memory
-// (Lemire, Fast Random Integer Generation in an Interval, without its last step: what
-// that corrects is less than n in 2^64).
+// below maps a random number to one below n, for any n that fits into memory (Lemire,
+// Fast Random Integer Generation in an Interval, without its last step: the bias that
+// the step corrects is less than n in 2^64).
 func below(random uint64, n int) int {
 	high, _ := bits.Mul64(random, uint64(n))
 	return int(high)
 }
 
-// ByWeight draws an index with the probability of its weight among all, of which total
-// is the sum. It returns -1 when all weights are 0.
+// ByWeight returns a random index: each has the probability of its weight divided by
+// total, which is the sum of the weights. It returns -1 if all weights are 0.
 func ByWeight(weights []uint32, total uint64, random uint64) int {
 	if total == 0 {
 		return -1

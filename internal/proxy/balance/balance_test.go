@@ -8,7 +8,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// loaded are endpoints with so many requests under way.
+// loaded returns endpoints with the given numbers of requests under way.
 func loaded(loads ...int64) []Endpoint {
 	out := make([]Endpoint, len(loads))
 	for i, n := range loads {
@@ -39,8 +39,8 @@ func TestLeastRequestAvoidsTheBusy(t *testing.T) {
 	for range 3000 {
 		counts[p.Pick(rand.Uint64)]++
 	}
-	// The busiest is never the better of two; the idlest always is: it is in
-	// two of the three pairs.
+	// The busiest endpoint is never the better of two. The least busy one always is,
+	// and it is in two of the three pairs.
 	if counts[1] != 0 || counts[2] < 1800 || counts[2] > 2200 {
 		t.Errorf("%v", counts)
 	}
@@ -49,7 +49,7 @@ func TestLeastRequestAvoidsTheBusy(t *testing.T) {
 	}
 }
 
-// weighted are endpoints with so many requests under way, and these weights.
+// weighted returns endpoints with the given weights, each with load requests under way.
 func weighted(load int64, weights ...uint32) []Endpoint {
 	out := make([]Endpoint, len(weights))
 	for i, w := range weights {
@@ -87,8 +87,8 @@ func TestWeightedLeastRequest(t *testing.T) {
 	for range 8000 {
 		counts[idle.Pick(draw)]++
 	}
-	// Both draws are the light one in 1 of 16 cases; in all others the heavy one is
-	// among them, and has fewer requests for its weight.
+	// Both draws are the light endpoint in 1 of 16 cases. In all others the heavy one
+	// is among them, and has fewer requests in proportion to its weight.
 	if counts[0] < 400 || counts[0] > 600 {
 		t.Errorf("%v", counts)
 	}
@@ -98,13 +98,13 @@ func TestWeightedLeastRequest(t *testing.T) {
 	for range 8000 {
 		counts[p.Pick(draw)]++
 	}
-	// Only where both draws are the busy one is it taken: in 9 of 16.
+	// The busy endpoint is taken only if both draws are the busy one: in 9 of 16 cases.
 	if counts[1] < 4300 || counts[1] > 4700 {
 		t.Errorf("%v", counts)
 	}
 }
 
-// What is compiled picks without allocating, at any number of endpoints.
+// A compiled Picker picks without allocating, for any number of endpoints.
 func BenchmarkPick(b *testing.B) {
 	weights := make([]uint32, 10_000)
 	for i := range weights {
@@ -121,7 +121,7 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
-// One number is one choice: whoever knows the draw can say what came of it.
+// The same random number always gives the same choice.
 func TestDrawsCanBeToldAgain(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3} {
 		var first []int

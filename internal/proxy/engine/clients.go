@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// Clients counts what each client has open. Its zero value is empty; its methods may
-// be called from any goroutine.
+// Clients counts the open connections or flows of each client. Its zero value is empty;
+// its methods may be called from any goroutine.
 type Clients struct {
 	mu     sync.Mutex
 	counts map[netip.Addr]int
 }
 
-// clientKey is the address, or the /64 that one IPv6 host can use at will.
+// clientKey returns the address, or for IPv6 its /64, all of which one host can use.
 func clientKey(addr netip.Addr) netip.Addr {
 	if addr.Is6() && !addr.Is4In6() {
 		if prefix, err := addr.Prefix(64); err == nil {
@@ -22,7 +22,8 @@ func clientKey(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// Add counts one more, unless the client has as many as the limit; 0 is no limit.
+// Add adds one and returns true, unless the client has reached the limit; 0 is no
+// limit.
 func (c *Clients) Add(addr netip.Addr, limit int) bool {
 	key := clientKey(addr)
 	c.mu.Lock()
@@ -37,7 +38,7 @@ func (c *Clients) Add(addr netip.Addr, limit int) bool {
 	return true
 }
 
-// Remove counts one less.
+// Remove subtracts one.
 func (c *Clients) Remove(addr netip.Addr) {
 	key := clientKey(addr)
 	c.mu.Lock()

@@ -2,20 +2,20 @@ package engine
 
 import "windrose.dev/windrose/internal/proxy/sock"
 
-// Shard is a part of an Engine.
+// Shard is a part of an Engine: some of its connections, and their buffers.
 type Shard struct {
-	// Index is that of the shard in counters, logs and idle lists.
+	// Index is the index of the shard in counters, logs and idle lists.
 	Index int
-	// Pool gives the shard's connections their buffers, and accounts for them.
+	// Pool gives buffers to the shard's connections, and counts their bytes.
 	Pool sock.Pool
 
 	most int64
 }
 
-// Full reports whether the shard's exchanges hold more than their part of the memory
-// for buffers: new work is refused.
+// Full reports whether the shard's exchanges hold more than the shard's part of the
+// buffer memory. New work is refused then.
 func (s *Shard) Full() bool { return s.Pool.Out() > s.most }
 
-// FarBeyond reports whether they hold twice as much: work that is under way is given
-// up where it would take more.
+// FarBeyond reports whether they hold more than twice that. Work under way is given up
+// then, if it needs more memory.
 func (s *Shard) FarBeyond() bool { return s.Pool.Out() > 2*s.most }

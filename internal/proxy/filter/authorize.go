@@ -9,14 +9,15 @@ import (
 	"windrose.dev/windrose/internal/proxy/policy"
 )
 
-// authorize answers 403 to requests that an Access does not let in. It is an
-// exchange.Guard: swaps ask it again for tunnels.
+// authorize responds 403 to requests that an Access does not allow. It is an
+// exchange.Guard: a swap evaluates it again for open tunnels.
 type authorize struct {
 	requestOnly
 	access *policy.Access
 }
 
-// newAuthorize closes the rule of an Access that looks at what nobody here can tell.
+// newAuthorize closes the rule if its Access has a test that this engine cannot
+// evaluate.
 func newAuthorize(a *model.Authorize) (exchange.Filter, error) {
 	access, unknown, err := policy.NewAccess(&a.Access)
 	if err == nil && len(unknown) > 0 {

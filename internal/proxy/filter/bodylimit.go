@@ -6,8 +6,8 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// bodyLimit refuses bodies that are known to be too large, and has the others
-// counted while they pass.
+// bodyLimit rejects bodies that are known to be too large, and makes the others be
+// counted while they are forwarded.
 type bodyLimit struct {
 	requestOnly
 	max int64

@@ -13,9 +13,9 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// cors answers preflight requests and adds the response headers of the Fetch
-// standard (https://fetch.spec.whatwg.org/#http-cors-protocol), as
-// ingress-nginx does: for an allowed origin only, or always when any origin is.
+// cors responds to preflight requests and adds the response header fields of the Fetch
+// standard (https://fetch.spec.whatwg.org/#http-cors-protocol), as ingress-nginx does:
+// only for an allowed origin, or always if any origin is allowed.
 type cors struct {
 	any     bool
 	origins []origin
@@ -27,8 +27,8 @@ type field struct {
 	value []byte
 }
 
-// origin matches one origin, in any case. With a wildcard, one label stands
-// between prefix and suffix, or, if it is deep, any number of them.
+// origin matches one origin, case-insensitively. With a wildcard, one label is between
+// prefix and suffix, or any number of labels if it is deep.
 type origin struct {
 	prefix, suffix string
 	wildcard, deep bool
@@ -52,7 +52,8 @@ func newCORS(c *model.CORS) (exchange.Filter, error) {
 	return f, checkFields(f.fields)
 }
 
-// appendFields appends those of names and values, in turn, that have a value.
+// appendFields appends the fields that have a value. namesAndValues alternates names
+// and values.
 func appendFields(fields []field, namesAndValues ...string) []field {
 	for pair := range slices.Chunk(namesAndValues, 2) {
 		if pair[1] != "" {

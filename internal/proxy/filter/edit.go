@@ -8,8 +8,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// edit changes the fields of requests and answers: it removes, then sets, then
-// adds. What says who the client is is there already, and can be changed.
+// edit changes the fields of requests and responses: it removes, then sets, then adds.
+// X-Forwarded-* and similar fields are set before, so they can be changed.
 type edit struct{ request, response headEdit }
 
 // headEdit changes the fields of one head.
@@ -34,8 +34,8 @@ func newEdit(e *model.Edit) (exchange.Filter, error) {
 	return f, err
 }
 
-// notEditable are the fields that frame a message, route it, or concern one
-// connection. The engine writes them.
+// notEditable are the fields that frame or route a message, or concern one connection.
+// The engine writes them.
 const notEditable = 1<<msg.Host | 1<<msg.Connection | 1<<msg.ContentLength | 1<<msg.TransferEncoding |
 	1<<msg.Expect | 1<<msg.Upgrade | 1<<msg.TE | 1<<msg.Trailer | 1<<msg.KeepAlive |
 	1<<msg.ProxyConnection | 1<<msg.HTTP2Settings | 1<<msg.Twin

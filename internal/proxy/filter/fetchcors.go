@@ -11,18 +11,18 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// fetchCORS goes by the Fetch standard and by HTTPCORSFilter of the Gateway
-// API. A preflight request is OPTIONS with an Origin and
-// Access-Control-Request-Method; it is always answered here, and with fields
-// only for an allowed origin. Other requests go on.
+// fetchCORS implements CORS by the Fetch standard and HTTPCORSFilter of the Gateway
+// API. A preflight request is OPTIONS with Origin and Access-Control-Request-Method. It
+// always gets a locally generated response, which has CORS fields only for an allowed
+// origin. Other requests are forwarded.
 type fetchCORS struct {
 	any         bool
 	credentials bool
 	origins     []origin
 	preflight   []field
 	actual      []field
-	// anyMethod and anyHeader allow what a preflight asks for, by saying it
-	// back: with credentials a star would be a name.
+	// anyMethod and anyHeader allow what a preflight asks for, by echoing it: for
+	// requests with credentials, a star would be a literal name.
 	anyMethod, anyHeader bool
 }
 
@@ -58,13 +58,13 @@ const (
 	requestFields = "Access-Control-Request-Headers"
 )
 
-// hasStar reports whether a list holds a star.
+// hasStar reports whether a list contains a star.
 func hasStar(list string) bool { return msg.HasToken([]byte(list), "*") }
 
-// ownPorts are those that go without saying.
+// ownPorts are the default ports of schemes.
 var ownPorts = [...]struct{ scheme, port string }{{"http://", ":80"}, {"https://", ":443"}}
 
-// withoutOwnPort cuts off the port that a scheme has anyway.
+// withoutOwnPort cuts off the default port of an origin's scheme.
 func withoutOwnPort(from []byte) []byte {
 	for _, own := range ownPorts {
 		if n := len(own.scheme); len(from) > n && msg.EqualFold(from[:n], own.scheme) {
@@ -74,10 +74,10 @@ func withoutOwnPort(from []byte) []byte {
 	return from
 }
 
-// received is a field as the client sent it, whatever other filters did.
+// received returns a field as the client sent it, whatever other filters did.
 func received(x *exchange.Exchange, name string) []byte { return x.View().Received(name) }
 
-// isPreflight reports whether a browser asks what it may send.
+// isPreflight reports whether a request is a CORS preflight request.
 func isPreflight(x *exchange.Exchange) bool {
 	return string(x.Req.Bytes(x.Req.Method)) == "OPTIONS" && received(x, "Origin") != nil && received(x, requestMethod) != nil
 }
@@ -112,7 +112,8 @@ func (f *fetchCORS) Response(x *exchange.Exchange) {
 	f.sayBack(x, f.anyHeader, requestFields, allowHeaders)
 }
 
-// sayBack allows what the preflight asks for, where anything is.
+// sayBack echoes what the preflight asks for if anything is allowed, and otherwise
+// sends the list of what is allowed.
 func (f *fetchCORS) sayBack(x *exchange.Exchange, anything bool, asked, allowed string) {
 	if value := received(x, asked); anything && value != nil {
 		x.Resp.SetName(allowed, value)

@@ -8,13 +8,13 @@ import (
 	"windrose.dev/windrose/internal/proxy/route"
 )
 
-// pathEdit replaces the path, or what a prefix matches of it by whole elements
-// (the table at HTTPPathModifier in the Gateway API).
+// pathEdit replaces the path, or the prefix of it that a rule matched by whole elements
+// (see the table at HTTPPathModifier in the Gateway API).
 type pathEdit struct {
 	whole  bool
 	prefix string // without a final slash
-	// with stands in the prefix's place: short where more of the path follows,
-	// which brings its slash along.
+	// with replaces the prefix. short replaces it if more of the path follows, because
+	// that starts with a slash.
 	with, short string
 }
 
@@ -30,8 +30,7 @@ func newPathEdit(p *model.PathEdit) *pathEdit {
 	return e
 }
 
-// appendTo writes the new path, or returns false where there is nothing to
-// replace.
+// appendTo appends the new path to dst. It returns false if the path is not changed.
 func (e *pathEdit) appendTo(dst []byte, x *exchange.Exchange) ([]byte, bool) {
 	path := x.Path.Bytes
 	switch {

@@ -9,8 +9,8 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// redirect answers with the request's URL under other terms, as
-// HTTPRequestRedirect of the Gateway API says.
+// redirect responds with a redirect to the request's URL with parts of it replaced, as
+// specified for HTTPRequestRedirect of the Gateway API.
 type redirect struct {
 	requestOnly
 	*model.Redirect
@@ -21,7 +21,7 @@ func newRedirect(r *model.Redirect) (exchange.Filter, error) {
 	return &redirect{Redirect: r, path: newPathEdit(r.Path)}, nil
 }
 
-// schemePorts are those that a URL leaves out.
+// schemePorts are the default ports, which a URL omits.
 var schemePorts = map[string]uint16{"http": 80, "https": 443}
 
 func (f *redirect) Request(x *exchange.Exchange) bool {
@@ -45,8 +45,8 @@ func (f *redirect) Request(x *exchange.Exchange) bool {
 	return true
 }
 
-// host may be empty: a request of HTTP/1.0 need not name one. The answer is
-// then relative.
+// host returns the host of the new URL. It may be empty, because an HTTP/1.0 request
+// need not have a Host; Location is then relative.
 func (f *redirect) host(x *exchange.Exchange) []byte {
 	if f.Host != "" {
 		return []byte(f.Host)
@@ -54,8 +54,9 @@ func (f *redirect) host(x *exchange.Exchange) []byte {
 	return withoutPort(x.Authority)
 }
 
-// port is what the rule says, or else the new scheme's, or else what the client
-// dialled. A port of this host is reached where it is published.
+// port returns the port of the rule, or else the default port of the new scheme, or
+// else the port to which the client connected. A port of this proxy is replaced by its
+// published port.
 func (f *redirect) port(x *exchange.Exchange, scheme string) uint16 {
 	port := f.Port
 	switch {

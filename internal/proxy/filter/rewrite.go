@@ -12,8 +12,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http1"
 )
 
-// rewrite replaces path and host of the request that goes to the backend.
-// X-Forwarded-Host keeps what the client asked for.
+// rewrite replaces the path and host of the request that is sent to the backend.
+// X-Forwarded-Host keeps the host that the client requested.
 type rewrite struct {
 	requestOnly
 	pattern *patternRewrite
@@ -45,7 +45,7 @@ func (f *rewrite) Request(x *exchange.Exchange) bool {
 
 // patternRewrite replaces the path by a target with captures, as nginx's rewrite
 // directive does. It works on the canonical path with runs of slashes merged;
-// what is percent-encoded there stays so.
+// percent-encoded characters in it stay encoded.
 type patternRewrite struct {
 	pattern *regexp.Regexp
 	path    []piece
@@ -53,10 +53,10 @@ type patternRewrite struct {
 	keepsQ  bool // the request's query is appended
 }
 
-// piece is literal text, or a group of the pattern.
+// piece is literal text, or a capture group of the pattern.
 type piece struct {
 	text  string
-	group int // 0 is text
+	group int // 0 means text
 }
 
 func newPatternRewrite(w *model.Rewrite) (*patternRewrite, error) {
@@ -71,7 +71,7 @@ func newPatternRewrite(w *model.Rewrite) (*patternRewrite, error) {
 	return &patternRewrite{pattern: pattern, path: pieces(path), query: pieces(strings.TrimSuffix(query, "?")), keepsQ: keeps}, nil
 }
 
-// escape percent-encodes what cannot stand in a request target.
+// escape percent-encodes the characters that are not valid in a request target.
 func escape(target string) string {
 	var b strings.Builder
 	for i := range len(target) {
@@ -84,7 +84,7 @@ func escape(target string) string {
 	return b.String()
 }
 
-// pieces takes a target apart: $1 to $9 are groups.
+// pieces parses a target; $1 to $9 are capture groups.
 func pieces(target string) []piece {
 	var out []piece
 	for target != "" {
@@ -103,7 +103,7 @@ func pieces(target string) []piece {
 	return out
 }
 
-// nginxView is how nginx sees the path that it rewrites.
+// nginxView is the form of the path that nginx rewrites.
 var nginxView = route.View{Decode: true, Merge: true}
 
 func (f *patternRewrite) apply(x *exchange.Exchange) bool {
@@ -116,8 +116,8 @@ func (f *patternRewrite) apply(x *exchange.Exchange) bool {
 	if len(raw) == 0 || raw[0] != '/' {
 		raw = append([]byte("/"), raw...)
 	}
-	// Captures are the client's: together with the target's own text they must
-	// not make dot segments.
+	// The client chooses the captures: together with the literal text of the target
+	// they must not form dot segments.
 	clean, _, ok := route.Canonical(raw, nil)
 	if !ok {
 		x.FailWith(http1.ErrTarget)
@@ -138,7 +138,7 @@ func expand(dst []byte, pieces []piece, path []byte, match []int) []byte {
 	return dst
 }
 
-// appendQuery writes the target's query before the request's.
+// appendQuery writes the target's query, followed by the request's.
 func (f *patternRewrite) appendQuery(dst []byte, x *exchange.Exchange, path []byte, match []int) []byte {
 	sep := byte('?')
 	if len(f.query) > 0 {

@@ -2,7 +2,7 @@ package filter
 
 import "windrose.dev/windrose/internal/proxy/exchange"
 
-// Table has a row for each kind of filter that every data plane has.
+// Table returns a row for each kind of filter that every data plane has.
 func Table() []exchange.FilterSpec {
 	return []exchange.FilterSpec{
 		exchange.Pure(newTLSRedirect),
@@ -15,7 +15,7 @@ func Table() []exchange.FilterSpec {
 	}
 }
 
-// requestOnly is embedded by filters that leave responses alone.
+// requestOnly is embedded by filters that do not change responses.
 type requestOnly struct{}
 
 func (requestOnly) Response(*exchange.Exchange) {}

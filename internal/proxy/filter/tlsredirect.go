@@ -11,7 +11,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// tlsRedirect answers plain-text requests with the same URL under https.
+// tlsRedirect redirects plain-text requests to the same URL with https.
 type tlsRedirect struct {
 	requestOnly
 	*model.TLSRedirect
@@ -45,7 +45,7 @@ func (f tlsRedirect) Request(x *exchange.Exchange) bool {
 	return true
 }
 
-// withoutPort cuts the port off an authority that is known to be valid.
+// withoutPort returns a valid authority without its port.
 func withoutPort(authority []byte) []byte {
 	if i := bytes.LastIndexByte(authority, ':'); i >= 0 && bytes.IndexByte(authority[i:], ']') < 0 {
 		return authority[:i]

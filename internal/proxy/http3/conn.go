@@ -19,12 +19,12 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// goodbye is how long a connection that is to end waits for the client to close
-// it: until then packets that were lost are sent again, and requests that were
-// on their way are refused in words that let them be sent elsewhere.
+// goodbye is how long a connection waits, after its last GOAWAY, for the client to
+// close it. Until then lost packets are retransmitted, and requests in flight are
+// rejected with an error that permits the client to retry them elsewhere.
 const goodbye = time.Second
 
-// conn is a client's connection.
+// conn is a client connection.
 type conn struct {
 	l      *listener
 	quic   *quic.Conn
@@ -34,18 +34,18 @@ type conn struct {
 	pool   *sock.Pool
 	work   sync.WaitGroup // the goroutines of the connection
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	control *quic.SendStream
-	said    uint64 // the last GOAWAY: streams from there on are not served
-	leaving bool   // it ends with its last stream
-	streams int    // that are being served
-	next    uint64 // the id of the next
-	used    int64  // when the last one ended, on the clock
+	said    uint64 // the id in the last GOAWAY: streams from it on are rejected
+	leaving bool   // it ends after its last stream
+	streams int    // streams that are being served
+	next    uint64 // the id of the next stream
+	used    int64  // when the last stream ended, on the clock
 	timer   *time.Timer
-	broken  *msg.Error // how the client broke a rule
+	broken  *msg.Error // the rule that the client broke
 	has     [4]bool
-	// Streams that ended by a reset, whoever's, and streams for the connection
-	// itself: floods of them have it closed.
+	// Budgets for streams that ended by a reset, from either side, and for
+	// unidirectional streams. The connection is closed when one is exhausted.
 	resets, own budget.Budget
 }
 
@@ -57,20 +57,21 @@ func newConn(l *listener, qc *quic.Conn) *conn {
 	}
 }
 
-// Client is where the client was when it connected.
+// Client returns the address of the client when it connected.
 func (c *conn) Client() netip.AddrPort { return c.client }
 
-// Dialled is the address that the client has sent to. Where the system does not
-// tell it of a socket for all addresses, that is unspecified.
+// Dialled returns the address that the client sends to. It is unspecified if the socket
+// is bound to all addresses and the system does not report the address.
 func (c *conn) Dialled() netip.AddrPort { return addrPort(c.quic.LocalAddr()) }
 
-// TLS is what came of the handshake.
+// TLS returns the result of the handshake.
 func (c *conn) TLS() tls.ConnectionState { return c.quic.ConnectionState().TLS }
 
-// Terms are those of the handshake.
+// ListenerTLS returns the TLS configuration that the handshake used.
 func (c *conn) ListenerTLS() *frontend.ListenerTLS { return c.began }
 
-// Run serves the connection to its end.
+// Run serves the connection until it ends. It returns the rule that the client broke,
+// or nil.
 func (c *conn) Run(server frontend.HTTP3Server, pool *sock.Pool) *msg.Error {
 	defer c.l.ended(c.quic)
 	c.server, c.pool = server, pool
@@ -107,15 +108,15 @@ func (c *conn) begin() error {
 	return nil
 }
 
-// say writes on our control stream. What a client does not take, who opens no
-// window for it, it does not get. The mutex is held.
+// say writes to our control stream. It never blocks: what the flow control window does
+// not permit is dropped. The mutex is held.
 func (c *conn) say(p []byte) {
 	if c.control != nil {
 		c.control.TryWriteAll(p)
 	}
 }
 
-// end waits for nobody any more, and returns how the client broke a rule.
+// end stops the timer, and returns the rule that the client broke, or nil.
 func (c *conn) end() *msg.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,7 +130,7 @@ func (c *conn) end() *msg.Error {
 	return c.broken
 }
 
-// fail ends the connection because the client broke a rule.
+// fail closes the connection because the client broke a rule.
 func (c *conn) fail(err *codec.ConnError) {
 	c.mu.Lock()
 	if c.broken == nil {
@@ -152,7 +153,7 @@ func outcomeOf(code codec.ErrorCode) reason.Outcome {
 // Abort ends the connection at once.
 func (c *conn) Abort() { c.quic.CloseWithError(quic.ApplicationErrorCode(codec.NoError), "") }
 
-// Leave has the connection end with its last stream.
+// Leave makes the connection end after its last stream.
 func (c *conn) Leave(final bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,16 +168,16 @@ func (c *conn) Leave(final bool) {
 	c.rest()
 }
 
-// rest has tick look at the connection when it may have to end, if there is
-// nothing under way. The mutex is held.
+// rest makes tick check the connection after the goodbye time, if it is leaving and has
+// no stream. The mutex is held.
 func (c *conn) rest() {
 	if c.leaving && c.streams == 0 && c.timer != nil {
 		c.timer.Reset(goodbye)
 	}
 }
 
-// tick ends a connection that was to end, and asks the client of one that was
-// idle for too long to end it.
+// tick closes a connection that is leaving and has no stream. If the connection has
+// been idle for too long, tick sends GOAWAY.
 func (c *conn) tick() {
 	c.mu.Lock()
 	idle := c.l.cfg.Limits.IdleTimeout
@@ -196,7 +197,7 @@ func (c *conn) tick() {
 	c.mu.Unlock()
 }
 
-// accept serves a stream, unless it has come too late.
+// accept serves a stream, or rejects it after a GOAWAY.
 func (c *conn) accept(qs *quic.Stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -229,8 +230,8 @@ func (c *conn) serve(qs *quic.Stream) {
 	s.discard()
 }
 
-// account closes the connections of clients whose streams mostly end in a reset.
-// One that ends well makes up for another.
+// account closes the connection of a client if most of its streams end by a reset. Each
+// stream that ends normally offsets one that was reset.
 func (c *conn) account(s *stream) {
 	c.mu.Lock()
 	flood := false

@@ -18,36 +18,36 @@ import (
 )
 
 const (
-	// maxHandshakes bounds the handshakes under way on one socket, and
-	// freeHandshakes how many of them may be of clients that have not shown that they
-	// are where they say (RFC 9000 §8.1.2): others are asked to first.
+	// maxHandshakes bounds the concurrent handshakes on one socket. freeHandshakes
+	// bounds those of clients whose address is not validated (RFC 9000 §8.1.2): others
+	// must validate it first.
 	maxHandshakes, freeHandshakes = 1024, 64
-	// firstStreamWindow is what may come of a body before anybody reads it, and
-	// maxStreamWindow up to where that grows; the connection's windows bound what
-	// all its streams have together.
+	// firstStreamWindow is the initial flow control window of a stream, in bytes. It
+	// grows up to maxStreamWindow as the body is read. The windows of the connection
+	// bound all its streams together.
 	firstStreamWindow, maxStreamWindow = 64 << 10, 4 << 20
 	firstConnWindow, maxConnWindow     = 256 << 10, 16 << 20
-	// maxUniStreams bounds the streams that a client has for the connection itself:
-	// three that it needs, and some that we do not know (RFC 9114 §6.2).
+	// maxUniStreams bounds the unidirectional streams of a client: the three that it
+	// needs, and some of unknown types (RFC 9114 §6.2).
 	maxUniStreams = 8
-	// leastSilence is the shortest silence that ends a connection.
+	// leastSilence is the minimum of QUIC's idle timeout.
 	leastSilence = 30 * time.Second
 )
 
-// listener is HTTP/3 on one UDP socket.
+// listener serves HTTP/3 on one UDP socket.
 type listener struct {
 	cfg        frontend.HTTP3Config
 	transport  *quic.Transport
-	handshakes atomic.Int64 // under way
+	handshakes atomic.Int64 // concurrent handshakes
 	conns      sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	quic   *quic.Listener
 	closed bool
-	grown  map[*quic.Conn]int64 // by how much windows have grown
+	grown  map[*quic.Conn]int64 // by how many bytes the windows have grown
 }
 
-// New makes a listener; it is a frontend.HTTP3.
+// New returns a listener; it is a frontend.HTTP3.
 func New(cfg frontend.HTTP3Config) frontend.HTTP3Listener {
 	l := &listener{cfg: cfg, grown: map[*quic.Conn]int64{}}
 	l.transport = &quic.Transport{
@@ -61,10 +61,11 @@ func (l *listener) config() *quic.Config {
 	limits := &l.cfg.Limits
 	silence := max(limits.IdleTimeout, leastSilence)
 	return &quic.Config{
-		HandshakeIdleTimeout: limits.HeaderTimeout / 2, // it may take twice as long in all
+		HandshakeIdleTimeout: limits.HeaderTimeout / 2, // the whole may take twice as long
 		MaxIdleTimeout:       silence,
-		// An exchange may be silent for longer. Connections without one are ended by
-		// an idle timeout of our own, which such packets do not reset.
+		// An exchange may be silent for longer, so QUIC sends keep-alive packets. A
+		// connection without an exchange is ended by our own idle timeout, which these
+		// packets do not reset.
 		KeepAlivePeriod:                silence / 2,
 		InitialStreamReceiveWindow:     firstStreamWindow,
 		MaxStreamReceiveWindow:         maxStreamWindow,
@@ -73,13 +74,14 @@ func (l *listener) config() *quic.Config {
 		AllowConnectionWindowIncrease:  l.grow,
 		MaxIncomingStreams:             int64(limits.Streams),
 		MaxIncomingUniStreams:          maxUniStreams,
-		// A stream that the client has reset counts until its work has ended, so that
-		// resets buy no more work than the limit allows.
+		// A stream that the client has reset counts towards the limit until its work
+		// has ended, so that a client cannot cause more work than the limit permits by
+		// resets.
 		RequireStreamCreditRelease: true,
 	}
 }
 
-// Serve accepts connections.
+// Serve accepts connections until Close is called, and then waits for them to end.
 func (l *listener) Serve() {
 	defer l.cfg.Socket.Close()
 	defer l.transport.Close()
@@ -97,7 +99,7 @@ func (l *listener) Serve() {
 	l.conns.Wait()
 }
 
-// listen begins to take packets. It returns nil if Close was called before.
+// listen starts to receive packets. It returns nil if Close was called before.
 func (l *listener) listen() *quic.Listener {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,7 +114,7 @@ func (l *listener) listen() *quic.Listener {
 	return ql
 }
 
-// configFor gives the TLS of a handshake, and notes which that is.
+// configFor returns the TLS configuration for a handshake, and records its ListenerTLS.
 func (l *listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	config, began, err := l.cfg.TLS(hello)
 	if h, ok := hello.Context().Value(handshakeKey{}).(*handshake); ok {
@@ -121,7 +123,7 @@ func (l *listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	return config, err
 }
 
-// Close has no more connections accepted.
+// Close stops accepting connections.
 func (l *listener) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -132,7 +134,7 @@ func (l *listener) Close() {
 	}
 }
 
-// handshake is one that is under way.
+// handshake is a handshake under way.
 type handshake struct {
 	l      *listener
 	start  int64
@@ -142,16 +144,16 @@ type handshake struct {
 	unmind func() bool
 }
 
-// handshakeKey finds it in a connection's context.
+// handshakeKey is the key of the handshake in a connection's context.
 type handshakeKey struct{}
 
-// errFull and errBusy refuse a connection before its handshake.
+// errFull and errBusy reject a connection before its handshake.
 var (
 	errFull = errors.New("the limit on connections is reached: --max-connections")
 	errBusy = errors.New("too many handshakes are under way")
 )
 
-// begun is told of each handshake that begins.
+// begun is called when a handshake begins.
 func (l *listener) begun(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	switch {
 	case !l.cfg.Room():
@@ -165,7 +167,7 @@ func (l *listener) begun(ctx context.Context, info *quic.ClientInfo) (context.Co
 	return context.WithValue(ctx, handshakeKey{}, h), nil
 }
 
-// end reports whether the handshake was under way.
+// end ends the handshake, and reports whether it was under way.
 func (h *handshake) end() bool {
 	if h.ended.Swap(true) {
 		return false
@@ -174,9 +176,9 @@ func (h *handshake) end() bool {
 	return true
 }
 
-// failed is told that the connection is over. One that the client has closed in
-// the words of HTTP/3 was made, and not accepted yet; one that it closed without
-// a reason that we may know (RFC 9000 §10.2.3) is one that it has left.
+// failed is called when the connection ends before it is accepted. If the client closed
+// it with an HTTP/3 error code, the handshake had succeeded. If it closed it without a
+// reason that we may see (RFC 9000 §10.2.3), the client has gone.
 func (h *handshake) failed(err error) {
 	var inOrder *quic.ApplicationError
 	var left *quic.TransportError
@@ -189,7 +191,7 @@ func (h *handshake) failed(err error) {
 	h.l.cfg.Failed(h.client, h.start, err)
 }
 
-// accepted has a connection served, whose handshake is done.
+// accepted serves a connection whose handshake is done.
 func (l *listener) accepted(qc *quic.Conn) {
 	c := newConn(l, qc)
 	if h, ok := qc.Context().Value(handshakeKey{}).(*handshake); ok {
@@ -204,7 +206,8 @@ func (l *listener) accepted(qc *quic.Conn) {
 	}
 }
 
-// grow lets a connection's window grow as long as all together have room for it.
+// grow permits a connection's window to grow, as long as the budget of all connections
+// together is not exhausted.
 func (l *listener) grow(qc *quic.Conn, delta uint64) bool {
 	if l.cfg.Growth.Add(-int64(delta)) < 0 {
 		l.cfg.Growth.Add(int64(delta))
@@ -216,7 +219,7 @@ func (l *listener) grow(qc *quic.Conn, delta uint64) bool {
 	return true
 }
 
-// ended gives back what a connection held.
+// ended releases the resources of a connection.
 func (l *listener) ended(qc *quic.Conn) {
 	l.mu.Lock()
 	l.cfg.Growth.Add(l.grown[qc])

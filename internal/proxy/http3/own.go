@@ -10,7 +10,7 @@ import (
 	codec "windrose.dev/windrose/internal/proxy/wire/http3"
 )
 
-// acceptOwn reads the streams that a client opens for the connection itself.
+// acceptOwn reads the unidirectional streams that a client opens.
 func (c *conn) acceptOwn() {
 	for {
 		qs, err := c.quic.AcceptUniStream(context.Background())
@@ -31,7 +31,7 @@ func (c *conn) mayOpen() bool {
 	return c.own.Spend(c.l.cfg.Clock.Now())
 }
 
-// readOwn reads one of them. A panic ends the connection.
+// readOwn reads one unidirectional stream. A panic closes the connection.
 func (c *conn) readOwn(qs *quic.ReceiveStream) {
 	defer qs.ReleaseStreamCredit()
 	defer func() {
@@ -46,13 +46,13 @@ func (c *conn) readOwn(qs *quic.ReceiveStream) {
 	}
 }
 
-// readKind finds what a stream is for, and reads it to its end.
+// readKind reads the type of a stream, and then the stream to its end.
 func (c *conn) readKind(qs *quic.ReceiveStream) error {
 	in := newInput(qs)
 	kind, n := codec.Varint(in.bytes())
 	for n == 0 {
 		if err := in.fill(); err != nil {
-			return err // it may end before it says what it is for (RFC 9114 §6.2)
+			return err // it may end before its type is known (RFC 9114 §6.2)
 		}
 		kind, n = codec.Varint(in.bytes())
 	}
@@ -70,7 +70,7 @@ func (c *conn) readKind(qs *quic.ReceiveStream) error {
 	return nil
 }
 
-// first refuses a second stream of a kind.
+// first rejects a second stream of the same type.
 func (c *conn) first(kind uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +81,7 @@ func (c *conn) first(kind uint64) error {
 	return nil
 }
 
-// readerOf makes what reads a stream of a kind.
+// readerOf returns the function that reads a stream of this type.
 func readerOf(kind codec.StreamKind) func([]byte) (int, error) {
 	switch kind {
 	case codec.ControlStream:
@@ -93,7 +93,7 @@ func readerOf(kind codec.StreamKind) func([]byte) (int, error) {
 	return func(p []byte) (int, error) { return len(p), decoder.Read(p) }
 }
 
-// input is what has come on a stream that a client has for the connection.
+// input holds what was received on a unidirectional stream.
 type input struct {
 	qs   *quic.ReceiveStream
 	data []byte
@@ -110,13 +110,12 @@ func (in *input) fill() error {
 	n, err := in.qs.Read(piece[:])
 	in.data = append(in.data, piece[:n]...)
 	if n > 0 && errors.Is(err, io.EOF) {
-		return nil // it comes again
+		return nil // the next read returns the error again
 	}
 	return err
 }
 
-// readCritical reads a stream that must not end (RFC 9114 §6.2.1, RFC 9204
-// §4.2).
+// readCritical reads a stream that must not be closed (RFC 9114 §6.2.1, RFC 9204 §4.2).
 func (in *input) readCritical(read func([]byte) (int, error)) error {
 	for {
 		n, err := read(in.bytes())

@@ -17,35 +17,35 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// stream is one request and its answer. One goroutine reads; one goroutine, the
-// same or another, writes.
+// stream is one request and its response. One goroutine reads; one goroutine, the same
+// or another, writes.
 type stream struct {
 	sock.Hangup
 	conn   *conn
 	quic   *quic.Stream
 	reader codec.Reader
 
-	in     *sock.Buffer // what has come and was not looked at
+	in     *sock.Buffer // bytes that were received and not yet parsed
 	out    []byte
-	kept   []byte // what Early returns
+	kept   []byte // the result of Early
 	length int64  // of the body, or -1
-	given  int    // bytes of in that More has dealt with
-	ended  bool   // nothing more comes
+	given  int    // bytes of in that readBody has returned
+	ended  bool   // nothing more is received
 	sent   bool   // nothing more is sent
-	broken bool   // what came broke a rule
-	// charged is what quic-go may hold of the body before it is read, in bytes.
+	broken bool   // the client broke a rule on this stream
+	// charged is the memory that quic-go may need for the unread body, in bytes.
 	charged int64
 	code    codec.ErrorCode
 
 	unwatch     func() bool
-	late        bool // the watch has seen the client go, and may still be at it
+	late        bool // watch has seen the client go, and may still use the stream
 	interrupted atomic.Bool
 }
 
-// maxKept is the largest buffer that is kept for the next stream.
+// maxKept is the largest buffer that is kept for the next stream, in bytes.
 const maxKept = 64 << 10
 
-// streams are those that have ended.
+// streams is a pool of ended streams.
 var streams = sync.Pool{New: func() any { return new(stream) }}
 
 func newStream(c *conn, qs *quic.Stream) *stream {
@@ -56,8 +56,8 @@ func newStream(c *conn, qs *quic.Stream) *stream {
 	return s
 }
 
-// recycle keeps the memory of a stream that is finished, unless somebody may
-// still look at it.
+// recycle returns a finished stream to the pool, unless another goroutine may still use
+// it.
 func (s *stream) recycle() {
 	if s.late || cap(s.out)+cap(s.kept)+cap(s.reader.Head.Buf) > maxKept {
 		return
@@ -75,21 +75,21 @@ func (s *stream) Interrupt() {
 	s.quic.SetReadDeadline(time.Unix(1, 0))
 }
 
-// LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer
-// than limit, counted from now.
+// LimitReads makes reads fail with os.ErrDeadlineExceeded if they take longer than
+// limit, counted from now.
 func (s *stream) LimitReads(now int64, limit time.Duration) { s.ReadBy(now + int64(limit)) }
 
 // LimitWrites bounds writes as LimitReads bounds reads.
 func (s *stream) LimitWrites(now int64, limit time.Duration) { s.WriteBy(now + int64(limit)) }
 
-// ReadBy has reads fail from a time on the clock on.
+// ReadBy sets the time on the clock after which reads fail.
 func (s *stream) ReadBy(at int64) {
 	if s.quic.SetReadDeadline(s.conn.l.cfg.Clock.Time(at)); s.interrupted.Load() {
 		s.quic.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
-// WriteBy has writes fail from a time on the clock on.
+// WriteBy sets the time on the clock after which writes fail.
 func (s *stream) WriteBy(at int64) { s.quic.SetWriteDeadline(s.conn.l.cfg.Clock.Time(at)) }
 
 // Request waits for the request.
@@ -110,7 +110,7 @@ func (s *stream) Request(head *msg.Head) (fault *msg.Error, ok bool) {
 	}
 	head.View(&s.reader.Head)
 	if !s.ended && fault == nil {
-		s.charged = firstStreamWindow // what the window grows by is accounted for beside
+		s.charged = firstStreamWindow // the growth of the window is charged elsewhere
 		s.conn.pool.Charge(s.charged)
 	}
 	return fault, true
@@ -132,9 +132,9 @@ func (s *stream) readHead() error {
 	}
 }
 
-// readFirst looks at what has come of the body. Of requests that mostly have
-// none it waits for the end, or for what comes instead: the end of a stream may
-// come after the head, and without it the backend would be told of a body.
+// readFirst reads what has been received of the body. For a method that seldom has a
+// body it first waits for the body or the end of the stream: the end may arrive after
+// the header section, and without it the backend would be sent a body.
 func (s *stream) readFirst() error {
 	for s.reader.Length < 0 && !s.ended && len(s.bytes()) == 0 && s.seldomHasBody() {
 		if err := s.fill(); err != nil {
@@ -152,8 +152,8 @@ func (s *stream) readFirst() error {
 	return nil
 }
 
-// seldomHasBody reports whether a body has no meaning of its own for the request's
-// method (RFC 9110 §9.3).
+// seldomHasBody reports whether the method of the request defines no meaning for a body
+// (RFC 9110 §9.3).
 func (s *stream) seldomHasBody() bool {
 	h := &s.reader.Head
 	switch string(h.Bytes(h.Method)) {
@@ -163,7 +163,7 @@ func (s *stream) seldomHasBody() bool {
 	return false
 }
 
-// refuse ends a stream on which nothing came that could be answered.
+// refuse ends a stream without a response, because of an error that permits none.
 func (s *stream) refuse(err error) {
 	var malformed *codec.StreamError
 	var broken *codec.ConnError
@@ -176,17 +176,17 @@ func (s *stream) refuse(err error) {
 		s.conn.fail(broken)
 	default:
 		s.broken = true
-		s.reset(codec.RequestCancelled) // the client has left
+		s.reset(codec.RequestCancelled) // the client has gone
 	}
 }
 
-// BodyLength is that of the body, or -1.
+// BodyLength returns the length of the body, or -1 if it is unknown.
 func (s *stream) BodyLength() int64 { return s.length }
 
-// Trailer returns the lines behind the body.
+// Trailer returns the field lines of the trailer section.
 func (s *stream) Trailer() []byte { return s.reader.Trailer }
 
-// Early takes what has come of the body with its head.
+// Early returns the part of the body that was received together with the head.
 func (s *stream) Early() (data []byte, whole bool, err error) { return s.kept, s.ended, nil }
 
 // More waits for more of the body.
@@ -205,7 +205,8 @@ func (s *stream) More() (data []byte, whole bool, err error) {
 	}
 }
 
-// readBody finds what in has of the body, which stays where it is until fill.
+// readBody parses in, and returns the number of bytes of body, which stay in place
+// until fill.
 func (s *stream) readBody() (n int, err error) {
 	if n, s.given, err = s.reader.Body(s.bytes()); err == nil && s.ended {
 		err = s.reader.End(len(s.bytes()) - s.given)
@@ -213,7 +214,7 @@ func (s *stream) readBody() (n int, err error) {
 	return n, err
 }
 
-// blame says whose fault it is that a body cannot be read.
+// blame turns an error of a read into one that says who caused it.
 func (s *stream) blame(err error) error {
 	var malformed *codec.StreamError
 	var broken *codec.ConnError
@@ -234,7 +235,7 @@ func (s *stream) bytes() []byte {
 	return s.in.Bytes()
 }
 
-// used lets go of bytes of in.
+// used consumes n bytes of in.
 func (s *stream) used(n int) {
 	if s.in == nil {
 		return
@@ -245,8 +246,8 @@ func (s *stream) used(n int) {
 	}
 }
 
-// fill lets go of what readBody has dealt with, and reads more. While it waits
-// with nothing in hand it holds no buffer.
+// fill consumes what readBody has returned, and reads more. While it waits with in
+// empty it holds no buffer.
 func (s *stream) fill() (err error) {
 	s.used(s.given)
 	s.given = 0
@@ -263,13 +264,13 @@ func (s *stream) fill() (err error) {
 	return s.over(err)
 }
 
-// over looks at why a read has ended.
+// over handles the error that ended a read.
 func (s *stream) over(err error) error {
 	var reset *quic.StreamError
 	switch {
 	case errors.Is(err, io.EOF):
 		s.ended = true
-		s.quic.Read(make([]byte, 1)) // quic-go is done with a stream whose end was read
+		s.quic.Read(make([]byte, 1)) // quic-go frees a stream once its end was read
 		return nil
 	case errors.As(err, &reset):
 		s.HungUp()
@@ -277,13 +278,13 @@ func (s *stream) over(err error) error {
 	return err
 }
 
-// Interim sends a 1xx answer.
+// Interim sends a 1xx response.
 func (s *stream) Interim(head *msg.Head) (sent int, err error) {
 	s.out = codec.AppendAnswer(s.out[:0], head)
 	return s.quic.Write(s.out)
 }
 
-// Answer sends the head of the answer and the first of its body.
+// Answer sends the head of the response and the first part of its body.
 func (s *stream) Answer(head *msg.Head, data []byte, last bool, trailer []byte) (sent int, err error) {
 	s.out = codec.AppendAnswer(s.out[:0], head)
 	return s.send(data, last, trailer)
@@ -300,7 +301,7 @@ func (s *stream) send(data []byte, last bool, trailer []byte) (sent int, err err
 		s.out = codec.AppendTrailer(s.out, trailer)
 	}
 	if last {
-		s.endWatch() // quic-go says the same of a stream that we end
+		s.endWatch() // when we end the stream, quic-go cancels the watched context too
 	}
 	if _, err := s.quic.Write(s.out); err != nil {
 		return 0, err
@@ -312,7 +313,7 @@ func (s *stream) send(data []byte, last bool, trailer []byte) (sent int, err err
 	return len(data), nil
 }
 
-// endWatch ends the watch for clients that go away.
+// endWatch stops watching for a client that goes away.
 func (s *stream) endWatch() {
 	if s.unwatch != nil {
 		s.late = !s.unwatch()
@@ -339,14 +340,15 @@ func (s *stream) codeOr(otherwise codec.ErrorCode) codec.ErrorCode {
 	return otherwise
 }
 
-// discard reads and drops the rest of a request that was answered before its end:
-// clients may lose an answer when they are told to stop sending (RFC 9114 §4.1).
+// discard reads and drops the rest of a request whose response was sent before the
+// request ended. A client may lose the response if it is told to stop sending (RFC 9114
+// §4.1).
 func (s *stream) discard() {
 	if s.ended || !s.sent || s.broken {
 		return
 	}
 	clock, limits := s.conn.l.cfg.Clock, s.conn.l.cfg.Limits.Discard
-	s.interrupted.Store(false) // whoever did that is done with the stream
+	s.interrupted.Store(false) // whoever interrupted it is done with the stream
 	end := clock.Now() + int64(limits.Time)
 	for total := int64(0); !s.ended && total <= limits.Bytes; {
 		s.ReadBy(min(clock.Now()+int64(limits.Pause), end))
@@ -357,9 +359,8 @@ func (s *stream) discard() {
 	}
 }
 
-// finish ends what has not ended of the stream, and gives back what it held. A
-// client that is still sending is told that nobody wants the rest (RFC 9114
-// §4.1).
+// finish ends both directions of the stream, and releases what it held. A client that
+// still sends is told with STOP_SENDING that the rest is not needed (RFC 9114 §4.1).
 func (s *stream) finish() {
 	s.endWatch()
 	if !s.ended {

@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// ParseAddr reads an IP address out of a message. It allocates nothing for one that is
-// sound, and keeps nothing of b: an Addr has no text but a zone, which is copied where
-// it is interned.
+// ParseAddr parses an IP address in a message. For a valid address it allocates
+// nothing, and it keeps no reference to b: the only text in an Addr is the zone, which
+// is copied.
 func ParseAddr(b []byte) (netip.Addr, bool) {
 	if len(b) == 0 {
 		return netip.Addr{}, false

@@ -1,6 +1,6 @@
 package msg
 
-// FieldID names the fields that the engine itself looks at.
+// FieldID identifies a field that the engine knows.
 type FieldID uint8
 
 // The known fields. There are at most 64, so that a set of them is one word.
@@ -34,20 +34,19 @@ const (
 	Cookie
 	Date
 	Proxy
-	// Spoof is one of our own or Envoy's fields, which only a trusted peer may
+	// Spoof is a field of Windrose's or Envoy's own, which only a trusted peer may
 	// send.
 	Spoof
-	// Twin is a known field spelled with underscores. Many backends read both
-	// spellings as one name, so a twin is never forwarded.
+	// Twin is a known field spelled with underscores. Many backends treat both
+	// spellings as the same name, so a twin is never forwarded.
 	Twin
 )
 
-// fieldRow is what the table knows of a field.
+// fieldRow is a row of the table of known fields.
 type fieldRow struct {
 	id   FieldID
 	name string // lower case
-	// identity fields say who the client is: they are believed only from
-	// trusted peers.
+	// identity fields say who the client is. They are believed only from trusted peers.
 	identity bool
 }
 
@@ -82,10 +81,10 @@ var fieldRows = [...]fieldRow{
 	{Proxy, "proxy", false},
 }
 
-// spoofPrefixes begin names that only we, or trusted peers, may send.
+// spoofPrefixes are prefixes of names that only we, or trusted peers, may send.
 var spoofPrefixes = [...]string{"x-windrose-", "x-envoy-"}
 
-// rowsByLength finds the rows whose name has a given length.
+// rowsByLength has the rows by the length of the name.
 var rowsByLength = func() (table [32][]fieldRow) {
 	for _, row := range fieldRows {
 		table[len(row.name)] = append(table[len(row.name)], row)
@@ -106,8 +105,8 @@ var identityBits = func() (bits uint64) {
 // Identity reports whether only trusted peers may send this field.
 func (id FieldID) Identity() bool { return identityBits&(1<<id) != 0 }
 
-// Classify finds the id of a field name. underscore reports whether the name
-// holds an underscore, which the caller saw when it checked the name.
+// Classify returns the id of a field name. underscore says whether the name contains an
+// underscore, which the caller knows from checking the name.
 func Classify(name []byte, underscore bool) FieldID {
 	if underscore {
 		return classifyTwin(name)
@@ -137,8 +136,8 @@ func hasSpoofPrefix(name []byte) bool {
 	return false
 }
 
-// classifyTwin reports whether a name is that of a known field once its
-// underscores are read as hyphens.
+// classifyTwin returns Twin if the name is that of a known field after replacing its
+// underscores by hyphens.
 func classifyTwin(name []byte) FieldID {
 	var buf [64]byte
 	if len(name) > len(buf) {

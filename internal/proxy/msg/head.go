@@ -5,37 +5,37 @@ import "slices"
 // Span is a range of bytes in a buffer.
 type Span struct{ Start, End uint32 }
 
-// Len is the number of bytes.
+// Len returns the number of bytes.
 func (s Span) Len() int { return int(s.End - s.Start) }
 
-// Field is one header field. Its name and value lie in Head.Buf, or in
-// Head.Aux when it was added.
+// Field is one header field. Its name and value lie in Head.Buf, or in Head.Aux if the
+// field was added.
 type Field struct {
 	Name, Value Span
-	// LineEnd is the offset behind the line's CRLF; the line starts with Name.
+	// LineEnd is the offset after the line's CRLF; the line starts with Name.
 	LineEnd uint32
 	ID      FieldID
 	Added   bool
 	Dropped bool
 }
 
-// Head is a request's or a response's head.
+// Head is the head of a request or response: its start line and header section.
 type Head struct {
 	// Buf holds the head as it was received.
 	Buf []byte
-	// Aux holds added fields, each as a whole line.
+	// Aux holds added fields, each as a complete line.
 	Aux    []byte
 	Fields []Field
 
-	// Method and Target are those of a request.
+	// Method and Target are set for a request.
 	Method, Target Span
-	// Status is that of a response, Reason its phrase.
+	// Status and Reason are set for a response.
 	Status int
 	Reason Span
-	// Major is 2 or 3 of those versions, and 0 of HTTP/1.x, whose x is Minor. In
-	// the later versions Minor is 1: they can do what HTTP/1.1 can.
+	// Major is 2 or 3 for those versions, and 0 for HTTP/1.x, where Minor is x. For
+	// HTTP/2 and HTTP/3 Minor is 1: they support what HTTP/1.1 does.
 	Major, Minor uint8
-	// Known has a bit for each FieldID that was received.
+	// Known has a bit for each FieldID that is present.
 	Known uint64
 }
 
@@ -44,7 +44,7 @@ func (h *Head) Reset() {
 	*h = Head{Aux: h.Aux[:0], Fields: h.Fields[:0]}
 }
 
-// View makes h a view of another head's bytes, with fields of its own to edit.
+// View makes h a view of another head's bytes, with its own list of fields for edits.
 // It is valid as long as the other's buffer.
 func (h *Head) View(of *Head) {
 	fields, aux := append(h.Fields[:0], of.Fields...), append(h.Aux[:0], of.Aux...)
@@ -52,20 +52,20 @@ func (h *Head) View(of *Head) {
 	h.Fields, h.Aux = fields, aux
 }
 
-// Clone returns a head of its own, which is valid for ever.
+// Clone returns an independent copy of h, which stays valid.
 func (h *Head) Clone() *Head {
 	c := *h
 	c.Buf, c.Aux, c.Fields = slices.Clone(h.Buf), slices.Clone(h.Aux), slices.Clone(h.Fields)
 	return &c
 }
 
-// Size is the number of bytes of all that h holds.
+// Size returns the number of bytes that h holds.
 func (h *Head) Size() int { return len(h.Buf) + len(h.Aux) }
 
 // Bytes returns the part of Buf that s covers.
 func (h *Head) Bytes(s Span) []byte { return h.Buf[s.Start:s.End] }
 
-// Name returns the name of f as it was written.
+// Name returns the name of f as it was sent.
 func (h *Head) Name(f *Field) []byte {
 	if f.Added {
 		return h.Aux[f.Name.Start:f.Name.End]
@@ -81,7 +81,7 @@ func (h *Head) Value(f *Field) []byte {
 	return h.Buf[f.Value.Start:f.Value.End]
 }
 
-// Has reports whether a known field was received.
+// Has reports whether a known field is present.
 func (h *Head) Has(id FieldID) bool { return h.Known&(1<<id) != 0 }
 
 // Get returns the value of the first field with that id, or nil.
@@ -92,7 +92,7 @@ func (h *Head) Get(id FieldID) []byte {
 	return nil
 }
 
-// AppendList writes the values of all fields with that id as one list, in their
+// AppendList appends the values of all fields with that id to dst as one list, in their
 // order (RFC 9110 §5.3).
 func (h *Head) AppendList(dst []byte, id FieldID) []byte {
 	for i := range h.Fields {
@@ -108,7 +108,7 @@ func (h *Head) AppendList(dst []byte, id FieldID) []byte {
 	return dst
 }
 
-// Count is the number of fields with that id.
+// Count returns the number of fields with that id.
 func (h *Head) Count(id FieldID) int {
 	n := 0
 	if h.Has(id) {
@@ -146,8 +146,8 @@ func (h *Head) Drop(id FieldID) {
 	h.Known &^= 1 << id
 }
 
-// Lookup returns the value of the first field of that name, in any case, or
-// nil.
+// Lookup returns the value of the first field of that name, compared
+// case-insensitively, or nil.
 func (h *Head) Lookup(name string) []byte {
 	for i := range h.Fields {
 		if f := &h.Fields[i]; !f.Dropped && EqualFold(h.Name(f), name) {
@@ -157,7 +157,7 @@ func (h *Head) Lookup(name string) []byte {
 	return nil
 }
 
-// DropName removes all fields of that name, in any case.
+// DropName removes all fields of that name, compared case-insensitively.
 func (h *Head) DropName(name []byte) {
 	for i := range h.Fields {
 		if f := &h.Fields[i]; EqualFold(h.Name(f), name) {
@@ -167,7 +167,7 @@ func (h *Head) DropName(name []byte) {
 	}
 }
 
-// forget clears the bit of an id when no field has it any more.
+// forget clears the bit of an id if no field has it any more.
 func (h *Head) forget(id FieldID) {
 	if id == OtherField {
 		return
@@ -180,7 +180,7 @@ func (h *Head) forget(id FieldID) {
 	h.Known &^= 1 << id
 }
 
-// Add appends a field. The name and value must be valid: Add does not check.
+// Add appends a field. It does not check that the name and value are valid.
 func (h *Head) Add(id FieldID, name string, value []byte) {
 	start := uint32(len(h.Aux))
 	h.Aux = append(append(append(h.Aux, name...), ": "...), value...)
@@ -196,26 +196,26 @@ func (h *Head) Add(id FieldID, name string, value []byte) {
 	}
 }
 
-// Set replaces all fields with that id by one.
+// Set replaces all fields with that id by one field.
 func (h *Head) Set(id FieldID, name string, value []byte) {
 	h.Drop(id)
 	h.Add(id, name, value)
 }
 
-// SetName replaces all fields of that name by one.
+// SetName replaces all fields of that name by one field.
 func (h *Head) SetName(name string, value []byte) {
 	h.DropName([]byte(name))
 	h.Add(OtherField, name, value)
 }
 
-// Block is a run of fields that is made once and added to many heads.
+// Block is a sequence of fields that is made once and added to many heads.
 type Block struct {
 	lines  []byte
 	fields []Field
 	known  uint64
 }
 
-// NewBlock takes the fields that were added to h.
+// NewBlock returns a Block of the fields that were added to h.
 func NewBlock(h *Head) *Block {
 	b := &Block{lines: slices.Clone(h.Aux)}
 	for _, f := range h.Fields {
@@ -244,7 +244,7 @@ func (h *Head) AddBlock(b *Block) {
 	h.Known |= b.known
 }
 
-// EqualFold compares as ASCII, ignoring case.
+// EqualFold compares ASCII text case-insensitively.
 func EqualFold[A, B ~[]byte | ~string](a A, b B) bool {
 	if len(a) != len(b) {
 		return false

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The edges of what fits, by RFC 9110 §8.6: a length that cannot be represented is
-// no length, and never another one.
+// The largest valid lengths, by RFC 9110 §8.6: a length that cannot be represented is
+// rejected, and never taken for another one.
 func TestParseLengthAtItsEdges(t *testing.T) {
 	for text, want := range map[string]int64{
 		"0": 0, "5": 5, "0005": 5, "1152921504606846976": 1 << 60,
@@ -38,7 +38,7 @@ func TestParseStatusAndPort(t *testing.T) {
 	}
 }
 
-// FuzzParseDecimal holds the parser to arbitrary-precision arithmetic.
+// FuzzParseDecimal compares the parser with arbitrary-precision arithmetic.
 func FuzzParseDecimal(f *testing.F) {
 	for _, most := range []uint64{0, 1, 9, 599, 1<<16 - 1, MaxLength, math.MaxInt64, math.MaxUint64} {
 		for _, text := range []string{"", "0", "10", strconv.FormatUint(most, 10), strconv.FormatUint(most, 10) + "0", "9999999999999999999", "18446744073709551616"} {
@@ -56,7 +56,7 @@ func FuzzParseDecimal(f *testing.F) {
 	})
 }
 
-// FuzzHexDigits holds a chunk size to arbitrary-precision arithmetic.
+// FuzzHexDigits compares chunk sizes with arbitrary-precision arithmetic.
 func FuzzHexDigits(f *testing.F) {
 	for _, text := range []string{"0", "fff", "FfFf", "1000000000000000", "1000000000000001", "7fffffffffffffff", "ffffffffffffffff", "10000000000000000", "g"} {
 		f.Add(text)

@@ -25,8 +25,7 @@ var charClass = func() (table [256]uint8) {
 	return table
 }()
 
-// IsToken reports whether b is a token of RFC 9110 §5.6.2: not empty, and only
-// of its characters.
+// IsToken reports whether b is a token (RFC 9110 §5.6.2).
 func IsToken(b []byte) bool {
 	for _, c := range b {
 		if charClass[c]&tokenChar == 0 {
@@ -36,7 +35,7 @@ func IsToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// CheckName reports whether b is a field name, and whether it has an underscore.
+// CheckName reports whether b is a field name, and whether it contains an underscore.
 func CheckName(b []byte) (ok, underscore bool) {
 	for _, c := range b {
 		if charClass[c]&tokenChar == 0 {
@@ -47,8 +46,8 @@ func CheckName(b []byte) (ok, underscore bool) {
 	return len(b) > 0, underscore
 }
 
-// IsTarget reports whether b may stand as a request target: visible ASCII, and
-// no fragment (RFC 9112 §3.2).
+// IsTarget reports whether b is a valid request target: visible ASCII, without a
+// fragment (RFC 9112 §3.2).
 func IsTarget(b []byte) bool {
 	for _, c := range b {
 		if charClass[c]&targetChar == 0 {
@@ -61,8 +60,8 @@ func IsTarget(b []byte) bool {
 // IsHex reports whether c is a hexadecimal digit.
 func IsHex(c byte) bool { return charClass[c]&hexChar != 0 }
 
-// IsValue reports whether b may stand as a field value (RFC 9110 §5.5): no
-// control character but the tab.
+// IsValue reports whether b is a valid field value (RFC 9110 §5.5): no control
+// characters except tab.
 func IsValue(b []byte) bool {
 	for len(b) >= 8 {
 		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
@@ -75,8 +74,8 @@ func IsValue(b []byte) bool {
 	return isValueSlow(b)
 }
 
-// maybeControl reports whether any of eight bytes may be below 0x20 or 0x7f. It
-// errs only towards true.
+// maybeControl reports whether any of eight bytes may be below 0x20 or 0x7f. It has
+// false positives, but no false negatives.
 func maybeControl(w uint64) bool {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	below := (w - ones*0x20) & ^w & high
@@ -104,7 +103,8 @@ func TrimOWS(b []byte) []byte {
 	return b
 }
 
-// NextToken cuts the first element off a comma-separated list.
+// NextToken returns the first element of a comma-separated list, and the rest of the
+// list.
 func NextToken(list []byte) (token, rest []byte) {
 	for i, c := range list {
 		if c == ',' {
@@ -114,7 +114,8 @@ func NextToken(list []byte) (token, rest []byte) {
 	return TrimOWS(list), nil
 }
 
-// HasToken reports whether a comma-separated list holds a token, in any case.
+// HasToken reports whether a comma-separated list contains a token, compared
+// case-insensitively.
 func HasToken(list []byte, token string) bool {
 	for len(list) > 0 {
 		var one []byte

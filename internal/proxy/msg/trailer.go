@@ -1,8 +1,8 @@
 package msg
 
-// neverTrailing are fields, beyond those that the engine knows, that would
-// authenticate, route or change the message if a recipient merged trailers
-// into its header section.
+// neverTrailing are fields, besides those that the engine knows, that would
+// authenticate, route or change the message if a recipient merged the trailer section
+// into the header section.
 var neverTrailing = [...]string{
 	"authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",
 	"cookie", "set-cookie", "content-encoding", "content-range", "cache-control", "expires", "age", "vary",
@@ -10,8 +10,8 @@ var neverTrailing = [...]string{
 	"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range",
 }
 
-// MayTrail reports whether a field may stand in a trailer section: those that
-// frame, route or authenticate may not (RFC 9110 §6.5.1).
+// MayTrail reports whether a field is permitted in a trailer section. Fields that
+// frame, route or authenticate are not (RFC 9110 §6.5.1).
 func MayTrail(id FieldID, name []byte) bool {
 	if id != OtherField {
 		return false

@@ -2,25 +2,25 @@ package mux
 
 import "windrose.dev/windrose/internal/proxy/sock"
 
-// maxInline is how much of a body lies in the stream itself: most messages are
-// smaller than a buffer is large.
+// maxInline is how many bytes of a body are stored in the stream itself, in bytes: most
+// messages are smaller than a pooled buffer.
 const maxInline = 2 << 10
 
-// body is what has come of a body and was not taken.
+// body holds the bytes of a body that were received and not yet consumed.
 type body struct {
 	inline  []byte
 	buffers []*sock.Buffer
-	given   int // bytes that are being looked at: of inline, or of the first buffer
-	used    int // bytes of inline that were taken
+	given   int // bytes returned by next: of inline, or of the first buffer
+	used    int // bytes of inline that were consumed
 
-	// What stays until the stream ends.
+	// Memory that next has returned and that stays valid until the stream ends.
 	keptInline []byte
 	kept       *sock.Buffer
 }
 
 func (b *body) empty() bool { return len(b.inline) == b.used && len(b.buffers) == 0 }
 
-// length is that of what was not taken.
+// length returns the number of bytes that were received and not yet consumed.
 func (b *body) length() int64 {
 	n := len(b.inline) - b.used
 	for _, buffer := range b.buffers {
@@ -29,7 +29,7 @@ func (b *body) length() int64 {
 	return int64(n)
 }
 
-// add keeps a copy of p. Its bytes follow all others.
+// add appends a copy of p.
 func (b *body) add(p []byte, pool *sock.Pool) {
 	if len(b.buffers) == 0 && len(b.inline)+len(p) <= maxInline {
 		b.inline = append(b.inline, p...)
@@ -47,8 +47,7 @@ func (b *body) add(p []byte, pool *sock.Pool) {
 	}
 }
 
-// next returns the first bytes, which stay where they are until they are
-// dropped.
+// next returns the first bytes. They stay valid until drop.
 func (b *body) next() []byte {
 	if rest := b.inline[b.used:]; len(rest) > 0 {
 		b.given = len(rest)
@@ -63,7 +62,7 @@ func (b *body) next() []byte {
 	return data
 }
 
-// drop lets go of what next has returned.
+// drop consumes the bytes that next has returned, and returns their number.
 func (b *body) drop(pool *sock.Pool) (n int) {
 	n, b.given = b.given, 0
 	switch {
@@ -82,7 +81,7 @@ func (b *body) drop(pool *sock.Pool) (n int) {
 	return n
 }
 
-// discard drops all that has come, and returns how many bytes that was.
+// discard drops everything that was received, and returns the number of bytes.
 func (b *body) discard(pool *sock.Pool) (n int) {
 	for b.next(); b.given > 0; b.next() {
 		n += b.drop(pool)
@@ -90,8 +89,8 @@ func (b *body) discard(pool *sock.Pool) (n int) {
 	return n
 }
 
-// keep returns the first bytes, which then stay where they are until the end.
-// There can be one such piece.
+// keep returns the first bytes, which then stay valid until the stream ends. Only one
+// piece can be kept.
 func (b *body) keep() []byte {
 	if rest := b.inline[b.used:]; len(rest) > 0 {
 		b.inline, b.keptInline, b.used = b.keptInline[:0], b.inline, 0

@@ -15,103 +15,103 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
-// Config is what connections need. One serves many.
+// Config is the configuration of connections. Many connections share one Config.
 type Config struct {
-	// Limits bounds heads, and MaxStreams the streams that a connection may have
-	// open at a time.
+	// Limits bounds header sections, and MaxStreams the concurrent streams of a
+	// connection.
 	Limits     msg.Limits
 	MaxStreams uint32
 	// WriteTimeout bounds one write to the socket.
 	WriteTimeout time.Duration
-	// Header bounds the time that a frame other than DATA, or a whole head, takes to
-	// come, and the first settings.
+	// Header bounds the time in which a frame other than DATA, a whole header section,
+	// and the first SETTINGS must arrive.
 	Header time.Duration
-	// Idle bounds the time without a stream, whatever else comes meanwhile. On a
-	// connection with streams that is silent for so long the other side is asked for
-	// a sign of life, and has PingTimeout to give one.
+	// Idle bounds the time without a stream, whatever else is received. If a connection
+	// with streams is silent for this time, a PING is sent, which the peer must
+	// acknowledge within PingTimeout.
 	Idle, PingTimeout time.Duration
-	// Discard bounds what is read of a request behind its answer, before the stream
-	// is reset.
+	// Discard bounds how much of a request body is read after the response was sent,
+	// before the stream is reset.
 	Discard sock.Discard
-	// Growth is how many bytes the windows of all connections together may still
-	// grow by.
+	// Growth is the number of bytes by which the flow control windows of all
+	// connections together may still grow.
 	Growth *atomic.Int64
-	// Full tells that no more bytes may be kept: streams that bring some are
-	// reset.
+	// Full reports whether no more bytes may be buffered. Streams that receive data
+	// then are reset.
 	Full func() bool
 
-	streams sync.Pool // those that have ended, for others to use
+	streams sync.Pool // ended streams, for reuse
 }
 
-// Server serves the requests of a client's connection.
+// Server serves the requests of a client connection.
 type Server interface {
-	// ServeStream serves one, in a goroutine of its own. The Stream must not be
-	// used once it returns.
+	// ServeStream serves one request, in a goroutine of its own. The Stream must not be
+	// used after it returns.
 	ServeStream(*Stream)
-	// Refused is told of malformed requests, and why they were reset.
+	// Refused is called for a malformed request, with the reason why it was reset.
 	Refused(text string)
-	// Denied is told of requests that there was no room for.
+	// Denied is called for a request that exceeds the limit of concurrent streams.
 	Denied()
 }
 
 const (
-	// firstWindow is what may come of a body before anybody reads it, and
-	// maxStreamWindow up to where that grows.
+	// firstWindow is the initial flow control window of a stream, in bytes. It grows up
+	// to maxStreamWindow as the body is read.
 	firstWindow     = 64<<10 - 1
 	maxStreamWindow = 4 << 20
-	// connWindow is so large that it never holds up streams: what they keep is
-	// bounded by their own windows.
+	// connWindow is so large that it never blocks a stream: the windows of the streams
+	// bound what is buffered.
 	connWindow = 1 << 26
-	// maxOut bounds what streams may have waiting to be written.
+	// maxOut bounds the bytes that wait to be written to the socket.
 	maxOut = 32 << 10
-	// outSize is the room of an output buffer: for the frames' heads, too.
+	// outSize is the size of an output buffer: maxOut, and room for frame headers.
 	outSize = maxOut + 4<<10
 )
 
-// Conn is one connection. Its methods may be called from any goroutine.
+// Conn is an HTTP/2 connection. Its methods may be called from any goroutine.
 type Conn struct {
 	cfg    *Config
-	server Server // nil at a client's end
+	server Server // nil on the client side
 	sock   *sock.Conn
 	pool   *sock.Pool
 	clock  *sock.Clock
 
 	mu       sync.Mutex
 	codec    *http2.Conn
-	lent     bool // the codec has a buffer to write into
+	lent     bool // the codec has an output buffer
 	flushing bool
-	reserved int       // streams that are to be opened
-	blocked  []*waits  // whose writes wait
-	opened   []*Stream // by the read under way
-	failed   error     // why the connection is over
-	leaving  bool      // it ends with its last stream
-	only     bool      // it ends with its first
-	onLeave  func()    // told once that no more streams can be opened
+	reserved int       // streams that have a place but no number yet
+	blocked  []*waits  // streams whose writes are blocked
+	opened   []*Stream // streams opened by the current read
+	failed   error     // why the connection ended
+	leaving  bool      // it ends after its last stream
+	only     bool      // it ends after its first stream
+	onLeave  func()    // called once, when no more streams can be opened
 	streams  sync.WaitGroup
 	flushes  sync.WaitGroup
 
-	// Times on the clock; the first two are 0 while there is nothing to tell.
-	partial int64 // since when a frame, a head or the settings are on their way
-	pinged  int64 // when a sign of life was asked for
-	heard   int64 // when something came
+	// Times on the clock. The first two are 0 if nothing is pending.
+	partial int64 // when an incomplete frame, header section or SETTINGS began
+	pinged  int64 // when the PING was sent
+	heard   int64 // when bytes were last received
 	rested  int64 // when the last stream ended
 
 	flushLoop func() // made once: a method value would be an allocation each time
 }
 
-// NewServer serves a client's connection, once Run is called.
+// NewServer returns a connection that serves a client once Run is called.
 func NewServer(cfg *Config, server Server, conn *sock.Conn, pool *sock.Pool, clock *sock.Clock) *Conn {
 	return newConn(&Conn{cfg: cfg, server: server, sock: conn, pool: pool, clock: clock})
 }
 
-// NewClient makes a connection to a backend, on which streams can be opened at
-// once. Run must be called. left is called, once, when no more can be.
+// NewClient returns a connection to a backend. Streams can be opened at once; Run must
+// be called. left is called once, when no more streams can be opened.
 func NewClient(cfg *Config, conn *sock.Conn, pool *sock.Pool, clock *sock.Clock, left func()) *Conn {
 	return newConn(&Conn{cfg: cfg, sock: conn, pool: pool, clock: clock, onLeave: left})
 }
 
 func newConn(c *Conn) *Conn {
-	c.flushLoop, c.lent = c.flush, true // what is said first is there already
+	c.flushLoop, c.lent = c.flush, true // it holds the preface and SETTINGS
 	now := c.clock.Now()
 	c.partial, c.heard, c.rested = now, now, now
 	c.codec = http2.NewConn(http2.Config{
@@ -121,12 +121,12 @@ func newConn(c *Conn) *Conn {
 	return c
 }
 
-// Run reads until the connection ends, and then waits until all its streams
-// have been released and what they wrote is written. The socket is left to the
-// caller to close. The error is io.EOF for a connection that ended as it should,
-// *http2.ConnError for one that broke a rule, ErrSlow, or another.
+// Run reads until the connection ends. It then waits until all streams are released and
+// their output is written. It does not close the socket. The error is io.EOF if the
+// connection ended normally, *http2.ConnError if the peer broke a rule of the protocol,
+// ErrSlow, or another error.
 func (c *Conn) Run() (err error) {
-	defer func() { // behind a panic, too, which goes on
+	defer func() { // runs after a panic too, which then continues
 		c.lock()
 		c.end(err)
 		c.unlock()
@@ -134,21 +134,22 @@ func (c *Conn) Run() (err error) {
 		c.flushes.Wait()
 	}()
 	c.lock()
-	c.unlock() // what is said first
+	c.unlock() // sends the preface and SETTINGS
 	return c.read()
 }
 
-// ErrSlow ends a connection whose other side begins something and does not go on.
+// ErrSlow is the error of a connection whose peer began to send something and did not
+// complete it in time.
 var ErrSlow = errors.New("a frame, a head or the settings did not arrive in time")
 
-// errIdle ends a connection that nobody uses.
+// errIdle is the error of a connection that had no stream for the idle timeout.
 var errIdle = errors.New("nothing was asked for")
 
-// errSilent ends a connection whose other side gives no sign of life.
+// errSilent is the error of a connection whose peer did not acknowledge a PING.
 var errSilent = errors.New("the other side did not answer a PING")
 
-// expects says by when something must come, and what it means when it does not:
-// nil means that a sign of life is to be asked for.
+// expects returns the time by which something must be received, and the error if it is
+// not. A nil error means that a PING is to be sent then.
 func (c *Conn) expects() (by int64, otherwise error) {
 	switch {
 	case c.partial > 0:
@@ -161,11 +162,11 @@ func (c *Conn) expects() (by int64, otherwise error) {
 	return c.heard + int64(c.cfg.Idle), nil
 }
 
-// idle reports whether nobody has a stream, or is about to.
+// idle reports whether no stream is open or about to be opened.
 func (c *Conn) idle() bool { return c.codec.Streams() == 0 && c.reserved == 0 }
 
 func (c *Conn) read() error {
-	if c.sock.In != nil { // whoever read the preface has read on
+	if c.sock.In != nil { // bytes that were read together with the preface
 		if err := c.take(); err != nil {
 			return err
 		}
@@ -187,7 +188,8 @@ func (c *Conn) read() error {
 	}
 }
 
-// limitRead bounds the next read, and the writes that TLS makes meanwhile.
+// limitRead sets the deadline of the next read, and of the writes that TLS makes during
+// it.
 func (c *Conn) limitRead() {
 	now := c.clock.Now()
 	c.mu.Lock()
@@ -199,8 +201,8 @@ func (c *Conn) limitRead() {
 	c.sock.LimitReads(now, time.Duration(max(by-now, 0)))
 }
 
-// silent is called when nothing has come for long, or when the connection is to
-// end.
+// silent handles the end of a read by deadline or interrupt: nothing was received in
+// time, or the connection is to end.
 func (c *Conn) silent() error {
 	c.lock()
 	defer c.unlock()
@@ -219,14 +221,15 @@ func (c *Conn) silent() error {
 	return nil
 }
 
-// take hands what came to the codec, and starts what it brings.
+// take passes the received bytes to the codec, and starts to serve the requests in
+// them.
 func (c *Conn) take() error {
 	in := c.sock.In
 	used, err := c.decode(in.Bytes())
 	if in.Advance(used); in.Len() == 0 {
 		c.sock.ReleaseIn()
 	} else {
-		in.MakeRoom(2 * sock.BufferSize) // a frame has 16 KiB and its head
+		in.MakeRoom(2 * sock.BufferSize) // a frame has 16 KiB and its header
 	}
 	return err
 }
@@ -251,8 +254,8 @@ func (c *Conn) decode(p []byte) (used int, err error) {
 	return used, err
 }
 
-// came notes whether something has begun to come and has not ended. Frames that
-// came whole let the next begin anew; of a head they are parts.
+// came records since when something is incomplete. A complete frame restarts that time,
+// except within a header section, which may be split into several frames.
 func (c *Conn) came(used, rest int) {
 	switch whole := c.codec.Settled() && !c.codec.InHead(); {
 	case whole && rest == 0:
@@ -286,7 +289,7 @@ func (c *Conn) left() {
 	}
 }
 
-// lock takes the mutex and gives the codec something to write into.
+// lock locks the mutex and gives the codec an output buffer.
 func (c *Conn) lock() {
 	c.mu.Lock()
 	if !c.lent {
@@ -295,7 +298,7 @@ func (c *Conn) lock() {
 	}
 }
 
-// unlock has the output written, if there is some, and gives the mutex back.
+// unlock starts a flush if there is output, and unlocks the mutex.
 func (c *Conn) unlock() {
 	switch {
 	case c.flushing:
@@ -314,20 +317,20 @@ func (c *Conn) reclaim() {
 	giveOutput(c.codec.Take(nil))
 }
 
-// outputs are the buffers of connections that have something to write.
+// outputs is the pool of output buffers, which only connections with output hold.
 var outputs = sync.Pool{New: func() any { return new([outSize]byte) }}
 
 func takeOutput() []byte { return outputs.Get().(*[outSize]byte)[:0] }
 
-// giveOutput gives a buffer back, unless it had to grow.
+// giveOutput returns a buffer to the pool, unless it had to grow.
 func giveOutput(out []byte) {
 	if cap(out) == outSize {
 		outputs.Put((*[outSize]byte)(out[:outSize]))
 	}
 }
 
-// flush writes the output until there is none. It first lets others run that
-// are ready to: what they write goes out with it.
+// flush writes until there is no more output. It first yields to other goroutines that
+// are ready to run: their frames go out in the same write.
 func (c *Conn) flush() {
 	runtime.Gosched()
 	spare := takeOutput()
@@ -342,7 +345,7 @@ func (c *Conn) flush() {
 		spare = out
 		if c.mu.Lock(); err != nil {
 			c.end(err)
-			c.codec.Take(c.codec.Take(nil)) // nobody reads it
+			c.codec.Take(c.codec.Take(nil)) // discard the output: the socket is broken
 			c.sock.Abort()
 		}
 	}
@@ -357,13 +360,13 @@ func (c *Conn) flush() {
 	c.flushes.Done()
 }
 
-// over reports whether a connection that is to end with its last stream may end.
+// over reports whether a connection that is to end after its last stream may end now.
 func (c *Conn) over() bool { return c.leaving && c.idle() && c.codec.Pending() == 0 }
 
-// full reports whether the output holds as much as is written at a time.
+// full reports whether the output has reached maxOut.
 func (c *Conn) full() bool { return c.codec.Pending() >= maxOut }
 
-// unblock has all streams whose writes wait for something try again.
+// unblock wakes all streams whose writes wait for what.
 func (c *Conn) unblock(what cause) {
 	rest := c.blocked[:0]
 	for _, s := range c.blocked {
@@ -378,9 +381,9 @@ func (c *Conn) unblock(what cause) {
 	c.blocked = rest
 }
 
-// passOn has one stream try again that waits for the connection's window, if that
-// is open. Each that has tried calls it: all at once would be a hundred goroutines
-// for a window that a client opens by the byte.
+// passOn wakes one stream that waits for the connection's flow control window, if that
+// is open. Each stream that has tried to send calls it. Waking all of them at once
+// would run a hundred goroutines for a client that opens its window byte by byte.
 func (c *Conn) passOn() {
 	if len(c.blocked) == 0 || c.codec.Window() <= 0 {
 		return
@@ -395,8 +398,8 @@ func (c *Conn) passOn() {
 	}
 }
 
-// Leave has the connection end with its last stream. While final is false
-// streams that are on their way are still taken.
+// Leave makes the connection end after its last stream. While final is false, streams
+// that the peer has already sent are still accepted.
 func (c *Conn) Leave(final bool) {
 	c.lock()
 	c.leave(final)
@@ -407,8 +410,8 @@ func (c *Conn) Leave(final bool) {
 	}
 }
 
-// leave says GOAWAY to clients. Backends would close at once where no stream is
-// open yet: they learn of it from the end of the connection.
+// leave sends GOAWAY to a client. A backend is sent none, because it would close at
+// once if no stream is open yet: it sees the connection end.
 func (c *Conn) leave(final bool) {
 	if c.server != nil {
 		c.codec.GoAway(http2.NoError, final)
@@ -420,14 +423,14 @@ func (c *Conn) leave(final bool) {
 // Abort ends the connection at once.
 func (c *Conn) Abort() { c.sock.Abort() }
 
-// Streams is the number of streams that are open.
+// Streams returns the number of open streams.
 func (c *Conn) Streams() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.codec.Streams()
 }
 
-// Open returns a stream for a request, or nil when the other side takes no more.
+// Open returns a stream for a request, or nil if the peer accepts no more.
 func (c *Conn) Open() *Stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -441,7 +444,7 @@ func (c *Conn) Open() *Stream {
 	return s
 }
 
-// OpenOnly is Open, but that the connection ends with the stream.
+// OpenOnly is like Open, but the connection ends after that stream.
 func (c *Conn) OpenOnly() *Stream {
 	c.mu.Lock()
 	c.only = true
@@ -449,7 +452,8 @@ func (c *Conn) OpenOnly() *Stream {
 	return c.Open()
 }
 
-// begin gives a stream its number: streams must begin in their order.
+// begin gives a stream its number. Streams must be opened in the order of their
+// numbers.
 func (s *Stream) begin() error {
 	s.reserved = false
 	s.conn.reserved--

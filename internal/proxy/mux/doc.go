@@ -1,12 +1,12 @@
-// Package mux runs HTTP/2 connections, on either side: a socket, the codec that
-// reads and writes it, and the streams over it.
+// Package mux runs HTTP/2 connections, as client and as server: a socket, the codec
+// that reads and writes it, and its streams.
 //
-// One mutex a connection guards its codec. One goroutine reads: it hands what
-// came to the codec, and never waits for a stream; bodies wait in their streams,
-// bounded by the windows. Streams write frames into the connection's output
-// under the mutex, and a goroutine that runs while there is some writes it to
-// the socket, what many streams have written at once.
+// One mutex per connection guards the codec. One goroutine reads the socket and passes
+// the bytes to the codec. It never waits for a stream: bodies are buffered in their
+// streams, bounded by the flow control windows. Streams append frames to the
+// connection's output under the mutex. While there is output, a flush goroutine writes
+// it to the socket, the frames of many streams in one write.
 //
-// A Stream looks like a connection to its exchange: it has deadlines, it can be
-// interrupted, and it tells when the other side is gone.
+// A Stream looks like a connection to its exchange: it has deadlines, can be
+// interrupted, and reports when the peer is gone.
 package mux

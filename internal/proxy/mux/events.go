@@ -6,18 +6,18 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// events is Conn as the codec's Handler. The mutex is held.
+// events implements the codec's Handler for a Conn. The mutex is held.
 type events Conn
 
 func streamOf(s *http2.Stream) *Stream { return s.Owner.(*Stream) }
 
-// Full tells that no more memory may be taken.
+// Full reports whether no more bytes may be buffered.
 func (e *events) Full() bool { return e.cfg.Full() }
 
-// Open makes room for a request.
+// Open returns a stream for a request.
 func (e *events) Open() *http2.Stream { return &newStream((*Conn)(e)).codec }
 
-// Head starts what serves a request, or tells that an answer has begun.
+// Head starts to serve a request, or wakes the reader of a response.
 func (e *events) Head(cs *http2.Stream) {
 	s := streamOf(cs)
 	switch {
@@ -35,12 +35,12 @@ func (e *events) Head(cs *http2.Stream) {
 		return
 	default:
 		s.interim = append(s.interim, cs.Head)
-		cs.Head = msg.Head{} // whoever reads it keeps its memory
+		cs.Head = msg.Head{} // the reader of the interim response keeps its memory
 	}
 	s.reads.signal()
 }
 
-// Data keeps a part of a body.
+// Data buffers a part of a body.
 func (e *events) Data(cs *http2.Stream, p []byte) {
 	s := streamOf(cs)
 	if e.cfg.Full() {
@@ -54,10 +54,10 @@ func (e *events) Data(cs *http2.Stream, p []byte) {
 	s.reads.signal()
 }
 
-// End tells that a body is over.
+// End is called at the end of a body.
 func (e *events) End(cs *http2.Stream) { streamOf(cs).reads.signal() }
 
-// Reset tells whoever uses the stream that it is over.
+// Reset wakes the users of a stream that was reset.
 func (e *events) Reset(cs *http2.Stream, code http2.ErrorCode, text string) {
 	s := streamOf(cs)
 	if !s.started {
@@ -71,16 +71,16 @@ func (e *events) Reset(cs *http2.Stream, code http2.ErrorCode, text string) {
 	s.HungUp()
 }
 
-// Refused tells that a request was malformed.
+// Refused is called for a malformed request.
 func (e *events) Refused(cs *http2.Stream, text string) {
 	streamOf(cs).recycle()
 	e.server.Refused(text)
 }
 
-// Denied tells that there was no room for a request.
+// Denied is called for a request that exceeds the limit of concurrent streams.
 func (e *events) Denied() { e.server.Denied() }
 
-// Window has those that wait for it write on.
+// Window wakes the streams that wait for a flow control window.
 func (e *events) Window(cs *http2.Stream) {
 	if cs == nil {
 		(*Conn)(e).passOn()
@@ -89,10 +89,10 @@ func (e *events) Window(cs *http2.Stream) {
 	streamOf(cs).writes.signal()
 }
 
-// Settled has those go on that wait to know what the other side takes.
+// Settled wakes the streams that wait for the peer's SETTINGS.
 func (e *events) Settled() { (*Conn)(e).unblock(forPeer) }
 
-// Leaving tells the owner that the other side takes no more streams.
+// Leaving tells the owner that the peer accepts no more streams.
 func (e *events) Leaving(uint32, http2.ErrorCode) {
 	(*Conn)(e).left()
 	e.leaving = true

@@ -2,12 +2,12 @@ package mux
 
 import "math"
 
-// gate is where one goroutine waits for what another, with the connection's
-// mutex, brings about.
+// gate lets one goroutine wait for a signal. Whoever signals holds the connection's
+// mutex.
 type gate struct {
 	waiting bool
-	open    chan struct{} // has room for one
-	until   int64         // on the clock; the wait ends then
+	open    chan struct{} // has capacity 1
+	until   int64         // the deadline of the wait, on the clock
 }
 
 func newGate() gate { return gate{open: make(chan struct{}, 1), until: math.MaxInt64} }

@@ -16,16 +16,16 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
-// pair is a client's and a server's end of one connection in memory.
+// pair is a connection in memory, with its client and its server side.
 type pair struct {
 	client, server *Conn
 	growth         atomic.Int64
 	full           atomic.Bool
-	ended          [2]chan error // of the client's end, and of the server's
-	far            net.Conn      // of the client's end
+	ended          [2]chan error // of the client side, and of the server side
+	far            net.Conn      // of the client side
 }
 
-// handler is a Server.
+// handler implements Server.
 type handler func(*Stream)
 
 func (h handler) ServeStream(s *Stream) { h(s) }
@@ -73,7 +73,7 @@ func answer(s *Stream, status int, body string, last bool) error {
 	return s.Answer(h, []byte(body), last, nil)
 }
 
-// ask runs a request with a body and returns the answer's.
+// ask sends a request with a body and returns the response body.
 func ask(t *testing.T, c *Conn, body string) string {
 	t.Helper()
 	s := c.Open()
@@ -100,7 +100,7 @@ func ask(t *testing.T, c *Conn, body string) string {
 	}
 }
 
-// echo answers with the request's body once it has all of it.
+// echo responds with the request body once it is complete.
 func echo(s *Stream) {
 	var body strings.Builder
 	for last := false; !last; s.Took() {
@@ -134,7 +134,7 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// Reads and writes end at their deadlines, and by an interrupt.
+// Reads and writes fail at their deadlines and when they are interrupted.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan bool)
@@ -166,8 +166,8 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// A connection without streams ends after a while; one with a stream whose other
-// side is gone without a word ends when a PING is not answered.
+// A connection without streams ends at the idle timeout. A connection with a stream
+// ends when the peer does not acknowledge a PING.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, echo)
@@ -183,7 +183,7 @@ func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		go func() { // takes everything, and says nothing
+		go func() { // reads everything and sends nothing
 			buf := make([]byte, 1024)
 			for {
 				if _, err := far.Read(buf); err != nil {
@@ -223,7 +223,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// A server that leaves lets streams end and takes no more; the client is told.
+// A server that leaves lets its streams end and accepts no more; the client is told.
 func TestLeaving(t *testing.T) {
 	began, release := make(chan bool, 1), make(chan bool)
 	p := newPair(t, func(s *Stream) {
@@ -246,7 +246,7 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
-// Both sides' streams hear of a connection that breaks.
+// When a connection breaks, the streams of both sides get an error.
 func TestBrokenConnection(t *testing.T) {
 	began, told := make(chan bool, 1), make(chan error, 1)
 	p := newPair(t, func(s *Stream) {
@@ -267,7 +267,7 @@ func TestBrokenConnection(t *testing.T) {
 	}
 }
 
-// Memory for bodies is bounded whatever the windows allow.
+// The memory for bodies is bounded, whatever the flow control windows allow.
 func TestFull(t *testing.T) {
 	began, release := make(chan bool, 1), make(chan bool)
 	p := newPair(t, func(*Stream) {

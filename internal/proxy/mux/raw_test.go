@@ -19,15 +19,14 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
-// rawClient writes frames to a server's end, and reads none of its answers'
-// meaning.
+// rawClient writes frames to a server, and does not interpret the responses.
 type rawClient struct {
 	*xhttp2.Framer
 	net.Conn
 	ended chan error
 }
 
-// newRaw connects to a server with the other end of a pair's socket.
+// newRaw connects to a server over the other end of a pair's socket.
 func newRaw(t *testing.T, serve handler) *rawClient {
 	t.Helper()
 	near, far := net.Pipe()
@@ -45,7 +44,7 @@ func newRaw(t *testing.T, serve handler) *rawClient {
 	return c
 }
 
-// head is a header block.
+// head returns a header block.
 func head(fields ...string) []byte {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
@@ -63,10 +62,10 @@ func (c *rawClient) open(id uint32, length string) {
 	c.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, EndHeaders: true, BlockFragment: post(length)})
 }
 
-// What comes of a body for a stream that was given up, in the middle of a frame,
-// is not the body of whoever uses the Stream next.
+// If a stream is given up in the middle of a frame, the rest of that frame does not
+// become the body of the next request that uses the Stream.
 func TestRestOfAGivenUpStream(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that the pool gives back what it has got
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // Get returns what was Put
 	for _, what := range []string{"DATA", "trailers"} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -96,7 +95,7 @@ func TestRestOfAGivenUpStream(t *testing.T) {
 					c.WriteData(1, false, []byte(strings.Repeat("a", 1000)))
 					c.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, EndStream: true, BlockFragment: trailer[:3]})
 				}
-				synctest.Wait() // the stream was answered and given back
+				synctest.Wait() // until the stream has its response and is recycled
 				if what == "DATA" {
 					io.WriteString(c.Conn, strings.Repeat("a", 600))
 				} else {
@@ -112,18 +111,18 @@ func TestRestOfAGivenUpStream(t *testing.T) {
 	}
 }
 
-// WriteRawHead writes the head of a frame alone.
+// WriteRawHead writes a frame header without a payload.
 func (c *rawClient) WriteRawHead(id uint32, length int, kind xhttp2.FrameType) {
 	c.Conn.Write([]byte{byte(length >> 16), byte(length >> 8), byte(length), byte(kind), 0, 0, 0, 0, byte(id)})
 }
 
-// A client that begins something and does not go on is given the time of a head,
-// and one that asks for nothing that of an idle connection, whatever it sends
-// meanwhile.
+// A client that sends an incomplete frame or header section is closed after the header
+// timeout. A client without requests is closed after the idle timeout, whatever else it
+// sends.
 func TestSlowClients(t *testing.T) {
 	tests := []struct {
 		name string
-		// begin is sent first, and again every second.
+		// begin is called first, and again every second.
 		begin func(c *rawClient)
 		again func(c *rawClient)
 		want  error
@@ -179,8 +178,8 @@ func TestSlowClients(t *testing.T) {
 
 func (c *rawClient) settle() { c.WriteSettings() }
 
-// A stream that there was room for begins, also when the connection is to be left
-// meanwhile.
+// A stream that Open has returned can still be used if the connection is told to leave
+// before the stream begins.
 func TestReservedStreamsBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, echo)
@@ -204,8 +203,7 @@ func TestReservedStreamsBegin(t *testing.T) {
 	})
 }
 
-// Whoever waits for the settings of the other side learns that it has gone, and
-// can be interrupted.
+// Settled fails when the connection ends or the stream is interrupted.
 func TestSettledEnds(t *testing.T) {
 	for name, end := range map[string]func(*Stream, net.Conn){
 		"the connection ends": func(_ *Stream, far net.Conn) { far.Close() },
@@ -233,8 +231,8 @@ func TestSettledEnds(t *testing.T) {
 	}
 }
 
-// Who asks and asks, and reads nothing, has heads kept up to what is written at a
-// time, not one for each request.
+// If a client sends requests and does not read the responses, the header sections that
+// are buffered for it are bounded by maxOut, whatever the number of requests.
 func TestUnreadHeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
@@ -266,8 +264,8 @@ func TestUnreadHeads(t *testing.T) {
 	})
 }
 
-// Whatever room a window gives is used at once by a stream that waits for it, also
-// where others wait for more than that.
+// A window update is used at once by a stream that waits for it, even if other streams
+// wait for another window.
 func TestNoWindowStaysOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
@@ -329,8 +327,7 @@ func TestNoWindowStaysOpen(t *testing.T) {
 	})
 }
 
-// A client that has a stream and has gone without a word is found out by a PING
-// that it does not answer.
+// If a client with an open stream does not acknowledge a PING, its connection ends.
 func TestSilentClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		given := make(chan error, 1)

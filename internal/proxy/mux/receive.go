@@ -4,32 +4,32 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// receiver is what comes on a stream: heads, and a body. Its fields are guarded by the
-// connection's mutex.
+// receiver is the receiving side of a stream: header sections and a body. The
+// connection's mutex guards its fields.
 type receiver struct {
 	waits
-	headed  bool // a final head has come
-	viewed  bool // and was looked at
+	headed  bool // the final header section was received
+	viewed  bool // and Response has returned it
 	interim []msg.Head
 	body    body
 	grew    int64
 }
 
-// Request returns the request, of which head becomes a view that is valid until
-// the stream is released, and how it breaks a limit.
+// Request makes head a view of the request's head and returns the limit that the
+// request breaks, or nil. The view is valid until the stream is released.
 func (s *receiver) Request(head *msg.Head) (fault *msg.Error) {
 	head.View(&s.codec.Head)
-	s.conn.mu.Lock() // what came behind the head may be at fault, too
+	s.conn.mu.Lock() // what follows the head may break a limit too
 	defer s.conn.mu.Unlock()
 	return s.codec.Fault
 }
 
-// Protocol is what an extended CONNECT asks for (RFC 8441), or empty.
+// Protocol returns the :protocol of an extended CONNECT (RFC 8441), or an empty string.
 func (s *receiver) Protocol() string { return s.codec.Protocol }
 
-// BodyLength is that of what the other side sends, as far as it is known: as it
-// says, or as it has come. Otherwise it is -1, and where there are trailers, which
-// go behind a body of no given length only.
+// BodyLength returns the length of the body that the peer sends, as declared or as
+// received whole. It returns -1 if the length is unknown, and if there are trailers:
+// these follow only a body of undeclared length.
 func (s *receiver) BodyLength() int64 {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -44,20 +44,20 @@ func (s *receiver) BodyLength() int64 {
 	return -1
 }
 
-// Broken is why we have reset the stream, or nil.
+// Broken returns why we reset the stream, or nil.
 func (s *receiver) Broken() *msg.Error {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
 	return s.codec.Broken
 }
 
-// Trailer returns the lines behind the body that has come. It is valid once that
-// has ended.
+// Trailer returns the field lines of the trailer section. It is valid once the body has
+// ended.
 func (s *receiver) Trailer() []byte { return s.codec.Trailer }
 
-// Early takes what has come of a body, without waiting, and reports whether that
-// was all of it. It stays where it is until the stream is released, and can be
-// called once.
+// Early takes what was received of the body, without waiting, and reports whether that
+// is all of it. The data stays valid until the stream is released. Early can be called
+// once.
 func (s *receiver) Early() (data []byte, whole bool) {
 	s.conn.lock()
 	defer s.conn.unlock()
@@ -66,7 +66,7 @@ func (s *receiver) Early() (data []byte, whole bool) {
 	return data, s.codec.RecvEnded && s.body.empty()
 }
 
-// Wait waits for a head, for more of a body, or for its end.
+// Wait waits for a header section, for more of the body, or for its end.
 func (s *receiver) Wait() error {
 	s.conn.lock()
 	defer s.conn.unlock()
@@ -78,8 +78,8 @@ func (s *receiver) Wait() error {
 	return nil
 }
 
-// Response makes head a view of the next answer's head. It returns false when
-// there is none yet.
+// Response makes head a view of the next response head, interim or final. It returns
+// false if none was received yet.
 func (s *receiver) Response(head *msg.Head) bool {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -96,8 +96,8 @@ func (s *receiver) Response(head *msg.Head) bool {
 	return true
 }
 
-// Data returns what has come of a body, which stays where it is until Took, and
-// reports whether the body ends with it.
+// Data returns what was received of a body, and reports whether the body ends with it.
+// The data stays valid until Took.
 func (s *receiver) Data() (data []byte, last bool) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
@@ -105,15 +105,15 @@ func (s *receiver) Data() (data []byte, last bool) {
 	return data, s.codec.RecvEnded && s.body.length() == int64(len(data))
 }
 
-// Took gives back what Data has returned, and lets the other side send more.
+// Took releases what Data has returned, and lets the peer send more.
 func (s *receiver) Took() {
 	s.conn.lock()
 	defer s.conn.unlock()
 	s.consumed(s.body.drop(s.conn.pool))
 }
 
-// consumed opens the windows again. They grow as long as all connections
-// together have room for it.
+// consumed opens the flow control windows by n bytes. Beyond that they grow as long as
+// Config.Growth permits.
 func (s *receiver) consumed(n int) {
 	c := s.conn
 	grew := c.codec.Consumed(&s.codec, int64(n), max(c.cfg.Growth.Load(), 0))

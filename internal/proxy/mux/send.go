@@ -7,8 +7,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
-// Ask sends the head of a request and the first of its body, which is all of it
-// with whole. sent is 0 when nothing can have left.
+// Ask sends the head of a request and the first part of its body, which is all of it if
+// whole is true. sent is 0 if no byte can have been sent.
 func (s *Stream) Ask(r *http2.Request, head *msg.Head, body []byte, whole bool, trailer []byte) (sent int, err error) {
 	c := s.conn
 	c.lock()
@@ -27,7 +27,7 @@ func (s *Stream) Ask(r *http2.Request, head *msg.Head, body []byte, whole bool, 
 	return 1, s.send(body, whole, trailer)
 }
 
-// Answer sends the head of an answer and the first of its body.
+// Answer sends the head of a response and the first part of its body.
 func (s *Stream) Answer(head *msg.Head, body []byte, last bool, trailer []byte) error {
 	c := s.conn
 	c.lock()
@@ -43,18 +43,18 @@ func (s *Stream) Answer(head *msg.Head, body []byte, last bool, trailer []byte) 
 	return s.send(body, last, trailer)
 }
 
-// Write sends more of a body; with last it ends there.
+// Write sends more of a body. If last is true, the body ends with it.
 func (s *Stream) Write(body []byte, last bool, trailer []byte) error {
 	s.conn.lock()
 	defer s.conn.unlock()
 	return s.send(body, last, trailer)
 }
 
-// errSentEnded is what comes of writes behind the end.
+// errSentEnded is the error of a write after the end of the body.
 var errSentEnded = &Error{http2.StreamClosed, "its end was sent already"}
 
-// send queues a body, as the windows and the output have room for it. The mutex
-// is held.
+// send queues a body, as the flow control windows and the output have room for it. The
+// mutex is held.
 func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 	c := s.conn
 	end := last && len(trailer) == 0
@@ -85,9 +85,9 @@ func (s *Stream) send(body []byte, last bool, trailer []byte) error {
 	return nil
 }
 
-// room waits until the output has room for a head. No window bounds those: whoever
-// asked and asked, and read nothing, would have us keep any number of them. The
-// mutex is held.
+// room waits until the output has room for a header section. Flow control does not
+// bound these: a client that sends many requests and reads nothing would otherwise make
+// us buffer any number of them. The mutex is held.
 func (s *Stream) room() error {
 	c := s.conn
 	for s.err == nil && c.failed == nil && c.full() {
@@ -102,7 +102,7 @@ func (s *Stream) room() error {
 	return s.err
 }
 
-// Reset ends the stream with an error code, if it has not ended. Reads and writes
+// Reset resets the stream with an error code, unless it has ended. Reads and writes
 // then fail.
 func (s *Stream) Reset(code http2.ErrorCode) {
 	s.conn.lock()
@@ -115,8 +115,8 @@ func (s *Stream) Reset(code http2.ErrorCode) {
 	}
 }
 
-// Finish ends the stream as far as its server is concerned: one whose answer was not
-// sent whole is reset.
+// Finish ends the server's use of the stream. It resets the stream if the response was
+// not sent whole.
 func (s *Stream) Finish() {
 	s.conn.lock()
 	defer s.conn.unlock()
@@ -128,7 +128,7 @@ func (s *Stream) Finish() {
 // Reused reports whether the connection has carried a stream before this one.
 func (s *Stream) Reused() bool { return s.codec.ID > 1 }
 
-// Settled waits until the other side has said what it takes.
+// Settled waits until the peer's SETTINGS are known.
 func (s *Stream) Settled() error {
 	s.conn.lock()
 	defer s.conn.unlock()
@@ -147,7 +147,7 @@ func (s *Stream) Settled() error {
 	return nil
 }
 
-// TakesConnect reports whether the other side takes extended CONNECT (RFC 8441).
+// TakesConnect reports whether the peer supports extended CONNECT (RFC 8441).
 func (s *Stream) TakesConnect() bool {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()

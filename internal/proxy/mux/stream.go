@@ -9,23 +9,23 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
-// Stream is one request and its answer. One goroutine reads; one goroutine, the
-// same or another, writes.
+// Stream is one request and its response. One goroutine reads; one goroutine, the same
+// or another, writes.
 type Stream struct {
 	receiver
 	sock.Hangup
 	self sock.Partner
 	run  func() // serve, made once: a method value would be an allocation each time
 
-	// What follows is guarded by the connection's mutex.
-	started bool // there is somebody who will release it
-	charged int  // bytes of heads
+	// The connection's mutex guards the fields below.
+	started bool // it has a user, who will release it
+	charged int  // bytes of header sections
 }
 
-// maxInterim bounds the interim answers that wait to be read.
+// maxInterim bounds the interim responses that wait to be read.
 const maxInterim = 16
 
-// Error tells why a stream ended before its time.
+// Error is the error of a stream that ended prematurely.
 type Error struct {
 	Code http2.ErrorCode
 	Text string
@@ -46,7 +46,7 @@ func newStream(c *Conn) *Stream {
 	return s
 }
 
-// serve has the request served, and releases the stream.
+// serve serves the request, and releases the stream.
 func (s *Stream) serve() {
 	c := s.conn
 	c.server.ServeStream(s)
@@ -54,9 +54,9 @@ func (s *Stream) serve() {
 	s.release(true)
 }
 
-// discard drops the rest of a request that was answered before its end, and then
-// resets the stream. RFC 9113 §8.1 lets a server reset it at once, and tells clients
-// to keep the answer; curl 7.88, among others, does not.
+// discard drops the rest of a request whose response was sent before the request ended,
+// and then resets the stream. RFC 9113 §8.1 lets a server reset it at once, and tells
+// clients to keep the response; curl 7.88, among others, does not.
 func (s *Stream) discard() {
 	s.conn.lock()
 	defer s.conn.unlock()
@@ -66,17 +66,17 @@ func (s *Stream) discard() {
 	s.conn.codec.Cancel(&s.codec, http2.NoError)
 }
 
-// Discard reads and drops the rest of the request, within the bounds of Config.
+// Discard reads and drops the rest of the request, within the bounds of Config.Discard.
 func (s *Stream) Discard() {
 	s.conn.lock()
 	defer s.conn.unlock()
 	s.dropRest()
 }
 
-// dropRest is Discard; the mutex is held.
+// dropRest is Discard with the mutex held.
 func (s *Stream) dropRest() {
 	c := s.conn
-	s.interrupted = false // whoever did that is done with the stream
+	s.interrupted = false // whoever interrupted it is done with the stream
 	limits, now := c.cfg.Discard, c.clock.Now()
 	end := now + int64(limits.Time)
 	s.reads.until = min(now+int64(limits.Pause), end)
@@ -94,15 +94,14 @@ func (s *Stream) dropRest() {
 	}
 }
 
-// Close ends the stream, with a reset if it has not ended. It must not be used
+// Close ends the stream, with a reset if it has not ended. The stream must not be used
 // afterwards.
 func (s *Stream) Close() { s.release(false) }
 
-// Done gives back a stream that has ended, and that nobody can interrupt any
-// more.
+// Done releases a stream that has ended, and that nobody can interrupt any more.
 func (s *Stream) Done() { s.release(true) }
 
-// release gives the stream back. With again it will serve another request.
+// release releases the stream. If again is true, it is reused for another request.
 func (s *Stream) release(again bool) {
 	c := s.conn
 	c.lock()
@@ -135,7 +134,7 @@ func (s *Stream) release(again bool) {
 	c.streams.Done()
 }
 
-// charge accounts for the memory of a head.
+// charge accounts for the memory of a header section.
 func (s *Stream) charge(n int) {
 	s.charged += n
 	s.conn.pool.Charge(int64(n))
@@ -153,5 +152,5 @@ func (s *Stream) recycle() {
 	s.conn.cfg.streams.Put(s)
 }
 
-// Partner is s as another end's partner.
+// Partner returns s as the partner of another connection or stream.
 func (s *Stream) Partner() *sock.Partner { return &s.self }

@@ -9,32 +9,33 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
-// waits is how a stream waits: for what it reads, for room to write, and how long.
+// waits holds what a stream waits for, to read and to write, and its deadlines.
 type waits struct {
 	conn *Conn
-	// home is conn for the timer, which may fire for a stream that has moved on; nil
-	// between two connections. It leaves one with that one's mutex held.
+	// home is conn, for the timer, which may fire after the stream was given to another
+	// connection. It is nil while the stream is in the pool. It is set to nil under the
+	// mutex of the connection that the stream leaves.
 	home  atomic.Pointer[Conn]
 	armed atomic.Int64 // when the timer fires, on the clock
 	codec http2.Stream
 
-	// What follows is guarded by the connection's mutex.
+	// The connection's mutex guards the fields below.
 	reads, writes gate
-	blocked       cause // of which writes wait; such streams are among Conn.blocked
+	blocked       cause // what writes wait for; such streams are in Conn.blocked
 	reserved      bool  // it has a place and no number yet
 	timer         *time.Timer
 	interrupted   bool
 	err           error
 }
 
-// cause is what writes wait for.
+// cause is what the writes of a stream wait for.
 type cause uint8
 
 const (
 	nothing   cause = iota
-	forRoom         // in the output
-	forWindow       // the connection's
-	forPeer         // the stream's window, or the other side's settings
+	forRoom         // room in the output
+	forWindow       // the connection's flow control window
+	forPeer         // the stream's window, or the peer's SETTINGS
 )
 
 // Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
@@ -44,21 +45,21 @@ func (s *waits) Interrupt() {
 	defer s.conn.mu.Unlock()
 	s.interrupted = true
 	s.reads.signal()
-	s.writes.signal() // whoever waits for settings is to read later
+	s.writes.signal() // a writer that waits for SETTINGS is about to read
 }
 
-// LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer
-// than limit, counted from now.
+// LimitReads makes reads fail with os.ErrDeadlineExceeded if they take longer than
+// limit, counted from now.
 func (s *waits) LimitReads(now int64, limit time.Duration) { s.ReadBy(now + int64(limit)) }
 
 // LimitWrites bounds writes as LimitReads bounds reads.
 func (s *waits) LimitWrites(now int64, limit time.Duration) { s.WriteBy(now + int64(limit)) }
 
-// ReadBy has reads fail with os.ErrDeadlineExceeded from a time on the clock on.
+// ReadBy sets the time on the clock after which reads fail with os.ErrDeadlineExceeded.
 func (s *waits) ReadBy(at int64) { s.limit(&s.reads, at) }
 
-// WriteBy has writes fail with os.ErrDeadlineExceeded from a time on the clock
-// on.
+// WriteBy sets the time on the clock after which writes fail with
+// os.ErrDeadlineExceeded.
 func (s *waits) WriteBy(at int64) { s.limit(&s.writes, at) }
 
 func (s *waits) limit(g *gate, at int64) {
@@ -67,7 +68,7 @@ func (s *waits) limit(g *gate, at int64) {
 	s.conn.mu.Unlock()
 }
 
-// wait waits at a gate. The mutex is held, and given back meanwhile.
+// wait waits at a gate. The caller holds the mutex, which is unlocked during the wait.
 func (s *waits) wait(g *gate) error {
 	c := s.conn
 	switch now := c.clock.Now(); {
@@ -85,7 +86,7 @@ func (s *waits) wait(g *gate) error {
 	return nil
 }
 
-// block has the next wait at writes end when what it waits for may have come.
+// block makes the next wait for writes end when its cause may be gone.
 func (s *waits) block(why cause) {
 	if s.blocked == nothing {
 		s.conn.blocked = append(s.conn.blocked, s)
@@ -93,7 +94,7 @@ func (s *waits) block(why cause) {
 	s.blocked = why
 }
 
-// lacks is why less than everything could be sent.
+// lacks returns why not everything could be sent.
 func (s *waits) lacks() cause {
 	switch {
 	case s.conn.full():
@@ -104,7 +105,7 @@ func (s *waits) lacks() cause {
 	return forPeer
 }
 
-// arm has the timer fire at a time, or before.
+// arm makes the timer fire at the given time, or earlier.
 func (s *waits) arm(now, at int64) {
 	if armed := s.armed.Load(); at == math.MaxInt64 || armed > now && armed <= at {
 		return
@@ -117,17 +118,18 @@ func (s *waits) arm(now, at int64) {
 	s.timer.Reset(time.Duration(at - now))
 }
 
-// expire ends the waits whose time has come. The timer is not stopped when a
-// stream ends, and mostly fires for nobody.
+// expire ends the waits whose deadline has passed. The timer is not stopped when a
+// stream ends, so it often fires when nobody waits.
 func (s *waits) expire() {
 	for done := false; !done; {
-		s.armed.Store(0) // before it is known who to tell: the next may come just now
+		s.armed.Store(0) // before home is read: the stream may move at any time
 		c := s.home.Load()
 		done = c == nil || s.expireAt(c)
 	}
 }
 
-// expireAt ends the waits of a stream that is at c, and reports whether it is.
+// expireAt ends the expired waits of the stream if it belongs to c, and reports whether
+// it does.
 func (s *waits) expireAt(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,21 +7,22 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Verdict says whether something may be. The zero Verdict lets it.
+// Verdict says whether a connection or request is allowed. The zero Verdict allows it.
 type Verdict struct {
-	// Outcome is reason.OK where it may.
+	// Outcome is reason.OK if it is allowed.
 	Outcome reason.Outcome
-	// Policy is the id of the permission that allowed or denied; where none of those
-	// that allow held, of the first of them. Empty is that none decided.
+	// Policy is the id of the permission that allowed or denied it. If it is denied
+	// because no allow permission holds, Policy is the id of the first of these. It is
+	// empty if no permission decided.
 	Policy string
-	// Detail says more, and holds nothing of the message.
+	// Detail is an explanation. It contains nothing of the message.
 	Detail string
 }
 
-// Allowed reports whether it may.
+// Allowed reports whether the connection or request is allowed.
 func (v Verdict) Allowed() bool { return v.Outcome == reason.OK }
 
-// Access is a compiled model.Access. It is read-only; nil lets everybody.
+// Access is a compiled model.Access. It is read-only; nil allows everything.
 type Access struct {
 	deny, allow []permission
 }
@@ -31,9 +32,9 @@ type permission struct {
 	Condition
 }
 
-// NewAccess compiles an Access; nil stays nil. A permission that looks at what this
-// engine cannot tell denies wherever it might, and allows only where it must; unknown
-// are the ids of such.
+// NewAccess compiles an Access; nil stays nil. If a permission has a test that this
+// engine cannot evaluate, it denies whatever it might deny, and allows only what it
+// allows for any result of the test. unknown returns the ids of these permissions.
 func NewAccess(a *model.Access) (out *Access, unknown []string, err error) {
 	if a == nil {
 		return nil, nil, nil
@@ -59,7 +60,7 @@ func NewAccess(a *model.Access) (out *Access, unknown []string, err error) {
 	return out, unknown, nil
 }
 
-// Asks says whether a request may be asked.
+// Asks returns whether a request is allowed.
 func (a *Access) Asks(r *Request) Verdict {
 	if a == nil {
 		return Verdict{}
@@ -80,7 +81,7 @@ func (a *Access) Asks(r *Request) Verdict {
 	return Verdict{reason.Denied, a.allow[0].id, "nothing allows it"}
 }
 
-// Opens says whether a connection may be opened.
+// Opens returns whether a connection may be opened.
 func (a *Access) Opens(in *Inbound) Verdict {
 	if a == nil {
 		return Verdict{}
@@ -88,20 +89,21 @@ func (a *Access) Opens(in *Inbound) Verdict {
 	return a.Asks(&Request{From: in})
 }
 
-// Listener is what one listener asks of its clients in one Generation.
+// Listener is what a listener asks of its clients in one Generation.
 type Listener struct {
-	// TLS reports whether they must speak it, and Asked what they are asked for in the
-	// handshake, as text; empty is nothing.
+	// TLS reports whether clients must use TLS. Asked is what the handshake asks for (a
+	// client certificate), as text; empty means nothing.
 	TLS   bool
 	Asked string
-	// Access says who may open a connection.
+	// Access restricts who may open a connection.
 	Access *Access
 }
 
-// Admit says whether a client is let in that came as in says, whether it is new or was
-// let in before. One that came in plain text where TLS is spoken, or that was asked for
-// something else than is asked now, has to come anew. l may be nil: a listener that is
-// gone asks for nothing, but who showed a certificate to it does not stay.
+// Admit returns whether a client may connect, or, if it is connected, may stay. It must
+// reconnect if it uses plain text and TLS is required now, or if its handshake asked
+// for something else than a handshake would ask for now. l may be nil: a listener that
+// was removed asks for nothing, but a client that was asked for a certificate must not
+// stay.
 func (l *Listener) Admit(in *Inbound) Verdict {
 	if l == nil {
 		l = &Listener{}

@@ -11,8 +11,9 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Condition is a compiled condition: tests that must all hold, so that the usual one, a
-// few side by side, lies in one piece. The zero Condition always holds. It is read-only.
+// Condition is a compiled model.Predicate: tests that must all hold. Most conditions
+// are a few tests, which then lie in one piece of memory. The zero Condition always
+// holds. It is read-only.
 type Condition struct{ all []test }
 
 // Compile compiles a condition; nil always holds.
@@ -30,11 +31,11 @@ func Compile(p *model.Predicate) (Condition, error) {
 	return Condition{[]test{*compiled}}, nil
 }
 
-// Conditions are compiled ones by their text. The same few stand at many rules: one
-// copy of each stays in the processor's cache.
+// Conditions are compiled conditions by their text. Many rules have the same few
+// conditions: sharing one copy keeps them in the processor's cache.
 type Conditions map[string]Condition
 
-// Compile is Compile, of each text once.
+// Compile is like the function Compile, but compiles each text only once.
 func (c Conditions) Compile(p *model.Predicate) (Condition, error) {
 	if p == nil {
 		return Condition{}, nil
@@ -48,7 +49,7 @@ func (c Conditions) Compile(p *model.Predicate) (Condition, error) {
 	return compiled, err
 }
 
-// Always reports whether the condition asks for nothing.
+// Always reports whether the condition has no test.
 func (c Condition) Always() bool { return len(c.all) == 0 }
 
 // Holds reports whether a request meets the condition.
@@ -58,7 +59,7 @@ func (c Condition) Holds(r *Request) bool { return allHold(c.all, r) }
 type test struct {
 	test       model.Test
 	comparison model.Comparison
-	id         msg.FieldID // of a header
+	id         msg.FieldID // of a header field
 	name       string
 	value      string
 	of         []test
@@ -67,8 +68,8 @@ type test struct {
 	port       uint16
 }
 
-// Known reports whether this engine can tell what a test finds. It has no verified
-// tokens, and knows no pods by their addresses.
+// Known reports whether this engine can evaluate a test. It has no verified tokens, and
+// does not know pods by their addresses.
 func Known(p *model.Predicate) bool { return p.Test != model.ClaimIs && p.Test != model.WorkloadIs }
 
 func compile(p *model.Predicate) (*test, error) {
@@ -86,7 +87,7 @@ func compile(p *model.Predicate) (*test, error) {
 	return out, nil
 }
 
-// read takes what is compared with out of its text.
+// read parses the text that the test compares with.
 func (t *test) read(p *model.Predicate) (err error) {
 	if p.Test == model.HeaderIs {
 		t.id = fieldOf(p.Name)
@@ -120,7 +121,7 @@ func fieldOf(name string) msg.FieldID {
 	return msg.Classify([]byte(name), underscore)
 }
 
-// holds reports whether a request meets the test.
+// holds reports whether a request passes the test.
 func (t *test) holds(r *Request) bool {
 	switch t.test {
 	case model.All:
@@ -164,7 +165,7 @@ func (t *test) holdsQuery(r *Request) bool {
 	return t.compare(r.text)
 }
 
-// holdsFor is holds for tests of the connection.
+// holdsFor is like holds, for tests of the connection.
 func (t *test) holdsFor(in *Inbound) bool {
 	switch t.test {
 	case model.SourceIn:
@@ -200,7 +201,7 @@ func (t *test) holdsPeer(peer *identity.Peer) bool {
 	return false
 }
 
-// peerAttribute is what a certificate says of its holder, once.
+// peerAttribute returns an attribute of a certificate that has only one value.
 func peerAttribute(peer *identity.Peer, name string) string {
 	switch name {
 	case "subject":

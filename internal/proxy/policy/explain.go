@@ -7,8 +7,9 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// Failing finds the smallest part of a condition that explains why it does not hold for
-// a request, or nil if it does. It compiles anew: nobody is in a hurry.
+// Failing returns the smallest part of a condition that explains why it does not hold
+// for a request, or nil if it holds. It compiles the condition again: speed does not
+// matter here.
 func Failing(p *model.Predicate, r *Request) *model.Predicate {
 	compiled, err := Compile(p)
 	switch {
@@ -25,7 +26,8 @@ func Failing(p *model.Predicate, r *Request) *model.Predicate {
 	return p
 }
 
-// Got tells what a condition looks at first, and what the request has there.
+// Got returns the first test of a condition, and the value that it finds in the
+// request.
 func Got(p *model.Predicate, r *Request) (test model.Test, got string) {
 	for p.Test <= model.Not && len(p.Of) > 0 {
 		p = &p.Of[0]
@@ -33,7 +35,7 @@ func Got(p *model.Predicate, r *Request) (test model.Test, got string) {
 	return p.Test, valueAt(p, r)
 }
 
-// valueAt is what a request has where a test looks.
+// valueAt returns the value that a test finds in a request.
 func valueAt(p *model.Predicate, r *Request) string {
 	var value []byte
 	switch p.Test {
@@ -60,7 +62,7 @@ func valueAt(p *model.Predicate, r *Request) string {
 	return string(value)
 }
 
-// got is what a connection has where a test looks.
+// got returns the value that a test finds in a connection.
 func (in *Inbound) got(p *model.Predicate) string {
 	switch p.Test {
 	case model.SourceIn:

@@ -9,73 +9,75 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/proxyproto"
 )
 
-// Inbound is all that is known of a client's connection before a byte of it goes on. It
-// is a value, and does not change while the connection lives.
+// Inbound is all that is known of a client's connection before a byte of it is
+// forwarded. It is a value, and does not change while the connection is open.
 type Inbound struct {
-	// Listener accepted it.
+	// Listener is the listener that accepted the connection.
 	Listener model.ListenerID
-	// Remote is who connected. Addr is the client: the same, or whom a PROXY header
-	// names.
+	// Remote is the address of the peer. Addr is the address of the client: the same,
+	// or the source in a PROXY protocol header.
 	Remote, Addr netip.AddrPort
-	// Dialled is where the client connected to, here or at the balancer before us;
-	// PublicPort is its port, as clients know it.
+	// Dialled is the address that the client connected to, here or at the load balancer
+	// in front of the proxy. PublicPort is its port as clients know it.
 	Dialled    netip.AddrPort
 	PublicPort uint16
-	// Trusted peers are believed when they say who their client is.
+	// Trusted reports whether the peer is believed about who its client is.
 	Trusted bool
-	// TLS reports whether the connection speaks TLS that ends here, and ServerName is
-	// the name that its ClientHello asks for, in lower case, also where TLS does not
-	// end here.
+	// TLS reports whether the proxy terminates TLS on this connection. ServerName is
+	// the server name in the ClientHello, in lower case, also if the proxy does not
+	// terminate TLS.
 	TLS        bool
 	ServerName string
-	// TLSOffloaded says that the client speaks TLS to a balancer that has taken it
-	// off, and has said so by PROXY protocol.
+	// TLSOffloaded reports whether a load balancer has terminated the client's TLS,
+	// according to its PROXY protocol header.
 	TLSOffloaded bool
-	// Identity is who the client has shown to be by a certificate that was verified;
-	// nil is that it has shown none.
+	// Identity is the client's identity by a verified certificate; nil if it presented
+	// none.
 	Identity *identity.Peer
-	// Asked is what the listener asked of the client in the handshake, as text; empty
-	// is nothing.
+	// Asked is what the listener asked for in the handshake (a client certificate), as
+	// text; empty means nothing.
 	Asked string
 }
 
-// Secure reports whether the client speaks TLS, as far as is known without its
+// Secure reports whether the client uses TLS, as far as this is known without its
 // requests.
 func (in *Inbound) Secure() bool { return in.TLS || in.TLSOffloaded }
 
-// Facts are what a listener finds out about a connection, one after the other. What is
-// not known yet is zero.
+// Facts are what a listener finds out about a connection, step by step. What is not
+// known yet is zero.
 type Facts struct {
 	Listener model.ListenerID
-	// PublicPort is what clients dial to reach the listener.
+	// PublicPort is the port to which clients connect to reach the listener.
 	PublicPort uint16
-	// Remote and Local are the ends of the connection.
+	// Remote and Local are the addresses of the connection.
 	Remote, Local netip.AddrPort
-	// Original is where a connection that was redirected here was going.
+	// Original is the original destination of a connection that was redirected to the
+	// proxy.
 	Original netip.AddrPort
-	// Header is the PROXY header that it began with.
+	// Header is the PROXY protocol header of the connection.
 	Header *proxyproto.Header
-	// Hello is the server name of a ClientHello that was read and not answered.
+	// Hello is the server name in a ClientHello, of a connection that is not terminated
+	// (yet).
 	Hello string
-	// Handshake is what a handshake that has ended here showed.
+	// Handshake is the result of a completed handshake.
 	Handshake *Handshake
 }
 
-// Handshake is what a client showed in a handshake.
+// Handshake is what a client presented in a handshake.
 type Handshake struct {
-	// ServerName is as it was sent.
+	// ServerName is the server name as it was sent.
 	ServerName string
 	Peer       *identity.Peer
-	// Asked is what the listener asked of the client.
+	// Asked is what the listener asked for.
 	Asked string
 }
 
-// httpsPort is where clients dial a balancer that takes TLS off, if it does not say so:
-// ingress-nginx goes by it, too.
+// httpsPort is the destination port that means a load balancer has terminated TLS, if
+// its header does not say so. ingress-nginx has the same rule.
 const httpsPort = 443
 
-// Inbound is what the facts come to. trusts reports whether those at an address are
-// believed when they say who their client is.
+// Inbound returns what the facts say about the connection. trusts reports whether a
+// peer at an address is believed about who its client is.
 func (f *Facts) Inbound(trusts func(netip.Addr) bool) Inbound {
 	in := Inbound{
 		Listener: f.Listener, Remote: f.Remote, Addr: f.Remote, Dialled: f.Local, PublicPort: f.PublicPort,
@@ -93,10 +95,11 @@ func (f *Facts) Inbound(trusts func(netip.Addr) bool) Inbound {
 	return in
 }
 
-// fromProxyHeader has the connection be that of the client that a PROXY header names. Whether
-// the client is believed is decided by its own address: what it says in its requests
-// passes the balancer unseen. So one whose address is not said is not believed, but the
-// balancer is, when it connects on its own behalf.
+// fromProxyHeader takes the client's addresses from a PROXY protocol header. Whether to
+// trust the peer is then decided by the client's own address, because the load balancer
+// passes on unseen what the client says in its requests. If the header has no client
+// address, the peer is not trusted, except for a LOCAL header: then the load balancer
+// connects on its own behalf.
 func (in *Inbound) fromProxyHeader(h *proxyproto.Header, trusts func(netip.Addr) bool) {
 	switch {
 	case h.Source.IsValid():
@@ -116,5 +119,5 @@ func (in *Inbound) fromProxyHeader(h *proxyproto.Header, trusts func(netip.Addr)
 	}
 }
 
-// plainName is a server name as rules have it (RFC 6066 §3).
+// plainName returns a server name in the form that rules use (RFC 6066 §3).
 func plainName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

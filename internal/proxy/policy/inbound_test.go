@@ -12,7 +12,7 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// TestInbound: what the facts about a connection come to, one after the other.
+// TestInbound: what an Inbound says after each step of learning facts.
 func TestInbound(t *testing.T) {
 	at := netip.MustParseAddrPort
 	balancer, local, client, front := at("10.0.0.9:4000"), at("10.0.0.1:8443"), at("198.51.100.7:5000"), at("203.0.113.1:443")
@@ -72,15 +72,15 @@ func TestInbound(t *testing.T) {
 	}
 }
 
-// TestAccess: what is denied is denied first, and where something is allowed nothing
-// else is.
+// TestAccess: deny permissions come first; if there are allow permissions, one must
+// hold.
 func TestAccess(t *testing.T) {
 	from := func(prefix string) *model.Predicate { return &model.Predicate{Test: model.SourceIn, Value: prefix} }
 	inside, bad, nobody := model.Permission{ID: "inside", When: from("10.0.0.0/8")}, model.Permission{ID: "bad", When: from("10.6.6.0/24")}, model.Permission{ID: "nobody", When: &model.Predicate{Test: model.Any}}
 	for name, s := range map[string]struct {
 		access *model.Access
 		client string
-		policy string // that denies; empty lets in
+		policy string // the id of the denying permission; empty if allowed
 	}{
 		"nothing is said":         {nil, "192.0.2.1", ""},
 		"an empty one":            {&model.Access{}, "192.0.2.1", ""},
@@ -104,7 +104,8 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// TestAccessCloses: what nobody here can tell denies where it might, and allows nothing.
+// TestAccessCloses: a test that cannot be evaluated denies whatever it might deny, and
+// allows nothing.
 func TestAccessCloses(t *testing.T) {
 	claim := &model.Predicate{Test: model.ClaimIs, Name: "sub", Value: "me"}
 	not := &model.Predicate{Test: model.Not, Of: []model.Predicate{*claim}}
@@ -124,8 +125,8 @@ func TestAccessCloses(t *testing.T) {
 	}
 }
 
-// TestAdmit: who was let in under what a listener asked then comes anew when it asks
-// for something else.
+// TestAdmit: a client must reconnect if the listener now asks for something else than
+// its handshake did.
 func TestAdmit(t *testing.T) {
 	plain, secure, shown := Inbound{}, Inbound{TLS: true}, Inbound{TLS: true, Asked: "ca 1"}
 	for name, s := range map[string]struct {

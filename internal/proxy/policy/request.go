@@ -6,28 +6,28 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Request is what conditions look at in a request: views that die with it. A
-// Request is used by one goroutine at a time.
+// Request is what conditions look at in a request: views that are valid only as long as
+// the request. It is used by one goroutine at a time.
 type Request struct {
-	// From is the connection that it came by; nil is one of which nothing is known.
+	// From is the connection of the request; nil if nothing is known of it.
 	From *Inbound
-	// HTTPS reports whether the client asked by https.
+	// HTTPS reports whether the client used the scheme https.
 	HTTPS bool
-	// Host is the name that was asked for, as http1.HostName gives it, and
-	// Authority the same as it was written.
+	// Host is the requested host, as http1.HostName returns it, and Authority the same
+	// as it was sent.
 	Host, Authority []byte
-	// Path is canonical.
+	// Path is the canonical path.
 	Path          []byte
 	Method, Query []byte
-	// Head holds the fields. They count as they were received, whatever was
-	// added or dropped since: a condition sees what the client said. May be nil.
+	// Head holds the header fields. Conditions see them as the client sent them,
+	// whatever was added or removed since. It may be nil.
 	Head *msg.Head
-	// Trusted has fields count that say who the client is, and Trusts reports whether
-	// those at an address would be; nil trusts nobody.
+	// Trusted makes fields count that say who the client is. Trusts reports whether
+	// they would count from an address; nil trusts nobody.
 	Trusted bool
 	Trusts  func(netip.Addr) bool
 
-	// Scratch is memory for whoever compares the path.
+	// Scratch is memory for path comparisons.
 	Scratch []byte
 
 	text []byte // scratch
@@ -36,16 +36,16 @@ type Request struct {
 // Reset empties r and keeps its memory.
 func (r *Request) Reset() { *r = Request{Scratch: r.Scratch, text: r.text} }
 
-// Apart is r with scratch of its own, for another goroutine. It shares what r
-// points to, which must not change.
+// Apart returns r with scratch memory of its own, for another goroutine. It shares what
+// r points to, which must not change.
 func (r *Request) Apart() Request {
 	other := *r
 	other.Scratch, other.text = nil, nil
 	return other
 }
 
-// received reports whether a field counts: it came from the client, and would
-// not be held back from a backend because of who that is.
+// received reports whether a field counts: it came from the client, and the client is
+// trusted to send it.
 func (r *Request) received(f *msg.Field) bool {
 	return !f.Added && f.ID != msg.Twin && (r.Trusted || !f.ID.Identity())
 }
@@ -56,7 +56,8 @@ func (r *Request) Received(name string) []byte {
 	return value
 }
 
-// header returns the values of a field, joined by commas, or present false.
+// header returns the values of a field, joined by commas. present is false if there is
+// none.
 func (r *Request) header(id msg.FieldID, name string) (value []byte, present bool) {
 	if id == msg.Host {
 		return r.Authority, r.Authority != nil
@@ -74,16 +75,16 @@ func (r *Request) header(id msg.FieldID, name string) (value []byte, present boo
 			value, present = r.Head.Value(f), true
 			continue
 		}
-		// What was joined before lies at the front of the scratch already, or is
-		// a view into the head.
+		// The values joined so far are at the front of the scratch memory already, or
+		// are a view into the head.
 		r.text = append(append(append(r.text[:0], value...), ','), r.Head.Value(f)...)
 		value = r.text
 	}
 	return value, present
 }
 
-// client is the address of the client that a trusted peer speaks for, or of the peer
-// itself. It is not valid where nothing is known.
+// client returns the address of the client that a trusted peer names, or of the peer
+// itself. It is not valid if nothing is known of the connection.
 func (r *Request) client() netip.Addr {
 	if r.From == nil {
 		return netip.Addr{}
@@ -99,9 +100,9 @@ func (r *Request) client() netip.Addr {
 	return client.Unmap().WithZone("")
 }
 
-// ClientOf finds the client that a trusted peer speaks for in a list of X-Forwarded-For:
-// the last address that is not trusted itself, as nginx's realip module finds it. What a
-// client wrote before it does not count. It returns nil where the last is no address.
+// ClientOf finds the client in an X-Forwarded-For list: the last address that is not
+// trusted itself, as nginx's realip module does. What a client has put before it does
+// not count. It returns nil if the last element is not an address.
 func ClientOf(chain []byte, trusts func(netip.Addr) bool) (client []byte) {
 	for len(chain) > 0 {
 		i := len(chain) - 1
@@ -121,8 +122,8 @@ func ClientOf(chain []byte, trusts func(netip.Addr) bool) (client []byte) {
 	return client
 }
 
-// query returns the first value of a parameter, still encoded, or present
-// false.
+// query returns the first value of a query parameter, still encoded. present is false
+// if there is none.
 func (r *Request) query(name string) (raw []byte, present bool) {
 	for rest := r.Query; len(rest) > 0; {
 		var pair []byte
@@ -135,8 +136,8 @@ func (r *Request) query(name string) (raw []byte, present bool) {
 	return nil, false
 }
 
-// cookie returns the first value of a cookie (RFC 6265 §4.2), or present false.
-// HTTP/2 may spread the cookies over several fields (RFC 9113 §8.2.3).
+// cookie returns the first value of a cookie (RFC 6265 §4.2). present is false if there
+// is none. HTTP/2 may split the cookies into several fields (RFC 9113 §8.2.3).
 func (r *Request) cookie(name string) (value []byte, present bool) {
 	if r.Head == nil {
 		return nil, false
@@ -158,7 +159,7 @@ func (r *Request) cookie(name string) (value []byte, present bool) {
 	return nil, false
 }
 
-// cut splits at the first sep. Without one all is before.
+// cut splits b at the first sep. Without a sep, before is all of b.
 func cut(b []byte, sep byte) (before, after []byte) {
 	for i, c := range b {
 		if c == sep {
@@ -168,8 +169,8 @@ func cut(b []byte, sep byte) (before, after []byte) {
 	return b, nil
 }
 
-// decodeAt decodes the character at i, and tells how long it is in raw. What is
-// no escape stands for itself.
+// decodeAt decodes the character at i and returns its length in raw. A byte that is not
+// a valid escape stands for itself.
 func decodeAt(raw []byte, i int) (c byte, n int) {
 	if raw[i] == '%' && i+2 < len(raw) && msg.IsHex(raw[i+1]) && msg.IsHex(raw[i+2]) {
 		return msg.HexValue(raw[i+1])<<4 | msg.HexValue(raw[i+2]), 3
@@ -177,7 +178,7 @@ func decodeAt(raw []byte, i int) (c byte, n int) {
 	return raw[i], 1
 }
 
-// sameDecoded reports whether raw, decoded, is want.
+// sameDecoded reports whether raw, decoded, equals want.
 func sameDecoded(raw []byte, want string) bool {
 	at := 0
 	for i := 0; i < len(raw); at++ {

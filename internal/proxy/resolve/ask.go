@@ -12,15 +12,15 @@ import (
 	"github.com/miekg/dns"
 )
 
-// udpSize is the largest answer that servers may send in one datagram: one that
-// no network splits (DNS flag day 2020).
+// udpSize is the largest response that servers may send in one datagram, in bytes: a
+// size that no network fragments (DNS flag day 2020).
 const udpSize = 1232
 
-// maxAliases bounds a chain of CNAMEs.
+// maxAliases bounds a chain of CNAME records.
 const maxAliases = 16
 
-// ask asks the servers, one after the other, for the records of one type, until
-// one knows.
+// ask queries the servers in turn for the records of one type, until one gives an
+// answer.
 func (c *config) ask(ctx context.Context, name string, kind uint16) (Answer, error) {
 	err := errors.New("resolv.conf names no server")
 	for range max(c.Attempts, 1) {
@@ -37,8 +37,8 @@ func (c *config) ask(ctx context.Context, name string, kind uint16) (Answer, err
 	return Answer{}, fmt.Errorf("%w: %s: %w", ErrFailed, name, err)
 }
 
-// exchange asks one server, over UDP, and over TCP where the answer was cut
-// (RFC 7766 §5). The error says why there is no answer to go by.
+// exchange queries one server, over UDP, and over TCP if the response was truncated
+// (RFC 7766 §5). The error says why there is no usable answer.
 func (c *config) exchange(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error) {
 	question := new(dns.Msg).SetQuestion(name, kind)
 	question.SetEdns0(udpSize, false)
@@ -61,8 +61,8 @@ func (c *config) exchange(ctx context.Context, server, name string, kind uint16)
 	return nil, fmt.Errorf("%s cuts its answer", address)
 }
 
-// cause leaves our own port out of an error of the network, which is another each
-// time: one failure is to read the same.
+// cause removes our local port, which differs each time, from a network error, so that
+// the same failure has the same text.
 func cause(err error) error {
 	var broken *net.OpError
 	if errors.As(err, &broken) {
@@ -71,7 +71,7 @@ func cause(err error) error {
 	return err
 }
 
-// converse sends a question over a connection of its own. It ends with ctx.
+// converse sends a query over a new connection. It ends with ctx.
 func converse(ctx context.Context, client *dns.Client, question *dns.Msg, address string) (*dns.Msg, error) {
 	conn, err := client.DialContext(ctx, address)
 	if err != nil {
@@ -83,8 +83,8 @@ func converse(ctx context.Context, client *dns.Client, question *dns.Msg, addres
 	return reply, err
 }
 
-// answers reports whether a message is the answer to a question, which miekg/dns
-// goes by the ID for.
+// answers reports whether a message is the response to a query. miekg/dns checks only
+// the ID.
 func answers(reply, question *dns.Msg) bool {
 	if !reply.Response || len(reply.Question) != 1 {
 		return false
@@ -93,8 +93,8 @@ func answers(reply, question *dns.Msg) bool {
 	return strings.EqualFold(asked.Name, said.Name) && asked.Qtype == said.Qtype && asked.Qclass == said.Qclass
 }
 
-// read takes the addresses of a name from an answer, through its aliases. The
-// shortest time to live of all that was needed counts.
+// read returns the addresses of a name in a response, following its aliases. The TTL is
+// the lowest of all records that were needed.
 func read(reply *dns.Msg, name string, kind uint16) Answer {
 	var out Answer
 	shortest := uint32(1<<31 - 1)

@@ -14,10 +14,10 @@ import (
 // maxFile bounds what is read of a file, in bytes.
 const maxFile = 1 << 20
 
-// config is what resolv.conf says.
+// config is the content of resolv.conf.
 type config struct{ *dns.ClientConfig }
 
-// config reads resolv.conf. Without one there is a server on this machine
+// config reads resolv.conf. If there is none, the server is on this machine
 // (resolv.conf(5)).
 func (r *Resolver) config() (*config, error) {
 	file, err := os.Open(cmp.Or(r.Config, "/etc/resolv.conf"))
@@ -40,7 +40,7 @@ func (r *Resolver) config() (*config, error) {
 	return &config{conf}, nil
 }
 
-// inHosts finds a name in hosts(5). A file that cannot be read has none.
+// inHosts looks a name up in hosts(5). A file that cannot be read has no names.
 func (r *Resolver) inHosts(host string) (addrs []netip.Addr) {
 	file, err := os.Open(cmp.Or(r.Hosts, "/etc/hosts"))
 	if err != nil {

@@ -11,36 +11,37 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Resolver looks names up. Its zero value does so by the files of the system.
+// Resolver looks names up. Its zero value uses the files of the system.
 type Resolver struct {
-	// Config is the path of resolv.conf, and Hosts that of hosts; empty are those in
+	// Config is the path of resolv.conf, and Hosts that of hosts; empty means those in
 	// /etc.
 	Config, Hosts string
-	// Port is that of the servers, which resolv.conf cannot say; empty is 53.
+	// Port is the port of the servers, which resolv.conf cannot specify; empty means
+	// 53.
 	Port string
 }
 
-// Answer is what a name stands for.
+// Answer is the result of a lookup.
 type Answer struct {
-	// Addrs are IPv4 and IPv6 addresses, in order, each once.
+	// Addrs are IPv4 and IPv6 addresses, sorted, without duplicates.
 	Addrs []netip.Addr
-	// TTL is how long they hold. Of what stands in a file it is not known, and 0.
+	// TTL is how long the addresses are valid. It is 0 for those from a file, where it
+	// is unknown.
 	TTL time.Duration
 }
 
-// Errors of Lookup, which wrap one of them each.
+// Errors of Lookup, each of which wraps one of these.
 var (
-	// ErrNone: the servers say that there is no such name, or no address of it.
+	// ErrNone: the servers say that the name does not exist, or has no address.
 	ErrNone = errors.New("there is no such name, or it has no address")
-	// ErrFailed: nobody could say.
+	// ErrFailed: no server gave an answer.
 	ErrFailed = errors.New("the name cannot be looked up now")
 )
 
-// HalfError says that the addresses of one family could not be looked up, while
-// for the other there is an answer: addresses, or that there are none. It wraps
-// ErrFailed.
+// HalfError says that the addresses of one family could not be looked up, while there
+// is an answer for the other: addresses, or that there are none. It wraps ErrFailed.
 type HalfError struct {
-	// IPv6 is the family that failed; otherwise it is IPv4.
+	// IPv6 reports whether IPv6 is the family that failed; otherwise it is IPv4.
 	IPv6 bool
 	Err  error
 }
@@ -54,8 +55,8 @@ func (e *HalfError) Error() string {
 
 func (e *HalfError) Unwrap() error { return e.Err }
 
-// Complete adds the addresses of the family that failed, as they were before, to
-// those that were found.
+// Complete adds the earlier addresses of the family that failed to those that were
+// found.
 func (e *HalfError) Complete(found, before []netip.Addr) []netip.Addr {
 	found = slices.Clone(found)
 	for _, addr := range before {
@@ -66,12 +67,12 @@ func (e *HalfError) Complete(found, before []netip.Addr) []netip.Addr {
 	return ordered(found)
 }
 
-// MaxAddrs bounds the addresses of a name: more are left out.
+// MaxAddrs bounds the addresses of a name. Any more are ignored.
 const MaxAddrs = 64
 
-// Lookup finds the addresses of a host. A name that ends with a dot is taken as
-// it is; search domains may be behind others. With a HalfError there is an Answer,
-// too.
+// Lookup returns the addresses of a host. A name that ends with a dot is looked up as
+// it is; search domains may be appended to others. With a HalfError it also returns an
+// Answer.
 func (r *Resolver) Lookup(ctx context.Context, host string) (Answer, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return Answer{Addrs: []netip.Addr{addr.Unmap()}}, nil
@@ -84,7 +85,8 @@ func (r *Resolver) Lookup(ctx context.Context, host string) (Answer, error) {
 		return Answer{}, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	for _, name := range conf.NameList(host) {
-		// A failure ends the search: the name behind the next domain may be another's.
+		// A failure ends the search: the name in the next search domain may be another
+		// host.
 		answer, err := conf.find(ctx, name)
 		if err != nil || len(answer.Addrs) > 0 {
 			return answer, err
@@ -93,8 +95,8 @@ func (r *Resolver) Lookup(ctx context.Context, host string) (Answer, error) {
 	return Answer{}, ErrNone
 }
 
-// find asks for the addresses of one name, of both families at once. There may
-// be none. One family is an answer, but says nothing of the other.
+// find queries the addresses of one name, of both families at once. There may be none.
+// If only one family is answered, find returns its answer with a HalfError.
 func (c *config) find(ctx context.Context, name string) (Answer, error) {
 	types := [...]uint16{dns.TypeA, dns.TypeAAAA}
 	var answers [len(types)]Answer
@@ -131,7 +133,7 @@ func (c *config) find(ctx context.Context, name string) (Answer, error) {
 	return out, nil
 }
 
-// ordered sorts addresses, each once, and bounds them.
+// ordered sorts addresses, removes duplicates, and bounds their number.
 func ordered(addrs []netip.Addr) []netip.Addr {
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	addrs = slices.Compact(addrs)

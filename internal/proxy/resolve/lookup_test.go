@@ -18,8 +18,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// newServer starts a DNS server on loopback, over UDP and TCP, and returns its
-// port.
+// newServer starts a DNS server on loopback, over UDP and TCP, and returns its port.
 func newServer(t *testing.T, handle dns.HandlerFunc) string {
 	t.Helper()
 	for range 20 { // until a port is free for both
@@ -46,7 +45,7 @@ func newServer(t *testing.T, handle dns.HandlerFunc) string {
 	return ""
 }
 
-// newResolver has files of its own.
+// newResolver returns a Resolver with files of its own.
 func newResolver(t *testing.T, port, conf, hosts string) *Resolver {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,8 +58,8 @@ func newResolver(t *testing.T, port, conf, hosts string) *Resolver {
 	return r
 }
 
-// zone answers from records in the form of zone files; a name without any does
-// not exist.
+// zone returns a handler that serves records in the form of zone files. A name without
+// records does not exist.
 func zone(records ...string) dns.HandlerFunc {
 	var all []dns.RR
 	for _, text := range records {
@@ -117,7 +116,7 @@ func TestLookup(t *testing.T) {
 		{"BOTH.example.", addrs("192.0.2.1", "192.0.2.2", "2001:db8::1"), 30 * time.Second, nil},
 		{"four", addrs("192.0.2.4"), 7 * time.Second, nil}, // by a search domain
 		{"web.shop", addrs("192.0.2.9"), 9 * time.Second, nil},
-		{"web.shop.", addrs("192.0.2.66"), 9 * time.Second, nil}, // as it is
+		{"web.shop.", addrs("192.0.2.66"), 9 * time.Second, nil}, // without a search domain
 		{"alias.example", addrs("192.0.2.4"), 5 * time.Second, nil},
 		{"Written.example.", addrs("192.0.2.77", "::1"), 0, nil},
 		{"192.0.2.5", addrs("192.0.2.5"), 0, nil},
@@ -133,8 +132,8 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// TestLookupOfMany: an answer that is too long for UDP comes over TCP, and no
-// more is taken of it than is bounded.
+// TestLookupOfMany: a response that is too long for UDP is fetched over TCP, and the
+// number of addresses is bounded.
 func TestLookupOfMany(t *testing.T) {
 	var overTCP atomic.Bool
 	var records []string
@@ -158,8 +157,8 @@ func TestLookupOfMany(t *testing.T) {
 	}
 }
 
-// TestLookupThatFails: what no server knows is another thing than what does not
-// exist, and names of search domains are no way out.
+// TestLookupThatFails: a failure of the servers is not the same as a name that does not
+// exist, and does not fall back to the next search domain.
 func TestLookupThatFails(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -180,8 +179,8 @@ func TestLookupThatFails(t *testing.T) {
 	}
 }
 
-// TestLookupOfHalf: a server that fails for one family has answered by the other
-// alone, and what fails is said. That there is no address is an answer.
+// TestLookupOfHalf: if a server fails for one family, the answer has the other alone,
+// and the failure is reported. "No address" is an answer, not a failure.
 func TestLookupOfHalf(t *testing.T) {
 	all := zone("a.example. 60 IN A 192.0.2.1", "a.example. 60 IN AAAA 2001:db8::1", "text.example. 60 IN TXT hello", "four.example. 60 IN A 192.0.2.1")
 	for kind, found := range map[uint16]netip.Addr{dns.TypeA: netip.MustParseAddr("2001:db8::1"), dns.TypeAAAA: netip.MustParseAddr("192.0.2.1")} {
@@ -224,8 +223,8 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestFailuresReadTheSame: what is said of a server that does not answer is the
-// same each time, so that it is said once.
+// TestFailuresReadTheSame: the error of a server that does not respond has the same
+// text each time, so that it is reported once.
 func TestFailuresReadTheSame(t *testing.T) {
 	port := newServer(t, func(dns.ResponseWriter, *dns.Msg) {})
 	r := newResolver(t, port, "options attempts:1 timeout:1\n", "")
@@ -236,7 +235,7 @@ func TestFailuresReadTheSame(t *testing.T) {
 	}
 }
 
-// TestForgedAnswers: what was not asked for is not taken.
+// TestForgedAnswers: records that were not asked for are ignored.
 func TestForgedAnswers(t *testing.T) {
 	port := newServer(t, func(w dns.ResponseWriter, question *dns.Msg) {
 		reply := new(dns.Msg).SetReply(question)

@@ -11,36 +11,37 @@ import (
 	"windrose.dev/windrose/internal/proxy/policy"
 )
 
-// block holds the compiled rules of one dialect for one host, by what their paths can be
-// found by. In a block by specificity the groups come one after the other; in a
-// first-match block the earliest rule of all groups counts.
+// block holds the compiled rules of one dialect for one host, grouped by how their
+// paths are looked up. In a block by specificity the groups are tried in order; in a
+// first-match block the earliest matching rule of all groups is chosen.
 type block[T any] struct {
 	view       View
 	firstMatch bool
 	exact      map[string]entry[T]
-	// expressions are tried one after the other.
+	// expressions are tried in order.
 	expressions []expression[T]
-	// prefix has prefixes by whole elements, and depths a bit for each number of
-	// slashes that one has.
+	// prefix has the prefixes that match by whole elements, and depths a bit for each
+	// number of slashes that occurs in one.
 	prefix map[string]entry[T]
 	depths uint64
-	// raw has prefixes by bytes, and lengths theirs, the longest first.
+	// raw has the prefixes that match by bytes, and lengths their lengths, longest
+	// first.
 	raw     map[string]entry[T]
 	lengths []int
 	any     entry[T]
 }
 
-// entry is one rule, and those that come after it for the same path. It is
-// small and stands in the tables by value, so that a rule without a condition
-// is found with one look-up.
+// entry is one rule, linked to the later rules for the same path. It is small and
+// stored by value in the tables, so that a rule without a condition is found with one
+// look-up.
 type entry[T any] struct {
 	rule T
-	// index is that of the rule in its block, and one more: 0 is no rule.
+	// index is one more than the index of the rule in its block; 0 is no rule.
 	index int32
-	only  *conditional[T] // nil: always
+	only  *conditional[T] // nil: the rule has no condition
 }
 
-// conditional is when an entry counts, and what comes after it.
+// conditional is the condition of an entry, and the next entry for the same path.
 type conditional[T any] struct {
 	when policy.Condition
 	next entry[T]
@@ -103,7 +104,7 @@ func appendTo[T any](m *map[string]entry[T], path string, e entry[T]) {
 	(*m)[path] = (*m)[path].append(e)
 }
 
-// append puts another entry behind e, unless none can get that far.
+// append appends another entry to the list, unless that can never be reached.
 func (e entry[T]) append(another entry[T]) entry[T] {
 	if e.index == 0 {
 		return another
@@ -117,7 +118,7 @@ func (e entry[T]) append(another entry[T]) entry[T] {
 	return e
 }
 
-// first is the first entry whose condition holds; its index is 0 if none does.
+// first returns the first entry whose condition holds. Its index is 0 if none does.
 func (e entry[T]) first(r *policy.Request) entry[T] {
 	for e.only != nil && !e.only.when.Holds(r) {
 		e = e.only.next
@@ -125,8 +126,8 @@ func (e entry[T]) first(r *policy.Request) entry[T] {
 	return e
 }
 
-// earlier is the first entry of others whose condition holds and that comes before e, or
-// e if there is none.
+// earlier returns the first entry of others whose condition holds if it comes before e,
+// and otherwise e.
 func (e entry[T]) earlier(others entry[T], r *policy.Request) entry[T] {
 	for others.index > 0 && (e.index == 0 || others.index < e.index) {
 		if others.only == nil || others.only.when.Holds(r) {
@@ -137,7 +138,7 @@ func (e entry[T]) earlier(others entry[T], r *policy.Request) entry[T] {
 	return e
 }
 
-// match finds the entry for a path; its index is 0 if there is none.
+// match returns the entry for a path. Its index is 0 if there is none.
 func (b *block[T]) match(path []byte, r *policy.Request) entry[T] {
 	if b.firstMatch {
 		return b.earliest(path, r)
@@ -160,8 +161,8 @@ func (b *block[T]) match(path []byte, r *policy.Request) entry[T] {
 	return b.any.first(r)
 }
 
-// longest finds the entry of the longest prefix. Of two of one length the one by whole
-// elements comes first.
+// longest returns the entry of the longest prefix. If two have the same length, the one
+// that matches by whole elements comes first.
 func (b *block[T]) longest(path []byte, r *policy.Request) entry[T] {
 	e, length := b.longestPrefix(path, r)
 	for _, n := range b.lengths {
@@ -178,8 +179,8 @@ func (b *block[T]) longest(path []byte, r *policy.Request) entry[T] {
 }
 
 // longestPrefix probes the prefixes of path that end before a slash or at its end,
-// longest first, at the depths that occur. It returns the length of the one that it
-// found, of which the root has 1.
+// longest first, at the depths that occur. It returns the length of the prefix that it
+// found; the root has length 1.
 func (b *block[T]) longestPrefix(path []byte, r *policy.Request) (e entry[T], length int) {
 	if b.depths == 0 || len(path) == 0 || path[0] != '/' {
 		return e, 0
@@ -196,8 +197,8 @@ func (b *block[T]) longestPrefix(path []byte, r *policy.Request) (e entry[T], le
 	return b.prefix[""].first(r), 1
 }
 
-// earliest finds the entry of the rule that comes first, whatever its path is found by.
-// It looks at a group no further than the best rule so far.
+// earliest returns the entry of the first matching rule in all groups. In each group it
+// stops at the best rule so far.
 func (b *block[T]) earliest(path []byte, r *policy.Request) (e entry[T]) {
 	if b.exact != nil {
 		e = e.earlier(b.exact[string(path)], r)
@@ -237,7 +238,7 @@ func (b *block[T]) earlierPrefix(e entry[T], path []byte, r *policy.Request) ent
 
 var slash = []byte("/")
 
-// matcher tells of one path match alone whether a path is matched, for those who explain.
+// matcher returns a function that evaluates one path match alone, for traces.
 func matcher(p model.PathMatch) (func([]byte) bool, error) {
 	switch p.Kind {
 	case model.AnyPath:

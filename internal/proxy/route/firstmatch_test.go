@@ -11,7 +11,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/policy"
 )
 
-// randomRules are rules of every kind of path, some of them under a condition.
+// randomRules returns rules with all kinds of paths, some of them with a condition.
 func randomRules(r *rand.Rand, n int) (all []model.Rule) {
 	paths := []string{"/", "/a", "/a/b", "/ab", "/b", "/a/", "/a/b/c"}
 	prefixes := []string{"/", "/a", "/a/b", "/ab", "/b", "/a/b/c"}
@@ -34,8 +34,8 @@ func randomRules(r *rand.Rand, n int) (all []model.Rule) {
 	return all
 }
 
-// TestMatchTakesTheFirst holds random blocks of both orders against a walk through the
-// rules in the order of the model, which is that of specificity where it is asked for.
+// TestMatchTakesTheFirst compares random blocks of both orders with a loop over the
+// rules in the order of the model, which is by specificity in blocks of that order.
 func TestMatchTakesTheFirst(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for round := range 2000 {
@@ -66,8 +66,8 @@ func TestMatchTakesTheFirst(t *testing.T) {
 	}
 }
 
-// firstMatch10k is a first-match block of 10,000 rules on paths of all kinds that can be
-// found, each under a condition.
+// firstMatch10k returns a first-match block of 10,000 rules with all kinds of paths
+// that are looked up, each with a condition.
 func firstMatch10k() (all []model.Host, requests []*policy.Request) {
 	const rules = 10_000
 	host := model.Host{Name: "*", Listeners: port80, Blocks: []model.Block{{Order: model.FirstMatch}}}
@@ -83,7 +83,7 @@ func firstMatch10k() (all []model.Host, requests []*policy.Request) {
 	return []model.Host{host}, requests
 }
 
-// BenchmarkFirstMatch10k finds rules in a first-match block of 10,000.
+// BenchmarkFirstMatch10k looks up rules in a first-match block of 10,000 rules.
 func BenchmarkFirstMatch10k(b *testing.B) {
 	all, requests := firstMatch10k()
 	table := compile(b, all)
@@ -95,7 +95,7 @@ func BenchmarkFirstMatch10k(b *testing.B) {
 	}
 }
 
-// TestFirstMatchDoesNotAllocate: nor does it with conditions on the connection.
+// TestFirstMatchDoesNotAllocate also has conditions on the connection.
 func TestFirstMatchDoesNotAllocate(t *testing.T) {
 	host := model.Host{Name: "*", Listeners: port80, Blocks: []model.Block{{Order: model.FirstMatch, Rules: []model.Rule{
 		{ID: "0", Path: model.PathMatch{Kind: model.RawPrefixPath, Value: "/a"}, When: &model.Predicate{Test: model.SourceIn, Value: "192.0.2.0/24"}},

@@ -20,7 +20,7 @@ func fieldOf(name string) msg.FieldID {
 	return msg.Classify([]byte(name), underscore)
 }
 
-// request makes what rules look at, with fields as "Name: value".
+// request returns what rules look at; fields are given as "Name: value".
 func request(method, host, target string, fields ...string) *policy.Request {
 	path, query, _ := strings.Cut(target, "?")
 	h := &msg.Head{}
@@ -115,7 +115,7 @@ func TestPredicates(t *testing.T) {
 		{"header:origin=x", get("/", "Origin: x"), true},
 		{"cookie:a=1", get("/", "Cookie: b=2; a=1"), true},
 		{"cookie:a=1", get("/", "Cookie: b=2", "Cookie: a=1"), true},
-		{"cookie:a=1", get("/", "Cookie: a=2; a=1"), false}, // the first counts
+		{"cookie:a=1", get("/", "Cookie: a=2; a=1"), false}, // the first one counts
 		{"cookie:a=1", get("/", "Cookie: aa=1; A=1; a"), false},
 		{"cookie:a=1", get("/", "X-Cookie: a=1"), false},
 		{"cookie:a=1", get("/?a=1"), false},
@@ -175,8 +175,8 @@ func TestPredicates(t *testing.T) {
 	}
 }
 
-// leastAllocs is the least of several counts: with the race detector, pools (regexp has
-// some) lose what they hold at random.
+// leastAllocs returns the lowest of several counts: with the race detector, pools
+// (regexp has some) drop objects at random.
 func leastAllocs(run func()) float64 {
 	least := testing.AllocsPerRun(10, run)
 	for try := 0; try < 20 && least > 0; try++ {
@@ -235,7 +235,7 @@ less by order: wants taken, has ` + `
 	}
 }
 
-// pick returns one of several.
+// pick returns one of all at random.
 func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
 
 // gatewayMatch is one HTTPRouteMatch with the rule that it becomes.
@@ -251,8 +251,8 @@ type gatewayMatch struct {
 
 func (m *gatewayMatch) id() string { return fmt.Sprintf("%s#%d", m.host, m.index) }
 
-// compareMatches is the precedence of HTTPRouteRule.matches but for the path:
-// method, most headers, most query parameters, then the oldest route and the
+// compareMatches implements the precedence of HTTPRouteRule.matches, except for the
+// path: method, most headers, most query parameters, then the oldest route and the
 // first rule.
 func compareMatches(a, b *gatewayMatch) int {
 	return cmp.Or(
@@ -283,8 +283,8 @@ func (m *gatewayMatch) when() *model.Predicate {
 	return p
 }
 
-// takes is written from the API's documentation, with Go's own readings of
-// queries and names.
+// takes is written from the API's documentation. It parses queries and names with Go's
+// own packages.
 func (m *gatewayMatch) takes(method, host, path string, query url.Values, fields map[string][]string) bool {
 	ok := m.host == "*" || m.host == host || strings.HasPrefix(m.host, "**.") && strings.HasSuffix(host, m.host[2:]) && len(host) > len(m.host)-2
 	if strings.HasPrefix(m.host, "*.") {
@@ -313,7 +313,7 @@ func (m *gatewayMatch) takes(method, host, path string, query url.Values, fields
 	return ok
 }
 
-// hostOrder is the precedence of host names, the lowest first.
+// hostOrder returns the precedence of a host name; the lowest comes first.
 func hostOrder(name string) [3]int {
 	bare := strings.TrimLeft(name, "*")
 	switch stars := len(name) - len(bare); {
@@ -326,9 +326,9 @@ func hostOrder(name string) [3]int {
 	}
 }
 
-// TestMatchAgreesWithGatewayAPI holds random tables against a naive matcher
-// that goes by the precedence of the Gateway API specification, and a traced
-// match against one without a trace.
+// TestMatchAgreesWithGatewayAPI compares random tables with a naive matcher that
+// implements the precedence of the Gateway API specification, and a match with a trace
+// with one without.
 func TestMatchAgreesWithGatewayAPI(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	hostNames := []string{"a.b.c", "b.c", "*.b.c", "**.b.c", "**.c", "*", "x.y.b.c"}
@@ -385,7 +385,7 @@ func TestMatchAgreesWithGatewayAPI(t *testing.T) {
 	}
 }
 
-// hostsOf makes the virtual hosts as a translator would.
+// hostsOf returns the virtual hosts as a translator would make them.
 func hostsOf(all []*gatewayMatch, fallback map[string]bool) []model.Host {
 	ranked := slices.SortedFunc(slices.Values(all), compareMatches)
 	byName := map[string]*model.Host{}
@@ -408,7 +408,7 @@ func hostsOf(all []*gatewayMatch, fallback map[string]bool) []model.Host {
 	return model.Freeze(parts).Config.Hosts
 }
 
-// naive chooses by going through everything.
+// naive chooses a rule by trying all.
 func naive(all []*gatewayMatch, fallback map[string]bool, takes func(*gatewayMatch) bool, host string) string {
 	names := map[string]bool{}
 	for _, m := range all {
@@ -446,7 +446,7 @@ func comparePaths(a, b *gatewayMatch) int {
 	return cmp.Or(cmp.Compare(exact(a), exact(b)), cmp.Compare(len(b.path), len(a.path)), compareMatches(a, b))
 }
 
-// checkTrace holds what a trace says of each rule against the naive matcher.
+// checkTrace compares what a trace says of each rule with the naive matcher.
 func checkTrace(t *testing.T, trace *Trace, all []*gatewayMatch, want string, takes func(*gatewayMatch) bool) {
 	t.Helper()
 	byID := map[string]*gatewayMatch{}
@@ -466,11 +466,11 @@ func checkTrace(t *testing.T, trace *Trace, all []*gatewayMatch, want string, ta
 	}
 }
 
-// conditional100k are 100,000 rules of which ten stand for each path, told
-// apart by header, query and method.
+// conditional100k returns 100,000 rules, ten for each path, which differ by header,
+// query and method.
 func conditional100k() (all []model.Host, requests []*policy.Request) {
 	h := model.Host{Name: "big.example", Listeners: port80, Blocks: []model.Block{{}}}
-	var heads []*msg.Head // as a proxy's buffers: few, and used all the time
+	var heads []*msg.Head // few heads, used all the time, like a proxy's buffers
 	for i := range 10 {
 		heads = append(heads, request("", "", "", "User-Agent: bench", "Accept: */*", "Accept-Encoding: gzip", "Cookie: a=b", fmt.Sprint("X-Version: v", i)).Head)
 	}

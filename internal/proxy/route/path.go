@@ -8,20 +8,20 @@ import (
 
 // Path is the canonical form of a request path.
 type Path struct {
-	// Bytes is the canonical path: unreserved characters decoded, other
-	// escapes in upper case, what cannot stand in a path escaped, dot segments
-	// resolved (RFC 3986 §6.2.2). An encoded slash or backslash stays encoded.
+	// Bytes is the canonical path (RFC 3986 §6.2.2): unreserved characters are decoded,
+	// other escapes are in upper case, characters that are not valid in a path are
+	// escaped, and dot segments are resolved. An encoded slash or backslash stays
+	// encoded.
 	Bytes []byte
-	// DotsRemoved tells that there were dot segments, so that the client's own
-	// bytes must not be forwarded.
+	// DotsRemoved reports whether there were dot segments. The client's own bytes must
+	// not be forwarded then.
 	DotsRemoved bool
 }
 
-// Canonical computes the canonical form of a path that begins with a slash, or
-// is a lone *. The result is path itself when that is canonical already, and
-// else lies in scratch, which it may grow; it is returned for reuse. A NUL, in
-// any spelling, and an escape that is not % and two hexadecimal digits make
-// the path invalid: ok is false.
+// Canonical returns the canonical form of a path that begins with a slash, or is a lone
+// *. The result is path itself if that is canonical already, and otherwise lies in
+// scratch, which is grown if necessary and returned for reuse. ok is false if the path
+// has a NUL, escaped or not, or a % that is not followed by two hexadecimal digits.
 func Canonical(path, scratch []byte) (p Path, grown []byte, ok bool) {
 	if !needsWork(path) {
 		return Path{Bytes: path}, scratch, true
@@ -34,7 +34,7 @@ func Canonical(path, scratch []byte) (p Path, grown []byte, ok bool) {
 	return Path{Bytes: scratch[:n], DotsRemoved: removed}, scratch, true
 }
 
-// pathClass tells the bytes of a path apart.
+// pathClass classifies the bytes of a path.
 var pathClass = func() (table [256]uint8) {
 	for c := range 256 {
 		if b := byte(c); unreserved(b) || bytes.IndexByte([]byte("/!$&'()*+,;=:@"), b) >= 0 {
@@ -46,13 +46,13 @@ var pathClass = func() (table [256]uint8) {
 }()
 
 const (
-	pathOther uint8 = iota // is or becomes an escape
+	pathOther uint8 = iota // is escaped, or must be
 	pathPlain
 	pathDot
 )
 
-// needsWork reports whether a path may differ from its canonical form: it has an
-// escape or what should be one, or a segment that begins with a dot.
+// needsWork reports whether a path may differ from its canonical form: whether it has
+// an escape, a character that must be escaped, or a segment that begins with a dot.
 func needsWork(path []byte) bool {
 	for i, c := range path {
 		switch pathClass[c] {
@@ -94,8 +94,8 @@ func decodeUnreserved(dst, path []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// appendPathByte writes a byte as a URL has it: what cannot stand in a path is
-// escaped, so that no spelling of it misses a rule for another.
+// appendPathByte appends a byte, escaped if it is not valid in a path, so that a rule
+// matches all spellings of a path.
 func appendPathByte(dst []byte, c byte) []byte {
 	if pathClass[c] != pathOther {
 		return append(dst, c)
@@ -104,7 +104,7 @@ func appendPathByte(dst []byte, c byte) []byte {
 	return append(dst, '%', digits[c>>4], digits[c&15])
 }
 
-// unreserved are the characters of RFC 3986 §2.3.
+// unreserved reports whether c is an unreserved character (RFC 3986 §2.3).
 func unreserved(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
@@ -122,7 +122,7 @@ func upperHex(c byte) byte {
 func removeDots(p []byte) (int, bool) {
 	out, removed := 0, false
 	for in := 0; in < len(p); {
-		end := len(p) // of the segment that starts with the slash at in
+		end := len(p) // the end of the segment that starts with the slash at in
 		if i := bytes.IndexByte(p[in+1:], '/'); i >= 0 {
 			end = in + 1 + i
 		}
@@ -143,7 +143,7 @@ func removeDots(p []byte) (int, bool) {
 	return out, removed
 }
 
-// endSlash keeps the slash that a final dot segment leaves behind.
+// endSlash keeps the slash in front of a final dot segment.
 func endSlash(p []byte, out int, last bool) int {
 	if !last {
 		return out
@@ -152,17 +152,17 @@ func endSlash(p []byte, out int, last bool) int {
 	return out + 1
 }
 
-// View is how a block sees a path.
+// View is the form in which a block compares paths.
 type View struct {
-	// Decode takes escapes for what they stand for where a path may hold that as
-	// it is, slashes among it; dot segments that come of it are resolved.
+	// Decode decodes all escapes whose character is valid in a path, slashes too, and
+	// resolves the dot segments that this produces.
 	Decode bool
-	// Merge takes runs of slashes for one.
+	// Merge merges runs of slashes into one.
 	Merge bool
 }
 
-// Of returns a canonical path as it is seen: path itself, or in scratch, which
-// it may grow and returns for reuse.
+// Of returns the view of a canonical path: path itself, or a path in scratch, which is
+// grown if necessary and returned for reuse.
 func (v View) Of(path, scratch []byte) (seen, grown []byte) {
 	if v.Decode && bytes.IndexByte(path, '%') >= 0 {
 		scratch = decodeReserved(scratch[:0], path)
@@ -176,8 +176,8 @@ func (v View) Of(path, scratch []byte) (seen, grown []byte) {
 	return scratch, scratch
 }
 
-// decodeReserved appends path to dst. Its escapes are whole, as Canonical
-// leaves them.
+// decodeReserved appends path to dst. All its escapes are complete, since Canonical has
+// checked them.
 func decodeReserved(dst, path []byte) []byte {
 	for i := 0; i < len(path); i++ {
 		c := path[i]
@@ -192,7 +192,7 @@ func decodeReserved(dst, path []byte) []byte {
 	return dst
 }
 
-// mergeSlashes appends path to dst, which may be its own memory.
+// mergeSlashes appends path to dst, which may share its memory.
 func mergeSlashes(dst, path []byte) []byte {
 	last := byte(0)
 	for _, c := range path {

@@ -61,8 +61,8 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// FuzzCanonical: what comes out is canonical, has no dot segments in it, and
-// agrees with Go's reading of the same path.
+// FuzzCanonical: the result is canonical, has no dot segments, and agrees with how Go
+// parses the same path.
 func FuzzCanonical(f *testing.F) {
 	for _, seed := range []string{"/a/../b", "/%2e%2e/", "/a//..//b/.", "/%41%2f"} {
 		f.Add([]byte(seed))
@@ -168,8 +168,8 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestMatchAgreesWithTheSpecification holds random tables against a matcher
-// written straight from the Kubernetes documentation of Ingress paths.
+// TestMatchAgreesWithTheSpecification compares random tables with a matcher that is
+// written directly from the Kubernetes documentation of Ingress paths.
 func TestMatchAgreesWithTheSpecification(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	segments := []string{"a", "b", "aa", ""}
@@ -219,8 +219,8 @@ func bySpecification(rules []model.Rule, p string) string {
 	return best
 }
 
-// manyRoutes are 100,000 rules: a third on hosts of their own, a third behind
-// wildcards, a third as paths of one host.
+// manyRoutes returns 100,000 rules: a third on hosts of their own, a third on wildcard
+// hosts, a third as paths of one host.
 func manyRoutes() (all []model.Host, keys [][2][]byte) {
 	const each = 33_334
 	big := model.Host{Name: "big.example", Listeners: port80, Blocks: []model.Block{{}}}

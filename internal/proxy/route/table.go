@@ -9,8 +9,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/policy"
 )
 
-// Table finds the rule for a request. T is what the caller keeps of a rule. A
-// Table is read-only and may be shared.
+// Table finds the rule for a request. T is what the caller stores with a rule. A Table
+// is read-only and may be shared.
 type Table[T any] struct {
 	listeners map[model.ListenerID]*hosts[T]
 }
@@ -18,13 +18,13 @@ type Table[T any] struct {
 // hosts are the virtual hosts of one listener.
 type hosts[T any] struct {
 	exact    map[string]*Host[T]
-	wildcard map[string]wildcards[T] // keyed by the name behind the stars
-	deep     bool                    // some wildcard stands for several labels
+	wildcard map[string]wildcards[T] // keyed by the name after the wildcard
+	deep     bool                    // some wildcard matches several labels
 	any      *Host[T]
 }
 
-// wildcards are the hosts for names that end alike: with one more label, and
-// with any number of them.
+// wildcards are the wildcard hosts with the same suffix: one matches one more label,
+// and many any number of labels.
 type wildcards[T any] struct{ one, many *Host[T] }
 
 // Host is a compiled virtual host. It is read-only, and may be in many Tables.
@@ -34,8 +34,8 @@ type Host[T any] struct {
 	source   *model.Host // for traces
 }
 
-// NewTable builds a Table of hosts, whose compiled forms are in compiled at the
-// same place.
+// NewTable returns a Table of hosts. compiled has the compiled form of each, at the
+// same index.
 func NewTable[T any](all []model.Host, compiled []*Host[T]) *Table[T] {
 	t := &Table[T]{listeners: map[model.ListenerID]*hosts[T]{}}
 	for i := range all {
@@ -70,11 +70,10 @@ func (t *Table[T]) add(id model.ListenerID, name string, compiled *Host[T]) {
 	hs.wildcard[suffix] = w
 }
 
-// Compile compiles one virtual host. keep is called once for each rule, in the
-// order of the model. An error means that the host was not valid (see
-// model.Validate).
+// Compile compiles one virtual host. keep is called once for each rule, in the order of
+// the model. It returns an error if the host is not valid (see model.Validate).
 func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T], error) {
-	own := *h // a pointer into the Snapshot would keep all of its hosts
+	own := *h // a pointer into the Snapshot would keep all its hosts in memory
 	out := &Host[T]{blocks: make([]block[T], len(h.Blocks)), fallback: h.Fallback, source: &own}
 	seen := policy.Conditions{}
 	for i := range h.Blocks {
@@ -95,8 +94,8 @@ func Compile[T any](h *model.Host, keep func(*model.Rule) (T, error)) (*Host[T],
 	return out, nil
 }
 
-// Match finds the rule for a request that came in at a listener. trace is nil
-// but for those who want to know why.
+// Match finds the rule for a request that was received on a listener. trace is nil
+// unless an explanation is wanted.
 func (t *Table[T]) Match(id model.ListenerID, r *policy.Request, trace *Trace) (rule T, found bool) {
 	hs := t.listeners[id]
 	if trace != nil {
@@ -108,7 +107,8 @@ func (t *Table[T]) Match(id model.ListenerID, r *policy.Request, trace *Trace) (
 	return hs.match(r, trace)
 }
 
-// match asks the hosts for a name, the most specific first, until one decides.
+// match tries the hosts that match the name, the most specific first, until one
+// decides.
 func (hs *hosts[T]) match(r *policy.Request, trace *Trace) (rule T, found bool) {
 	rule, found, done := hs.exact[string(r.Host)].try(r, trace)
 	if done {
@@ -123,8 +123,8 @@ func (hs *hosts[T]) match(r *policy.Request, trace *Trace) (rule T, found bool) 
 	return rule, found
 }
 
-// matchWildcards goes from the longest ending of the name to the shortest. Only
-// the longest lacks just one label.
+// matchWildcards tries the suffixes of the name from the longest to the shortest. Only
+// the longest leaves just one label for the wildcard.
 func (hs *hosts[T]) matchWildcards(r *policy.Request, trace *Trace) (rule T, found, done bool) {
 	at := bytes.IndexByte(r.Host, '.')
 	if at <= 0 {
@@ -147,8 +147,8 @@ func (hs *hosts[T]) matchWildcards(r *policy.Request, trace *Trace) (rule T, fou
 	}
 }
 
-// try has a host decide, if there is one. done reports whether it has: a miss
-// decides unless it falls back.
+// try matches the rules of a host, if there is one. done reports whether the host
+// decides: a miss decides too, unless the host falls back.
 func (h *Host[T]) try(r *policy.Request, trace *Trace) (rule T, found, done bool) {
 	if h == nil {
 		return rule, false, false

@@ -5,51 +5,51 @@ import (
 	"windrose.dev/windrose/internal/proxy/policy"
 )
 
-// Trace says how the rule for a request was found, or why none was.
+// Trace records how the rule for a request was found, or why there is none.
 type Trace struct {
 	Listener model.ListenerID
-	// Open reports whether anything is served on the listener.
+	// Open reports whether the listener serves anything.
 	Open bool
-	// Hosts are those that were asked, in that order.
+	// Hosts are the hosts that were tried, in order.
 	Hosts []HostTrace
 }
 
-// HostTrace is what one virtual host had to say.
+// HostTrace records how one virtual host was tried.
 type HostTrace struct {
 	Name   string
 	Blocks []BlockTrace
-	// Fallback tells that a miss goes on to the next host.
+	// Fallback reports whether a miss continues with the next host.
 	Fallback bool
 }
 
-// BlockTrace is what the rules of one dialect had to say.
+// BlockTrace records how the rules of one dialect were tried.
 type BlockTrace struct {
 	Dialect string
-	// Path is the path as it was compared.
+	// Path is the path in the form in which it was compared.
 	Path string
-	// Rule is the id of the rule that takes the request, or empty.
+	// Rule is the id of the rule that was chosen, or empty.
 	Rule string
 	// Misses are the other rules, in the order of the model.
 	Misses []Miss
 }
 
-// Condition is what a rule failed by: the word of a test, or one of those below.
+// Condition is the condition that a rule failed: the name of a test, or one of those
+// below.
 type Condition string
 
 const (
-	// ByPath: the path is another.
+	// ByPath: the path does not match.
 	ByPath Condition = "path"
-	// ByOrder: it matches, but another rule comes first.
+	// ByOrder: the rule matches, but another rule comes first.
 	ByOrder Condition = "order"
 )
 
-// Miss is a rule that did not take the request, and the first condition that
-// it failed by.
+// Miss is a rule that was not chosen, and the first condition that it failed.
 type Miss struct {
 	Rule      string
 	Condition Condition
-	// Expected is the condition, as the text form writes it; ByOrder it is the
-	// rule that came first. Got is what the request has, or empty.
+	// Expected is the condition in the text form, or, with ByOrder, the rule that comes
+	// first. Got is what the request has, or empty.
 	Expected, Got string
 }
 
@@ -57,8 +57,7 @@ func (t *Trace) begin(h *model.Host) {
 	t.Hosts = append(t.Hosts, HostTrace{Name: h.Name, Fallback: h.Fallback})
 }
 
-// block records a block that was asked, and which of its rules it chose; -1 is
-// none.
+// block records a block that was tried, and the index of the rule that it chose, or -1.
 func (t *Trace) block(b *model.Block, path []byte, r *policy.Request, index int) {
 	chosen := ""
 	if index >= 0 {
@@ -74,8 +73,8 @@ func (t *Trace) block(b *model.Block, path []byte, r *policy.Request, index int)
 	host.Blocks = append(host.Blocks, out)
 }
 
-// missOf finds the first condition that a rule fails by. It compiles anew what
-// it needs: nobody is in a hurry.
+// missOf finds the first condition that a rule fails. It compiles what it needs again:
+// speed does not matter here.
 func missOf(rule *model.Rule, path []byte, r *policy.Request, chosen string) Miss {
 	miss := Miss{Rule: rule.ID, Condition: ByOrder, Expected: chosen}
 	if match, err := matcher(rule.Path); err != nil || !match(path) {

@@ -24,7 +24,7 @@ import (
 	"windrose.dev/windrose/internal/model"
 )
 
-// secureSnapshot is a file with a Snapshot that serves port 443.
+// secureSnapshot writes a Snapshot that serves port 443 to a file.
 func secureSnapshot(t *testing.T, endpoint string) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -66,7 +66,7 @@ func secureSnapshot(t *testing.T, endpoint string) string {
 	return file
 }
 
-// get3 makes a request over HTTP/3 and returns the answer's body.
+// get3 sends a request over HTTP/3 and returns the response body.
 func get3(t *testing.T, client *quichttp3.Transport) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -84,9 +84,9 @@ func get3(t *testing.T, client *quichttp3.Transport) (string, error) {
 	return string(body), err
 }
 
-// TestTakeoverOfHTTP3: a UDP socket is not handed over. The predecessor serves
-// its connections to their end, the successor goes without HTTP/3 until then, and
-// says so.
+// TestTakeoverOfHTTP3: a QUIC socket is not handed over. The predecessor serves its
+// connections until they end. Until then the successor runs without HTTP/3, and reports
+// that.
 func TestTakeoverOfHTTP3(t *testing.T) {
 	working, finish := make(chan struct{}), make(chan struct{})
 	slow := backendOf(t, func(w http.ResponseWriter, req *http.Request) {
@@ -138,7 +138,7 @@ func TestTakeoverOfHTTP3(t *testing.T) {
 	}
 }
 
-// TestHTTP3CanBeTurnedOff: where it is off, nobody listens on UDP.
+// TestHTTP3CanBeTurnedOff: without HTTP/3 no UDP socket is opened.
 func TestHTTP3CanBeTurnedOff(t *testing.T) {
 	o, err := parse("x", []string{"--snapshot", "f", "--http3=false"}, io.Discard)
 	if err != nil || o.limits.HTTP3 {
@@ -149,7 +149,7 @@ func TestHTTP3CanBeTurnedOff(t *testing.T) {
 	}
 }
 
-// backendOf is the address of a server.
+// backendOf starts a server and returns its address.
 func backendOf(t *testing.T, handler http.HandlerFunc) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

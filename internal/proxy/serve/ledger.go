@@ -7,24 +7,24 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Reload is what is logged of one reload.
+// Reload is the log entry of one reload.
 type Reload struct {
-	// Generation and Hash are of what is live now.
+	// Generation and Hash identify what is live now.
 	Generation uint64 `json:"generation"`
 	Hash       string `json:"hash"`
-	// Errors and Warnings count the Reports that stand now, Resolved those of
-	// both that stood at the reload before and do not any more.
+	// Errors and Warnings count the current Reports. Resolved counts the errors and
+	// warnings of the previous reload that no longer exist.
 	Errors   int `json:"errors"`
 	Warnings int `json:"warnings"`
 	Resolved int `json:"resolved"`
-	// Kept is why what was live before stays; "" if it does not.
+	// Kept says why the previous Snapshot stays live; "" if it does not.
 	Kept string `json:"kept,omitempty"`
 }
 
-// shownHash is how much of a hash people are shown: enough to find it.
+// shownHash is the length of a hash in messages for people: enough to find it.
 const shownHash = 12
 
-// String is the line for people.
+// String returns the line for people.
 func (r Reload) String() string {
 	live := fmt.Sprintf("generation %d %.*s", r.Generation, shownHash, r.Hash)
 	counts := fmt.Sprintf("errors %d, warnings %d, resolved %d", r.Errors, r.Warnings, r.Resolved)
@@ -34,13 +34,12 @@ func (r Reload) String() string {
 	return "reloaded: " + live + ", " + counts
 }
 
-// Ledger remembers which Reports stand, so that each is told once and counts
-// when it is resolved. The zero value has none. One goroutine uses it at a
-// time.
+// Ledger remembers the current Reports, so that each is printed once and counted when
+// it is resolved. The zero value has none. One goroutine uses it at a time.
 type Ledger struct{ standing []reason.Report }
 
-// Update takes the Reports that stand now. It returns those that are new, and
-// the counts for a Reload.
+// Update replaces the current Reports. It returns the new ones, and the counts for a
+// Reload.
 func (l *Ledger) Update(now []reason.Report) (fresh []reason.Report, counts Reload) {
 	told := make(map[reason.Report]bool, len(l.standing))
 	for _, r := range l.standing {
@@ -59,8 +58,8 @@ func (l *Ledger) Update(now []reason.Report) (fresh []reason.Report, counts Relo
 	return fresh, counts
 }
 
-// resolved counts errors and warnings that stood before and do not now. One
-// that has only moved to another line is not resolved.
+// resolved counts the errors and warnings in before that are not in now. A Report that
+// has only moved to another line is not resolved.
 func resolved(before, now []reason.Report) (n int) {
 	left := make(map[reason.Report]bool, len(now))
 	for _, r := range now {
@@ -79,7 +78,7 @@ func lineless(r reason.Report) reason.Report {
 	return r
 }
 
-// Of puts into r what is live.
+// Of fills in the Generation and Snapshot that are live.
 func (r Reload) Of(generation uint64, s *model.Snapshot) Reload {
 	r.Generation, r.Hash = generation, s.Root.String()
 	return r

@@ -53,8 +53,8 @@ func TestReloadLine(t *testing.T) {
 	}
 }
 
-// TestRetry: nothing is applied before a port is free, and nothing is tried
-// while none is taken.
+// TestRetry: the Snapshot is applied again only when a port has become free, and ports
+// are checked only while one is taken.
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func TestRetry(t *testing.T) {
 		r.Wake()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		// Twice a try: 250 ms doubled up to 5 s.
+		// Two calls of closed per interval: 250 ms, doubled up to 5 s.
 		if n := asked.Load(); again.Load() != 0 || n < 20 || n > 40 {
 			t.Errorf("applied %d times, asked %d times in a minute", again.Load(), n)
 		}

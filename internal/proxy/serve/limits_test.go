@@ -10,14 +10,14 @@ import (
 	"windrose.dev/windrose/internal/proxy/settings"
 )
 
-// TestTLSFlags: what the flags about TLS take, and what stands without them.
+// TestTLSFlags: the values that the TLS flags accept, and the defaults.
 func TestTLSFlags(t *testing.T) {
 	const aead = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256," +
 		"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
 	for _, test := range []struct {
 		args    string
 		version model.TLSVersion
-		suites  string // empty: the flags are refused
+		suites  string // empty: the flags are rejected
 	}{
 		{"", model.TLS12, aead},
 		{"--tls-min-version=1.2", model.TLS12, aead},

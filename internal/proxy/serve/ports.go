@@ -1,6 +1,6 @@
 package serve
 
-// The addresses that are used unless flags say otherwise.
+// The default addresses.
 const (
 	DefaultAdmin     = "127.0.0.1:15000"
 	DefaultTelemetry = ":15020"
@@ -9,8 +9,8 @@ const (
 // Port is a row of docs/ports.md.
 type Port struct{ Address, Of, Doc string }
 
-// Ports lists the addresses that Windrose opens by default, besides those that
-// resources ask for.
+// Ports returns the addresses that Windrose opens by default, besides those that
+// resources define.
 func Ports() []Port {
 	return []Port{
 		{DefaultAdmin, "all programs", "Admin API, below. Loopback only; the Host header must be a loopback name. --admin moves it."},

@@ -10,42 +10,42 @@ import (
 	"windrose.dev/windrose/internal/proxy"
 )
 
-// The pause before a taken port is tried again: it doubles up to maxRetry.
+// The interval between checks of a taken port. It doubles up to maxRetry.
 const (
 	firstRetry = 250 * time.Millisecond
 	maxRetry   = 5 * time.Second
 )
 
-// Retry waits for taken ports: once a listener that could not be opened can
-// be, it has the Snapshot applied again.
+// Retry waits until taken ports are free. When a listener that could not be opened can
+// be, it makes the Snapshot be applied again.
 type Retry struct {
 	closed func() []Address
 	again  func()
 	wake   chan struct{}
 }
 
-// Address is where a listener is opened: one of TCP, or of UDP.
+// Address is the address of a listener, of TCP or UDP.
 type Address struct {
 	Text string
 	UDP  bool
 }
 
-// NewRetry makes a Retry. closed lists the addresses of listeners that are
-// wanted and not open; again has the Snapshot applied again, now or soon.
+// NewRetry returns a Retry. closed returns the addresses of the listeners that are
+// configured and not open. again makes the Snapshot be applied again, now or soon.
 func NewRetry(closed func() []Address, again func()) *Retry {
 	return &Retry{closed: closed, again: again, wake: make(chan struct{}, 1)}
 }
 
-// Wake says that a Snapshot was applied, so that other ports may be taken. It
-// may be called from anywhere.
+// Wake tells Retry that a Snapshot was applied, so that other ports may be taken. It
+// may be called from any goroutine.
 func (r *Retry) Wake() {
 	select {
 	case r.wake <- struct{}{}:
-	default: // a signal waits already
+	default: // a signal is pending already
 	}
 }
 
-// Run tries until ctx ends. It costs nothing while no port is taken.
+// Run checks the ports until ctx ends. It costs nothing while no port is taken.
 func (r *Retry) Run(ctx context.Context) {
 	for pause := firstRetry; ; {
 		var due <-chan time.Time
@@ -66,8 +66,8 @@ func (r *Retry) Run(ctx context.Context) {
 	}
 }
 
-// canListen only tries: the proxy opens its listeners itself, and a Snapshot
-// applied in vain would be a Generation for nothing.
+// canListen opens the address and closes it again. Only the proxy opens its listeners,
+// and applying a Snapshot in vain would create a Generation for nothing.
 func canListen(address Address) bool {
 	if address.UDP {
 		l, err := net.ListenPacket("udp", address.Text)
@@ -84,8 +84,8 @@ func canListen(address Address) bool {
 	return true
 }
 
-// Closed lists the addresses of listeners that p's Snapshot asks for and that
-// are not open.
+// Closed returns the addresses of listeners that p's Snapshot has and that are not
+// open.
 func Closed(p *proxy.Proxy, address func(model.Listener) string) (out []Address) {
 	for _, l := range p.Generation().Snapshot.Config.Listeners {
 		if p.Addr(l.ID) == nil {

@@ -1,4 +1,4 @@
-// Package serve is what the data-plane mains share: flags, a Snapshot from a
+// Package serve is what the data-plane mains share: flags, loading a Snapshot from a
 // file, the admin API, and signals. A main adds its table of filters.
 package serve
 
@@ -65,8 +65,8 @@ func (p Publish) Set(text string) error {
 	return nil
 }
 
-// Of is the address for a listener, or empty. Only ports that all Gateways
-// share are published.
+// Of returns the published address of a listener, or an empty string. Only ports that
+// all Gateways share are published.
 func (p Publish) Of(id model.ListenerID) string {
 	if id.Gateway != "" {
 		return ""
@@ -74,7 +74,7 @@ func (p Publish) Of(id model.ListenerID) string {
 	return p[id.Port]
 }
 
-// Type names the value in help texts.
+// Type returns the name of the value in help texts.
 func (p Publish) Type() string { return "PORT=ADDR:PORT" }
 
 // Prefixes is a flag value: CIDRs or addresses, separated by commas.
@@ -98,13 +98,13 @@ func (p *Prefixes) Set(text string) error {
 	return nil
 }
 
-// Type names the value in help texts.
+// Type returns the name of the value in help texts.
 func (p *Prefixes) Type() string { return "CIDR,…" }
 
-// ProxyProtocolDoc says what --proxy-protocol-from does.
+// ProxyProtocolDoc is the help text of --proxy-protocol-from.
 const ProxyProtocolDoc = "CIDRs of balancers whose TCP connections must begin with a PROXY header, v1 or v2, that says who the client is; without one they are closed. Whether that client's X-Forwarded-For is believed is for --trusted-proxies to say (default none are)"
 
-// LoopbackDoc says what --loopback-names does.
+// LoopbackDoc is the help text of --loopback-names.
 const LoopbackDoc = "let host names of Services, such as ExternalName, lead to loopback addresses; link-local ones, and those of clouds' metadata, are always refused"
 
 // Flags returns the flags of a data plane, for its page in docs/.
@@ -113,7 +113,7 @@ func Flags(name string) *flag.FlagSet {
 	return f
 }
 
-// newFlags makes the flags, and the options that parsing them fills.
+// newFlags returns the flags, and the options that parsing them fills.
 func newFlags(name string) (*flag.FlagSet, *options) {
 	o := &options{publish: Publish{}, limits: settings.DefaultLimits()}
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
@@ -146,7 +146,7 @@ func parse(name string, args []string, errOut io.Writer) (*options, error) {
 	return o, nil
 }
 
-// AddLimits adds a flag for each limit. What stands in limits is the default.
+// AddLimits adds a flag for each limit. The values in limits are the defaults.
 func AddLimits(f *flag.FlagSet, limits *settings.Limits) {
 	for _, s := range limits.Settings() {
 		switch v := s.Value.(type) {
@@ -164,10 +164,10 @@ func AddLimits(f *flag.FlagSet, limits *settings.Limits) {
 	}
 }
 
-// Parts are what a data plane is made of, beside what all have.
+// Parts are the parts of a data plane in which the mains differ.
 type Parts struct {
 	Filters []exchange.FilterSpec
-	// HTTP3 serves HTTP/3; nil does not.
+	// HTTP3 serves HTTP/3; nil turns it off.
 	HTTP3 frontend.HTTP3
 }
 
@@ -198,7 +198,7 @@ type plane struct {
 	predecessor *net.UnixConn // nil if there is none
 	ledger      Ledger
 	retry       *Retry
-	freed       chan struct{} // a port that was taken is free
+	freed       chan struct{} // signalled when a port that was taken is free
 }
 
 func run(name string, o *options, parts Parts) error {
@@ -228,8 +228,9 @@ func run(name string, o *options, parts Parts) error {
 	return d.serve(ctx)
 }
 
-// serve runs until ctx ends or a successor is ready, and then drains. The log
-// lives until the end; the APIs are the successor's as soon as there is one.
+// serve runs until ctx ends or a successor is ready, and then drains. The access log is
+// open until the end. The admin APIs are closed as soon as there is a successor, which
+// then has them.
 func (d *plane) serve(ctx context.Context) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -271,7 +272,7 @@ func (d *plane) serve(ctx context.Context) error {
 	return err
 }
 
-// ready tells everyone who waits for it.
+// ready reports readiness: to the admin API, the predecessor and the log.
 func (d *plane) ready() {
 	d.metrics.SetState(func(s *observe.State) { s.Ready = true })
 	d.sockets.closeUnused()
@@ -282,9 +283,9 @@ func (d *plane) ready() {
 	fmt.Fprintf(os.Stderr, "%s: ready\n", d.name)
 }
 
-// reload reads the Snapshot again at each SIGHUP, and applies the one that is
-// live again when a port is free that was taken. The memory that reading and
-// compiling took goes back to the system.
+// reload reads the Snapshot from the file at each SIGHUP. When a port has become free
+// that was taken, it applies the live Snapshot again. After that it returns the memory
+// for reading and compiling to the system.
 func (d *plane) reload(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		debug.FreeOSMemory()
@@ -299,11 +300,11 @@ func (d *plane) reload(ctx context.Context, hup <-chan os.Signal) {
 	}
 }
 
-// portFreed has reload apply again what is live.
+// portFreed makes reload apply the live Snapshot again.
 func (d *plane) portFreed() {
 	select {
 	case d.freed <- struct{}{}:
-	default: // a signal waits already
+	default: // a signal is pending already
 	}
 }
 
@@ -319,8 +320,8 @@ func (d *plane) listenAdmin(ctx context.Context, helpers *sync.WaitGroup, addres
 	return nil
 }
 
-// address is where a listener is opened: a shared one where it is published, a
-// Gateway's own at its address.
+// address returns the address for a listener: the published one for a shared port, and
+// a Gateway's own address for its ports.
 func (o *options) address(l model.Listener) string {
 	if address := o.publish.Of(l.ID); address != "" {
 		return address
@@ -328,8 +329,8 @@ func (o *options) address(l model.Listener) string {
 	return cmp.Or(l.Address, net.JoinHostPort(o.bind, strconv.Itoa(int(l.ID.Port))))
 }
 
-// start serves the file for the first time. A listener that cannot be opened
-// is an error.
+// start serves the file for the first time. It returns an error if a listener cannot be
+// opened.
 func (d *plane) start() error {
 	reports, err := d.applyFile()
 	if err != nil {
@@ -354,8 +355,8 @@ func (d *plane) applyFile() ([]reason.Report, error) {
 	return d.proxy.Apply(snapshot)
 }
 
-// applied logs one reload. What was said of a Snapshot that stays live goes on
-// standing.
+// applied logs one reload. If the previous Snapshot stays live, its Reports stay
+// current.
 func (d *plane) applied(reports []reason.Report, err error) {
 	kept := ""
 	if err != nil {
@@ -367,7 +368,7 @@ func (d *plane) applied(reports []reason.Report, err error) {
 	d.retry.Wake()
 }
 
-// tell prints the Reports that are new, and returns what is to be said of all.
+// tell prints the new Reports, and returns the counts of all.
 func (d *plane) tell(reports []reason.Report) Reload {
 	d.metrics.SetState(func(s *observe.State) { s.Reports = reports })
 	fresh, line := d.ledger.Update(reports)

@@ -21,7 +21,7 @@ import (
 	"windrose.dev/windrose/test/port"
 )
 
-// asProgram has the test binary run as a data plane.
+// asProgram makes the test binary run as a data plane.
 const asProgram = "WINDROSE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -31,10 +31,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is a data plane in a process of its own.
+// program is a data plane in its own process.
 type program struct {
 	*exec.Cmd
-	lines chan string // of standard error
+	lines chan string // lines of standard error
 }
 
 func start(t *testing.T, args ...string) *program {
@@ -58,7 +58,7 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// await reads lines until one holds text.
+// await reads lines until one contains text.
 func (p *program) await(t *testing.T, text string) {
 	t.Helper()
 	for line := range p.lines {
@@ -69,7 +69,7 @@ func (p *program) await(t *testing.T, text string) {
 	t.Fatalf("the program ended without saying %q", text)
 }
 
-// backend answers every connection's requests with its name.
+// backend starts a server that responds to every request with its name.
 func backend(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -97,7 +97,7 @@ func snapshotFile(t *testing.T, endpoint string) string {
 	return file
 }
 
-// rawGet sends one request over a new connection and never retries.
+// rawGet sends one request over a new connection, without retries.
 func rawGet(address string) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -166,8 +166,8 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
-// TestTakeoverOfUDP: the successor has the same socket, and every datagram is
-// answered by the one or the other.
+// TestTakeoverOfUDP: the successor gets the same socket, and one of the two responds to
+// every datagram.
 func TestTakeoverOfUDP(t *testing.T) {
 	echo, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -222,7 +222,7 @@ func TestTakeoverOfUDP(t *testing.T) {
 	ask()
 }
 
-// TestFailedSuccessorChangesNothing: the one that serves goes on.
+// TestFailedSuccessorChangesNothing: the running data plane continues.
 func TestFailedSuccessorChangesNothing(t *testing.T) {
 	address := freeAddress(t)
 	good := snapshotFile(t, backend(t).Addr().String())
@@ -231,7 +231,7 @@ func TestFailedSuccessorChangesNothing(t *testing.T) {
 	current := start(t, append([]string{"--snapshot", good}, common...)...)
 	current.await(t, "ready")
 	for _, err := os.Stat(takeover); err != nil; _, err = os.Stat(takeover) {
-		runtime.Gosched() // it listens for successors just after it says so
+		runtime.Gosched() // it listens for successors just after this line
 	}
 	bad := start(t, append([]string{"--snapshot", good + ".gone"}, common...)...)
 	if err := bad.Wait(); err == nil {
@@ -258,7 +258,8 @@ func TestReloadKeepsWhatWasLive(t *testing.T) {
 	}
 }
 
-// TestTakenPortIsTriedAgain: nobody has to touch a thing once it is free.
+// TestTakenPortIsTriedAgain: the listener opens without intervention once the port is
+// free.
 func TestTakenPortIsTriedAgain(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,23 +18,22 @@ import (
 // takeoverTimeout bounds how long a successor may take to become ready.
 const takeoverTimeout = 30 * time.Second
 
-// maxHandedOver bounds the sockets in one message; Linux allows 253.
+// maxHandedOver bounds the sockets in one message; the limit of Linux is 253.
 const maxHandedOver = 250
 
-// sockets opens listeners, those of a predecessor first, and remembers what is
-// open, to hand it over to a successor (SCM_RIGHTS, unix(7)). A listening
-// socket that two processes hold loses no connection when one of them closes
-// it.
+// sockets opens listeners, preferring those of a predecessor, and remembers the open
+// ones, to pass them to a successor (SCM_RIGHTS, unix(7)). While two processes hold a
+// listening socket, closing it in one of them loses no connection.
 type sockets struct {
-	path string // of the Unix socket where they meet; empty is none
+	path string // of the Unix socket for the takeover; empty means none
 
-	// handedOver: another process may hold some of them, too.
+	// handedOver: another process may hold some of the sockets too.
 	handedOver atomic.Bool
 
 	mu        sync.Mutex
 	inherited map[string]net.Listener // by address
 	open      map[string]net.Listener
-	// Of UDP, whose addresses have udpPrefix in messages.
+	// UDP sockets. Their addresses have udpPrefix in messages.
 	inheritedUDP, openUDP map[string]*net.UDPConn
 }
 
@@ -56,7 +55,7 @@ func (s *sockets) Listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// ListenUDP opens a socket of UDP, or takes the predecessor's.
+// ListenUDP opens a UDP socket, or takes the predecessor's.
 func (s *sockets) ListenUDP(address string) (*net.UDPConn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,9 +74,8 @@ func (s *sockets) ListenUDP(address string) (*net.UDPConn, error) {
 	return conn, nil
 }
 
-// inherit asks the predecessor, if there is one, for its sockets. The
-// connection it returns is to be told when we are ready; it is nil when there
-// is no predecessor.
+// inherit asks the predecessor for its sockets. It returns a connection on which to
+// tell the predecessor that we are ready, or nil if there is no predecessor.
 func inherit(path string) (*sockets, *net.UnixConn, error) {
 	s := &sockets{
 		path: path, inherited: map[string]net.Listener{}, open: map[string]net.Listener{},
@@ -89,7 +87,7 @@ func inherit(path string) (*sockets, *net.UnixConn, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-			return s, nil, nil // nobody there, or somebody who is gone
+			return s, nil, nil // no predecessor, or one that has ended
 		}
 		return nil, nil, fmt.Errorf("take over from %s: %w", path, err)
 	}
@@ -129,7 +127,7 @@ func (s *sockets) receive(conn *net.UnixConn) error {
 	return nil
 }
 
-// take makes a socket of what came for an address.
+// take stores the socket that was received for an address.
 func (s *sockets) take(address string, file *os.File) error {
 	defer file.Close()
 	udp, isUDP := strings.CutPrefix(address, udpPrefix)
@@ -150,7 +148,7 @@ func (s *sockets) take(address string, file *os.File) error {
 	return nil
 }
 
-// closeUnused closes what was inherited and is not listened on any more.
+// closeUnused closes inherited sockets that are no longer used.
 func (s *sockets) closeUnused() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,20 +162,20 @@ func (s *sockets) closeUnused() {
 	}
 }
 
-// awaitSuccessor hands the sockets over to each process that asks, and returns
-// nil once one has said that it is ready. One that fails before that changes
+// awaitSuccessor passes the sockets to each process that asks, and returns nil once one
+// of them has reported that it is ready. A successor that fails before that changes
 // nothing.
 func (s *sockets) awaitSuccessor(ctx context.Context) error {
 	if s.path == "" {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	os.Remove(s.path) // the predecessor's: it does not accept any more
+	os.Remove(s.path) // the predecessor's socket: it does not accept any more
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.path, Net: "unix"})
 	if err != nil {
 		return fmt.Errorf("wait for a successor: %w", err)
 	}
-	l.SetUnlinkOnClose(false) // by then the path may be the successor's
+	l.SetUnlinkOnClose(false) // the path may be the successor's by then
 	if err := os.Chmod(s.path, 0o600); err != nil {
 		return fmt.Errorf("wait for a successor: %w", err)
 	}
@@ -214,7 +212,7 @@ func (s *sockets) handOver(conn *net.UnixConn) error {
 		if err != nil {
 			return err
 		}
-		// Fd would make the socket block, for everyone who holds it.
+		// Fd would make the socket blocking, in all processes that hold it.
 		raw.Control(func(fd uintptr) { fds[i] = int(fd) })
 	}
 	text, err := json.Marshal(addresses)
@@ -228,7 +226,7 @@ func (s *sockets) handOver(conn *net.UnixConn) error {
 	return err
 }
 
-// files duplicates the sockets that are still open.
+// files duplicates the open sockets.
 func (s *sockets) files() (addresses []string, files []*os.File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

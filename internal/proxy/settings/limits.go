@@ -10,64 +10,64 @@ import (
 
 // Limits bounds what clients can make the proxy do.
 type Limits struct {
-	// HeaderBytes bounds a message's head, TargetBytes a request's target, and
-	// HeaderFields the number of fields of a head.
+	// HeaderBytes bounds a header section with its start line, TargetBytes a request
+	// target, and HeaderFields the number of fields.
 	HeaderBytes, TargetBytes, HeaderFields int
-	// HeaderTimeout bounds the time from the first byte of a request to the
-	// end of its head, that of a TLS handshake, and over HTTP/2 that of any frame but
-	// DATA.
+	// HeaderTimeout bounds the time from the first byte of a request to the end of its
+	// header section, that of a TLS handshake, and, over HTTP/2, that of any frame
+	// except DATA.
 	HeaderTimeout time.Duration
-	// BodyTimeout bounds the time between two reads of a request's body, and
-	// between two writes of an answer.
+	// BodyTimeout bounds the time between two reads of a request body, and between two
+	// writes of a response.
 	BodyTimeout time.Duration
-	// Discard bounds what is read of a request that was answered before its end.
+	// Discard bounds what is read of a request body after the response was sent.
 	Discard sock.Discard
-	// IdleTimeout bounds the time between two requests of a connection, whatever
-	// else comes over it meanwhile.
+	// IdleTimeout bounds the time between two requests on a connection, whatever else
+	// is received meanwhile.
 	IdleTimeout time.Duration
-	// TunnelTimeout bounds the time for which a tunnel may be silent, where
-	// the route has no read timeout of its own.
+	// TunnelTimeout is the idle timeout of tunnels whose route has no read timeout of
+	// its own.
 	TunnelTimeout time.Duration
-	// UDPTimeout bounds the time for which a UDP flow may be silent, where its
-	// rule has no bound of its own, UDPFlows the flows of the whole proxy, and
-	// UDPFlowsPerClient those of one address, as ConnectionsPerClient has it: source
-	// ports cost a client nothing.
+	// UDPTimeout is the idle timeout of UDP flows whose rule has none of its own.
+	// UDPFlows bounds the flows of the whole proxy, and UDPFlowsPerClient those of one
+	// client address (counted as for ConnectionsPerClient): a client can use any number
+	// of source ports.
 	UDPTimeout                  time.Duration
 	UDPFlows, UDPFlowsPerClient int
-	// Streams bounds the requests under way on one connection of HTTP/2, and
-	// WindowBytes what the flow-control windows of all together may grow by, in
+	// Streams bounds the concurrent requests on one HTTP/2 connection. WindowBytes
+	// bounds the growth of the flow control windows of all connections together, in
 	// bytes.
 	Streams     int
 	WindowBytes int64
-	// TLS is the least that listeners speak: the version that none goes below, and
-	// the suites where a server name has none of its own; none are those that may
-	// be used for HTTP/2.
+	// TLS is the minimum for all listeners: no server name may use a lower version, and
+	// a server name without cipher suites of its own uses these. No suites means those
+	// that HTTP/2 permits.
 	TLS model.TLSPolicy
-	// HTTP3 has HTTPS listeners serve HTTP/3 too, where the program can.
+	// HTTP3 makes HTTPS listeners serve HTTP/3 too, if the program supports it.
 	HTTP3 bool
 	// Connections bounds the client connections of the whole proxy, and
 	// ConnectionsPerClient those of one address (one /64 for IPv6). Trusted peers are
-	// not counted by address. 0 is unbounded.
+	// not counted by address. 0 means no bound.
 	Connections, ConnectionsPerClient int
-	// BufferBytes bounds the memory that exchanges under way may hold in
-	// buffers. 0 is half of the process's memory limit, if there is one.
+	// BufferBytes bounds the memory that exchanges under way may hold in buffers. 0
+	// means half of the process's memory limit, if there is one.
 	BufferBytes int64
-	// Attempts bounds how often a request is tried.
+	// Attempts bounds the attempts of a request.
 	Attempts int
-	// RetryPercent bounds the attempts that rules' policies repeat: at most that
-	// part of a service's requests under way, and RetryLeast besides. RetryBytes
-	// bounds the request that is kept for it.
+	// RetryPercent bounds the retries by rules' policies: at most this percentage of a
+	// service's requests under way may be retries, plus RetryLeast. RetryBytes bounds
+	// the replay buffer of a request.
 	RetryPercent, RetryLeast, RetryBytes int
-	// Mirrors bounds the copies of requests under way, and MirrorBytes each.
+	// Mirrors bounds the mirrored requests under way, and MirrorBytes the size of each.
 	Mirrors, MirrorBytes int
 }
 
-// Head bounds heads, as codecs want it.
+// Head returns the limits of header sections, for the codecs.
 func (l Limits) Head() msg.Limits {
 	return msg.Limits{HeadBytes: l.HeaderBytes, TargetBytes: l.TargetBytes, Fields: l.HeaderFields}
 }
 
-// DefaultLimits returns the limits that stand unless they are changed.
+// DefaultLimits returns the default limits.
 func DefaultLimits() Limits {
 	return Limits{
 		HeaderBytes: 32 << 10, TargetBytes: 8 << 10, HeaderFields: 100,
@@ -82,15 +82,15 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Setting is one limit as a user sets it: a flag of the commands that serve,
-// and a row of docs/settings.md. Value points into the Limits.
+// Setting is one limit as an operator sets it: a flag of the commands that serve, and a
+// row in docs/settings.md. Value points into the Limits.
 type Setting struct {
 	Flag  string
 	Value any // *int, *int64, *bool, *time.Duration or flag.Value
 	Doc   string
 }
 
-// Settings lists the limits of l.
+// Settings returns the limits of l as settings.
 func (l *Limits) Settings() []Setting {
 	return []Setting{
 		{"max-header-bytes", &l.HeaderBytes, "Largest head of a request or response, in bytes. More answers 431."},

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// AddrPort reads the address of a TCP connection, or of a UDP socket; others have
-// none.
+// AddrPort returns the address of a TCP connection or UDP socket. For any other address
+// it returns the zero AddrPort.
 func AddrPort(addr net.Addr) netip.AddrPort {
 	if inet, ok := addr.(interface{ AddrPort() netip.AddrPort }); ok {
 		ap := inet.AddrPort()

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CloseListener closes a listener and returns the connections that the system
-// had made for it and that were not accepted yet: a close alone would reset
-// them. Nobody may be accepting.
+// CloseListener closes a listener and returns the connections in its backlog, which the
+// kernel has established and nobody has accepted. A plain close would reset them. No
+// goroutine may be accepting.
 func CloseListener(l net.Listener, held Held) []net.Conn {
 	defer l.Close()
 	tcp, ok := l.(*net.TCPListener)
@@ -31,22 +31,23 @@ func CloseListener(l net.Listener, held Held) []net.Conn {
 	if err != nil {
 		return nil
 	}
-	l.Close() // the socket lives on with own
+	l.Close() // own keeps the socket open
 	fds := acceptAll(own)
 	if held != ByUs {
-		setRefusing(own, false) // another process may go on to accept
+		setRefusing(own, false) // another process may continue to accept
 	}
-	unix.Close(own) // resets what connected since the filter was taken off
+	unix.Close(own) // resets what connected since the filter was removed
 	return connsOf(fds)
 }
 
-// setRefusing makes the system drop what comes to a listening socket, so that clients
-// try again: by a filter that lets no packet pass, and, since not every system has
-// filters, by a queue for one connection at most. off gives it the longest queue.
+// setRefusing makes the kernel drop new connections to a listening socket, so that
+// clients retry: it attaches a filter that lets no packet pass and, since not every
+// system has socket filters, sets the backlog to its minimum. off restores the longest
+// backlog.
 func setRefusing(fd int, on bool) {
 	if !on {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
-		unix.Listen(fd, math.MaxUint16) // the system has a maximum of its own
+		unix.Listen(fd, math.MaxUint16) // the kernel caps it
 		return
 	}
 	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}

@@ -4,8 +4,8 @@ package sock
 
 import "net"
 
-// CloseListener closes a listener. On this system the connections that were
-// not accepted yet are reset.
+// CloseListener closes a listener. On this system the connections in its backlog are
+// reset.
 func CloseListener(l net.Listener, _ Held) []net.Conn {
 	l.Close()
 	return nil

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// BufferSize is the size of a buffer as the pool hands it out, in bytes.
+// BufferSize is the size of a new buffer of the pool, in bytes.
 const BufferSize = 16 << 10
 
 // Buffer holds bytes that were read and not yet used.
@@ -15,10 +15,10 @@ type Buffer struct {
 	pool *Pool
 }
 
-// Bytes are the bytes that were read and not yet used.
+// Bytes returns the bytes that were read and not yet used.
 func (b *Buffer) Bytes() []byte { return b.data[b.r:b.w] }
 
-// Len is the number of bytes that were read and not yet used.
+// Len returns the number of bytes that were read and not yet used.
 func (b *Buffer) Len() int { return b.w - b.r }
 
 // Advance marks n bytes as used.
@@ -28,18 +28,18 @@ func (b *Buffer) Advance(n int) {
 	}
 }
 
-// Truncate keeps the first n unused bytes only.
+// Truncate keeps only the first n unused bytes.
 func (b *Buffer) Truncate(n int) { b.w = b.r + n }
 
-// Free is the room behind the bytes that were read.
+// Free returns the free space behind the bytes that were read.
 func (b *Buffer) Free() []byte { return b.data[b.w:] }
 
 // Wrote marks n bytes of Free as read.
 func (b *Buffer) Wrote(n int) { b.w += n }
 
-// MakeRoom moves the unused bytes to the front, and grows the buffer when it
-// is full, up to limit bytes. It returns whether there is room now. Views into
-// the buffer are no longer valid.
+// MakeRoom moves the unused bytes to the front, and grows the buffer if it is full, up
+// to limit bytes. It reports whether there is free space now. It invalidates views into
+// the buffer.
 func (b *Buffer) MakeRoom(limit int) bool {
 	if b.w < len(b.data) {
 		return true
@@ -59,13 +59,13 @@ func (b *Buffer) MakeRoom(limit int) bool {
 	return true
 }
 
-// Pool hands out buffers and keeps account of the bytes that are out.
+// Pool hands out buffers and counts the bytes that are in use.
 type Pool struct {
 	free sync.Pool
 	out  atomic.Int64
 }
 
-// Get takes a buffer, empty.
+// Get returns an empty buffer.
 func (p *Pool) Get() *Buffer {
 	p.out.Add(BufferSize)
 	if b, ok := p.free.Get().(*Buffer); ok {
@@ -74,7 +74,7 @@ func (p *Pool) Get() *Buffer {
 	return &Buffer{data: make([]byte, BufferSize), pool: p}
 }
 
-// Put gives a buffer back. The caller must have no view into it any more.
+// Put returns a buffer to the pool. The caller must not have a view into it any more.
 func (p *Pool) Put(b *Buffer) {
 	p.out.Add(-int64(len(b.data)))
 	poison(b.data)
@@ -84,8 +84,8 @@ func (p *Pool) Put(b *Buffer) {
 	}
 }
 
-// Charge accounts for bytes that were taken elsewhere, or, below 0, given back.
+// Charge adds n bytes, allocated elsewhere, to the count; n below 0 removes them.
 func (p *Pool) Charge(n int64) { p.out.Add(n) }
 
-// Out is how many bytes the buffers have that are out.
+// Out returns the number of bytes in use.
 func (p *Pool) Out() int64 { return p.out.Load() }

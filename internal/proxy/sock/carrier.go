@@ -5,27 +5,27 @@ import (
 	"net"
 )
 
-// Carrier moves bytes one way, from one connection to another. Bytes that come
-// in masses between two TCP sockets stay in the kernel, where it can do that;
-// others pass through a buffer, which is as quick for few of them. While it
-// waits for bytes it holds neither buffer nor pipe.
+// Carrier copies bytes in one direction, from one connection to another. Between two
+// TCP sockets, bulk data stays in the kernel (splice) where the system supports it;
+// small amounts pass through a buffer, which is as fast for them. While it waits for
+// bytes it holds neither a buffer nor a pipe.
 //
-// One goroutine uses it, as the reader of From and the writer of To.
+// One goroutine uses a Carrier, as the reader of From and the writer of To.
 type Carrier struct {
 	From, To *Conn
 
-	bulk    bool // the last bytes filled the whole buffer
-	splicer      // of the system
+	bulk    bool // the last read filled the whole buffer
+	splicer      // of the operating system
 }
 
-// NewCarrier makes a Carrier. What From has in its buffer goes first.
+// NewCarrier returns a Carrier. It first moves what From has in its buffer.
 func NewCarrier(from, to *Conn) *Carrier {
 	c := &Carrier{From: from, To: to}
 	c.splicer.init(from.plain && to.plain)
 	return c
 }
 
-// Take waits for bytes and takes some. Errors are those of From.
+// Take waits for bytes and reads some. Errors are those of From.
 func (c *Carrier) Take() (int, error) {
 	if c.From.In != nil && c.From.In.Len() > 0 {
 		return c.From.In.Len(), nil
@@ -37,15 +37,14 @@ func (c *Carrier) Take() (int, error) {
 		}
 	}
 	n, err := c.From.Fill()
-	for n == 0 && err == nil { // a message of no bytes
+	for n == 0 && err == nil { // a TLS record without data
 		n, err = c.From.Fill()
 	}
 	c.bulk = n == BufferSize && c.splicer.usable()
 	return n, err
 }
 
-// Give writes what was taken. Errors are those of To; what was taken is lost
-// then.
+// Give writes what Take has read. Errors are those of To; the bytes are lost then.
 func (c *Carrier) Give() error {
 	if c.splicer.holds() {
 		return c.splicer.give(c.To.raw)
@@ -55,14 +54,14 @@ func (c *Carrier) Give() error {
 	return err
 }
 
-// Close gives back what the Carrier holds. It does not close the connections.
+// Close releases what the Carrier holds. It does not close the connections.
 func (c *Carrier) Close() { c.splicer.drop() }
 
-// errNoSplice has Take use a buffer.
+// errNoSplice makes Take use a buffer.
 var errNoSplice = errors.New("no splice")
 
-// EndWrites tells the peer that no more will come, and leaves the other
-// direction open. A TLS session says so too.
+// EndWrites half-closes the connection: the peer sees the end of the stream, and the
+// other direction stays open. A TLS session sends close_notify too.
 func (c *Conn) EndWrites() error {
 	half, ok := c.net.(interface{ CloseWrite() error })
 	if !ok {
@@ -71,8 +70,7 @@ func (c *Conn) EndWrites() error {
 	return half.CloseWrite()
 }
 
-// Reset aborts the connection so that the peer sees an error, and not an end
-// in order.
+// Reset aborts the connection so that the peer sees an error, and not a normal end.
 func (c *Conn) Reset() {
 	if tcp, ok := c.base.(*net.TCPConn); ok {
 		tcp.SetLinger(0)

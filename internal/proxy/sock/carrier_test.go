@@ -19,8 +19,7 @@ import (
 	"time"
 )
 
-// carried runs a Carrier between two connections until From ends, and tells how
-// many bytes it moved.
+// carried runs a Carrier until From ends, and sends the number of bytes that it moved.
 func carried(t *testing.T, c *Carrier) <-chan int64 {
 	done := make(chan int64, 1)
 	go func() {
@@ -50,8 +49,8 @@ func carried(t *testing.T, c *Carrier) <-chan int64 {
 	return done
 }
 
-// TestCarrier moves masses, little by little and in bursts, and both ends agree
-// on every byte.
+// TestCarrier moves bulk data, small pieces and bursts, and compares what both ends
+// saw.
 func TestCarrier(t *testing.T) {
 	for name, sizes := range map[string][]int{
 		"nothing": nil, "a byte": {1}, "chat": {10, 20, 30, 5000, 1}, "a buffer": {BufferSize}, "a mass": {20 << 20},
@@ -88,13 +87,13 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
-// TestCarrierSplices: a mass stays in the kernel.
+// TestCarrierSplices: bulk data stays in the kernel.
 func TestCarrierSplices(t *testing.T) {
 	client, near := pair(t)
 	far, server := pair(t)
 	c := NewCarrier(NewConn(near, NewClock(), &Pool{}, nil), NewConn(far, NewClock(), &Pool{}, nil))
 	if !c.splicer.usable() {
-		return // not on this system
+		return // this system has no splice
 	}
 	go io.Copy(io.Discard, server)
 	go client.Write(make([]byte, 8<<20))
@@ -116,8 +115,8 @@ func TestCarrierSplices(t *testing.T) {
 	}
 }
 
-// TestCarrierDeadlines: a read that waits too long takes nothing away, and a
-// peer that takes nothing is noticed.
+// TestCarrierDeadlines: a read that times out loses no bytes, and a peer that reads
+// nothing is noticed.
 func TestCarrierDeadlines(t *testing.T) {
 	client, near := pair(t)
 	far, server := pair(t)
@@ -154,7 +153,7 @@ func TestCarrierDeadlines(t *testing.T) {
 	}
 }
 
-// TestCarrierBesidesTCP: ends that are no plain TCP go through a buffer.
+// TestCarrierBesidesTCP: connections that are not plain TCP use a buffer.
 func TestCarrierBesidesTCP(t *testing.T) {
 	client, near := net.Pipe()
 	far, server := pair(t)
@@ -168,7 +167,7 @@ func TestCarrierBesidesTCP(t *testing.T) {
 	}
 }
 
-// TestResetIsSeen: the peer of what was reset sees an error.
+// TestResetIsSeen: the peer of a connection that was reset sees an error.
 func TestResetIsSeen(t *testing.T) {
 	far, near := pair(t)
 	NewConn(near, NewClock(), &Pool{}, nil).Reset()
@@ -177,8 +176,8 @@ func TestResetIsSeen(t *testing.T) {
 	}
 }
 
-// TestWrapTLSAfterABeginning: a session begins with what was read before, all
-// of it, whatever stands behind the ClientHello.
+// TestWrapTLSAfterABeginning: a TLS session starts with the bytes that were read before
+// it, including those after the ClientHello.
 func TestWrapTLSAfterABeginning(t *testing.T) {
 	far, near := pair(t)
 	cert := testCertificate(t)
@@ -201,7 +200,7 @@ func TestWrapTLSAfterABeginning(t *testing.T) {
 	}
 }
 
-// testCertificate is one that nobody trusts.
+// testCertificate returns a self-signed certificate.
 func testCertificate(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// Conn is a connection of the proxy, on either side. One goroutine reads; one
-// goroutine, the same or another, writes.
+// Conn is a connection to a client or a backend. One goroutine reads; one goroutine,
+// the same or another, writes.
 type Conn struct {
-	// In holds what was read and not yet used; nil while there is nothing. It
-	// may be given back to the pool, with ReleaseIn, when it is empty.
+	// In holds what was read and not yet used; it may be nil when that is nothing. When
+	// it is empty it may be given back to the pool with ReleaseIn.
 	In *Buffer
 
 	net   net.Conn
-	base  net.Conn        // the one that was wrapped first, below TLS
-	raw   syscall.RawConn // of base; nil unless that is TCP
-	plain bool            // net is base, and raw not nil
+	base  net.Conn        // the connection that was wrapped, below TLS
+	raw   syscall.RawConn // of base; nil unless base is TCP
+	plain bool            // net is base, and raw is not nil
 	clock *Clock
 	pool  *Pool
 
-	// Of a TLS session over the connection; see tls.go.
+	// For a TLS session over the connection; see tls.go.
 	lower   *lower
 	records *records
 	space   []byte
 
-	readUntil, writeUntil int64 // what the deadlines are armed to
+	readUntil, writeUntil int64 // the deadlines that are set
 
-	// What the raw callbacks work on. They are made once a connection, because
-	// a closure made for each call would be an allocation for each call.
+	// Arguments and results of the raw callbacks. The callbacks are made once per
+	// connection: a closure made for each call would be an allocation for each call.
 	fillRaw, sendRaw func(fd uintptr) bool
 	gatherRaw        func(fd uintptr) bool
 	peekRaw          func(fd uintptr)
@@ -39,16 +39,16 @@ type Conn struct {
 	err              error
 	one              [1]byte
 
-	// Hangup tells of the peer, which is noticed of watched connections only, and
-	// of Abort.
+	// Hangup is set when the peer hangs up, which is noticed only on watched
+	// connections, and by Abort.
 	Hangup
 	self    Partner
 	watch   *Hangups
 	watchID uint64
 }
 
-// NewConn wraps a connection. Buffers come from pool. With hangups not nil,
-// Gone and AbortOnHangup work, if the system and the connection allow it.
+// NewConn wraps a connection. Buffers come from pool. If hangups is not nil, Gone and
+// AbortOnHangup work where the system and the connection support it.
 func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
 	c := &Conn{net: nc, base: nc, clock: clock, pool: pool}
 	c.self.Interrupt = c.Interrupt
@@ -62,23 +62,23 @@ func NewConn(nc net.Conn, clock *Clock, pool *Pool, hangups *Hangups) *Conn {
 	return c
 }
 
-// Net is the wrapped connection.
+// Net returns the wrapped connection.
 func (c *Conn) Net() net.Conn { return c.net }
 
-// Plain reports whether the bytes go to a TCP socket as they are.
+// Plain reports whether bytes go to a TCP socket unchanged.
 func (c *Conn) Plain() bool { return c.plain }
 
-// Abort ends the connection at once, and what it was a partner of. It may be
-// called from any goroutine; Close must still be called.
+// Abort ends the connection at once, and interrupts its partner. It may be called from
+// any goroutine; Close must still be called.
 func (c *Conn) Abort() {
 	c.base.Close()
 	c.HungUp()
 }
 
-// Partner is c as another connection's partner.
+// Partner returns c as the partner of another connection.
 func (c *Conn) Partner() *Partner { return &c.self }
 
-// Close closes the connection and gives the buffer back.
+// Close closes the connection and releases its buffer.
 func (c *Conn) Close() error {
 	if c.watch != nil {
 		c.watch.remove(c)
@@ -87,7 +87,7 @@ func (c *Conn) Close() error {
 	return c.net.Close()
 }
 
-// ReleaseIn gives In back to the pool, with what is in it.
+// ReleaseIn gives In back to the pool, with the bytes that are in it.
 func (c *Conn) ReleaseIn() {
 	if c.In != nil {
 		c.pool.Put(c.In)
@@ -95,10 +95,10 @@ func (c *Conn) ReleaseIn() {
 	}
 }
 
-// LimitReads has reads fail with os.ErrDeadlineExceeded when they take longer
-// than limit, counted from now. The deadline is set only when it is off by
-// much, so that a call a request costs next to nothing: reads fail between
-// limit and limit and a quarter.
+// LimitReads makes reads fail with os.ErrDeadlineExceeded if they take longer than
+// limit, counted from now. The deadline is set only if it differs by much from the one
+// that is set, so that one call per request costs next to nothing: reads fail between
+// limit and 1.25 times limit.
 func (c *Conn) LimitReads(now int64, limit time.Duration) {
 	if armed := c.readUntil; armed < now+int64(limit) || armed > now+int64(limit)*5/4 {
 		c.readUntil = now + int64(limit)*9/8
@@ -114,31 +114,31 @@ func (c *Conn) LimitWrites(now int64, limit time.Duration) {
 	}
 }
 
-// ForgetLimits has the next LimitReads or ReadBy set the deadline whatever was
-// set before: somebody else may have changed it.
+// ForgetLimits makes the next LimitReads or ReadBy set the deadline in any case: it may
+// have been changed directly on the wrapped connection.
 func (c *Conn) ForgetLimits() { c.readUntil = math.MaxInt64 }
 
-// ReadBy has reads fail with os.ErrDeadlineExceeded from a time on the clock
-// on, exactly.
+// ReadBy sets the time on the clock after which reads fail with os.ErrDeadlineExceeded,
+// exactly.
 func (c *Conn) ReadBy(at int64) {
 	c.readUntil = at
 	c.net.SetReadDeadline(c.clock.Time(at))
 }
 
-// WriteBy has writes fail with os.ErrDeadlineExceeded from a time on the clock
-// on, exactly.
+// WriteBy sets the time on the clock after which writes fail with
+// os.ErrDeadlineExceeded, exactly.
 func (c *Conn) WriteBy(at int64) {
 	c.writeUntil = at
 	c.net.SetWriteDeadline(c.clock.Time(at))
 }
 
-// Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It
-// may be called from any goroutine; the connection is of no use afterwards but
-// to be closed, unless it is idle and its reader expects this.
+// Interrupt makes pending and later reads fail with os.ErrDeadlineExceeded. It may be
+// called from any goroutine. The connection can then only be closed, unless it is idle
+// and its reader expects the interrupt.
 func (c *Conn) Interrupt() { c.base.SetReadDeadline(time.Unix(1, 0)) }
 
-// Fill reads more into In, which must have room (see Buffer.MakeRoom) or be
-// nil. While it waits with In nil it holds no buffer.
+// Fill reads more into In, which must have free space (see Buffer.MakeRoom) or be nil.
+// While it waits with In nil it holds no buffer.
 func (c *Conn) Fill() (int, error) {
 	switch {
 	case c.plain:
@@ -147,7 +147,7 @@ func (c *Conn) Fill() (int, error) {
 	case c.records != nil:
 		return c.fillTLS()
 	case c.In == nil:
-		// One byte tells that there are more.
+		// Wait for one byte without a buffer.
 		if n, err := c.net.Read(c.one[:]); n == 0 || err != nil {
 			return 0, err
 		}
@@ -164,22 +164,21 @@ func (c *Conn) Fill() (int, error) {
 	return 0, err
 }
 
-// fillBuffered reads what a session over the connection has decrypted, or can
-// decrypt, without waiting.
+// fillBuffered reads, without waiting, what a TLS session has decrypted or can decrypt.
 func (c *Conn) fillBuffered() int {
 	if c.lower == nil {
 		return 0
 	}
 	c.lower.hurried = true
-	n, _ := c.net.Read(c.In.Free()) // an error that lasts comes again
+	n, _ := c.net.Read(c.In.Free()) // a permanent error is returned again
 	c.lower.hurried = false
 	c.In.Wrote(n)
 	return n
 }
 
-// Quiet reports whether nothing has come, not even the end of the stream. It is
-// for connections that nobody reads from; of those that are not TCP it knows
-// nothing and returns true. Over TLS anything counts, also what would say nothing.
+// Quiet reports whether nothing was received, not even the end of the stream. It is for
+// connections that nobody reads. For a connection that is not TCP it returns true,
+// because it cannot tell. Over TLS any record counts, even one without data.
 func (c *Conn) Quiet() bool {
 	switch {
 	case c.raw == nil:
@@ -191,16 +190,16 @@ func (c *Conn) Quiet() bool {
 	return c.raw.Control(c.peekRaw) == nil && c.err == syscall.EAGAIN
 }
 
-// Left reports whether more has been read from the socket than was asked for.
+// Left reports whether bytes were read from the socket and not yet used.
 func (c *Conn) Left() bool {
 	return c.In != nil || c.records != nil && c.records.raw.Len()+c.records.input.Len() > 0
 }
 
-// Write writes all of p. It returns how much the system took.
+// Write writes all of p. It returns the number of bytes that the kernel accepted.
 func (c *Conn) Write(p []byte) (int, error) { return c.net.Write(p) }
 
-// SendFill writes all of out, then reads as Fill does. sent is how much of out
-// was taken by the system, also with an error.
+// SendFill writes all of out, then reads as Fill does. sent is the number of bytes of
+// out that the kernel accepted, also with an error.
 func (c *Conn) SendFill(out []byte) (sent, got int, err error) {
 	if !c.plain {
 		if sent, err = c.net.Write(out); err != nil {
@@ -213,7 +212,7 @@ func (c *Conn) SendFill(out []byte) (sent, got int, err error) {
 	if _, err = c.rawFill(c.sendRaw); err != nil || c.got > 0 {
 		return c.sent, c.got, err
 	}
-	// The socket's buffer was full: write the rest with patience.
+	// The socket's send buffer is full: wait until the rest is written.
 	n, err := c.net.Write(out[c.sent:])
 	if c.sent += n; err != nil {
 		return c.sent, 0, err

@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// MaxDatagram is the longest payload of a UDP datagram, with room to spare.
+// MaxDatagram is more than the longest payload of a UDP datagram, in bytes.
 const MaxDatagram = 64 << 10
 
-// Datagrams is a UDP socket that is connected to one peer. One goroutine
-// receives; one, the same or another, sends.
+// Datagrams is a UDP socket that is connected to one peer. One goroutine receives; one
+// goroutine, the same or another, sends.
 type Datagrams struct {
 	*net.UDPConn
 	raw syscall.RawConn
@@ -25,10 +25,10 @@ type Datagrams struct {
 	put              func([]byte)
 }
 
-// ErrFull: the socket takes no more at present.
+// ErrFull means that the socket's send buffer is full.
 var ErrFull = errors.New("the socket's buffer is full")
 
-// DialDatagrams makes a socket that is connected to addr. get gives a buffer of
+// DialDatagrams returns a socket that is connected to addr. get returns a buffer of
 // MaxDatagram bytes, and put takes it back.
 func DialDatagrams(addr netip.AddrPort, get func() []byte, put func([]byte)) (*Datagrams, error) {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
@@ -45,8 +45,7 @@ func DialDatagrams(addr netip.AddrPort, get func() []byte, put func([]byte)) (*D
 	return d, nil
 }
 
-// Receive waits for a datagram and has use see it. While it waits it holds no
-// buffer.
+// Receive waits for a datagram and passes it to use. While it waits it holds no buffer.
 func (d *Datagrams) Receive(use func([]byte)) error {
 	d.inErr = nil
 	if err := d.raw.Read(d.receiveRaw); err != nil {
@@ -71,7 +70,7 @@ func (d *Datagrams) receiveStep(fd uintptr) bool {
 	return true
 }
 
-// Send sends a datagram, or returns ErrFull: it never waits.
+// Send sends a datagram, or returns ErrFull. It never waits.
 func (d *Datagrams) Send(p []byte) error {
 	d.out = p
 	if err := d.raw.Write(d.send); err != nil {

@@ -2,13 +2,14 @@ package sock
 
 import "time"
 
-// Discard bounds what is read and dropped of a request that was answered before its
-// end. A client that is still sending, and whose connection or stream is closed
-// under it, may lose the answer (RFC 9112 §9.6). Any of the bounds ends it.
+// Discard bounds what is read and dropped of a request body after the response was
+// sent. If its connection or stream is closed while a client still sends, the client
+// may lose the response (RFC 9112 §9.6). Reading ends at whichever bound is reached
+// first.
 type Discard struct {
-	// Bytes is how much is read.
+	// Bytes bounds the bytes that are read.
 	Bytes int64
-	// Time is how long that may take, and Pause how long nothing may come.
+	// Time bounds the whole, and Pause the time in which nothing is received.
 	Time, Pause time.Duration
 }
 

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// Hangups notices when the peers of watched connections close or reset them,
-// while nobody reads from these. It costs one system call a connection, and
-// nothing a request: the kernel keeps the watch.
+// Hangups detects that the peers of watched connections close or reset them while
+// nobody reads. It costs one system call per connection, and nothing per request: the
+// kernel keeps watching.
 type Hangups struct {
 	epoll *os.File
 	fd    int
@@ -20,7 +20,7 @@ type Hangups struct {
 	next  uint64
 }
 
-// NewHangups makes a watcher. Run serves it.
+// NewHangups returns a watcher. It works while Run runs.
 func NewHangups() (*Hangups, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
@@ -33,7 +33,7 @@ func NewHangups() (*Hangups, error) {
 	return &Hangups{epoll: os.NewFile(uintptr(fd), "hangups"), fd: fd, conns: map[uint64]*Conn{}}, nil
 }
 
-// Run notices hang-ups until ctx ends.
+// Run detects hang-ups until ctx ends.
 func (h *Hangups) Run(ctx context.Context) error {
 	raw, err := h.epoll.SyscallConn()
 	if err != nil {
@@ -66,7 +66,7 @@ func (h *Hangups) find(id uint64) *Conn {
 	return h.conns[id]
 }
 
-// add watches c. A connection that cannot be watched is simply not.
+// add watches c. If c cannot be watched, add does nothing.
 func (h *Hangups) add(c *Conn) {
 	if c.raw == nil {
 		return
@@ -77,7 +77,7 @@ func (h *Hangups) add(c *Conn) {
 	h.conns[id] = c
 	h.mu.Unlock()
 	c.watch, c.watchID = h, id
-	// EPOLLET without EPOLLIN: nothing but the end of the stream wakes us.
+	// EPOLLET without EPOLLIN: only the end of the stream is an event.
 	event := syscall.EpollEvent{
 		Events: syscall.EPOLLRDHUP | 1<<31, // 1<<31 is EPOLLET
 		Fd:     int32(uint32(id)), Pad: int32(uint32(id >> 32)),
@@ -91,7 +91,7 @@ func (h *Hangups) add(c *Conn) {
 	}
 }
 
-// remove forgets c; the kernel forgets its socket when that is closed.
+// remove forgets c. The kernel forgets its socket when that is closed.
 func (h *Hangups) remove(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

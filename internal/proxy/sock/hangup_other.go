@@ -4,11 +4,11 @@ package sock
 
 import "context"
 
-// Hangups watches nothing on this system: a client that goes away is noticed
-// when the proxy next reads from or writes to it.
+// Hangups watches nothing on this system: the proxy notices a client that has gone when
+// it next reads from it or writes to it.
 type Hangups struct{}
 
-// NewHangups makes a watcher.
+// NewHangups returns a watcher.
 func NewHangups() (*Hangups, error) { return &Hangups{}, nil }
 
 // Run waits for ctx.

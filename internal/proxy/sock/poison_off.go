@@ -2,5 +2,5 @@
 
 package sock
 
-// poison does nothing; see the build tag of the same name.
+// poison does nothing without the build tag poison.
 func poison([]byte) {}

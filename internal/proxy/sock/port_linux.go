@@ -7,17 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Port is a socket of UDP whose replies come from the address that was asked:
-// one that is open on all addresses of a machine would else let the system
-// choose, and clients refuse what comes from another. One goroutine receives,
-// any may reply.
+// Port is a UDP socket that replies from the address to which a datagram was sent. A
+// socket that is bound to all addresses would otherwise let the kernel choose the
+// source address, and clients drop replies from another address. One goroutine
+// receives; any may reply.
 type Port struct {
 	*net.UDPConn
-	wild bool // open on all addresses
+	wild bool // bound to all addresses
 	oob  [128]byte
 }
 
-// NewPort takes over a socket.
+// NewPort returns a Port that owns conn.
 func NewPort(conn *net.UDPConn) *Port {
 	p := &Port{UDPConn: conn}
 	addr, ok := conn.LocalAddr().(*net.UDPAddr)
@@ -36,8 +36,8 @@ func NewPort(conn *net.UDPConn) *Port {
 	return p
 }
 
-// Receive waits for a datagram. to is the address that it was sent to, where
-// that has to be told to Reply; else it is the zero one.
+// Receive waits for a datagram. to is the address that it was sent to if Reply needs
+// it, and zero otherwise.
 func (p *Port) Receive(buf []byte) (n int, from netip.AddrPort, to netip.Addr, err error) {
 	if !p.wild {
 		n, from, err = p.ReadFromUDPAddrPort(buf)
@@ -62,8 +62,8 @@ func (p *Port) Receive(buf []byte) (n int, from netip.AddrPort, to netip.Addr, e
 	return n, from, to, err
 }
 
-// Source is what Reply needs to send from an address; the zero one leaves it to
-// the system.
+// Source returns the control message that makes Reply send from addr. For the zero
+// address it returns nil: the kernel chooses.
 func Source(addr netip.Addr) []byte {
 	switch {
 	case !addr.IsValid() || addr.Unmap().IsMulticast():
@@ -74,7 +74,7 @@ func Source(addr netip.Addr) []byte {
 	return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: addr.As16()})
 }
 
-// Reply sends a datagram from an address, as Source has it.
+// Reply sends a datagram. source is the result of Source.
 func (p *Port) Reply(datagram []byte, to netip.AddrPort, source []byte) error {
 	_, _, err := p.WriteMsgUDPAddrPort(datagram, source, to)
 	return err

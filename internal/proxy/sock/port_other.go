@@ -7,11 +7,11 @@ import (
 	"net/netip"
 )
 
-// Port is a socket of UDP. On this system one that is open on all addresses
-// replies from that which the system chooses.
+// Port is a UDP socket. On this system, a socket that is bound to all addresses replies
+// from the address that the kernel chooses.
 type Port struct{ *net.UDPConn }
 
-// NewPort takes over a socket.
+// NewPort returns a Port that owns conn.
 func NewPort(conn *net.UDPConn) *Port { return &Port{conn} }
 
 // Receive waits for a datagram. to is the zero address.
@@ -20,7 +20,7 @@ func (p *Port) Receive(buf []byte) (n int, from netip.AddrPort, to netip.Addr, e
 	return n, from, to, err
 }
 
-// Source has no use on this system.
+// Source returns nil: this system does not support it.
 func Source(netip.Addr) []byte { return nil }
 
 // Reply sends a datagram.

@@ -19,7 +19,7 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// rawFill runs one of the two steps below until it is done.
+// rawFill runs fillStep or sendStep until it is done.
 func (c *Conn) rawFill(step func(uintptr) bool) (int, error) {
 	c.got, c.err = 0, nil
 	if err := c.raw.Read(step); err != nil {
@@ -28,8 +28,8 @@ func (c *Conn) rawFill(step func(uintptr) bool) (int, error) {
 	return c.got, c.err
 }
 
-// fillStep reads once; false means that there is nothing yet. A buffer that
-// was taken for the attempt goes back before the wait.
+// fillStep reads once. It returns false if nothing was received yet. A buffer that was
+// taken for the attempt is released before the wait.
 func (c *Conn) fillStep(fd uintptr) bool {
 	taken := c.In == nil
 	if taken {
@@ -53,10 +53,10 @@ func (c *Conn) fillStep(fd uintptr) bool {
 	return true
 }
 
-// sendStep writes once and then behaves as fillStep. The runtime forgets what
-// it knew of the socket's readiness before it calls this for the first time,
-// that is before the write; so the answer's arrival cannot be missed, and the
-// read that would only find that there is nothing yet can be left out.
+// sendStep writes once and then behaves like fillStep. The runtime resets the socket's
+// readiness before it calls sendStep for the first time, that is before the write. So
+// the arrival of the response cannot be missed, and the read that would only find
+// nothing can be skipped.
 func (c *Conn) sendStep(fd uintptr) bool {
 	if c.out == nil {
 		return c.fillStep(fd)
@@ -70,11 +70,11 @@ func (c *Conn) sendStep(fd uintptr) bool {
 	case err != nil && err != syscall.EAGAIN:
 		c.err = err
 	}
-	return true // partly written or failed: SendFill goes on
+	return true // partly written or failed: SendFill continues
 }
 
-// peekStep looks for bytes, or the end of the stream, without taking them. It
-// leaves EAGAIN in c.err when there is nothing.
+// peekStep checks for bytes or the end of the stream, without consuming them. It sets
+// c.err to EAGAIN if there is nothing.
 func (c *Conn) peekStep(fd uintptr) {
 	_, c.err = ignoringEINTR(func(fd int, p []byte) (int, error) {
 		n, _, err := syscall.Recvfrom(fd, p, syscall.MSG_PEEK)

@@ -39,7 +39,7 @@ func TestFillTakesABufferOnlyForBytes(t *testing.T) {
 		_, err := c.Fill()
 		result <- err
 	}()
-	for range 100 { // while the reader waits, no buffer may stay out
+	for range 100 { // while the reader waits, no buffer may be in use
 		if pool.Out() > BufferSize {
 			t.Fatal("buffers leak")
 		}
@@ -71,8 +71,7 @@ func TestSendFill(t *testing.T) {
 	}
 }
 
-// TestSendFillNeverMissesTheAnswer goes back and forth very often: a lost
-// wake-up would hang it.
+// TestSendFillNeverMissesTheAnswer does many round trips: a lost wake-up would hang it.
 func TestSendFillNeverMissesTheAnswer(t *testing.T) {
 	far, near := pair(t)
 	c := NewConn(near, NewClock(), &Pool{}, nil)

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// splicer moves bytes from socket to socket through a pipe (splice(2)), so that
-// they are never copied to this process. net.TCPConn.ReadFrom does so too, but
-// keeps a pipe while it waits, and cannot tell that bytes have moved: an L4 route
-// that is silent would cost four descriptors, and could not know that it is.
+// splicer moves bytes from socket to socket through a pipe (splice(2)), so that they
+// are never copied to this process. net.TCPConn.ReadFrom does so too, but it holds a
+// pipe while it waits, and does not report progress: an idle L4 connection would cost
+// four descriptors, and its idle time could not be known.
 type splicer struct {
 	able     bool
 	pipe     *pipe // holds what was taken; nil between two Takes
@@ -33,7 +33,7 @@ func (s *splicer) init(able bool) {
 func (s *splicer) usable() bool { return s.able }
 func (s *splicer) holds() bool  { return s.held > 0 }
 
-// take waits for bytes and takes them into a pipe.
+// take waits for bytes and moves them into a pipe.
 func (s *splicer) take(from syscall.RawConn) (int, error) {
 	s.n, s.err = 0, nil
 	if err := from.Read(s.takeStep); err != nil {
@@ -43,11 +43,11 @@ func (s *splicer) take(from syscall.RawConn) (int, error) {
 	return s.n, s.err
 }
 
-// fromSocket tries once; false means that there is nothing yet. A pipe that was
-// taken for the attempt goes back before the wait.
+// fromSocket tries once. It returns false if nothing was received yet. A pipe that was
+// taken for the attempt is released before the wait.
 func (s *splicer) fromSocket(fd uintptr) bool {
 	if s.pipe = takePipe(); s.pipe == nil {
-		s.able, s.err = false, errNoSplice // out of descriptors: it goes on without
+		s.able, s.err = false, errNoSplice // out of descriptors: use a buffer
 		return true
 	}
 	n, err := splice(int(fd), s.pipe.w, pipeSize)
@@ -93,7 +93,7 @@ func (s *splicer) toSocket(fd uintptr) bool {
 			return false
 		}
 		if err == nil && n == 0 {
-			err = io.ErrUnexpectedEOF // the pipe has less than was put in: cannot be
+			err = io.ErrUnexpectedEOF // impossible: the pipe has less than was put in
 		}
 		if err != nil {
 			s.err = err
@@ -104,7 +104,7 @@ func (s *splicer) toSocket(fd uintptr) bool {
 	return true
 }
 
-// drop closes a pipe that still holds something.
+// drop closes a pipe that still holds bytes.
 func (s *splicer) drop() {
 	if s.pipe != nil {
 		s.pipe.close()
@@ -121,16 +121,16 @@ func splice(from, to, most int) (int, error) {
 	}
 }
 
-// pipe is an empty pipe, or one that a splicer uses.
+// pipe is a pair of descriptors; a pipe in the pool is empty.
 type pipe struct{ r, w int }
 
-// pipeSize is what a pipe takes at most, if the system lets it grow so far.
+// pipeSize is the capacity that pipes are set to, if the kernel permits it, in bytes.
 const pipeSize = 256 << 10
 
-// pipes are empty ones. The garbage collector closes those that nobody uses.
+// pipes is the pool of empty pipes. The garbage collector closes unused ones.
 var pipes = sync.Pool{}
 
-// takePipe returns nil when the system gives none.
+// takePipe returns nil if the kernel provides no pipe.
 func takePipe() *pipe {
 	if p, ok := pipes.Get().(*pipe); ok {
 		return p
@@ -139,7 +139,7 @@ func takePipe() *pipe {
 	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
 		return nil
 	}
-	unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, pipeSize) // a smaller one works too
+	unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, pipeSize) // less works too
 	p := &pipe{fds[0], fds[1]}
 	runtime.SetFinalizer(p, (*pipe).close)
 	return p

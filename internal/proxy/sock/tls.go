@@ -12,13 +12,13 @@ import (
 	"unsafe"
 )
 
-// WrapTLS puts a TLS session, as a server, over the connection. It begins with
-// what was read before and not used. The caller runs the handshake.
+// WrapTLS starts a TLS session over the connection, as the server. The session first
+// reads what is in In. The caller runs the handshake.
 func (c *Conn) WrapTLS(config *tls.Config) *tls.Conn {
 	return c.wrap(func(lower net.Conn) *tls.Conn { return tls.Server(lower, config) }, maxHandshake)
 }
 
-// WrapTLSClient is WrapTLS for a client.
+// WrapTLSClient is like WrapTLS, as the client.
 func (c *Conn) WrapTLSClient(config *tls.Config) *tls.Conn {
 	return c.wrap(func(lower net.Conn) *tls.Conn { return tls.Client(lower, config) }, maxServerHandshake)
 }
@@ -38,21 +38,21 @@ func (c *Conn) wrap(over func(net.Conn) *tls.Conn, most int) *tls.Conn {
 	return session
 }
 
-// lower is what a TLS session reads from.
+// lower is the connection below a TLS session.
 type lower struct {
 	net.Conn
-	// hurried reads take nothing from the socket: what the session has not
-	// buffered is not waited for.
+	// hurried makes reads return without waiting, so that the session uses only what it
+	// has buffered.
 	hurried bool
-	// left is how many bytes may still be read; -1 is any number.
+	// left is the number of bytes that may still be read; -1 is no limit.
 	left int
-	// early is what was read before there was a session, and comes first.
+	// early holds what was read before the session started. It is read first.
 	early []byte
 }
 
-// maxHandshake bounds what a client may send before its handshake is done, all
-// of which the session keeps, and maxServerHandshake what a server may. A
-// ClientHello has some 2,000 bytes, and a certificate's chain a few thousand.
+// maxHandshake bounds the bytes that a client may send before its handshake is done,
+// since the session buffers all of them; maxServerHandshake bounds those of a server. A
+// ClientHello has about 2,000 bytes, and a certificate chain a few thousand.
 const (
 	maxHandshake       = 32 << 10
 	maxServerHandshake = 128 << 10
@@ -60,7 +60,7 @@ const (
 
 var errHandshakeTooLong = errors.New("the peer sent more than a handshake needs")
 
-// EndHandshake lifts the bound on what the peer may send in its handshake.
+// EndHandshake removes the bound on what the peer may send in its handshake.
 func (c *Conn) EndHandshake() { c.lower.left = -1 }
 
 func (l *lower) Read(p []byte) (int, error) {
@@ -70,7 +70,7 @@ func (l *lower) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if l.hurried {
-		return 0, os.ErrDeadlineExceeded // temporary, so the session goes on
+		return 0, os.ErrDeadlineExceeded // a temporary error, so the session can continue
 	}
 	if l.left < 0 {
 		return l.Conn.Read(p)
@@ -83,14 +83,14 @@ func (l *lower) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// records are the buffers of a TLS session: raw holds what was read from the
-// socket, and input what is left of the record that was decrypted last.
+// records are the buffers of a TLS session: raw holds what was read from the socket,
+// and input what is left of the record that was decrypted last.
 //
-// crypto/tls allocates whenever it reads from its connection, and reads only
-// with a buffer in hand. So the record is put in its raw buffer before it is
-// asked: then it finds all it needs, and neither happens. That reaches into
-// unexported fields. They are looked up by name and type; where a Go release
-// has none such, the session is read in the ordinary way, and a test fails.
+// crypto/tls allocates whenever it reads from its connection, and its caller must hold
+// a buffer while it waits. We avoid both: we read the record into raw before we call
+// Read, so that the session finds all it needs. For that we access unexported fields,
+// which we look up by name and type. If a Go release does not have them, we read the
+// session in the ordinary way, and a test fails.
 type records struct {
 	raw   *bytes.Buffer
 	input *bytes.Reader
@@ -107,7 +107,7 @@ func recordsOf(session *tls.Conn) *records {
 	}
 }
 
-// sessionFields are the offsets of the two buffers in a tls.Conn.
+// sessionFields holds the offsets of the two buffers in a tls.Conn.
 var sessionFields = func() (found struct {
 	raw, input uintptr
 	known      bool
@@ -123,15 +123,15 @@ var sessionFields = func() (found struct {
 
 const (
 	recordHead = 5
-	// recordMost is the longest record (RFC 8446 §5.2, RFC 5246 §6.2.3). The
-	// session refuses longer ones.
+	// recordMost is the longest record (RFC 8446 §5.2, RFC 5246 §6.2.3). The session
+	// rejects longer ones.
 	recordMost = 16<<10 + 2048
-	// gatherLeast is the least room for what comes.
+	// gatherLeast is the least free space for a read.
 	gatherLeast = 1024
 )
 
-// missing is how many bytes a whole record still needs; 0 when there is one,
-// or one that is refused.
+// missing returns how many bytes the next record still needs. It returns 0 if the
+// record is complete, or will be rejected.
 func (r *records) missing() int {
 	b := r.raw.Bytes()
 	if len(b) < recordHead {
@@ -144,8 +144,8 @@ func (r *records) missing() int {
 	return max(recordHead+length-len(b), 0)
 }
 
-// gather waits until the session has something to decrypt or to hand out. The
-// end of the stream is left to the session to find.
+// gather waits until the session has something to decrypt or to return. At the end of
+// the stream it returns nil: the session then finds the end itself.
 func (c *Conn) gather() error {
 	r := c.records
 	for r.input.Len() == 0 {

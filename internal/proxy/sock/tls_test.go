@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestSessionFieldsAreKnown fails with a Go release whose crypto/tls keeps its
-// buffers elsewhere. Sessions still work then; see records for what they lose.
+// TestSessionFieldsAreKnown fails if a Go release renames the buffers of crypto/tls.
+// Sessions still work then; records says what is lost.
 func TestSessionFieldsAreKnown(t *testing.T) {
 	if !sessionFields.known {
 		t.Error("the buffers of a tls.Conn were not found")
@@ -52,7 +52,7 @@ func TestForgetLimits(t *testing.T) {
 	}
 }
 
-// TestHandshakeIsBounded: a client cannot have the session keep any amount.
+// TestHandshakeIsBounded: a client cannot make the session buffer any amount.
 func TestHandshakeIsBounded(t *testing.T) {
 	c := &lower{Conn: endless{}, left: maxHandshake}
 	n, err := io.Copy(io.Discard, c)
@@ -65,7 +65,7 @@ func TestHandshakeIsBounded(t *testing.T) {
 	}
 }
 
-// endless is a connection that always has more.
+// endless is a connection that can always be read.
 type endless struct{ net.Conn }
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

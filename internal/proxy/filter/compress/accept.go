@@ -6,8 +6,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// weights are what a client says of content codings in Accept-Encoding, each
-// from 0, which refuses it, to 1000; unsaid is below that.
+// weights are the weights of content codings in Accept-Encoding, from 0, which rejects
+// the coding, to 1000; unsaid is below that.
 type weights struct {
 	codings            [len(codings)]int
 	identity, wildcard int
@@ -15,8 +15,8 @@ type weights struct {
 
 const unsaid = -1
 
-// parseAccept reads the field (RFC 9110 §12.5.3). What cannot be understood in it
-// says nothing.
+// parseAccept parses the field (RFC 9110 §12.5.3). Elements that are not valid are
+// ignored.
 func parseAccept(list []byte) weights {
 	w := weights{identity: unsaid, wildcard: unsaid}
 	for i := range w.codings {
@@ -39,7 +39,8 @@ func parseAccept(list []byte) weights {
 
 var comma, semicolon = []byte{','}, []byte{';'}
 
-// of is the weight of a coding by its name, or nil if it does not matter here.
+// of returns the weight of a coding by its name, or nil if this package does not
+// support it.
 func (w *weights) of(name []byte) *int {
 	switch {
 	case string(name) == "*":
@@ -47,7 +48,7 @@ func (w *weights) of(name []byte) *int {
 	case msg.EqualFold(name, "identity"):
 		return &w.identity
 	case msg.EqualFold(name, "x-gzip"):
-		name = name[len("x-"):] // the same (RFC 9110 §8.4.1.3)
+		name = name[len("x-"):] // x-gzip is an alias of gzip (RFC 9110 §8.4.1.3)
 	}
 	for i := range codings {
 		if msg.EqualFold(name, codings[i].name) {
@@ -57,7 +58,7 @@ func (w *weights) of(name []byte) *int {
 	return nil
 }
 
-// parseWeight reads a qvalue (RFC 9110 §12.4.2) in thousandths, or unsaid.
+// parseWeight returns a qvalue (RFC 9110 §12.4.2) in thousandths, or unsaid.
 func parseWeight(text []byte) int {
 	text = msg.TrimOWS(text)
 	if len(text) < len("q=0") || text[0]|0x20 != 'q' || text[1] != '=' {
@@ -81,8 +82,8 @@ func parseWeight(text []byte) int {
 	return weight
 }
 
-// choose returns the one of the codings on offer that the client likes best, the
-// first of several, or none if that is identity.
+// choose returns the offered coding with the highest weight, the first one of several,
+// or none if identity is preferred.
 func (w *weights) choose(offered []int) int {
 	best, most := none, max(w.identity, 1)
 	for _, coding := range offered {
@@ -97,10 +98,10 @@ func (w *weights) choose(offered []int) int {
 	return best
 }
 
-// refusesIdentity reports whether the client does not take what is not encoded.
+// refusesIdentity reports whether the client rejects an unencoded response.
 func (w *weights) refusesIdentity() bool {
 	return w.identity == 0 || w.identity == unsaid && w.wildcard == 0
 }
 
-// none stands for no coding: identity.
+// none means no coding: identity.
 const none = -1

@@ -11,8 +11,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// DefaultTypes are those that ingress-nginx compresses (gzip-types), and
-// text/html, which nginx always does.
+// DefaultTypes returns the types that ingress-nginx compresses (gzip-types), and
+// text/html, which nginx always compresses.
 func DefaultTypes() []string {
 	return []string{
 		"application/atom+xml", "application/javascript", "application/json", "application/rss+xml",
@@ -22,18 +22,18 @@ func DefaultTypes() []string {
 	}
 }
 
-// filter decides which answers of a rule are compressed, and how.
+// filter decides which responses of a rule are compressed, and with which coding.
 type filter struct {
-	offered  []int // of codings, the most preferred first
+	offered  []int // codings, the most preferred first
 	types    []string
-	all      bool // types
+	all      bool // all types
 	least    int64
 	encoders *encoders
 }
 
-// Spec is the filter's row. All its filters of a proxy share their encoders. It stands
-// first among the filters of a rule: answers pass it last, so that it sees what others
-// have made of them.
+// Spec returns the row of the filter in a table. All its filters in one proxy share
+// their encoders. It is the first filter of a rule: responses pass the filters in
+// reverse order, so it sees what the other filters have made of them.
 func Spec() exchange.FilterSpec {
 	return exchange.Spec(func(env *exchange.Environment, c *model.Compress) (exchange.Filter, error) {
 		f := newFilter(c, exchange.Keep(env, "compress/encoders", newEncoders))
@@ -57,7 +57,7 @@ func newFilter(c *model.Compress, shared *encoders) *filter {
 	return f
 }
 
-// newOffer finds codings by their names.
+// newOffer returns the codings with these names.
 func newOffer(names ...string) []int {
 	out := make([]int, len(names))
 	for i, name := range names {
@@ -91,13 +91,13 @@ func (f *filter) Response(x *exchange.Exchange) {
 	}
 }
 
-// takesBody reports whether an answer to a request has a body, and the body need
-// not have a length: without that, HTTP/1.0 could not keep the connection.
+// takesBody reports whether the response to a request may have a body whose length is
+// not declared. HTTP/1.0 could not keep the connection open without a length.
 func takesBody(h *msg.Head) bool {
 	return string(h.Bytes(h.Method)) != "HEAD" && h.Minor > 0
 }
 
-// suits reports whether an answer may be compressed, whoever asks.
+// suits reports whether a response may be compressed, for any client.
 func (f *filter) suits(h *msg.Head) bool {
 	switch h.Status {
 	case 204, 205, 206, 304:
@@ -106,7 +106,7 @@ func (f *filter) suits(h *msg.Head) bool {
 	return f.hasType(h) && !isFixed(h)
 }
 
-// hasType reports whether an answer is of a type that is compressed.
+// hasType reports whether a response has a type that is compressed.
 func (f *filter) hasType(h *msg.Head) bool {
 	kind, _, _ := bytes.Cut(h.Get(msg.ContentType), semicolon)
 	kind = msg.TrimOWS(kind)
@@ -116,8 +116,8 @@ func (f *filter) hasType(h *msg.Head) bool {
 	return f.all || slices.ContainsFunc(f.types, func(one string) bool { return msg.EqualFold(kind, one) })
 }
 
-// isCall reports whether a type is one of gRPC or gRPC-Web, whose messages are
-// compressed one by one if at all.
+// isCall reports whether a type is gRPC or gRPC-Web, whose messages are compressed one
+// by one, if at all.
 func isCall(kind []byte) bool {
 	const prefix = "application/grpc"
 	return len(kind) >= len(prefix) && msg.EqualFold(kind[:len(prefix)], prefix)
@@ -125,10 +125,10 @@ func isCall(kind []byte) bool {
 
 const noTransform = "no-transform"
 
-// fixing are fields that say something of the very bytes of a body.
+// fixing are the fields that describe the exact bytes of a body.
 var fixing = [...]string{"content-range", "content-md5", "digest", "content-digest", "repr-digest"}
 
-// isFixed reports whether the bytes of an answer must stay as they are.
+// isFixed reports whether the bytes of a response must not be changed.
 func isFixed(h *msg.Head) bool {
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -152,14 +152,14 @@ func isFixed(h *msg.Head) bool {
 	return false
 }
 
-// isShort reports whether a body is known to be too short to gain by it.
+// isShort reports whether a body is known to be too short for compression to pay.
 func (f *filter) isShort(h *msg.Head) bool {
 	n, known := msg.ParseLength(h.Get(msg.ContentLength))
 	return known && n < f.least
 }
 
-// addVary says that the answer is another one for others, also where it was not
-// compressed: caches then keep both (RFC 9110 §12.5.5).
+// addVary adds Accept-Encoding to Vary, also if this response was not compressed, so
+// that caches keep both variants (RFC 9110 §12.5.5).
 func addVary(h *msg.Head) {
 	var space [128]byte
 	list := space[:0]
@@ -181,8 +181,8 @@ func addVary(h *msg.Head) {
 
 const vary = "Vary"
 
-// encode says in the head that the body is encoded. Its length is not known any
-// more, nor can parts of it be asked for.
+// encode sets Content-Encoding. It removes the fields for the length and for ranges,
+// which no longer apply.
 func encode(h *msg.Head, name string) {
 	var space [32]byte
 	h.SetName("Content-Encoding", append(space[:0], name...))

@@ -12,7 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// encoder is what the encoders of all codings have in common.
+// encoder is the interface of the encoders of all codings.
 type encoder interface {
 	io.WriteCloser
 	Flush() error
@@ -22,15 +22,15 @@ type encoder interface {
 // coding is one content coding.
 type coding struct {
 	name string
-	// cost is about what an encoder takes, in bytes, its window among it.
+	// cost is approximately the memory of an encoder, with its window, in bytes.
 	cost  int64
 	start func() (encoder, error)
 }
 
-// The levels are nginx's (gzip_comp_level 1) and ingress-nginx's (brotli-level
-// 4), and the fastest of Zstandard. The windows are bounded so that an encoder
-// is: 32 KiB, which is gzip's own; 256 KiB; 128 KiB. What the bodies of the web
-// lose by that is below 1 %.
+// The levels are those of nginx (gzip_comp_level 1) and ingress-nginx (brotli-level 4),
+// and the fastest of Zstandard. The windows are limited so that the memory of an
+// encoder is: 32 KiB, the window of gzip itself; 256 KiB; 128 KiB. Typical web
+// responses grow by less than 1 % through that.
 var codings = [...]coding{
 	{"gzip", 850 << 10, func() (encoder, error) { return gzip.NewWriterLevel(nil, gzip.BestSpeed) }},
 	{"br", 2500 << 10, func() (encoder, error) {
@@ -42,13 +42,13 @@ var codings = [...]coding{
 	}},
 }
 
-// maxBusy bounds the memory of encoders at work, in bytes, however much the
-// process may have. Clients that read slowly hold theirs for long: without a
-// bound a thousand of them would take 2 GB.
+// maxBusy bounds the memory of the encoders in use, in bytes, whatever memory the
+// process may use. Clients that read slowly hold their encoder for a long time: without
+// a bound, a thousand of them would take 2 GB.
 const maxBusy = 256 << 20
 
-// encoders are those of one table of filters. What is idle the garbage collector
-// may take.
+// encoders are the encoders of one table of filters. The garbage collector may free
+// idle ones.
 type encoders struct {
 	idle [len(codings)]sync.Pool
 	busy atomic.Int64 // bytes
@@ -63,7 +63,7 @@ func newEncoders() *encoders {
 	return e
 }
 
-// take hands out an encoder, or nil when too many are at work.
+// take returns an encoder, or nil if the encoders in use have reached maxBusy.
 func (e *encoders) take(coding int) *recoder {
 	if cost := codings[coding].cost; e.busy.Add(cost) > e.most {
 		e.busy.Add(-cost)
@@ -89,7 +89,7 @@ type recoder struct {
 	home    *encoders
 }
 
-// appender is where an encoder writes to.
+// appender is the io.Writer that an encoder writes to.
 type appender struct{ to []byte }
 
 func (a *appender) Write(p []byte) (int, error) {
@@ -97,9 +97,9 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Recode flushes each piece, so that a slow body is not held back. A fast one
-// comes in pieces of 16 KiB, the read buffer's: of these a flush costs 1 to 2 % of
-// the ratio.
+// Recode flushes each piece, so that a slow body is not delayed. A fast body comes in
+// pieces of 16 KiB, the size of the read buffer: flushing these costs 1 to 2 % of the
+// compression ratio.
 func (r *recoder) Recode(dst, data []byte, last bool, _ []byte) ([]byte, error) {
 	r.out.to = dst
 	_, err := r.encoder.Write(data)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Encoders at work are bounded by what they take, and an answer goes out as it is
-// when there is none.
+// The memory of the encoders in use is bounded, and a response is sent uncompressed if
+// no encoder is free.
 func TestEncodersAreBounded(t *testing.T) {
 	brotli := newOffer("br")[0]
 	e := &encoders{most: 2 * codings[brotli].cost}
@@ -27,9 +27,9 @@ func TestEncodersAreBounded(t *testing.T) {
 	}
 }
 
-// What an encoder holds is what its row says at most. What it allocates besides, the
-// garbage collector may take while it works, and with the race detector there is more
-// of it: pools drop a part of what they get.
+// An encoder holds at most the memory that its row states. The garbage collector may
+// free what it allocates besides, and the race detector adds to that: pools then drop a
+// part of what they get.
 func TestEncoderCosts(t *testing.T) {
 	body := make([]byte, 16<<10)
 	random := rand.NewChaCha8([32]byte{})
@@ -56,7 +56,7 @@ func TestEncoderCosts(t *testing.T) {
 	}
 }
 
-// heapInUse is what is reachable, in bytes. Pools keep what is idle through one
+// heapInUse returns the reachable memory, in bytes. Pools keep idle objects for one
 // collection.
 func heapInUse() int64 {
 	runtime.GC()
@@ -66,7 +66,7 @@ func heapInUse() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// BenchmarkRecode is the cost of 16 KiB of a body that is new each time.
+// BenchmarkRecode measures 16 KiB of a body that differs each time.
 func BenchmarkRecode(b *testing.B) {
 	e := newEncoders()
 	for i, coding := range codings {
@@ -87,8 +87,8 @@ func BenchmarkRecode(b *testing.B) {
 	}
 }
 
-// BenchmarkAccept is what a rule that compresses costs a client that asks for
-// nothing, and one like a browser.
+// BenchmarkAccept measures what a rule that compresses costs for a client without
+// Accept-Encoding, and for one that sends what a browser does.
 func BenchmarkAccept(b *testing.B) {
 	offered := newOffer("zstd", "br", "gzip")
 	for name, accept := range map[string]string{"none": "", "browser": "gzip, deflate, br, zstd"} {

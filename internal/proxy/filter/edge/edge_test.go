@@ -8,8 +8,9 @@ import (
 	"windrose.dev/windrose/internal/proxy/filter/edge"
 )
 
-// TestTablesAreComplete: each kind of filter has one row at the edge. What the mesh's
-// data plane lacks of them is optional, or its rules would be closed there.
+// TestTablesAreComplete: each kind of filter has one row in the edge's table. The kinds
+// that the mesh's data plane lacks must be optional: otherwise their rules would be
+// closed there.
 func TestTablesAreComplete(t *testing.T) {
 	rows := map[*model.FilterKind]int{}
 	for _, spec := range edge.Table() {
@@ -19,7 +20,7 @@ func TestTablesAreComplete(t *testing.T) {
 	for _, spec := range filter.Table() {
 		slim[spec.Kind] = true
 	}
-	mirror := (*model.Mirror)(nil).Kind() // is no step of an exchange
+	mirror := (*model.Mirror)(nil).Kind() // not a step of an exchange
 	for _, k := range model.FilterKinds() {
 		switch {
 		case k == mirror:

@@ -1,5 +1,5 @@
-// Package edge is the table of filters of programs at the edge, windrose and
-// windrose-gateway: those of every program, and those that the mesh's data plane
+// Package edge is the table of filters for the programs at the edge, windrose and
+// windrose-gateway: the filters of every program, and those that the mesh's data plane
 // does not link.
 package edge
 
@@ -11,7 +11,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/filter/compress"
 )
 
-// Table has a row for each kind of filter that a data plane may have.
+// Table returns a row for each kind of filter that a data plane may have.
 func Table() []exchange.FilterSpec {
 	return slices.Concat([]exchange.FilterSpec{compress.Spec()}, filter.Table())
 }

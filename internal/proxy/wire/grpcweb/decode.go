@@ -8,17 +8,17 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// ErrBase64 is a body of the text variant that is not what it says.
+// ErrBase64 is the error of a text-variant body that is not base64.
 var ErrBase64 = &msg.Error{Outcome: reason.BadRequest, Text: "the body is not base64"}
 
-// Decoder decodes a request's body of the text variant: base64 (RFC 4648 §4) in
-// one run or several, each with its padding. The zero value is ready.
+// Decoder decodes a request body of the text variant: base64 (RFC 4648 §4), as one or
+// several strings that each may end with padding. The zero value is ready.
 type Decoder struct {
-	group [4]byte // a part of one
+	group [4]byte // an incomplete group
 	n     int
 }
 
-// Recode appends what data stands for.
+// Recode appends the decoded data.
 func (d *Decoder) Recode(dst, data []byte, last bool, _ []byte) ([]byte, error) {
 	for len(data) > 0 {
 		var err error
@@ -32,8 +32,8 @@ func (d *Decoder) Recode(dst, data []byte, last bool, _ []byte) ([]byte, error) 
 	return dst, nil
 }
 
-// step decodes the group that is begun, or as many whole ones as there are up to
-// the next padding.
+// step decodes the incomplete group if there is one, or otherwise as many complete
+// groups as there are before the next padding.
 func (d *Decoder) step(dst, data []byte) (out, rest []byte, err error) {
 	if run := wholeGroups(data); d.n == 0 && run > 0 {
 		dst, err = decode(dst, data[:run])
@@ -47,7 +47,7 @@ func (d *Decoder) step(dst, data []byte) (out, rest []byte, err error) {
 	return dst, data[taken:], err
 }
 
-// wholeGroups is the length of the groups at the front that have no padding.
+// wholeGroups returns the length of the groups at the front that have no padding.
 func wholeGroups(data []byte) int {
 	if i := bytes.IndexByte(data, '='); i >= 0 {
 		data = data[:i]
@@ -56,7 +56,7 @@ func wholeGroups(data []byte) int {
 }
 
 func decode(dst, groups []byte) ([]byte, error) {
-	if bytes.ContainsAny(groups, "\r\n") { // the package would skip them
+	if bytes.ContainsAny(groups, "\r\n") { // encoding/base64 would skip them
 		return dst, ErrBase64
 	}
 	dst, err := base64.StdEncoding.AppendDecode(dst, groups)
@@ -66,8 +66,8 @@ func decode(dst, groups []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// TakesTrailer: a request of gRPC-Web has none.
+// TakesTrailer returns false: a gRPC-Web request has no trailers.
 func (d *Decoder) TakesTrailer() bool { return false }
 
-// Close does nothing: a Decoder holds nothing.
+// Close does nothing: a Decoder holds no resources.
 func (d *Decoder) Close() {}

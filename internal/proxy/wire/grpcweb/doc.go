@@ -1,9 +1,8 @@
-// Package grpcweb is the codec of gRPC-Web (grpc/doc/PROTOCOL-WEB.md), which
-// browsers speak where they cannot speak gRPC: messages are framed as in gRPC,
-// trailers are the last frame of the answer, and the text variant is all of that
-// in base64.
+// Package grpcweb is a codec for gRPC-Web (grpc/doc/PROTOCOL-WEB.md), which browsers
+// use because they cannot use gRPC: messages are framed as in gRPC, the trailers are
+// the last frame of the response body, and the text variant is base64 of all that.
 //
-// It does no I/O: bytes in, bytes out, wherever they were split. [Decoder] makes
-// gRPC of a request's body, and [Encoder] gRPC-Web of an answer's. Both are
-// Recoders of proxy/exchange.
+// It does no I/O: it recodes bytes, however they are split. [Decoder] converts a
+// request body to gRPC, and [Encoder] a response body to gRPC-Web. Both are Recoders of
+// proxy/exchange.
 package grpcweb

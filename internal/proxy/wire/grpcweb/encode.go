@@ -8,20 +8,21 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// trailerFlag marks the frame that holds the trailers.
+// trailerFlag marks the frame with the trailers.
 const trailerFlag = 0x80
 
-// Encoder encodes an answer's body: it adds the trailers as a frame, and for the
-// text variant writes all in base64. Padding then stands behind whole messages
-// alone, and never keeps one back. The zero value is ready for binary.
+// Encoder encodes a response body: it appends the trailers as a frame, and for the text
+// variant encodes everything in base64. Padding is written only after complete
+// messages, so that no message is delayed. The zero value is ready for the binary
+// variant.
 type Encoder struct {
 	Text   bool
 	frames frames
-	group  [3]byte // a part of one
+	group  [3]byte // an incomplete group
 	n      int
 }
 
-// Recode appends what data, and at the end the trailer lines, become.
+// Recode appends the encoding of data, and at the end that of the trailer lines.
 func (e *Encoder) Recode(dst, data []byte, last bool, trailer []byte) ([]byte, error) {
 	if e.Text {
 		dst = e.appendText(dst, data)
@@ -40,7 +41,7 @@ func (e *Encoder) Recode(dst, data []byte, last bool, trailer []byte) ([]byte, e
 	return e.pad(e.appendText(dst, appendTrailers(nil, trailer))), nil
 }
 
-// appendText encodes the whole groups that there are.
+// appendText encodes the complete groups.
 func (e *Encoder) appendText(dst, data []byte) []byte {
 	if e.n > 0 {
 		taken := copy(e.group[e.n:], data)
@@ -55,14 +56,14 @@ func (e *Encoder) appendText(dst, data []byte) []byte {
 	return base64.StdEncoding.AppendEncode(dst, data[:whole])
 }
 
-// pad ends a run: what is there of a group is written, whole or with padding.
+// pad ends a base64 string: it writes the incomplete group, with padding.
 func (e *Encoder) pad(dst []byte) []byte {
 	dst = base64.StdEncoding.AppendEncode(dst, e.group[:e.n])
 	e.n = 0
 	return dst
 }
 
-// appendTrailers makes a frame of trailer lines, with names in lower case.
+// appendTrailers appends the trailer lines as a frame, with names in lower case.
 func appendTrailers(dst, lines []byte) []byte {
 	dst = append(dst, trailerFlag, 0, 0, 0, 0)
 	start := len(dst)
@@ -85,22 +86,22 @@ func appendTrailers(dst, lines []byte) []byte {
 	return dst
 }
 
-// TakesTrailer tells that the trailers become a part of the body.
+// TakesTrailer returns true: the trailers become a part of the body.
 func (e *Encoder) TakesTrailer() bool { return true }
 
-// Close does nothing: an Encoder holds nothing.
+// Close does nothing: an Encoder holds no resources.
 func (e *Encoder) Close() {}
 
-// frames follows the frames of a body: a flag, four bytes of length, and a
-// message of that length.
+// frames tracks the frames of a body: a flag, four bytes of length, and a message of
+// that length.
 type frames struct {
 	head [5]byte
-	n    int // of head
+	n    int // bytes of head so far
 	left uint32
 }
 
-// pass reports whether a frame ends where data does, which follows what has passed
-// before.
+// pass processes the next bytes of the body, and reports whether a frame ends with
+// them.
 func (f *frames) pass(data []byte) (whole bool) {
 	for len(data) > 0 {
 		if f.n < len(f.head) {

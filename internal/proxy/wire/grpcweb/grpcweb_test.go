@@ -42,7 +42,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// inPieces recodes data that comes in pieces of some size.
+// inPieces recodes data in pieces of a given size.
 func inPieces(r interface {
 	Recode(dst, data []byte, last bool, trailer []byte) ([]byte, error)
 }, data []byte, size int, trailer string,
@@ -65,7 +65,7 @@ func TestDecode(t *testing.T) {
 		{"", "", true},
 		{"AAAAAAA=", "\x00\x00\x00\x00\x00", true},
 		{"AAAAAAIIAQ==", "\x00\x00\x00\x00\x02\x08\x01", true},
-		{"AA==AAAAAgg=AQ==", "\x00\x00\x00\x00\x02\x08\x01", true}, // padding within
+		{"AA==AAAAAgg=AQ==", "\x00\x00\x00\x00\x02\x08\x01", true}, // padding in the middle
 		{"Zm9vYmFy", "foobar", true},                               // RFC 4648 §10
 		{"Zg", "", false},
 		{"Zg=", "", false},
@@ -86,14 +86,15 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// message frames one.
+// message returns a message in a frame.
 func message(flag byte, body string) string {
 	return string(binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(body)))) + body
 }
 
 const trailers = "grpc-status: 0\r\nGrpc-Message:\t ok \r\nx-bin: AAE\r\n"
 
-// The trailers are the last frame, with names in lower case, and no empty line.
+// The trailers are the last frame. Their names are in lower case, and there is no empty
+// line.
 func TestEncode(t *testing.T) {
 	body := message(0, "one") + message(0, "") + message(1, "three and more")
 	want := body + message(0x80, "grpc-status: 0\r\ngrpc-message: ok\r\nx-bin: AAE\r\n")
@@ -121,8 +122,7 @@ func TestEncodeWithoutTrailers(t *testing.T) {
 	}
 }
 
-// A message that is whole is not kept back, and one that is not has no padding
-// within it.
+// A complete message is not delayed, and an incomplete one has no padding in it.
 func TestTextIsWholeMessages(t *testing.T) {
 	e := &Encoder{Text: true}
 	var sent, text string
@@ -145,7 +145,7 @@ func TestTextIsWholeMessages(t *testing.T) {
 	}
 }
 
-// FuzzDecode: what is decoded does not depend on how it was split.
+// FuzzDecode: the result does not depend on how the input is split.
 func FuzzDecode(f *testing.F) {
 	f.Add("AAAAAAIIAQ==AA==Zm9v\n", 3)
 	f.Fuzz(func(t *testing.T, text string, size int) {
@@ -161,7 +161,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzEncode: what is encoded comes back, whatever the frames say.
+// FuzzEncode: decoding the result returns the input, whatever the frames contain.
 func FuzzEncode(f *testing.F) {
 	f.Add([]byte(message(0, "one")+message(0, "two")), 4, trailers)
 	f.Add([]byte("\x00\xff\xff\xff\xff"), 1, "no colon\r\n: \r\n")

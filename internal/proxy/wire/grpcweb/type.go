@@ -6,10 +6,10 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Type is a content type of gRPC-Web. It is a view.
+// Type is a gRPC-Web content type. It is a view of the value that it was parsed from.
 type Type struct {
 	Text bool
-	// Format is how messages are written, with its sign: +proto. It may be empty.
+	// Format is the message format with its plus sign, such as +proto. It may be empty.
 	Format []byte
 }
 
@@ -17,10 +17,10 @@ const (
 	grpcType   = "application/grpc"
 	binaryType = "application/grpc-web"
 	textType   = "application/grpc-web-text"
-	base64Type = "application/grpc-web-text-base64" // the same: there is no other text
+	base64Type = "application/grpc-web-text-base64" // the same: the only text variant
 )
 
-// ParseType reads a content type; ok is false for those that are not of gRPC-Web.
+// ParseType parses a content type; ok is false if it is not gRPC-Web.
 func ParseType(value []byte) (t Type, ok bool) {
 	value, _, _ = bytes.Cut(value, []byte{';'})
 	value = msg.TrimOWS(value)
@@ -32,8 +32,8 @@ func ParseType(value []byte) (t Type, ok bool) {
 	return t, t.Text || msg.EqualFold(name, binaryType)
 }
 
-// Answer is the type of the answer to a request of type t: what the client
-// accepts, and the same variant where it does not say.
+// Answer returns the content type of the response to a request of type t: the variant
+// that the client accepts, or that of the request if accept names none.
 func (t Type) Answer(accept []byte) Type {
 	for len(accept) > 0 {
 		var one []byte
@@ -46,7 +46,7 @@ func (t Type) Answer(accept []byte) Type {
 	return t
 }
 
-// Append writes the content type.
+// Append appends the content type.
 func (t Type) Append(dst []byte) []byte {
 	name := binaryType
 	if t.Text {
@@ -55,7 +55,7 @@ func (t Type) Append(dst []byte) []byte {
 	return append(append(dst, name...), t.Format...)
 }
 
-// AppendGRPC writes the content type that gRPC has for the same messages.
+// AppendGRPC appends the gRPC content type for the same messages.
 func (t Type) AppendGRPC(dst []byte) []byte {
 	return append(append(dst, grpcType...), t.Format...)
 }

@@ -6,17 +6,17 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// maxChunkOverhead bounds the extensions and the trailer section of one body,
-// in bytes.
+// maxChunkOverhead bounds the chunk extensions and the trailer section of one body, in
+// bytes.
 const maxChunkOverhead = 8 << 10
 
-// Body decodes one body. Set it by NewBody; decode with Compact.
+// Body decodes one body. NewBody makes it, and Compact decodes.
 type Body struct {
 	kind      Kind
 	state     chunkState
 	done      bool
-	digits    uint8 // of the chunk size that is being read
-	remaining int64 // of the body, or of the chunk
+	digits    uint8 // number of digits of the current chunk size so far
+	remaining int64 // bytes left of the body, or of the chunk
 	overhead  int   // bytes of extensions and trailers so far
 	trailer   []byte
 }
@@ -39,16 +39,16 @@ func NewBody(kind Kind, length int64) Body {
 	return Body{kind: kind, remaining: length, done: kind == NoBody}
 }
 
-// Kind tells how the body's end is found.
+// Kind returns how the end of the body is found.
 func (b *Body) Kind() Kind { return b.kind }
 
 // Done reports whether the whole body was decoded.
 func (b *Body) Done() bool { return b.done }
 
-// Remaining is what is left of a body whose kind is Length.
+// Remaining returns the number of bytes left of a body whose kind is Length.
 func (b *Body) Remaining() int64 { return b.remaining }
 
-// EOF tells the decoder that the connection ended. It returns whether that
+// EOF tells the decoder that the connection has ended. It reports whether that
 // completes the body.
 func (b *Body) EOF() bool {
 	if b.kind == UntilClose {
@@ -57,14 +57,14 @@ func (b *Body) EOF() bool {
 	return b.done
 }
 
-// Trailer returns the trailer section's lines, each with its CRLF, checked.
-// It is valid until the next use of the decoder.
+// Trailer returns the checked lines of the trailer section, each with its CRLF. It is
+// valid until the next use of the decoder.
 func (b *Body) Trailer() []byte { return b.trailer }
 
-// Compact decodes src in place: it moves the body's data to the front and
-// returns how many bytes of data stand there, and how many bytes of src were
-// taken. All of src is taken unless the body ends in it; what follows belongs
-// to the next message and stays where it is.
+// Compact decodes src in place: it moves the body's data to the front and returns how
+// many bytes of data there are, and how many bytes of src were consumed. All of src is
+// consumed unless the body ends in it; the bytes after the body belong to the next
+// message and are not moved.
 func (b *Body) Compact(src []byte) (data, taken int, err error) {
 	switch {
 	case b.done:
@@ -107,7 +107,7 @@ func (b *Body) compactChunks(src []byte) (data, taken int, err error) {
 	return data, taken, nil
 }
 
-// step takes one byte of the framing around chunk data.
+// step consumes one byte of the framing around chunk data.
 func (b *Body) step(c byte) error {
 	switch b.state {
 	case inSize:
@@ -191,8 +191,7 @@ func (b *Body) sizeEnd(c byte) error {
 	return nil
 }
 
-// readTrailer takes whole or partial trailer lines; the empty line ends the
-// body.
+// readTrailer consumes complete or partial trailer lines; the empty line ends the body.
 func (b *Body) readTrailer(src []byte) (int, error) {
 	i := bytes.IndexByte(src, '\n')
 	n := i + 1
@@ -203,7 +202,7 @@ func (b *Body) readTrailer(src []byte) (int, error) {
 		return 0, ErrTrailer
 	}
 	if i >= 0 && len(b.trailer) == 0 && n == 2 && src[0] == '\r' {
-		b.done = true // the usual case: no trailer at all, nothing to keep
+		b.done = true // the usual case: there is no trailer section
 		return n, nil
 	}
 	b.trailer = append(b.trailer, src[:n]...)
@@ -224,8 +223,8 @@ func (b *Body) readTrailer(src []byte) (int, error) {
 
 var trailerLimits = msg.Limits{HeadBytes: 2 * maxChunkOverhead, Fields: 64}
 
-// cleanTrailer holds trailer lines to the rules of header lines, and leaves
-// out the fields that frame, route or authenticate (RFC 9110 §6.5.1).
+// cleanTrailer checks trailer lines by the rules for header lines, and removes the
+// fields that frame, route or authenticate (RFC 9110 §6.5.1).
 func cleanTrailer(lines []byte) ([]byte, error) {
 	var h msg.Head
 	p := Parser{started: true}

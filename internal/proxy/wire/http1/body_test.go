@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// decode feeds src in pieces and returns the data, what is left, and the body.
+// decode decodes src in pieces. It returns the data and the bytes that are left.
 func decode(b *Body, src string, piece int) (data, rest string, err error) {
 	out := []byte{}
 	for len(src) > 0 && !b.Done() {
@@ -94,8 +94,8 @@ func TestChunkWriting(t *testing.T) {
 	}
 }
 
-// FuzzChunked holds the decoder against itself in pieces, and against Go's,
-// which is laxer: what we accept it must accept, with the same data.
+// FuzzChunked compares decoding in one piece with decoding in several, and with Go's
+// decoder, which is laxer: it must accept what we accept, with the same data.
 func FuzzChunked(f *testing.F) {
 	f.Add([]byte("5\r\nhello\r\n0\r\n\r\n"), 3)
 	f.Add([]byte("5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n"), 1)

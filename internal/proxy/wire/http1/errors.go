@@ -5,13 +5,14 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// bad is a message that is answered with 400, if it is a request.
+// bad returns the error of an invalid message. If it is a request, the response is 400.
 func bad(text string) *msg.Error { return &msg.Error{Outcome: reason.BadRequest, Text: text} }
 
-// beyond asks for what this codec does not do.
+// beyond returns the error of a request for something that this codec does not
+// implement.
 func beyond(text string) *msg.Error { return &msg.Error{Outcome: reason.NotImplemented, Text: text} }
 
-// The ways in which a message can be wrong, beside msg's limits.
+// The errors of invalid messages, besides msg's limits.
 var (
 	ErrBareCR         = bad("a CR without LF (RFC 9112 §2.2)")
 	ErrBareLF         = bad("a line that does not end in CRLF (RFC 9112 §2.2)")

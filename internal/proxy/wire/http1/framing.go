@@ -4,22 +4,22 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Kind is how the end of a body is found.
+// Kind says how the end of a body is found.
 type Kind uint8
 
 const (
 	// NoBody: the message ends with its head.
 	NoBody Kind = iota
-	// Length: a number of bytes is given.
+	// Length: the length is given.
 	Length
 	// Chunked: the chunked transfer coding.
 	Chunked
-	// UntilClose: the body ends with the connection; responses only.
+	// UntilClose: the body ends when the connection is closed; for responses only.
 	UntilClose
 )
 
-// RequestFraming finds the body of a request (RFC 9112 §6.3) and checks Host
-// (§3.2).
+// RequestFraming returns how the body of a request is framed (RFC 9112 §6.3). It also
+// checks Host (§3.2).
 func RequestFraming(h *msg.Head) (kind Kind, length int64, err error) {
 	if h.Minor == 1 && !h.Has(msg.Host) {
 		return 0, 0, ErrHostCount
@@ -31,8 +31,8 @@ func RequestFraming(h *msg.Head) (kind Kind, length int64, err error) {
 	return NoBody, 0, nil
 }
 
-// ResponseFraming finds the body of a response to a request with the given
-// method (RFC 9112 §6.3).
+// ResponseFraming returns how the body of a response to a request with the given method
+// is framed (RFC 9112 §6.3).
 func ResponseFraming(h *msg.Head, method []byte) (kind Kind, length int64, err error) {
 	kind, length, err = framing(h)
 	if err != nil {
@@ -44,8 +44,8 @@ func ResponseFraming(h *msg.Head, method []byte) (kind Kind, length int64, err e
 	return kind, length, nil
 }
 
-// framing is the part that both sides share; UntilClose is what is left when
-// neither field stands.
+// framing implements the rules common to requests and responses. It returns UntilClose
+// if neither length field is present.
 func framing(h *msg.Head) (Kind, int64, error) {
 	if h.Has(msg.Connection) && tooManyNominated(h) {
 		return 0, 0, ErrConnection
@@ -99,8 +99,8 @@ func chunkedFraming(h *msg.Head) (Kind, int64, error) {
 	return Chunked, 0, nil
 }
 
-// KeepsAlive reports whether the sender of h lets the connection go on after
-// this message (RFC 9112 §9.3).
+// KeepsAlive reports whether the sender of h keeps the connection open after this
+// message (RFC 9112 §9.3).
 func KeepsAlive(h *msg.Head) bool {
 	if !h.Has(msg.Connection) {
 		return h.Minor == 1
@@ -118,8 +118,8 @@ func KeepsAlive(h *msg.Head) bool {
 	return alive
 }
 
-// UpgradeOf returns the protocol that a request asks to switch to, or nil: the
-// Connection field must name Upgrade (RFC 9110 §7.8).
+// UpgradeOf returns the protocols of a request's Upgrade field, or nil. The Connection
+// field must name Upgrade (RFC 9110 §7.8).
 func UpgradeOf(h *msg.Head) []byte {
 	if !h.Has(msg.Upgrade) || !h.Has(msg.Connection) || h.Minor == 0 {
 		return nil
@@ -132,8 +132,8 @@ func UpgradeOf(h *msg.Head) []byte {
 	return nil
 }
 
-// AsksFor reports whether every protocol that a 101 answer switches to is one
-// that the request asked for.
+// AsksFor reports whether the request asked for every protocol that a 101 response
+// switches to.
 func AsksFor(asked, answered []byte) bool {
 	for rest := answered; len(rest) > 0; {
 		var one []byte
@@ -144,15 +144,15 @@ func AsksFor(asked, answered []byte) bool {
 	return len(answered) > 0
 }
 
-// hopByHop are the fields that concern one connection (RFC 9110 §7.6.1), and
-// two that go no further: twins, and Proxy, which CGI programs take for the
-// setting HTTP_PROXY (CVE-2016-5385).
+// hopByHop are the fields that concern one connection (RFC 9110 §7.6.1), and two others
+// that are never forwarded: twins, and Proxy, which CGI programs take for the setting
+// HTTP_PROXY (CVE-2016-5385).
 var hopByHop = [...]msg.FieldID{
 	msg.Connection, msg.KeepAlive, msg.ProxyConnection, msg.TE, msg.Upgrade,
 	msg.HTTP2Settings, msg.TransferEncoding, msg.Proxy, msg.Twin,
 }
 
-// maxNominated bounds the names in Connection: each is looked for among all
+// maxNominated bounds the names in Connection, because each is compared with all
 // fields.
 const maxNominated = 64
 
@@ -171,8 +171,7 @@ func tooManyNominated(h *msg.Head) bool {
 }
 
 // DropHopByHop removes the fields that concern one connection, and those that
-// Connection nominates. The fields that frame or route the message cannot be
-// nominated away.
+// Connection nominates, except for fields that frame or route the message.
 func DropHopByHop(h *msg.Head) {
 	if h.Has(msg.Connection) {
 		dropNominated(h)
@@ -203,8 +202,8 @@ func dropNominated(h *msg.Head) {
 	}
 }
 
-// mayNominate reports whether a sender may have a field removed. Identity fields
-// are ours to set and are removed or kept by trust alone.
+// mayNominate reports whether a sender may nominate a field for removal. It may not
+// nominate identity fields: trust alone decides about them.
 func mayNominate(id msg.FieldID) bool {
 	switch id {
 	case msg.Host, msg.ContentLength, msg.TransferEncoding, msg.Connection, msg.Twin:

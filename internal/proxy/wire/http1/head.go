@@ -6,18 +6,17 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Parser reads one head, in as many steps as its bytes arrive in. Bytes that
-// were seen are not looked at again, so a slow sender costs no more than a
-// fast one. The zero value is ready.
+// Parser parses one head, incrementally. It does not scan bytes again, so a slow sender
+// costs no more than a fast one. The zero value is ready.
 type Parser struct {
-	line    int  // where the line that is being read starts
-	seen    int  // up to where no LF was found
-	started bool // the start line has been read
+	line    int  // where the current line starts
+	seen    int  // up to here there is no LF
+	started bool // the start line was parsed
 }
 
-// Request reads on in buf, which begins with the request's first byte and
-// holds at least what it held at the call before. When the head is complete it
-// returns its length, with h as its view into buf; until then it returns 0.
+// Request continues to parse buf, which begins with the request's first byte and has at
+// least the bytes of the previous call. When the head is complete it returns its
+// length, with h as a view into buf; until then it returns 0.
 func (p *Parser) Request(h *msg.Head, buf []byte, limits *msg.Limits) (int, error) {
 	h.Buf = buf
 	if !p.started {
@@ -26,20 +25,21 @@ func (p *Parser) Request(h *msg.Head, buf []byte, limits *msg.Limits) (int, erro
 	return p.read(h, buf, limits, requestLine)
 }
 
-// Response reads a response head as Request reads a request head.
+// Response parses the head of a response as Request does that of a request.
 func (p *Parser) Response(h *msg.Head, buf []byte, limits *msg.Limits) (int, error) {
 	h.Buf = buf
 	return p.read(h, buf, limits, statusLine)
 }
 
-// startLineRest is what a request line may hold besides its target: a method,
-// spaces, the version and the line's end.
+// startLineRest bounds a request line besides its target: the method, spaces, the
+// version and the line end.
 const startLineRest = 32
 
-// Started reports whether any byte of a head was seen beyond empty lines.
+// Started reports whether a head has begun: whether there is any byte besides empty
+// lines.
 func (p *Parser) Started(buf []byte) bool { return p.started || len(buf) > p.line }
 
-// skipEmptyLines passes over one CRLF before a request line (RFC 9112 §2.2).
+// skipEmptyLines skips one CRLF before a request line (RFC 9112 §2.2).
 func (p *Parser) skipEmptyLines(buf []byte) {
 	if p.line == 0 && len(buf) >= 2 && buf[0] == '\r' && buf[1] == '\n' {
 		p.line, p.seen = 2, 2
@@ -83,8 +83,8 @@ func (p *Parser) read(h *msg.Head, buf []byte, limits *msg.Limits, first startLi
 	}
 }
 
-// tooLong checks an incomplete head, so that a sender without line ends is
-// refused as early as one with them.
+// tooLong checks an incomplete head, so that a sender that sends no line end is
+// rejected as early as others.
 func (p *Parser) tooLong(buf []byte, limits *msg.Limits) error {
 	if !p.started && len(buf)-p.line > limits.TargetBytes+startLineRest {
 		return msg.ErrTargetTooLong

@@ -11,7 +11,7 @@ import (
 
 var testLimits = msg.Limits{HeadBytes: 4096, TargetBytes: 1024, Fields: 20}
 
-// parseRequest feeds the text in pieces of the given size.
+// parseRequest parses text in pieces of the given size.
 func parseRequest(text string, piece int) (*msg.Head, int, error) {
 	h := &msg.Head{}
 	var p Parser

@@ -6,24 +6,24 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Target is a request target taken apart (RFC 9112 §3.2).
+// Target is a parsed request target (RFC 9112 §3.2).
 type Target struct {
-	// Authority is that of an absolute-form target; it then counts instead of
-	// Host. Else it is nil.
+	// Authority is the authority of an absolute-form target, which then replaces Host.
+	// It is nil for the other forms.
 	Authority []byte
-	// HTTPS tells the scheme of an absolute-form target.
+	// HTTPS reports whether the scheme of an absolute-form target is https.
 	HTTPS bool
 	// Path starts with a slash, or is a lone * (asterisk-form).
 	Path []byte
-	// Query holds what follows the ?; HasQuery tells "/?" from "/".
+	// Query is the part after the ?; HasQuery distinguishes "/?" from "/".
 	Query    []byte
 	HasQuery bool
 }
 
-// ErrConnect refuses the authority-form: a gateway is no tunnel to anywhere.
+// ErrConnect rejects the authority-form: a gateway is not a tunnel to any host.
 var ErrConnect = beyond("CONNECT is not offered here (RFC 9110 §9.3.6)")
 
-// SplitTarget takes a request target apart.
+// SplitTarget parses a request target.
 func SplitTarget(method, target []byte) (Target, error) {
 	switch {
 	case string(method) == "CONNECT":
@@ -79,9 +79,9 @@ func hasPrefixFold(b []byte, prefix string) bool {
 	return len(b) >= len(prefix) && msg.EqualFold(b[:len(prefix)], prefix)
 }
 
-// HostName returns the name in a Host value (RFC 9110 §7.2) as it is matched:
-// without port and final dot, and in lower case. The result is a part of value
-// unless there is something to fold, in which case it lies in scratch.
+// HostName returns the host in a Host value (RFC 9110 §7.2) in the form in which it is
+// matched: without port and final dot, and in lower case. The result is a part of
+// value, or lies in scratch if it had to be converted to lower case.
 func HostName(value, scratch []byte) ([]byte, error) {
 	name, err := cutPort(value)
 	if err != nil {
@@ -113,8 +113,8 @@ func HostName(value, scratch []byte) ([]byte, error) {
 	return scratch, nil
 }
 
-// isIPv6 reports whether text can be an IPv6 address: enough to tell it from a
-// name. netip would allocate for it.
+// isIPv6 reports whether text can be an IPv6 address. It only has to distinguish it
+// from a name; parsing it with netip would allocate.
 func isIPv6(text []byte) bool {
 	colons := 0
 	for _, c := range text {
@@ -145,7 +145,7 @@ func cutPort(value []byte) ([]byte, error) {
 		if port[0] != ':' {
 			return nil, ErrHostValue
 		}
-		// A colon with nothing behind it is the scheme's own port (RFC 3986 §3.2.3).
+		// An empty port means the default port (RFC 3986 §3.2.3).
 		if _, ok := msg.ParsePort(port[1:]); !ok && len(port) > 1 {
 			return nil, ErrHostValue
 		}
@@ -153,8 +153,8 @@ func cutPort(value []byte) ([]byte, error) {
 	return value[:end], nil
 }
 
-// hostChar are the characters of a DNS name or IPv4 address. RFC 3986 allows
-// more in a registered name; none of it can match a rule.
+// hostChar are the characters of a DNS name or IPv4 address. RFC 3986 permits more in a
+// registered name, but these can match no rule.
 var hostChar = func() (table [256]bool) {
 	for c := range 128 {
 		table[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'

@@ -8,7 +8,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 )
 
-// Each of these ends the connection with ENHANCE_YOUR_CALM, and what it cost is
+// Each of these floods ends the connection with ENHANCE_YOUR_CALM, and its cost is
 // bounded.
 func TestFloods(t *testing.T) {
 	tests := []struct {
@@ -77,7 +77,7 @@ func TestFloods(t *testing.T) {
 			c := NewConn(testConfig(true), j, 0)
 			j.answer = func(stream *Stream) { c.Release(stream) }
 			if slices.Contains([]string{"refused streams", "empty DATA", "made you reset by a window", "made you reset by DATA"}, tt.name) {
-				j.answer = nil // so that the streams are open still
+				j.answer = nil // so that the streams stay open
 			}
 			_, err := c.Read(s.Bytes(), 0)
 			if broken, ok := err.(*ConnError); !ok || broken.Code != EnhanceYourCalm {
@@ -93,7 +93,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// A small block that names a large entry of the table again and again.
+// A small header block that refers to a large entry of the dynamic table many times.
 func TestCompressionBomb(t *testing.T) {
 	s := newScript(true)
 	block := s.head(append(append([]string(nil), getRoot...), "x", strings.Repeat("a", 3000))...)
@@ -108,7 +108,7 @@ func TestCompressionBomb(t *testing.T) {
 	}
 }
 
-// Well-behaved clients that cancel now and then go on for ever.
+// A well-behaved client that cancels some requests can do so without end.
 func TestBudgetsRefill(t *testing.T) {
 	j := &journal{}
 	c := NewConn(testConfig(true), j, 0)
@@ -128,7 +128,7 @@ func TestBudgetsRefill(t *testing.T) {
 	}
 }
 
-// Resets that the peer causes and does not read do not pile up.
+// The resets that a peer causes and does not read do not accumulate.
 func TestUnreadAnswers(t *testing.T) {
 	s := newScript(true)
 	for i := range 60 {

@@ -6,20 +6,20 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
-// heads is the header blocks of a connection, both ways.
+// heads handles the header blocks of a connection, in both directions.
 type heads struct {
 	flow
 	decoder *hpack.Decoder
-	scratch []byte // a header block on its way out
+	scratch []byte // the header block that is being sent
 	started bool   // a header block was sent
 }
 
-// block is a header block that is being read: there is one at a time.
+// block is the header block that is being read. There is one at a time.
 type block struct {
 	open   bool
 	id     uint32
-	stream *Stream // nil: read for the decoder's sake only
-	end    bool    // the stream ends behind it
+	stream *Stream // nil: it is decoded only to update the decoder's state
+	end    bool    // the stream ends after it
 	frames int
 	bytes  int
 	section.Section
@@ -44,7 +44,7 @@ func (c *heads) readHeaders(f frame, p []byte) error {
 	return c.readFragment(f, p)
 }
 
-// cutHeaders takes padding and priority off a HEADERS frame.
+// cutHeaders removes padding and priority from a HEADERS frame.
 func cutHeaders(f frame, p []byte) (fragment []byte, selfish bool, err error) {
 	padding := 0
 	if f.has(flagPadded) {
@@ -65,7 +65,7 @@ func cutHeaders(f frame, p []byte) (fragment []byte, selfish bool, err error) {
 	return p[:len(p)-padding], selfish, nil
 }
 
-// beginBlock finds what the header block is for.
+// beginBlock decides what the header block belongs to.
 func (c *heads) beginBlock(b *block) error {
 	c.decoder.SetEmitEnabled(true)
 	s := c.streams[b.id]
@@ -88,17 +88,17 @@ func (c *heads) beginBlock(b *block) error {
 	return c.openStream(b)
 }
 
-// strayBlock is a header block on a stream that we would have to open.
+// strayBlock handles a header block on a stream that only we may open.
 func (c *heads) strayBlock(b *block) error {
 	if !c.wasOpened(b.id) || c.cfg.Server {
 		return broken(ProtocolError, "HEADERS on a stream that is ours to open (RFC 9113 §5.1.1)")
 	}
-	c.decoder.SetEmitEnabled(false) // a late answer to what we have reset
+	c.decoder.SetEmitEnabled(false) // a late response on a stream that we have reset
 	return c.idleFrame()
 }
 
-// lateBlock is a header block on a stream that the peer has opened before. One
-// that we have reset may go on until the peer knows.
+// lateBlock handles a header block on a stream that the peer has opened before. If we
+// have reset that stream, the peer may not know yet.
 func (c *heads) lateBlock(b *block) error {
 	switch {
 	case c.resetLately.has(b.id):
@@ -110,12 +110,12 @@ func (c *heads) lateBlock(b *block) error {
 	return broken(ProtocolError, "a stream whose number is not above the last (RFC 9113 §5.1.1)")
 }
 
-// openStream makes room for a request.
+// openStream opens a stream for a request, or rejects it.
 func (c *heads) openStream(b *block) error {
 	c.lastPeer = b.id
 	switch {
 	case c.leaving && b.id > c.lastSaid:
-		c.decoder.SetEmitEnabled(false) // RFC 9113 §6.8: as if it had not come
+		c.decoder.SetEmitEnabled(false) // ignored (RFC 9113 §6.8)
 		c.resetLately.add(b.id)
 		return c.idleFrame()
 	case c.active >= c.cfg.MaxStreams || c.handler.Full():
@@ -168,7 +168,7 @@ func (c *heads) readFragment(f frame, p []byte) error {
 	return c.endBlock(b)
 }
 
-// endBlock hands the head, or the trailer section, over.
+// endBlock passes the complete head or trailer section to the handler.
 func (c *heads) endBlock(b *block) error {
 	s := b.stream
 	b.stream = nil
@@ -192,7 +192,7 @@ func (c *heads) endBlock(b *block) error {
 	return nil
 }
 
-// malformed ends a stream whose head breaks a rule (RFC 9113 §8.1.1).
+// malformed resets a stream whose header section breaks a rule (RFC 9113 §8.1.1).
 func (c *heads) malformed(b *block, s *Stream) error {
 	if b.Kind != section.Request {
 		return c.resetStream(s, ProtocolError, b.Malformed)
@@ -205,8 +205,8 @@ func (c *heads) malformed(b *block, s *Stream) error {
 	return c.spendReset()
 }
 
-// emit takes one field from the decoder. Once nothing more is of interest what
-// comes is read for the decoder's sake alone.
+// emit receives one field from the decoder. When no more fields are of interest, the
+// rest is decoded only to update the decoder's state.
 func (c *heads) emit(f hpack.HeaderField) {
 	if b := &c.block; b.stream == nil || !b.Add(f.Name, f.Value) {
 		c.decoder.SetEmitEnabled(false)

@@ -8,68 +8,71 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Config is what a Conn needs.
+// Config is the configuration of a Conn.
 type Config struct {
-	// Server is our side.
+	// Server reports whether we are the server.
 	Server bool
-	// Limits bounds heads, MaxStreams the streams that a client, or we, may have
-	// open.
+	// Limits bounds header sections. MaxStreams bounds the concurrent streams that a
+	// client, or we as the client, may open.
 	Limits     msg.Limits
 	MaxStreams uint32
-	// StreamWindow is how much of a body may come before it is consumed, in
-	// bytes; ConnWindow the same for all streams of the connection, counted as
-	// it comes, whether it is consumed or not.
+	// StreamWindow is the initial window of a stream: how much of a body may be
+	// received before it is consumed, in bytes. ConnWindow is the window of the
+	// connection. It is opened again as data is received, whether that is consumed or
+	// not.
 	StreamWindow, ConnWindow int64
-	// MaxStreamWindow is up to where a stream's window grows with use.
+	// MaxStreamWindow is the size up to which a stream's window grows.
 	MaxStreamWindow int64
-	// MaxOut bounds the bodies that wait in the output, in bytes.
+	// MaxOut bounds the body data that waits in the output, in bytes.
 	MaxOut int
 }
 
-// Handler takes what Read finds. Its methods are called from within Read, and
-// may call back into the Conn.
+// Handler receives the events of Read. Its methods are called by Read, and may call the
+// Conn.
 type Handler interface {
-	// Full tells that there is no memory for another request, which is then refused.
+	// Full reports whether there is no memory for another request, which is then
+	// rejected.
 	Full() bool
-	// Open returns the Stream for a request that begins; server only. Its Owner
-	// is the caller's to set.
+	// Open returns the Stream for a new request; server only. The caller may set its
+	// Owner.
 	Open() *Stream
-	// Head tells that s.Head is complete. On the server with s.Fault set the
-	// request breaks a limit, and is to be answered. s.RecvEnded tells that there
-	// is no body.
+	// Head is called when s.Head is complete. If s.Fault is set, which is so only on
+	// the server, the request exceeds a limit and should get a response. If s.RecvEnded
+	// is set, there is no body.
 	Head(s *Stream)
-	// Data brings a part of the body. s.RecvEnded tells that it was the last.
+	// Data is called for a part of the body. If s.RecvEnded is set, it is the last
+	// part.
 	Data(s *Stream, p []byte)
-	// End tells that the body is over without another part; s.Trailer may have
-	// lines.
+	// End is called when the body ends without another part. s.Trailer may have lines.
 	End(s *Stream)
-	// Reset tells that the stream has ended before its time: the peer has reset
-	// it, or broke a rule, or the connection goes.
+	// Reset is called when the stream ends prematurely: the peer has reset it or broken
+	// a rule, or the connection ends.
 	Reset(s *Stream, code ErrorCode, text string)
-	// Refused tells that a request was malformed: s was reset before it had become
-	// one, and is released. text says why.
+	// Refused is called for a malformed request. s was reset before Head was called for
+	// it, and is released. text is the reason.
 	Refused(s *Stream, text string)
-	// Denied tells that a request was refused because there is no room for it.
+	// Denied is called when a request is rejected because of the limit on streams or
+	// memory.
 	Denied()
-	// Window tells that more may be sent on s, or, for nil, on all streams.
+	// Window is called when more may be sent on s, or, if s is nil, on all streams.
 	Window(s *Stream)
-	// Settled tells that the peer's settings have come or changed.
+	// Settled is called when the peer's settings are received or change.
 	Settled()
-	// Leaving tells that the peer takes no more streams. Those above last were
-	// not looked at: they have been reset with RefusedStream.
+	// Leaving is called when the peer accepts no more streams. Streams above last were
+	// not processed, and are reset with RefusedStream.
 	Leaving(last uint32, code ErrorCode)
 }
 
 // Conn is the state of one connection. It is not safe for concurrent use.
 //
-// It has four layers, each of which uses those below it only: the output with its
-// budgets; the table of streams; flow control and DATA; header blocks, both ways.
+// It has four layers, each of which uses only those below it: output and budgets; the
+// table of streams; flow control and DATA; header blocks, in both directions.
 type Conn struct {
 	heads
-	prefaced bool // the client's preface was read
+	prefaced bool // the client's preface was received
 }
 
-// NewConn begins a connection: its output holds what is said first.
+// NewConn returns a connection whose output has its first frames.
 func NewConn(cfg Config, handler Handler, now int64) *Conn {
 	c := &Conn{prefaced: !cfg.Server}
 	c.output = output{cfg: cfg, handler: handler, peer: newPeerSettings(), now: now, budgets: newBudgets(now)}
@@ -88,10 +91,10 @@ func NewConn(cfg Config, handler Handler, now int64) *Conn {
 	return c
 }
 
-// Read decodes what came and returns how much of it was used: the rest is the
-// beginning of a frame, and belongs before what comes next. now is in
-// nanoseconds. After an error, a *ConnError, the connection is to be closed
-// once the output was written.
+// Read decodes p and returns how many bytes it has used. The rest is the beginning of a
+// frame: it must be passed again, followed by the next bytes. now is in nanoseconds.
+// After an error, which is a *ConnError, the connection must be closed once the output
+// was written.
 func (c *Conn) Read(p []byte, now int64) (used int, err error) {
 	c.now = now
 	for c.failed == nil {
@@ -108,8 +111,8 @@ func (c *Conn) Read(p []byte, now int64) (used int, err error) {
 	return used, c.failed
 }
 
-// step takes one frame, or a part of a DATA frame. more is false when p has no
-// whole one.
+// step handles one frame, or a part of a DATA frame. more is false if p has no complete
+// frame.
 func (c *Conn) step(p []byte) (used int, more bool, err error) {
 	if !c.prefaced {
 		return c.readPreface(p)
@@ -147,7 +150,7 @@ func (c *Conn) readPreface(p []byte) (used int, more bool, err error) {
 	return n, true, nil
 }
 
-// admit checks what holds for every frame.
+// admit checks the rules for all frames.
 func (c *Conn) admit(f frame) error {
 	switch {
 	case f.length > maxFrame:
@@ -183,7 +186,7 @@ func (c *Conn) dispatch(f frame, p []byte) error {
 	case windowUpdateFrame:
 		return c.readWindowUpdate(f, p)
 	}
-	return c.idleFrame() // RFC 9113 §4.1: unknown types are ignored
+	return c.idleFrame() // unknown types are ignored (RFC 9113 §4.1)
 }
 
 func (c *Conn) readPing(f frame, p []byte) error {
@@ -213,8 +216,8 @@ func (c *table) readPriority(f frame, p []byte) error {
 	return c.idleFrame()
 }
 
-// wrongPriority resets a stream. One that is idle cannot be: then it is the
-// connection that ends (RFC 9113 §5.4.2).
+// wrongPriority resets a stream. An idle stream cannot be reset: then the connection
+// ends (RFC 9113 §5.4.2).
 func (c *table) wrongPriority(id uint32, code ErrorCode, text string) error {
 	if !c.wasOpened(id) {
 		return broken(code, text)
@@ -244,8 +247,8 @@ func (c *table) readGoAway(f frame, p []byte) error {
 	return c.idleFrame()
 }
 
-// GoAway tells the peer to open no more streams. While final is false those
-// that are on their way are still taken (RFC 9113 §6.8).
+// GoAway sends GOAWAY, so that the peer opens no more streams. While final is false,
+// streams that the peer has already sent are still accepted (RFC 9113 §6.8).
 func (c *table) GoAway(code ErrorCode, final bool) {
 	last := uint32(maxWindow)
 	if final {
@@ -259,22 +262,22 @@ func (c *table) GoAway(code ErrorCode, final bool) {
 	c.control(frame{kind: goAwayFrame}, binary.BigEndian.AppendUint32(p, uint32(code)))
 }
 
-// fail ends everything.
+// fail ends the connection with a GOAWAY.
 func (c *Conn) fail(err *ConnError) {
 	c.failed = err
-	c.leaving = false // whatever was said before, this is said
+	c.leaving = false // send this GOAWAY in any case
 	c.GoAway(err.Code, true)
 	c.End(err.Code, err.Text)
 }
 
-// End resets all streams, for their owners alone: the connection goes.
+// End ends all streams for their owners. It sends nothing: the connection ends.
 func (c *table) End(code ErrorCode, text string) {
 	for _, s := range c.streams {
 		c.drop(s, true, code, text)
 	}
 }
 
-// Streams is the number of streams that have neither ended nor been reset.
+// Streams returns the number of streams that have neither ended nor been reset.
 func (c *table) Streams() int { return len(c.streams) }
 
 // InHead reports whether a header block has begun and not ended.

@@ -10,7 +10,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// feed gives a Conn its input in pieces of so many bytes, as a socket would.
+// feed passes the input to a Conn in pieces of that many bytes, as a socket would.
 func feed(c *Conn, input []byte, piece int) error {
 	var pending []byte
 	for len(input) > 0 {
@@ -26,8 +26,8 @@ func feed(c *Conn, input []byte, piece int) error {
 	return nil
 }
 
-// serve gives a server's Conn what a script wrote. It returns what the handler
-// was told, and what was answered after the first settings.
+// serve passes what a script wrote to a server's Conn. It returns the calls of the
+// handler, and the output after the first SETTINGS.
 func serve(t *testing.T, s *script, piece int) (told, answered string) {
 	t.Helper()
 	j := &journal{}
@@ -37,7 +37,7 @@ func serve(t *testing.T, s *script, piece int) (told, answered string) {
 	return strings.TrimSpace(j.String()), said(t, c.Take(nil))
 }
 
-// Rules of RFC 9113, each with what section says and the error that it names.
+// Rules of RFC 9113, with the section and the error code of each.
 func TestViolations(t *testing.T) {
 	const ack = "settings ack\n"
 	tests := []struct {
@@ -179,7 +179,7 @@ func TestViolations(t *testing.T) {
 	}
 }
 
-// Path, method and scheme are needed; the path starts with a slash.
+// Path, method and scheme are required, and the path starts with a slash.
 func TestMissingPseudoFields(t *testing.T) {
 	for _, pairs := range [][]string{
 		{":scheme", "https", ":path", "/"},
@@ -281,7 +281,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// join lets two Conns talk until neither has anything to say.
+// join exchanges the output of two Conns until neither has any.
 func join(t *testing.T, a, b *Conn) {
 	t.Helper()
 	for a.Pending()+b.Pending() > 0 {
@@ -304,7 +304,7 @@ func headOf(fields ...string) *msg.Head {
 	return h
 }
 
-// Our client and our server, with a body each way, an interim answer and
+// Our client and our server exchange bodies in both directions, an interim response and
 // trailers.
 func TestBothSides(t *testing.T) {
 	atServer, atClient := &journal{}, &journal{}

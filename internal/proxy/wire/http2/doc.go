@@ -1,16 +1,16 @@
-// Package http2 is the codec of HTTP/2 (RFC 9113), for both sides: bytes in and
-// events out, calls in and bytes out. It does no I/O, has no goroutines and no
-// clock; whoever owns a Conn guards it with a lock, hands it what came, writes
-// what stands in its output, and says what time it is.
+// Package http2 is a codec for HTTP/2 (RFC 9113), for both sides. It turns bytes into
+// events and calls into bytes. It does no I/O, and has no goroutines and no clock: the
+// owner of a Conn guards it with a lock, passes the received bytes and the time to it,
+// and writes its output.
 //
-// Heads are msg.Heads, laid out as if they had come over HTTP/1: the same views
-// serve routes, filters and both codecs. What is malformed never leaves the
-// codec: it resets the stream, or ends the connection, as RFC 9113 says.
+// Heads are msg.Heads in the form that they would have over HTTP/1: the same views
+// serve routes, filters and both codecs. The codec never passes on a malformed message:
+// it resets the stream or ends the connection, as RFC 9113 requires.
 //
-// What a peer can make us do without paying for it is bounded: resets,
-// settings, pings, empty frames and header blocks each have a budget that is
-// refilled with time (see budget), and a peer that exceeds one is told
-// ENHANCE_YOUR_CALM. Header compression reads the dynamic table and writes only
-// from the static one, as HAProxy does: nothing is kept for a connection, and
-// nothing that is secret goes into a table that others probe (RFC 7541 §7.1).
+// The work that a peer can cause cheaply is bounded: resets, settings, pings, empty
+// frames and header blocks each have a budget that is refilled over time (see budget).
+// A peer that exceeds a budget gets ENHANCE_YOUR_CALM. For header compression we decode
+// with the dynamic table and encode only with the static table, as HAProxy does: a
+// connection needs no memory for encoding, and secrets never enter a table that an
+// attacker can probe (RFC 7541 §7.1).
 package http2

@@ -2,17 +2,17 @@ package http2
 
 import "encoding/binary"
 
-// flow is flow control: both windows of the connection, and the DATA that moves them.
+// flow handles flow control: both windows of the connection, and DATA frames.
 type flow struct {
 	table
 	sendWindow, recvWindow int64
-	unsaid                 int64 // received, and not yet given back to the peer
+	unsaid                 int64 // received, and not yet sent as a WINDOW_UPDATE
 }
 
-// dataProgress is what is left of a DATA frame.
+// dataProgress is the rest of the current DATA frame.
 type dataProgress struct {
 	active  bool
-	stream  *Stream // nil: nobody wants it
+	stream  *Stream // nil: the data is dropped
 	left    int
 	padding int
 	end     bool
@@ -32,7 +32,7 @@ func (c *flow) readWindowUpdate(f frame, p []byte) error {
 	s := c.streams[f.stream]
 	switch {
 	case s == nil:
-		return nil // clients read on what they have of an answer that has ended
+		return nil // a client continues to read buffered data of a response that has ended
 	case by == 0:
 		return c.resetStream(s, ProtocolError, "WINDOW_UPDATE by nothing (RFC 9113 §6.9)")
 	}
@@ -43,7 +43,7 @@ func (c *flow) readWindowUpdate(f frame, p []byte) error {
 	return nil
 }
 
-// widen opens the connection's window for what we send.
+// widen enlarges the connection's send window.
 func (c *flow) widen(by int64) error {
 	if by == 0 {
 		return broken(ProtocolError, "WINDOW_UPDATE by nothing (RFC 9113 §6.9)")
@@ -60,7 +60,7 @@ func (c *output) windowUpdate(id uint32, by int64) {
 	c.out = binary.BigEndian.AppendUint32(c.out, uint32(by))
 }
 
-// beginData takes the head of a DATA frame, whose payload begins p. All of the
+// beginData handles the header of a DATA frame; p begins with its payload. The whole
 // payload counts against the windows at once.
 func (c *flow) beginData(f frame, p []byte) (used int, more bool, err error) {
 	d := dataProgress{active: true, left: f.length, end: f.has(flagEndStream)}
@@ -94,7 +94,7 @@ func (c *flow) beginData(f frame, p []byte) (used int, more bool, err error) {
 	}
 	if s := d.stream; s != nil {
 		s.recvWindow -= int64(f.length)
-		c.Consumed(s, int64(f.length-d.left), 0) // nobody else consumes padding
+		c.Consumed(s, int64(f.length-d.left), 0) // nobody else consumes the padding
 	}
 	c.data = d
 	if d.left+d.padding == 0 {
@@ -103,8 +103,8 @@ func (c *flow) beginData(f frame, p []byte) (used int, more bool, err error) {
 	return used, true, nil
 }
 
-// receive counts what came against the connection's window, and gives it back:
-// what is kept is bounded by the streams' own windows.
+// receive counts n bytes against the connection's window, and opens it again: the
+// windows of the streams bound what is buffered.
 func (c *flow) receive(n int64) error {
 	if n > c.recvWindow {
 		return broken(FlowControlError, "more DATA than the connection's window (RFC 9113 §6.9.1)")
@@ -118,8 +118,8 @@ func (c *flow) receive(n int64) error {
 	return nil
 }
 
-// dataStream finds the stream for DATA with n bytes of body; nil when nobody
-// wants it any more.
+// dataStream returns the stream of a DATA frame with n bytes of body; nil if the data
+// is to be dropped.
 func (c *flow) dataStream(f frame, n int) (*Stream, error) {
 	s := c.streams[f.stream]
 	if s == nil {
@@ -139,18 +139,18 @@ func (c *flow) dataStream(f frame, n int) (*Stream, error) {
 	return s, nil
 }
 
-// strayData is DATA for a stream that is not open.
+// strayData handles DATA for a stream that is not open.
 func (c *flow) strayData(id uint32) error {
 	if !c.wasOpened(id) {
 		return broken(ProtocolError, "DATA on an idle stream (RFC 9113 §5.1)")
 	}
 	if c.resetLately.has(id) {
-		return nil // the connection's window bounds it; what is empty is counted by beginData
+		return nil // the connection's window bounds it, and beginData counts empty frames
 	}
 	return c.resetID(id, StreamClosed, "")
 }
 
-// readData passes on what has come of a DATA frame.
+// readData passes what was received of a DATA frame to the handler.
 func (c *flow) readData(p []byte) (used int) {
 	d := &c.data
 	if n := min(d.left, len(p)); n > 0 {
@@ -176,8 +176,8 @@ func (c *flow) readData(p []byte) (used int) {
 	return used
 }
 
-// endData ends a DATA frame, and with it the stream if it says so and nobody
-// was told yet.
+// endData ends a DATA frame. It also ends the stream if the frame says so and readData
+// has not done so.
 func (c *flow) endData() {
 	d := c.data
 	c.data = dataProgress{}
@@ -192,9 +192,9 @@ func (c *flow) endOfStream(s *Stream) {
 	c.settle(s)
 }
 
-// Consumed gives n bytes of a body back to the peer, who may then send more.
-// The window grows while a stream uses all of it, by at most mayGrow bytes; how
-// much it grew is returned.
+// Consumed opens the windows for n bytes of a body that were consumed, so that the peer
+// may send more. The stream's window grows while the peer uses all of it, by at most
+// mayGrow bytes. Consumed returns by how much it has grown.
 func (c *flow) Consumed(s *Stream, n, mayGrow int64) (grew int64) {
 	s.consumed += n
 	s.grown += n
@@ -213,12 +213,11 @@ func (c *flow) Consumed(s *Stream, n, mayGrow int64) (grew int64) {
 	return grew
 }
 
-// Window is how much DATA the other side has room for, on all streams together.
+// Window returns the connection's send window.
 func (c *flow) Window() int64 { return c.sendWindow }
 
-// SendData queues as much of a body as the windows and the output have room
-// for, and returns how much that is. With end it is the last part: once all of
-// p is queued the stream is ended.
+// SendData queues as much of p as the windows and the output have room for, and returns
+// that number of bytes. If end is true, the stream is ended once all of p is queued.
 func (c *flow) SendData(s *Stream, p []byte, end bool) int {
 	if !s.open || s.SentEnded {
 		return 0

@@ -8,7 +8,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 )
 
-// Windows bound what is sent, and what is consumed is given back (RFC 9113
+// Windows bound what is sent, and are opened again for what is consumed (RFC 9113
 // §5.2).
 func TestSendWindows(t *testing.T) {
 	s := newScript(true)
@@ -64,8 +64,8 @@ func TestReceiveWindows(t *testing.T) {
 	}
 }
 
-// The window of a stream that is read as fast as it comes grows, within what
-// the owner allows.
+// The window of a stream that is read as fast as data arrives grows, within the bound
+// that the owner sets.
 func TestWindowsGrow(t *testing.T) {
 	s := newScript(true)
 	s.request(1, false)

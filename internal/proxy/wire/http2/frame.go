@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Preface is what a client's connection begins with (RFC 9113 §3.4).
+// Preface is the start of a client's connection (RFC 9113 §3.4).
 const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // frameType is the type of a frame (RFC 9113 §6).
@@ -34,17 +34,17 @@ const (
 
 const (
 	frameHead = 9
-	// maxFrame is the largest payload that we take, and the largest we send: it
-	// is what every peer must take.
+	// maxFrame is the largest payload that we accept and send, in bytes: the size that
+	// every peer must accept.
 	maxFrame = 16 << 10
 	// maxWindow is the largest flow-control window (RFC 9113 §6.9.1).
 	maxWindow = 1<<31 - 1
-	// firstWindow is the window of streams and connections until somebody says
-	// otherwise.
+	// firstWindow is the initial window of streams and connections if no setting
+	// changes it.
 	firstWindow = 64<<10 - 1
 )
 
-// frame is the head of a frame.
+// frame is a frame header.
 type frame struct {
 	length int
 	kind   frameType
@@ -68,7 +68,7 @@ func appendFrame(dst []byte, f frame) []byte {
 	return binary.BigEndian.AppendUint32(dst, f.stream)
 }
 
-// ErrorCode says why a stream or a connection ended (RFC 9113 §7).
+// ErrorCode is the code with which a stream or a connection ended (RFC 9113 §7).
 type ErrorCode uint32
 
 // The error codes.
@@ -95,7 +95,7 @@ var codeNames = [...]string{
 	"INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
 }
 
-// String is the name in RFC 9113.
+// String returns the name in RFC 9113.
 func (c ErrorCode) String() string {
 	if int(c) < len(codeNames) {
 		return codeNames[c]
@@ -103,11 +103,11 @@ func (c ErrorCode) String() string {
 	return fmt.Sprintf("error code %#x", uint32(c))
 }
 
-// ConnError ends a connection: what came broke a rule that all its streams
-// depend on. Our GOAWAY with the same code stands in the output then.
+// ConnError is a connection error: the peer broke a rule that concerns all streams. The
+// output then has our GOAWAY with the same code.
 type ConnError struct {
 	Code ErrorCode
-	// Text says which rule was broken. It holds nothing of what came.
+	// Text says which rule was broken. It contains nothing of the input.
 	Text string
 }
 

@@ -6,8 +6,8 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 )
 
-// FuzzRead gives a Conn whatever comes, in pieces. It must not panic, and what
-// it holds must stay bounded.
+// FuzzRead passes arbitrary input to a Conn, in pieces. The Conn must not panic, and
+// its memory must stay bounded.
 func FuzzRead(f *testing.F) {
 	s := newScript(true)
 	s.request(1, false, "cookie", "a", "cookie", "b")
@@ -42,7 +42,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzHead holds what another encoder writes against what our decoder reads.
+// FuzzHead compares the output of another encoder with what our decoder reads.
 func FuzzHead(f *testing.F) {
 	f.Add("/a?b", "x-name", "value", "cookie", "c=d")
 	f.Add("*", "te", "trailers", "content-length", "12")
@@ -73,14 +73,14 @@ func FuzzHead(f *testing.F) {
 	})
 }
 
-// owner is a Handler that answers and gives up streams in all sorts of ways, as
-// what comes says, and that notices when it is told of one that it has given up.
+// owner is a Handler that responds and releases streams in ways that depend on the
+// input. It fails if it gets an event for a stream that it has released.
 type owner struct {
 	journal
 	t     *testing.T
 	c     *Conn
 	ways  []byte
-	leave []*Stream // to be given up after the Read
+	leave []*Stream // to be released after the Read
 	freed map[*Stream]bool
 }
 
@@ -99,8 +99,8 @@ func (o *owner) way() byte {
 	return way % 4
 }
 
-// act does something with a stream: nothing, an answer, or giving it up with or
-// without one.
+// act does something with a stream: nothing, a response, or releasing it with or
+// without a response.
 func (o *owner) act(s *Stream) {
 	way := o.way()
 	if way == 1 || way == 2 {
@@ -113,7 +113,7 @@ func (o *owner) act(s *Stream) {
 	}
 }
 
-// giveUp makes streams ready for whoever wants them next.
+// giveUp recycles the released streams.
 func (o *owner) giveUp() {
 	for _, s := range o.leave {
 		o.c.Release(s)
@@ -133,8 +133,7 @@ func (o *owner) Window(s *Stream) {
 	}
 }
 
-// FuzzOwner has streams given up at any moment: whatever comes for them then is
-// for nobody.
+// FuzzOwner releases streams at any moment. No event for them may follow.
 func FuzzOwner(f *testing.F) {
 	s := newScript(true)
 	s.request(1, false)

@@ -6,12 +6,11 @@ import (
 
 const wrongLength = "a body of another length than Content-Length says (RFC 9113 §8.1.1)"
 
-// check holds a section that is complete to the rules, and to those of the stream
-// that it came on.
+// check checks a complete section by the rules, and by the state of its stream.
 func (c *heads) check(b *block, s *Stream) {
 	b.End()
 	if b.Fault != nil && b.Kind != section.Request {
-		b.Malformed = b.Fault.Text // nobody can be told of it
+		b.Malformed = b.Fault.Text // no response is possible
 	}
 	if b.Malformed != "" {
 		return
@@ -36,8 +35,8 @@ func (c *heads) check(b *block, s *Stream) {
 	}
 }
 
-// checkAnswer says what is wrong with an answer that ends the stream, or does
-// not, or nothing.
+// checkAnswer returns what is wrong with a response whose head does, or does not, end
+// the stream, or an empty string.
 func (s *Stream) checkAnswer(end bool) string {
 	status := s.Head.Status
 	switch {

@@ -2,8 +2,8 @@ package http2
 
 import "windrose.dev/windrose/internal/proxy/wire/section"
 
-// staticNames are the first indexes of the names of the static table (RFC 7541
-// appendix A), but for those of pseudo-header fields with several values.
+// staticNames has the first index of each name in the static table (RFC 7541 appendix
+// A), except for pseudo-header fields with several values.
 var staticNames = map[string]uint8{
 	":authority": 1, ":method": 2, ":path": 4, ":scheme": 6, ":status": 8,
 	"accept-charset": 15, "accept-encoding": 16, "accept-language": 17, "accept-ranges": 18, "accept": 19,
@@ -18,7 +18,7 @@ var staticNames = map[string]uint8{
 	"www-authenticate": 61,
 }
 
-// staticPairs are the entries of the static table that have a value.
+// staticPairs has the entries of the static table with a value.
 var staticPairs = map[string]uint8{
 	":method\x00GET": 2, ":method\x00POST": 3, ":path\x00/": 4, ":path\x00/index.html": 5,
 	":scheme\x00http": 6, ":scheme\x00https": 7, "accept-encoding\x00gzip, deflate": 16,
@@ -34,9 +34,8 @@ func appendStatus(dst []byte, status int) []byte {
 	return section.AppendString(append(dst, staticNames[":status"]), digits[:])
 }
 
-// appendField writes a field as a literal that enters no table (RFC 7541
-// §6.2.2), or as an entry of the static table. The name is written in lower
-// case.
+// appendField appends a field as an entry of the static table, or as a literal that is
+// not indexed (RFC 7541 §6.2.2, §6.2.3). The name is written in lower case.
 func appendField(dst, name, value []byte) []byte {
 	var lower [section.LongestName]byte
 	index, prefix := uint8(0), byte(0)
@@ -58,7 +57,7 @@ func appendField(dst, name, value []byte) []byte {
 	return section.AppendString(dst, value)
 }
 
-// pairOf finds name and value together in the static table.
+// pairOf returns the index of name and value in the static table, or 0.
 func pairOf(name, value []byte) uint8 {
 	if name[0] != ':' && name[0] != 'a' || len(value) > 16 {
 		return 0

@@ -6,7 +6,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 )
 
-// What peers do that mean well is no flood, however much of it comes.
+// What well-behaved peers do is not treated as a flood, however often they do it.
 func TestPatience(t *testing.T) {
 	const many = 3000
 	t.Run("windows for answers that have ended", func(t *testing.T) {
@@ -59,15 +59,15 @@ func TestPatience(t *testing.T) {
 	})
 }
 
-// A stream that both sides have ended makes room for another at once, whatever its
-// owner still does; one that was reset does when its owner is done.
+// A stream that both sides have ended no longer counts towards the limit, even if its
+// owner still uses it. A stream that was reset counts until its owner releases it.
 func TestRoomForStreams(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		s := newScript(true)
 		j := &journal{}
 		cfg := testConfig(true)
 		c := NewConn(cfg, j, 0)
-		last := uint32(2*cfg.MaxStreams + 1) // one more than may be open
+		last := uint32(2*cfg.MaxStreams + 1) // one more than the limit
 		j.answer = func(stream *Stream) {
 			if !reset {
 				c.SendResponse(stream, headOf(), true)
@@ -88,8 +88,8 @@ func TestRoomForStreams(t *testing.T) {
 	}
 }
 
-// Late frames for a stream that we have reset are let pass, also when many others
-// have ended since.
+// Late frames for a stream that we have reset are ignored, even if many others have
+// ended since.
 func TestLateFrames(t *testing.T) {
 	s := newScript(true)
 	s.request(1, false)
@@ -103,7 +103,7 @@ func TestLateFrames(t *testing.T) {
 		if stream.ID > 1 {
 			c.SendResponse(stream, headOf(), true)
 		}
-		c.Release(stream) // the first is reset by that
+		c.Release(stream) // this resets the first stream
 	}
 	if _, err := c.Read(s.Bytes(), 0); err != nil {
 		t.Fatal(err)
@@ -120,8 +120,8 @@ func TestLateFrames(t *testing.T) {
 	}
 }
 
-// Streams that were opened before the client had read our GOAWAY are passed over
-// to their end (RFC 9113 §6.8).
+// Streams that were opened before the client read our GOAWAY are ignored until their
+// end (RFC 9113 §6.8).
 func TestStreamsBehindGoAway(t *testing.T) {
 	s := newScript(true)
 	s.get(1)

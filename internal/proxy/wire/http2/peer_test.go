@@ -19,7 +19,7 @@ func testConfig(server bool) Config {
 	}
 }
 
-// journal is a Handler that writes down what it is told.
+// journal is a Handler that records its calls.
 type journal struct {
 	strings.Builder
 	streams []*Stream
@@ -100,7 +100,7 @@ func (s *script) head(pairs ...string) []byte {
 
 var getRoot = []string{":method", "GET", ":scheme", "https", ":path", "/", ":authority", "a.example"}
 
-// get writes a request without a body, with more fields.
+// get writes a request without a body, with additional fields.
 func (s *script) get(id uint32, more ...string) { s.request(id, true, more...) }
 
 func (s *script) request(id uint32, end bool, more ...string) {
@@ -109,7 +109,7 @@ func (s *script) request(id uint32, end bool, more ...string) {
 	})
 }
 
-// said reads what a Conn has written, a line a frame.
+// said prints the output of a Conn, one line per frame.
 func said(t *testing.T, out []byte) string {
 	t.Helper()
 	out = bytes.TrimPrefix(out, []byte(Preface))

@@ -5,20 +5,20 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
-// Request is what a request's head has beside its fields.
+// Request is what the head of a request has besides its fields.
 type Request struct {
 	Method, Scheme, Target []byte
-	// Protocol asks for extended CONNECT (RFC 8441); nil does not.
+	// Protocol is the :protocol of an extended CONNECT (RFC 8441); nil for other
+	// requests.
 	Protocol []byte
-	// Trailers tells that trailers are wanted.
+	// Trailers adds "te: trailers".
 	Trailers bool
-	// EndsApart has the stream end with a DATA frame also where there is no body.
-	// Servers of gRPC wait for one.
+	// EndsApart makes the stream end with a DATA frame even if there is no body. gRPC
+	// servers expect one.
 	EndsApart bool
 }
 
-// SendRequest queues the head of a request. h gives its fields; Host becomes
-// the authority.
+// SendRequest queues the head of a request. h has its fields; Host becomes :authority.
 func (c *heads) SendRequest(s *Stream, r *Request, h *msg.Head, end bool) {
 	c.beginHead()
 	method := r.Method
@@ -42,15 +42,15 @@ func (c *heads) SendRequest(s *Stream, r *Request, h *msg.Head, end bool) {
 	c.sendBlock(s, end)
 }
 
-// SendResponse queues the head of an answer, interim or final.
+// SendResponse queues the head of a response, interim or final.
 func (c *heads) SendResponse(s *Stream, h *msg.Head, end bool) {
 	c.beginHead()
 	c.scratch = appendFields(appendStatus(c.scratch, h.Status), h)
 	c.sendBlock(s, end)
 }
 
-// SendTrailer queues the trailer section, whose lines are as HTTP/1 has them,
-// and ends the stream.
+// SendTrailer queues the trailer section, and ends the stream. The lines are in the
+// form of HTTP/1.
 func (c *heads) SendTrailer(s *Stream, lines []byte) {
 	c.beginHead()
 	for len(lines) > 0 {
@@ -62,7 +62,7 @@ func (c *heads) SendTrailer(s *Stream, lines []byte) {
 	c.sendBlock(s, true)
 }
 
-// beginHead starts a header block. The first of a connection says that we use
+// beginHead starts a header block. The first one of a connection declares that we use
 // no dynamic table (RFC 7541 §4.2).
 func (c *heads) beginHead() {
 	c.scratch = c.scratch[:0]
@@ -72,7 +72,7 @@ func (c *heads) beginHead() {
 	}
 }
 
-// sendBlock queues the header block in scratch, in as many frames as it takes.
+// sendBlock queues the header block in scratch, in as many frames as it needs.
 func (c *heads) sendBlock(s *Stream, end bool) {
 	if !s.open || s.SentEnded {
 		return

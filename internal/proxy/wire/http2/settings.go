@@ -17,18 +17,17 @@ const (
 
 const settingLength = 6
 
-// maxSettings bounds the settings of one frame. There are eight that anybody
-// uses.
+// maxSettings bounds the settings of one frame. Only eight are in use.
 const maxSettings = 64
 
-// peerSettings is what the other side has said of itself.
+// peerSettings are the settings of the peer.
 type peerSettings struct {
 	received bool
-	// streams is how many we may have open.
+	// streams is the number of concurrent streams that we may open.
 	streams uint32
-	// window is what its streams begin with, for what we send.
+	// window is the initial send window of streams, in bytes.
 	window int64
-	// connect tells that it takes extended CONNECT (RFC 8441).
+	// connect reports whether the peer supports extended CONNECT (RFC 8441).
 	connect bool
 }
 
@@ -41,7 +40,7 @@ func appendSetting(dst []byte, id settingID, value uint32) []byte {
 	return binary.BigEndian.AppendUint32(dst, value)
 }
 
-// appendSettings says what we want.
+// appendSettings appends our SETTINGS.
 func (c *output) appendSettings() {
 	var all []byte
 	if c.cfg.Server {
@@ -109,8 +108,8 @@ func (c *flow) apply(id settingID, value uint32) error {
 	return nil
 }
 
-// shiftWindows changes the windows of all streams by what the initial window
-// changed (RFC 9113 §6.9.2).
+// shiftWindows changes the send windows of all streams by the change of the initial
+// window (RFC 9113 §6.9.2).
 func (c *flow) shiftWindows(by int64) error {
 	c.peer.window += by
 	for _, s := range c.streams {

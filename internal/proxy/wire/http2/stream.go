@@ -8,44 +8,44 @@ import (
 	"windrose.dev/windrose/internal/reason"
 )
 
-// Stream is one request and its answer. The owner of the Conn makes it, and
-// releases it when it is done with it.
+// Stream is one request and its response. The owner of the Conn makes it, and releases
+// it when it no longer uses it.
 type Stream struct {
 	// ID is the stream's number; 0 until it has one.
 	ID uint32
-	// Owner is whatever the owner wants to find again.
+	// Owner is for the owner's use.
 	Owner any
-	// Head is the request or the answer that came last. Its buffer belongs to
-	// the Stream.
+	// Head is the request head, or the last response head. Its buffer belongs to the
+	// Stream.
 	Head msg.Head
-	// Fault is how a request's head breaks a limit; nil when it does not. Broken is
-	// the rule for which a stream was reset, after its head had come.
+	// Fault is the limit that the head of a request exceeds, or nil. Broken is the rule
+	// because of which the stream was reset after its head was received, or nil.
 	Fault, Broken *msg.Error
-	// Protocol is that of an extended CONNECT (RFC 8441), whose method then reads
-	// GET.
+	// Protocol is the :protocol of an extended CONNECT (RFC 8441), whose method is
+	// given as GET.
 	Protocol string
-	// Length is what Content-Length says, or -1.
+	// Length is the value of Content-Length, or -1.
 	Length int64
-	// Trailer has the trailer section's lines, each with its CRLF, checked.
+	// Trailer has the checked lines of the trailer section, each with its CRLF.
 	Trailer []byte
-	// RecvEnded tells that nothing more comes, SentEnded that nothing more may
-	// be sent; Dead that the stream was reset, or went with its connection.
+	// RecvEnded reports that the peer has ended its side, SentEnded that we have ended
+	// ours, and Dead that the stream was reset or its connection ended.
 	RecvEnded, SentEnded, Dead bool
 
 	open    bool  // in the Conn's table
 	counted bool  // in Conn.active
-	final   bool  // a final answer has come; requests are final at once
-	noBody  bool  // the answer has none, whatever its length says
+	final   bool  // the final response head was received; true for requests from the start
+	noBody  bool  // the response has no body, whatever its Content-Length is
 	got     int64 // bytes of the body
 
 	sendWindow, recvWindow int64
-	window                 int64 // what the receive window is filled up to
-	consumed               int64 // and not yet given back
+	window                 int64 // the receive window is filled up to this size
+	consumed               int64 // and not yet sent as a WINDOW_UPDATE
 	grown                  int64 // consumed since the window last grew
 }
 
-// Bodiless tells that the answer has no body, whatever its length says: it is to
-// HEAD, or its status has none (RFC 9110 §6.4.1).
+// Bodiless reports whether the response has no body, whatever its Content-Length is:
+// because it responds to HEAD, or because of its status (RFC 9110 §6.4.1).
 func (s *Stream) Bodiless() bool { return s.noBody }
 
 // Reset empties s for another stream and keeps its memory.
@@ -54,43 +54,43 @@ func (s *Stream) Reset() {
 	*s = Stream{Head: s.Head, Trailer: s.Trailer[:0], Owner: s.Owner}
 }
 
-// clearHead makes room for another head in the same buffer.
+// clearHead empties the head and keeps its buffer.
 func (s *Stream) clearHead() {
 	buf := s.Head.Buf[:0]
 	s.Head.Reset()
 	s.Head.Buf = buf
 }
 
-// Window is how much DATA the other side has room for.
+// Window returns the stream's send window.
 func (s *Stream) Window() int64 { return s.sendWindow }
 
-// table is the streams of a connection, and what has become of those before them.
+// table has the streams of a connection, and remembers which have ended.
 type table struct {
 	output
 	streams map[uint32]*Stream
-	// active counts the streams that have neither ended well nor been released: reset
-	// ones cost until their owner is done with them.
+	// active counts the streams that have neither ended normally nor been released. A
+	// stream that was reset counts until its owner releases it.
 	active   uint32
 	lastPeer uint32 // highest id of a stream that the peer opened
 	nextOwn  uint32 // id of the next stream that we open
-	// What comes for streams that we have reset was mostly sent before the peer
-	// knew; what comes for others that have ended breaks a rule.
+	// Frames for streams that we have reset are expected: the peer may have sent them
+	// before it knew. Frames for other streams that have ended break a rule.
 	resetLately, endedLately lately
 
-	// data and block are what is being read, each for one stream.
+	// data and block are the current DATA frame and header block.
 	data  dataProgress
 	block block
 
-	leaving  bool   // we have said GOAWAY
+	leaving  bool   // we have sent a GOAWAY
 	lastSaid uint32 // with this id
-	left     bool   // the peer has
+	left     bool   // the peer has sent a GOAWAY
 	failed   error
 }
 
-// peerOpens reports whether streams with that id are the peer's to open.
+// peerOpens reports whether streams with that id are opened by the peer.
 func (c *table) peerOpens(id uint32) bool { return (id%2 == 1) == c.cfg.Server }
 
-// wasOpened reports whether a stream of that id is open or has been.
+// wasOpened reports whether a stream with that id is or was open.
 func (c *table) wasOpened(id uint32) bool {
 	if c.peerOpens(id) {
 		return id <= c.lastPeer
@@ -106,8 +106,8 @@ func (c *table) insert(s *Stream, id uint32) {
 	c.active++
 }
 
-// NewStream opens a stream for a request of ours. It returns false when the peer
-// takes no more, for now or for good.
+// NewStream opens a stream for a request of ours. It returns false if the peer accepts
+// no more, at present or ever.
 func (c *table) NewStream(s *Stream) bool {
 	if !c.Room(0) {
 		return false
@@ -117,12 +117,12 @@ func (c *table) NewStream(s *Stream) bool {
 	return true
 }
 
-// Room reports whether NewStream would succeed after so many others.
+// Room reports whether NewStream would succeed after that many other streams.
 func (c *table) Room(others int) bool {
 	return c.failed == nil && !c.left && uint32(len(c.streams)+others) < min(c.peer.streams, c.cfg.MaxStreams) && c.nextOwn < maxWindow
 }
 
-// Release tells that the owner is done with s. One that is still open is
+// Release tells the Conn that the owner no longer uses s. If s is still open, it is
 // reset.
 func (c *table) Release(s *Stream) {
 	if s.open {
@@ -131,7 +131,7 @@ func (c *table) Release(s *Stream) {
 	c.discount(s)
 }
 
-// discount has a stream count no more among those that there may be at a time.
+// discount ends the counting of a stream in active.
 func (c *table) discount(s *Stream) {
 	if s.counted {
 		s.counted = false
@@ -139,7 +139,7 @@ func (c *table) discount(s *Stream) {
 	}
 }
 
-// settle takes a stream out of the table once both sides have ended it.
+// settle removes a stream from the table once both sides have ended it.
 func (c *table) settle(s *Stream) {
 	if !s.RecvEnded || !s.SentEnded || !s.open {
 		return
@@ -150,8 +150,8 @@ func (c *table) settle(s *Stream) {
 	c.idle.Repay(lateFrames)
 }
 
-// remove takes a stream out of the table. ours tells that we have reset it. What
-// is still coming for it is for nobody: its owner may use s for another stream.
+// remove removes a stream from the table. ours says that we have reset it. Anything
+// that still arrives for it is dropped: its owner may reuse s for another stream.
 func (c *table) remove(s *Stream, ours bool) {
 	s.open = false
 	delete(c.streams, s.ID)
@@ -168,14 +168,14 @@ func (c *table) remove(s *Stream, ours bool) {
 	}
 }
 
-// drop ends a stream for its owner.
+// drop ends a stream, and tells its owner.
 func (c *table) drop(s *Stream, ours bool, code ErrorCode, text string) {
 	c.remove(s, ours)
 	s.Dead = true
 	c.handler.Reset(s, code, text)
 }
 
-// Cancel resets a stream, because its owner wants so.
+// Cancel resets a stream on behalf of its owner.
 func (c *table) Cancel(s *Stream, code ErrorCode) {
 	if !s.open {
 		return
@@ -197,7 +197,7 @@ func (c *table) resetStream(s *Stream, code ErrorCode, text string) error {
 	return c.spendReset()
 }
 
-// resetID resets the stream of that id, whether it is open or not.
+// resetID resets the stream with that id, whether it is open or not.
 func (c *table) resetID(id uint32, code ErrorCode, text string) error {
 	if s := c.streams[id]; s != nil {
 		return c.resetStream(s, code, text)
@@ -206,8 +206,8 @@ func (c *table) resetID(id uint32, code ErrorCode, text string) error {
 	return c.spendReset()
 }
 
-// spendReset accounts for a stream that ended in a reset. A backend may reset
-// what it is sent: that is no flood, since we open the streams.
+// spendReset charges the budget for a stream that ended by a reset. A backend may reset
+// any number of streams: we open them, so it cannot flood us.
 func (c *table) spendReset() error {
 	if c.cfg.Server && !c.resets.Spend(c.now) || c.overControl() {
 		return broken(EnhanceYourCalm, "more streams that end in a reset than anyone needs")
@@ -232,13 +232,13 @@ func (c *table) readReset(f frame, p []byte) error {
 	return c.spendReset()
 }
 
-// lately remembers the streams that were the last to end.
+// lately remembers the last streams that ended.
 type lately struct {
 	ids  []uint32
 	next int
 }
 
-// add takes the place of the oldest once there are as many as are kept.
+// add adds a stream, in place of the oldest one if there are keptLately.
 func (l *lately) add(id uint32) {
 	if len(l.ids) < keptLately {
 		l.ids = append(l.ids, id)
@@ -250,6 +250,6 @@ func (l *lately) add(id uint32) {
 
 func (l *lately) has(id uint32) bool { return slices.Contains(l.ids, id) }
 
-// keptLately is how many streams are remembered: twice as many as a client may
-// have open by default.
+// keptLately is the number of streams that are remembered: twice the default limit of
+// concurrent streams.
 const keptLately = 256

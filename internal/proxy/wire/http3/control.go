@@ -1,10 +1,9 @@
 package http3
 
-// StreamKind is what a client says a stream of its own is for (RFC 9114 §6.2,
-// RFC 9204 §4.2).
+// StreamKind is the type of a unidirectional stream (RFC 9114 §6.2, RFC 9204 §4.2).
 type StreamKind uint64
 
-// The kinds.
+// The stream types.
 const (
 	ControlStream StreamKind = 0x0
 	PushStream    StreamKind = 0x1
@@ -15,22 +14,22 @@ const (
 const (
 	// settingMaxSection is SETTINGS_MAX_FIELD_SECTION_SIZE.
 	settingMaxSection = 0x6
-	// maxControl bounds a frame on the control stream.
+	// maxControl bounds a frame on the control stream, in bytes.
 	maxControl = 4 << 10
 )
 
-// AppendControl begins our control stream: its kind, and our settings. Those
-// for compression are left out: we keep no dynamic table.
+// AppendControl appends the start of our control stream: its type and our SETTINGS. The
+// QPACK settings are omitted, because we use no dynamic table.
 func AppendControl(dst []byte, maxSection int) []byte {
 	setting := appendVarint(appendVarint(nil, settingMaxSection), uint64(maxSection))
 	dst = appendVarint(dst, uint64(ControlStream))
 	return append(appendFrameHead(dst, settingsFrame, uint64(len(setting))), setting...)
 }
 
-// LastID is the largest id of a client's request stream.
+// LastID is the highest possible id of a request stream.
 const LastID = maxVarint - 3
 
-// AppendGoAway writes that streams from id on are not served (RFC 9114 §5.2).
+// AppendGoAway appends a GOAWAY: streams from id on are not processed (RFC 9114 §5.2).
 func AppendGoAway(dst []byte, id uint64) []byte {
 	payload := appendVarint(nil, id)
 	return append(appendFrameHead(dst, goAwayFrame, uint64(len(payload))), payload...)
@@ -39,12 +38,12 @@ func AppendGoAway(dst []byte, id uint64) []byte {
 // Control reads a client's control stream.
 type Control struct {
 	settled   bool
-	left      uint64 // of a frame that nobody looks at
+	left      uint64 // of a frame that is skipped
 	maxPushID uint64
 }
 
-// Read reads what p has behind the stream's kind. used is how much of it is done
-// with; the rest is to be given again, with more behind it.
+// Read parses p, which follows the stream's type. It returns how many bytes it has
+// used; the rest must be passed again, followed by the next bytes.
 func (c *Control) Read(p []byte) (used int, err error) {
 	for {
 		n := min(c.left, uint64(len(p)-used))
@@ -75,7 +74,7 @@ func (c *Control) Read(p []byte) (used int, err error) {
 	}
 }
 
-// allow reports whether a frame may come now (RFC 9114 §6.2.1, §7.2).
+// allow checks whether a frame is permitted now (RFC 9114 §6.2.1, §7.2).
 func (c *Control) allow(kind uint64) error {
 	switch {
 	case !c.settled && kind != settingsFrame:
@@ -107,8 +106,8 @@ func (c *Control) payload(kind uint64, p []byte) error {
 	return nil
 }
 
-// checkSettings looks for what must not be among them (RFC 9114 §7.2.4). We use
-// none: we send nothing that they allow.
+// checkSettings rejects forbidden settings (RFC 9114 §7.2.4). We ignore the others: we
+// send nothing that they would permit.
 func checkSettings(p []byte) error {
 	seen := map[uint64]bool{}
 	for len(p) > 0 {
@@ -128,8 +127,8 @@ func checkSettings(p []byte) error {
 	return nil
 }
 
-// ReadEncoder looks at what a client's encoder says. Without a dynamic table it
-// can only say that there is none (RFC 9204 §3.2.3, §4.3.1).
+// ReadEncoder checks the QPACK encoder stream of a client. Without a dynamic table, it
+// may only set the capacity to 0 (RFC 9204 §3.2.3, §4.3.1).
 func ReadEncoder(p []byte) error {
 	for _, c := range p {
 		if c != 0x20 {
@@ -139,15 +138,15 @@ func ReadEncoder(p []byte) error {
 	return nil
 }
 
-// Decoder reads what a client's decoder says. It can have nothing to acknowledge
+// Decoder checks the QPACK decoder stream of a client, which has nothing to acknowledge
 // (RFC 9204 §4.4).
 type Decoder struct{ within bool }
 
-// Read reads what p has.
+// Read checks the next bytes.
 func (d *Decoder) Read(p []byte) error {
 	for _, c := range p {
 		switch {
-		case d.within: // the rest of a stream's number
+		case d.within: // the rest of a stream id
 			d.within = c&0x80 != 0
 		case c&0xc0 != 0x40:
 			return broken(DecoderStreamError, "an acknowledgement, and there is nothing to acknowledge (RFC 9204 §4.4)")

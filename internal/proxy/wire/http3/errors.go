@@ -2,11 +2,11 @@ package http3
 
 import "fmt"
 
-// ErrorCode says why a stream or a connection ended (RFC 9114 §8.1, RFC 9204
-// §6).
+// ErrorCode is the code with which a stream or a connection ended (RFC 9114 §8.1, RFC
+// 9204 §6).
 type ErrorCode uint64
 
-// The codes.
+// The error codes.
 const (
 	NoError             ErrorCode = 0x100
 	GeneralError        ErrorCode = 0x101
@@ -28,16 +28,16 @@ const (
 	DecoderStreamError  ErrorCode = 0x202
 )
 
-// StreamError ends one stream.
+// StreamError is an error that ends one stream.
 type StreamError struct {
 	Code ErrorCode
-	// Text says which rule was broken. It holds nothing of the message.
+	// Text says which rule was broken. It contains nothing of the message.
 	Text string
 }
 
 func (e *StreamError) Error() string { return fmt.Sprintf("%#x: %s", uint64(e.Code), e.Text) }
 
-// ConnError ends the connection.
+// ConnError is an error that ends the connection.
 type ConnError struct {
 	Code ErrorCode
 	// Text says which rule was broken.

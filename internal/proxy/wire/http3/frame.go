@@ -1,6 +1,6 @@
 package http3
 
-// The frames of RFC 9114 §7.2.
+// The frame types of RFC 9114 §7.2.
 const (
 	dataFrame        = 0x0
 	headersFrame     = 0x1
@@ -11,14 +11,14 @@ const (
 	maxPushIDFrame   = 0xd
 )
 
-// isHTTP2 reports whether a frame is one of HTTP/2 that HTTP/3 does not have, and
-// that must not be sent (RFC 9114 §7.2.8).
+// isHTTP2 reports whether a frame type is one of HTTP/2 that HTTP/3 forbids (RFC 9114
+// §7.2.8).
 func isHTTP2(kind uint64) bool { return kind == 0x2 || kind == 0x6 || kind == 0x8 || kind == 0x9 }
 
-// maxVarint is the largest number that a varint can say.
+// maxVarint is the largest variable-length integer (RFC 9000 §16).
 const maxVarint = 1<<62 - 1
 
-// appendVarint writes a number (RFC 9000 §16).
+// appendVarint appends a variable-length integer (RFC 9000 §16).
 func appendVarint(dst []byte, v uint64) []byte {
 	switch {
 	case v < 1<<6:
@@ -31,8 +31,8 @@ func appendVarint(dst []byte, v uint64) []byte {
 	return append(dst, 0xc0|byte(v>>56), byte(v>>48), byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }
 
-// Varint reads a number from the start of p. n is how many bytes it has, 0 when
-// they are not all there.
+// Varint parses a variable-length integer at the start of p. n is its length in bytes,
+// or 0 if it is incomplete.
 func Varint(p []byte) (v uint64, n int) {
 	if len(p) == 0 {
 		return 0, 0
@@ -48,8 +48,7 @@ func Varint(p []byte) (v uint64, n int) {
 	return v, n
 }
 
-// frameHead reads the kind and the length of a frame. n is 0 when they are not
-// all there.
+// frameHead parses a frame header. n is its length in bytes, or 0 if it is incomplete.
 func frameHead(p []byte) (kind, length uint64, n int) {
 	kind, n = Varint(p)
 	if n == 0 {

@@ -13,8 +13,8 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/http2"
 )
 
-// FuzzReader: whatever comes, the Reader neither panics nor goes beyond what it
-// was given, and pieces change nothing.
+// FuzzReader: for any input, the Reader does not panic or read beyond it, and the
+// result does not depend on how the input is split.
 func FuzzReader(f *testing.F) {
 	f.Add(join(post("content-length", "5"), data("hello"), encoded("x", "1")))
 	f.Add(join([]byte{0x21, 2, 1, 2}, post(), data("a")))
@@ -22,14 +22,16 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		var a, b Reader
 		whole, parts := read(&a, bytes.Clone(stream), 1<<20), read(&b, bytes.Clone(stream), 1)
-		// An error that ends it all may be seen before one that is seen at the end.
+		// An error that ends the stream may be found before one that is only found at
+		// its end.
 		if whole != parts && !strings.HasPrefix(whole, "stream") && !strings.HasPrefix(whole, "conn") {
 			t.Errorf("as a whole %q, in pieces %q", whole, parts)
 		}
 	})
 }
 
-// FuzzControl: whatever a client says of its connection, it costs nothing more.
+// FuzzControl: for any input, the readers of unidirectional streams do not panic, and
+// do not use more than the input.
 func FuzzControl(f *testing.F) {
 	f.Add([]byte{settingsFrame, 2, 6, 1, goAwayFrame, 1, 0})
 	f.Fuzz(func(t *testing.T, stream []byte) {
@@ -42,7 +44,7 @@ func FuzzControl(f *testing.F) {
 	})
 }
 
-// handler keeps what package http2 makes of one request.
+// handler records how package http2 reads one request.
 type handler struct {
 	s       http2.Stream
 	head    string
@@ -76,7 +78,7 @@ func headText(h *msg.Head, fault *msg.Error, length int64) string {
 	return b.String()
 }
 
-// overHTTP2 is what package http2 makes of a request with these fields.
+// overHTTP2 returns how package http2 reads a request with these fields.
 func overHTTP2(pairs []string) string {
 	h := &handler{}
 	c := http2.NewConn(http2.Config{
@@ -105,9 +107,9 @@ func overHTTP3(pairs []string) string {
 	return headText(&r.Head, r.Fault, r.Length)
 }
 
-// TestAsHTTP2: both later versions of HTTP hold heads to the same rules, and lay
-// them out in the same way. HTTP/3 asks for one thing more, an authority (RFC
-// 9114 §4.3.1), and extended CONNECT is not offered over it.
+// TestAsHTTP2: HTTP/2 and HTTP/3 check heads by the same rules, and return them in the
+// same form. HTTP/3 also requires an authority (RFC 9114 §4.3.1), and does not support
+// extended CONNECT.
 func TestAsHTTP2(t *testing.T) {
 	names := []string{
 		":method", ":scheme", ":authority", ":path", ":status", ":x", "host", "cookie", "content-length", "te", "connection",

@@ -10,28 +10,27 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
-// Reader takes a request stream apart. It keeps its memory from one to the
-// next.
+// Reader parses a request stream. It keeps its memory for the next one.
 type Reader struct {
-	// Head is the request's; its buffer belongs to the Reader.
+	// Head is the head of the request; its buffer belongs to the Reader.
 	Head msg.Head
-	// Fault is how the head breaks a limit; nil when it does not. Nothing more can
-	// be read then.
+	// Fault is the limit that the head exceeds, or nil. If it is set, nothing more can
+	// be read.
 	Fault *msg.Error
-	// Length is what Content-Length says, or -1.
+	// Length is the value of Content-Length, or -1.
 	Length int64
-	// Trailer has the trailer section's lines, each with its CRLF, checked.
+	// Trailer has the checked lines of the trailer section, each with its CRLF.
 	Trailer []byte
 
 	limits  msg.Limits
 	phase   phase
-	kind    uint64 // of the frame whose payload is being read
-	left    uint64 // of that payload
+	kind    uint64 // the type of the current frame
+	left    uint64 // bytes left of its payload
 	got     int64  // bytes of the body
 	decoder *qpack.Decoder
 }
 
-// phase is what has come of a request.
+// phase says what was received of a request so far.
 type phase uint8
 
 const (
@@ -52,8 +51,8 @@ func (r *Reader) Reset(limits msg.Limits) {
 	*r = Reader{Head: r.Head, Trailer: r.Trailer[:0], Length: -1, limits: limits, decoder: decoder}
 }
 
-// ReadHead reads the request's head from the start of p. used is how much of p
-// is done with, also while the head is not all there.
+// ReadHead parses the request's head at the start of p. It returns how many bytes it
+// has used, even if the head is incomplete.
 func (r *Reader) ReadHead(p []byte) (used int, done bool, err error) {
 	for {
 		if used += r.pass(p[used:]); r.left > 0 {
@@ -81,9 +80,8 @@ func (r *Reader) ReadHead(p []byte) (used int, done bool, err error) {
 	}
 }
 
-// Body moves what p has of the body to its start, where it has n bytes
-// afterwards. used is how much of p is done with; the rest is to be given again,
-// with more behind it.
+// Body moves the n bytes of the body that are in p to its start. used is the number of
+// bytes that it has parsed; the rest must be passed again, followed by the next bytes.
 func (r *Reader) Body(p []byte) (n, used int, err error) {
 	for used < len(p) {
 		if r.left > 0 {
@@ -112,8 +110,9 @@ func (r *Reader) Body(p []byte) (n, used int, err error) {
 	return n, used, nil
 }
 
-// readTrailer reads the trailer section from the start of p. It returns how long
-// the frame is, whose head has so many bytes, or 0 while it is not all there.
+// readTrailer parses the trailer section at the start of p. length and head are the
+// lengths of the frame's payload and header. It returns the length of the whole frame,
+// or 0 if it is incomplete.
 func (r *Reader) readTrailer(p []byte, length uint64, head int) (size int, err error) {
 	switch {
 	case r.phase == trailed:
@@ -127,7 +126,7 @@ func (r *Reader) readTrailer(p []byte, length uint64, head int) (size int, err e
 	return head + int(length), r.readSection(p[:length], section.Trailer)
 }
 
-// begin looks at the head of a frame that has no field section.
+// begin handles the header of a frame without a field section.
 func (r *Reader) begin(kind, length uint64) error {
 	switch {
 	case kind == dataFrame && r.phase == nothing:
@@ -143,14 +142,15 @@ func (r *Reader) begin(kind, length uint64) error {
 	return nil
 }
 
-// pass passes over what p has of a frame that nobody knows (RFC 9114 §9).
+// pass skips payload of a frame of unknown type (RFC 9114 §9).
 func (r *Reader) pass(p []byte) int {
 	n := min(r.left, uint64(len(p)))
 	r.left -= n
 	return int(n)
 }
 
-// take moves what src has of the frame's payload to dst, if it is DATA.
+// take moves the part of the frame's payload that is in src to dst, if the frame is
+// DATA.
 func (r *Reader) take(dst, src []byte) int {
 	if r.kind != dataFrame {
 		return r.pass(src)
@@ -162,7 +162,8 @@ func (r *Reader) take(dst, src []byte) int {
 	return n
 }
 
-// End tells that the stream has ended, with so many bytes behind what was used.
+// End handles the end of the stream. rest is the number of bytes that were received and
+// not used.
 func (r *Reader) End(rest int) error {
 	switch {
 	case r.left > 0 || rest > 0:
@@ -175,7 +176,7 @@ func (r *Reader) End(rest int) error {
 	return nil
 }
 
-// readSection reads a field section (RFC 9204 §4.5).
+// readSection decodes a field section (RFC 9204 §4.5).
 func (r *Reader) readSection(p []byte, kind section.Kind) error {
 	s := section.Section{Kind: kind, Limits: &r.limits, Head: &r.Head, Lines: r.Trailer, Length: r.Length}
 	for next := r.decoder.Decode(p); ; {

@@ -14,7 +14,7 @@ import (
 
 var testLimits = msg.Limits{HeadBytes: 4096, TargetBytes: 100, Fields: 20}
 
-// section encodes fields with quic-go's encoder, in a HEADERS frame.
+// encoded returns a HEADERS frame with fields that quic-go's encoder has encoded.
 func encoded(pairs ...string) []byte {
 	var b strings.Builder
 	encoder := qpack.NewEncoder(&b)
@@ -30,8 +30,8 @@ func post(more ...string) []byte {
 
 func data(text string) []byte { return AppendData(nil, []byte(text)) }
 
-// read has a Reader take a stream that comes in pieces of a size. It returns
-// what came of it.
+// read passes a stream to a Reader in pieces of a given size, and returns the result as
+// text.
 func read(r *Reader, stream []byte, size int) string {
 	r.Reset(testLimits)
 	var in, body []byte
@@ -84,7 +84,7 @@ func join(parts ...[]byte) (out []byte) {
 	return out
 }
 
-// TestReader: the same comes of a stream whatever pieces it comes in.
+// TestReader: the result does not depend on how the stream is split.
 func TestReader(t *testing.T) {
 	grease := append(appendFrameHead(nil, 0x21, 6), "grease"...)
 	tests := []struct {
@@ -122,7 +122,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// TestWriterAndDecoder: what we write, quic-go's decoder reads.
+// TestWriterAndDecoder: quic-go's decoder reads what we write.
 func TestWriterAndDecoder(t *testing.T) {
 	var h msg.Head
 	want := []qpack.HeaderField{{Name: ":status", Value: "200"}}
@@ -193,7 +193,7 @@ func TestVarint(t *testing.T) {
 	}
 }
 
-// TestControl: a control stream in pieces.
+// TestControl reads a control stream in pieces.
 func TestControl(t *testing.T) {
 	settings := []byte{settingsFrame, 2, 6, 1}
 	for name, tt := range map[string]struct {

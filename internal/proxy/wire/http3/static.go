@@ -103,8 +103,8 @@ var static = [...]struct{ name, value string }{
 	{"x-frame-options", "sameorigin"},
 }
 
-// staticNames finds the first entry of a name. Entries of one name that do not
-// follow it are left alone.
+// staticNames has the index of the first entry of each name. Other entries of the same
+// name count only if they follow it directly.
 var staticNames = func() map[string]uint8 {
 	out := make(map[string]uint8, len(static))
 	for i, entry := range static {

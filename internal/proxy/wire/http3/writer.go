@@ -7,10 +7,11 @@ import (
 	"windrose.dev/windrose/internal/proxy/wire/section"
 )
 
-// noTable says that a field section uses no dynamic table (RFC 9204 §4.5.1).
+// noTable is the prefix of a field section that uses no dynamic table (RFC 9204
+// §4.5.1).
 var noTable = []byte{0, 0}
 
-// AppendAnswer writes the head of an answer, interim or final.
+// AppendAnswer appends the head of a response, interim or final.
 func AppendAnswer(dst []byte, h *msg.Head) []byte {
 	start := len(dst)
 	dst = appendStatus(append(dst, noTable...), h.Status)
@@ -22,7 +23,7 @@ func AppendAnswer(dst []byte, h *msg.Head) []byte {
 	return frameSection(dst, start)
 }
 
-// AppendTrailer writes the trailer section, whose lines are as HTTP/1 has them.
+// AppendTrailer appends the trailer section. The lines are in the form of HTTP/1.
 func AppendTrailer(dst, lines []byte) []byte {
 	start := len(dst)
 	dst = append(dst, noTable...)
@@ -35,13 +36,13 @@ func AppendTrailer(dst, lines []byte) []byte {
 	return frameSection(dst, start)
 }
 
-// frameSection puts the head of a frame before what stands from start on.
+// frameSection inserts a frame header at start, in front of the field section.
 func frameSection(dst []byte, start int) []byte {
 	var head [16]byte
 	return slices.Insert(dst, start, appendFrameHead(head[:0], headersFrame, uint64(len(dst)-start))...)
 }
 
-// AppendData writes a piece of a body; nothing if it is empty.
+// AppendData appends a DATA frame; nothing if p is empty.
 func AppendData(dst, p []byte) []byte {
 	if len(p) == 0 {
 		return dst
@@ -54,8 +55,8 @@ func appendStatus(dst []byte, status int) []byte {
 	return appendField(dst, []byte(":status"), digits[:])
 }
 
-// appendField writes a field as an entry of the static table, or as a literal
-// (RFC 9204 §4.5). The name is written in lower case.
+// appendField appends a field as an entry of the static table, or as a literal (RFC
+// 9204 §4.5). The name is written in lower case.
 func appendField(dst, name, value []byte) []byte {
 	var lower [section.LongestName]byte
 	short := section.Lower(&lower, name)

@@ -25,7 +25,7 @@ const (
 	transportDatagram = 2
 )
 
-// addressSizes are those of both ends together, by family.
+// addressSizes are the sizes of both addresses together, by family, in bytes.
 var addressSizes = [...]int{familyNone: 0, family4: 2 * (4 + 2), family6: 2 * (16 + 2), familyUnix: 2 * 108}
 
 func parseBinary(data []byte) (Header, int, error) {
@@ -44,7 +44,7 @@ func parseBinary(data []byte) (Header, int, error) {
 	}
 	var h Header
 	switch data[12] & 0x0f {
-	case local: // whatever it says of addresses is to be discarded
+	case local: // its addresses must be ignored
 		h.Local = true
 		return h, n, nil
 	case proxied:
@@ -57,14 +57,14 @@ func parseBinary(data []byte) (Header, int, error) {
 	return h, n, nil
 }
 
-// readBinary reads addresses and fields of a whole header.
+// readBinary parses the addresses and fields of a complete header.
 func (h *Header) readBinary(data []byte) error {
 	family, transport := data[13]>>4, data[13]&0x0f
 	if family > familyUnix || transport > transportDatagram || (family == familyNone) != (transport == transportNone) {
 		return malformed("family %d with transport %d", family, transport)
 	}
 	if family == familyNone {
-		return nil // what follows has no form that all senders keep to
+		return nil // senders do not agree on the form of what follows
 	}
 	body, size := data[headSize:], addressSizes[family]
 	if len(body) < size {
@@ -74,7 +74,7 @@ func (h *Header) readBinary(data []byte) error {
 	return h.readFields(data, headSize+size)
 }
 
-// ends reads the addresses of IP.
+// ends parses IP addresses and ports.
 func ends(family byte, body []byte) (source, destination netip.AddrPort) {
 	size := 4
 	switch family {
@@ -90,19 +90,19 @@ func ends(family byte, body []byte) (source, destination netip.AddrPort) {
 	return netip.AddrPortFrom(from.Unmap(), binary.BigEndian.Uint16(ports)), netip.AddrPortFrom(to.Unmap(), binary.BigEndian.Uint16(ports[2:]))
 }
 
-// castagnoli is the polynomial of CRC-32C (RFC 4960 appendix B).
+// castagnoli is the table of CRC-32C (RFC 4960 appendix B).
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is that of a header whose own checksum, of four bytes at an offset,
-// counts as zeros.
+// checksum returns the checksum of a header. The four bytes at offset at, which are the
+// checksum in the header, count as zeros.
 func checksum(header []byte, at int) uint32 {
 	sum := crc32.Update(0, castagnoli, header[:at])
 	sum = crc32.Update(sum, castagnoli, make([]byte, 4))
 	return crc32.Update(sum, castagnoli, header[at+4:])
 }
 
-// AppendBinary appends a header of version 2 for a stream. Where the source is
-// not known it says LOCAL.
+// AppendBinary appends a header of version 2 for a stream. If source is not valid, the
+// command is LOCAL.
 func AppendBinary(dst []byte, source, destination netip.AddrPort) []byte {
 	dst = append(dst, signature...)
 	source, destination, known := sameFamily(source, destination)

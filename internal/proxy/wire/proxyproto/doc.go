@@ -1,13 +1,13 @@
-// Package proxyproto reads and writes the header with which one proxy tells the
-// next whose connection it passes on: the PROXY protocol, version 1 (a line of
-// text) and version 2 (binary), as haproxy's proxy-protocol.txt has them. Bytes
-// come in, a [Header] or an error goes out: it does no I/O, keeps nothing of
-// the bytes, and reads none of those behind the header.
+// Package proxyproto reads and writes PROXY protocol headers, with which one proxy
+// tells the next the client's addresses: version 1 (a line of text) and version 2
+// (binary), as specified in haproxy's proxy-protocol.txt. It parses bytes to a [Header]
+// or an error. It does no I/O, keeps no reference to the bytes, and reads none of those
+// after the header.
 //
-// It refuses what the specification has receivers refuse (addresses of another
-// family than is announced, leading zeros, unknown commands, a checksum that is
-// not right), and headers of more than [MaxHeader] bytes. Whether whoever sends
-// a header may be believed is the caller's to know: anybody can write one. The
-// engine reads them from peers that its configuration names, and writes them to
-// backends that ask for them.
+// It rejects what the specification requires receivers to reject (addresses of another
+// family than announced, leading zeros, unknown commands, a wrong checksum), and
+// headers of more than [MaxHeader] bytes. Anybody can write a header, so the caller
+// must decide whether to believe the sender. The engine reads headers from the peers
+// that its configuration names, and sends them to backends that are configured for
+// them.
 package proxyproto

@@ -2,8 +2,8 @@ package proxyproto
 
 import "encoding/binary"
 
-// The types of fields that are read (§2.2.1 to §2.2.8). Others are passed over,
-// as the specification asks.
+// The types of the fields that are read (§2.2.1 to §2.2.8). Other fields are ignored,
+// as the specification requires.
 const (
 	typeChecksum = 0x03
 	typeUniqueID = 0x05
@@ -13,7 +13,7 @@ const (
 	clientTLS   = 0x01
 )
 
-// eachField calls do for the fields in data, with the offset of each value.
+// eachField calls do for each field in data, with the offset of its value.
 func eachField(data []byte, do func(kind byte, value []byte, at int) error) error {
 	for at := 0; at < len(data); {
 		if len(data)-at < 3 {
@@ -32,7 +32,7 @@ func eachField(data []byte, do func(kind byte, value []byte, at int) error) erro
 	return nil
 }
 
-// readFields reads the fields of a header, which begin at an offset.
+// readFields reads the fields of a header, from offset start on.
 func (h *Header) readFields(header []byte, start int) error {
 	return eachField(header[start:], func(kind byte, value []byte, at int) error {
 		switch kind {
@@ -51,9 +51,9 @@ func (h *Header) readFields(header []byte, start int) error {
 	})
 }
 
-// readTLS reads what is said of TLS. Of the fields in it only the lengths matter.
+// readTLS reads the TLS field. Only the lengths of its subfields are checked.
 func (h *Header) readTLS(data []byte) error {
-	const size = 1 + 4 // what the client has done, and how its certificate was verified
+	const size = 1 + 4 // client flags, and the result of verifying the certificate
 	if len(data) < size {
 		return malformed("%d bytes about TLS", len(data))
 	}

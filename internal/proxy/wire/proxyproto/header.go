@@ -7,42 +7,43 @@ import (
 	"net/netip"
 )
 
-// Bounds of a header, in bytes. Version 1 has its own in the specification;
-// one of version 2 could have 65,551, and has some 300 with a certificate's
-// names in it.
+// Bounds of a header, in bytes. The bound of version 1 is that of the specification. A
+// header of version 2 could have 65,551 bytes; with the names in a certificate it has
+// about 300.
 const (
 	maxText   = 107
 	MaxHeader = 4 << 10
 )
 
-// Header is what is said of a connection, as far as anybody asks.
+// Header is the content of a PROXY protocol header that the engine uses.
 type Header struct {
-	// Source and Destination are the ends of the client's connection. Both are
-	// invalid where the connection is the sender's own (LOCAL), or nothing is
-	// said of them (UNKNOWN, UNSPEC, Unix sockets): then the addresses of the
-	// connection itself count.
+	// Source and Destination are the addresses of the client's connection. Both are
+	// invalid if the sender connects on its own behalf (LOCAL), or the header has no IP
+	// addresses (UNKNOWN, UNSPEC, Unix sockets): then the addresses of the connection
+	// itself apply.
 	Source, Destination netip.AddrPort
-	// Local: the sender connects on its own behalf, as for a health check.
+	// Local reports whether the sender connects on its own behalf, as for a health
+	// check.
 	Local bool
-	// TLS is nil where nothing is said of TLS, as in version 1.
+	// TLS is nil if the header says nothing of TLS, as in version 1.
 	TLS *TLS
 }
 
-// TLS is what the sender knows of a client's TLS, which it has taken off.
+// TLS is what the header says of a client's TLS, which the sender has terminated.
 type TLS struct {
-	// Client: the client is connected over TLS.
+	// Client reports whether the client connected with TLS.
 	Client bool
 }
 
 // The errors of Parse. All but ErrIncomplete are final.
 var (
-	// ErrIncomplete: what has come is the beginning of a header.
+	// ErrIncomplete: the data is the beginning of a header.
 	ErrIncomplete = errors.New("the PROXY header is not complete")
-	// ErrNone: the sender has begun with something else.
+	// ErrNone: the data does not begin with a header.
 	ErrNone = errors.New("the first bytes are no PROXY header")
 	// ErrTooLong: the header is longer than MaxHeader.
 	ErrTooLong = fmt.Errorf("the PROXY header is longer than %d bytes", MaxHeader)
-	// ErrMalformed is wrapped by what is wrong within a header.
+	// ErrMalformed is wrapped by the errors of a malformed header.
 	ErrMalformed = errors.New("the PROXY header is malformed")
 )
 
@@ -50,8 +51,8 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// Parse reads the header at the beginning of data, and returns how many bytes it
-// has. It is to be called again with more while the error is ErrIncomplete.
+// Parse parses the header at the beginning of data, and returns its length in bytes. If
+// the error is ErrIncomplete, call it again with more data.
 func Parse(data []byte) (h Header, n int, err error) {
 	switch {
 	case begins(data, textStart):
@@ -62,15 +63,15 @@ func Parse(data []byte) (h Header, n int, err error) {
 	return Header{}, 0, ErrNone
 }
 
-// begins reports whether data begins with start, as far as either goes.
+// begins reports whether one of data and start is a prefix of the other.
 func begins(data []byte, start string) bool {
 	n := min(len(data), len(start))
 	return bytes.Equal(data[:n], []byte(start[:n]))
 }
 
-// sameFamily returns two addresses in one family: of two families both are IPv6.
-// ok is false where the source is not known. A destination that is not is the
-// unspecified address: who the client is counts for more.
+// sameFamily returns both addresses in one family: IPv6 if they differ. ok is false if
+// the source is not valid. A destination that is not valid becomes the unspecified
+// address, because the client's address matters more.
 func sameFamily(source, destination netip.AddrPort) (x, y netip.AddrPort, ok bool) {
 	if !source.IsValid() {
 		return source, destination, false
@@ -85,7 +86,7 @@ func sameFamily(source, destination netip.AddrPort) (x, y netip.AddrPort, ok boo
 	return x, y, true
 }
 
-// unspecified is the address that stands for none, in the family of another.
+// unspecified returns the unspecified address in the family of another one.
 func unspecified(like netip.Addr) netip.Addr {
 	if like.Is4() {
 		return netip.IPv4Unspecified()
@@ -93,7 +94,7 @@ func unspecified(like netip.Addr) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
-// plain is an address without a zone, and as IPv4 where it is one.
+// plain returns an address without zone, and an IPv4-mapped one as IPv4.
 func plain(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }

@@ -18,7 +18,7 @@ var (
 	server6 = netip.MustParseAddrPort("[2001:db8::1]:80")
 )
 
-// binaryHeader is a header of version 2, made by hand.
+// binaryHeader returns a header of version 2, written by hand.
 func binaryHeader(command, family byte, body ...[]byte) string {
 	all := bytes.Join(body, nil)
 	head := append([]byte("\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"), command, family)
@@ -39,7 +39,7 @@ var (
 func valid() map[string]Header {
 	tls := "\x03\x00\x00\x00\x00" + string(field(0x21, "TLSv1.3")) + string(field(0x22, "alice")) + string(field(0x23, "TLS_AES_128_GCM_SHA256"))
 	return map[string]Header{
-		// §2.1, with the longest lines that it has.
+		// §2.1, with the longest lines that are possible.
 		"PROXY TCP4 255.255.255.255 192.0.2.1 65535 443\r\n":                    {Source: client4, Destination: server4},
 		"PROXY TCP6 ffff:f:1:22:333:4444:5555:6666 2001:db8::1 65535 80\r\n":    {Source: client6, Destination: server6},
 		"PROXY TCP6 FFFF:000f:1:22:333:4444:5555:6666 2001:DB8::1 65535 80\r\n": {Source: client6, Destination: server6},
@@ -54,7 +54,7 @@ func valid() map[string]Header {
 		binaryHeader(0x21, 0x31, unix):  {},
 		binaryHeader(0x21, 0x00):        {},
 		binaryHeader(0x21, 0x00, body4): {},
-		// Of LOCAL all is discarded, the family among it.
+		// For LOCAL everything is ignored, including the family.
 		binaryHeader(0x20, 0x00):                 {Local: true},
 		binaryHeader(0x20, 0xff, []byte("junk")): {Local: true},
 		// Fields, known and unknown.
@@ -67,8 +67,8 @@ func valid() map[string]Header {
 	}
 }
 
-// summed puts the checksum into a header whose first field is one. It is a
-// table-driven CRC-32C of its own (RFC 4960 appendix B).
+// summed sets the checksum of a header whose first field is one. It has its own
+// table-driven CRC-32C (RFC 4960 appendix B).
 func summed(header string) string {
 	out, at := []byte(header), headSize+len(body4)+3
 	crc := ^uint32(0)
@@ -187,10 +187,9 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// FuzzParse holds what is read against what is written: a header that was read
-// says the same when it is written and read again, but for the family of an
-// unspecified destination. Refusals are final, and what
-// stands behind a header changes nothing.
+// FuzzParse compares reading with writing: a header is the same after writing and
+// reading it again, except for the family of an unspecified destination. An error does
+// not change with more data, and the bytes after a header do not change the result.
 func FuzzParse(f *testing.F) {
 	for text := range valid() {
 		f.Add([]byte(text))

@@ -33,7 +33,7 @@ func parseText(data []byte) (Header, int, error) {
 	return h, end + len(crlf), nil
 }
 
-// parseLine reads what stands behind PROXY. Of UNKNOWN the rest is ignored.
+// parseLine parses what follows PROXY. After UNKNOWN the rest is ignored.
 func parseLine(line string) (Header, error) {
 	var h Header
 	family, rest, _ := strings.Cut(line, " ")
@@ -67,8 +67,7 @@ func parseEnd(family, address, port string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr.Unmap(), n), nil
 }
 
-// AppendText appends a header of version 1. Where the source is not known it
-// says UNKNOWN.
+// AppendText appends a header of version 1. If source is not valid, it writes UNKNOWN.
 func AppendText(dst []byte, source, destination netip.AddrPort) []byte {
 	source, destination, known := sameFamily(source, destination)
 	if !known {
@@ -86,8 +85,8 @@ func AppendText(dst []byte, source, destination netip.AddrPort) []byte {
 	return append(dst, crlf...)
 }
 
-// appendAddr writes an address. IPv6 is written in hexadecimal alone, also
-// where it holds IPv4: the specification knows no other form.
+// appendAddr appends an address. IPv6 is written in hexadecimal only, even if it
+// contains an IPv4 address: the specification permits no other form.
 func appendAddr(dst []byte, a netip.Addr) []byte {
 	if !a.Is4In6() {
 		return a.AppendTo(dst)

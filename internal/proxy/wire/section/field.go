@@ -32,7 +32,7 @@ func appendLine(dst []byte, name, value string) []byte {
 	return append(append(append(append(dst, name...), ':', ' '), value...), '\r', '\n')
 }
 
-// classify checks a field and finds its id.
+// classify checks a field and returns its id.
 func (s *Section) classify(name, value []byte) msg.FieldID {
 	ok, underscore := msg.CheckName(name)
 	switch {
@@ -67,8 +67,8 @@ func hasUpper(b []byte) bool {
 	return false
 }
 
-// secondHost leaves a Host field out that says what :authority says. It returns
-// whether there is one already.
+// secondHost checks a Host field against an earlier one or :authority. It returns true
+// if the field must not be added.
 func (s *Section) secondHost(h *msg.Head, f *msg.Field) bool {
 	switch {
 	case s.authority.End > 0:
@@ -95,7 +95,7 @@ func (s *Section) length(value []byte) {
 	s.Length = n
 }
 
-// trailerField keeps a trailer, unless it is one that may not stand there.
+// trailerField adds a trailer field, unless it is not permitted in a trailer section.
 func (s *Section) trailerField(name, value string) {
 	start := len(s.Lines)
 	s.Lines = appendLine(s.Lines, name, value)

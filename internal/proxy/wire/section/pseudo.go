@@ -19,7 +19,7 @@ var pseudoNames = map[string]pseudo{
 	":protocol": pseudoProtocol, ":status": pseudoStatus,
 }
 
-// known are the pseudo-header fields that the section may have.
+// known returns the pseudo-header fields that the section may have.
 func (s *Section) known() pseudo {
 	switch {
 	case s.Kind == Response:
@@ -68,7 +68,7 @@ func (s *Section) keepPseudo(which pseudo, value string) {
 	}
 }
 
-// word checks a value that goes on as it is, elsewhere.
+// word checks that a value that is used elsewhere is a token.
 func (s *Section) word(value string) string {
 	if !msg.IsToken([]byte(value)) {
 		s.Malformed = "a scheme or protocol that is not a token (RFC 9113 §8.3.1, RFC 9114 §4.3.1)"

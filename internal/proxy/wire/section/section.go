@@ -6,7 +6,7 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// Kind is what a section is.
+// Kind is the kind of a section.
 type Kind uint8
 
 const (
@@ -15,39 +15,40 @@ const (
 	Trailer
 )
 
-// Section is one that is being read. The first fields are set before, the
-// others read after.
+// Section is a section that is being read. The caller sets the first fields; the others
+// are the result.
 type Section struct {
 	Kind   Kind
 	Limits *msg.Limits
-	// Head gets the fields of a request or an answer, and its Buf their lines.
-	// Other buffers of it stay.
+	// Head receives the fields of a request or response, and its Buf their lines. Its
+	// other buffers are kept.
 	Head *msg.Head
-	// Lines gets those of a trailer section, each with its CRLF, but for fields
-	// that may not stand there.
+	// Lines receives the lines of a trailer section, each with its CRLF, except for
+	// fields that are not permitted there.
 	Lines []byte
-	// Protocols allows for :protocol (RFC 8441, RFC 9220).
+	// Protocols permits :protocol (RFC 8441, RFC 9220).
 	Protocols bool
 
-	// Scheme is that of a request, and Protocol that of an extended CONNECT, whose
-	// method then reads GET.
+	// Scheme is the scheme of a request. Protocol is the :protocol of an extended
+	// CONNECT, whose method is given as GET.
 	Scheme, Protocol string
-	// Length is what Content-Length says; it is only set where Head has one.
+	// Length is the value of Content-Length. It is set only if Head has that field.
 	Length int64
-	// Fault is a limit that is broken, and Malformed a rule: nil and empty mostly.
+	// Fault is a limit that is exceeded, or nil. Malformed is a rule that is broken, or
+	// empty.
 	Fault     *msg.Error
 	Malformed string
 
 	fields    int
-	size      int // as SETTINGS_MAX_HEADER_LIST_SIZE counts
+	size      int // counted as for SETTINGS_MAX_HEADER_LIST_SIZE
 	seen      pseudo
-	regular   bool // a field that is no pseudo-header was seen
+	regular   bool // a field that is not a pseudo-header field was added
 	cookies   int
 	authority msg.Span
 	connect   bool
 }
 
-// Add takes one field. It returns false once nothing more is of interest.
+// Add adds one field. It returns false if no more fields are of interest.
 func (s *Section) Add(name, value string) bool {
 	s.fields++
 	s.size += len(name) + len(value) + 32
@@ -72,7 +73,7 @@ func (s *Section) Add(name, value string) bool {
 
 func (s *Section) over() bool { return s.Fault != nil || s.Malformed != "" }
 
-// End holds the section as a whole to the rules.
+// End checks the rules for the section as a whole.
 func (s *Section) End() {
 	switch {
 	case s.over():
@@ -93,14 +94,14 @@ func (s *Section) endRequest() {
 	case s.seen&pseudoProtocol != 0:
 		h.Method = s.write("GET")
 	case s.connect:
-		h.Target = s.authority // authority-form, which nobody routes
+		h.Target = s.authority // authority-form, which is not routed
 	}
 	if s.cookies > 1 {
 		joinCookies(h)
 	}
 }
 
-// requestFault says how a request breaks the rules, or nothing.
+// requestFault returns the rule that a request breaks, or an empty string.
 func (s *Section) requestFault() string {
 	const needed = pseudoMethod | pseudoScheme | pseudoPath
 	h := s.Head
@@ -127,8 +128,8 @@ func (s *Section) requestFault() string {
 	return ""
 }
 
-// joinCookies makes one field of those that the client has split for the sake
-// of compression (RFC 9113 §8.2.3, RFC 9114 §4.2.1).
+// joinCookies joins the Cookie fields, which a client may split for better compression
+// (RFC 9113 §8.2.3, RFC 9114 §4.2.1).
 func joinCookies(h *msg.Head) {
 	var all [][]byte
 	for i := range h.Fields {

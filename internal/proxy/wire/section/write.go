@@ -6,16 +6,16 @@ import (
 	"windrose.dev/windrose/internal/proxy/msg"
 )
 
-// ownFields concern the connection and have no place here, or are pseudo-header
-// fields.
+// ownFields are fields that concern the connection and are not permitted here, or that
+// become pseudo-header fields.
 const ownFields = 1<<msg.Host | 1<<msg.Connection | 1<<msg.KeepAlive | 1<<msg.ProxyConnection |
 	1<<msg.TransferEncoding | 1<<msg.Upgrade | 1<<msg.HTTP2Settings
 
-// Carried reports whether a field of a head goes on in a field section.
+// Carried reports whether a field of a head is written to a field section.
 func Carried(f *msg.Field) bool { return !f.Dropped && ownFields&(1<<f.ID) == 0 }
 
-// Secret reports whether a field, whose name is in lower case, is never to enter a
-// table of anybody on the way (RFC 7541 §7.1.3, RFC 9204 §7.1.3).
+// Secret reports whether a field must never be indexed by an intermediary (RFC 7541
+// §7.1.3, RFC 9204 §7.1.3). name is in lower case.
 func Secret(name []byte) bool {
 	switch string(name) {
 	case "authorization", "proxy-authorization", "cookie", "set-cookie":
@@ -24,8 +24,8 @@ func Secret(name []byte) bool {
 	return false
 }
 
-// CutLine takes the first field off a trailer section's lines, which are as HTTP/1
-// has them. A line that is none gives no name.
+// CutLine returns the first field of a trailer section, whose lines are in the form of
+// HTTP/1, and the rest. If the line is not a field, name is empty.
 func CutLine(lines []byte) (name, value, rest []byte) {
 	line, rest, _ := bytes.Cut(lines, []byte("\r\n"))
 	name, value, found := bytes.Cut(line, []byte(":"))
@@ -35,10 +35,10 @@ func CutLine(lines []byte) (name, value, rest []byte) {
 	return name, msg.TrimOWS(value), rest
 }
 
-// LongestName bounds the names that are looked for in static tables.
+// LongestName bounds the names that are looked up in static tables, in bytes.
 const LongestName = 32
 
-// Lower returns name in lower case in buf, or nil if it is longer than that.
+// Lower returns name in lower case in buf, or nil if it is longer than LongestName.
 func Lower(buf *[LongestName]byte, name []byte) []byte {
 	if len(name) > LongestName {
 		return nil
@@ -50,7 +50,7 @@ func Lower(buf *[LongestName]byte, name []byte) []byte {
 	return short
 }
 
-// AppendLower writes a name in lower case.
+// AppendLower appends a name in lower case.
 func AppendLower(dst, name []byte) []byte {
 	for _, c := range name {
 		dst = append(dst, toLower(c))
@@ -65,19 +65,19 @@ func toLower(c byte) byte {
 	return c
 }
 
-// Digits are those of a status.
+// Digits returns the digits of a status code.
 func Digits(status int) [3]byte {
 	return [3]byte{byte('0' + status/100%10), byte('0' + status/10%10), byte('0' + status%10)}
 }
 
-// AppendString writes a string literal (RFC 7541 §5.2) as it is: Huffman coding
-// would cost us more than it saves.
+// AppendString appends a string literal (RFC 7541 §5.2) without Huffman coding, which
+// would cost more than it saves.
 func AppendString(dst, value []byte) []byte {
 	return append(AppendInteger(append(dst, 0), 7, len(value)), value...)
 }
 
-// AppendInteger writes n with a prefix of so many bits, into the last byte of
-// dst (RFC 7541 §5.1).
+// AppendInteger appends n with a prefix of the given number of bits, which goes into
+// the last byte of dst (RFC 7541 §5.1).
 func AppendInteger(dst []byte, bits, n int) []byte {
 	last, most := len(dst)-1, 1<<bits-1
 	if n < most {

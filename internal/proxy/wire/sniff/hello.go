@@ -6,26 +6,25 @@ import (
 	"strings"
 )
 
-// MaxHello bounds the bytes that may come before a whole ClientHello has: its
-// records with their heads. With post-quantum key shares, tickets and many
-// protocols one has some 2,000.
+// MaxHello bounds the bytes of a ClientHello: its records with their headers. With
+// post-quantum key shares, tickets and many protocols it has about 2,000.
 const MaxHello = 16 << 10
 
-// Hello is what a ClientHello says in the clear.
+// Hello is what a ClientHello contains unencrypted.
 type Hello struct {
-	// ServerName is in lower case; empty if the client gave none.
+	// ServerName is in lower case; empty if the client sent none.
 	ServerName string
 }
 
 // The errors of Parse. All but ErrIncomplete are final.
 var (
-	// ErrIncomplete: what has come is the beginning of a ClientHello.
+	// ErrIncomplete: the data is the beginning of a ClientHello.
 	ErrIncomplete = errors.New("the ClientHello is not complete")
-	// ErrNotTLS: the client speaks something else.
+	// ErrNotTLS: the client does not speak TLS.
 	ErrNotTLS = errors.New("the first bytes are no TLS ClientHello")
 	// ErrTooLong: the ClientHello is longer than MaxHello.
 	ErrTooLong = fmt.Errorf("the ClientHello is longer than %d bytes", MaxHello)
-	// ErrMalformed is wrapped by what is wrong within a ClientHello.
+	// ErrMalformed is wrapped by the errors of a malformed ClientHello.
 	ErrMalformed = errors.New("the ClientHello is malformed")
 )
 
@@ -37,15 +36,15 @@ const (
 
 	recordHead  = 5
 	messageHead = 4
-	// recordMost is the longest record of plain text (RFC 8446 §5.1).
+	// recordMost is the longest plaintext record, in bytes (RFC 8446 §5.1).
 	recordMost = 1 << 14
-	// recordVersions: the version of a record says nothing (RFC 8446 §5.1), but
-	// for one that there will never be.
+	// recordVersions bounds the version of a record, which is to be ignored (RFC 8446
+	// §5.1): a version from here on will never exist.
 	recordVersions = 0x10
 )
 
-// Parse reads a ClientHello at the beginning of data. It is to be called again
-// with more while the error is ErrIncomplete.
+// Parse parses a ClientHello at the beginning of data. If the error is ErrIncomplete,
+// call it again with more data.
 func Parse(data []byte) (Hello, error) {
 	body, err := message(data[:min(len(data), MaxHello)])
 	if err == ErrIncomplete && len(data) >= MaxHello {
@@ -57,8 +56,8 @@ func Parse(data []byte) (Hello, error) {
 	return parse(body)
 }
 
-// message returns the body of the ClientHello. It may be spread over several
-// records, and is copied only then.
+// message returns the body of the ClientHello. Only if it is split over several records
+// is it copied.
 func message(data []byte) ([]byte, error) {
 	var gathered []byte
 	for first := true; ; first = false {
@@ -67,7 +66,7 @@ func message(data []byte) ([]byte, error) {
 			return nil, err
 		}
 		if first {
-			gathered = payload[:len(payload):len(payload)] // what follows is copied behind it
+			gathered = payload[:len(payload):len(payload)] // so that append copies
 		} else {
 			gathered = append(gathered, payload...)
 		}
@@ -90,8 +89,9 @@ func message(data []byte) ([]byte, error) {
 	}
 }
 
-// record returns what has come of a record's payload, and whether that is all
-// of it. What the first one is not is no TLS; later ones are malformed.
+// record returns what was received of a record's payload, and reports whether that is
+// all of it. If the first record is not a handshake record, the data is not TLS; if a
+// later one is not, it is malformed.
 func record(data []byte, first bool) (payload []byte, whole bool, err error) {
 	wrong := ErrNotTLS
 	if !first {
@@ -115,7 +115,7 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// parse reads the body of a ClientHello.
+// parse parses the body of a ClientHello.
 func parse(body []byte) (hello Hello, err error) {
 	r := reader{rest: body}
 	r.take(2 + 32) // legacy_version, random
@@ -123,7 +123,7 @@ func parse(body []byte) (hello Hello, err error) {
 	r.vector(2)    // cipher_suites
 	r.vector(1)    // legacy_compression_methods
 	if len(r.rest) == 0 && !r.failed {
-		return hello, nil // TLS 1.2 may go without extensions
+		return hello, nil // a TLS 1.2 ClientHello may have no extensions
 	}
 	extensions := reader{rest: r.vector(2), failed: r.failed}
 	if len(r.rest) > 0 {
@@ -153,8 +153,8 @@ func parse(body []byte) (hello Hello, err error) {
 	return hello, nil
 }
 
-// serverName reads a ServerNameList, of which only one name of type host_name
-// counts.
+// serverName parses a ServerNameList. Only a name of type host_name counts, and there
+// must not be two of them.
 func serverName(list reader) (name string, err error) {
 	names := reader{rest: list.vector(2), failed: list.failed || len(list.rest) > 0}
 	if names.failed || len(names.rest) == 0 {
@@ -178,8 +178,8 @@ func serverName(list reader) (name string, err error) {
 	return name, nil
 }
 
-// isHostName reports whether text is ASCII without what no name has (RFC 6066
-// §3: no dot at its end).
+// isHostName reports whether text is ASCII without characters that are invalid in a
+// host name, and without a final dot (RFC 6066 §3).
 func isHostName(text []byte) bool {
 	for _, c := range text {
 		if c <= ' ' || c >= 0x7f {
@@ -189,8 +189,8 @@ func isHostName(text []byte) bool {
 	return text[len(text)-1] != '.'
 }
 
-// checkProtocols refuses a ProtocolNameList that no server would accept. What
-// stands in it nobody asks.
+// checkProtocols rejects a ProtocolNameList that no server would accept. Its content is
+// not used.
 func checkProtocols(list reader) error {
 	names := reader{rest: list.vector(2), failed: list.failed || len(list.rest) > 0}
 	if names.failed || len(names.rest) == 0 {
@@ -204,8 +204,8 @@ func checkProtocols(list reader) error {
 	return nil
 }
 
-// reader takes values off the front of rest. Once something is missing it has
-// failed, and everything that it returns is empty.
+// reader reads values from the front of rest. If bytes are missing, it fails, and
+// everything that it returns after that is empty.
 type reader struct {
 	rest   []byte
 	failed bool

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// helloOf is the ClientHello that crypto/tls sends.
+// helloOf returns the ClientHello that crypto/tls sends.
 func helloOf(t testing.TB, config *tls.Config) []byte {
 	t.Helper()
 	client, server := net.Pipe()
@@ -33,7 +33,7 @@ func helloOf(t testing.TB, config *tls.Config) []byte {
 	return append(head, body...)
 }
 
-// understood is what crypto/tls, as a server, makes of the same bytes.
+// understood returns what a crypto/tls server reads from the same bytes.
 func understood(data []byte) (hello Hello, ok bool) {
 	conn := &oneWay{r: bytes.NewReader(data)}
 	tls.Server(conn, &tls.Config{GetConfigForClient: func(info *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -43,7 +43,7 @@ func understood(data []byte) (hello Hello, ok bool) {
 	return hello, ok
 }
 
-// oneWay is a connection of which all has come.
+// oneWay is a connection that can only be read.
 type oneWay struct{ r io.Reader }
 
 func (c *oneWay) Read(p []byte) (int, error)       { return c.r.Read(p) }
@@ -55,7 +55,7 @@ func (c *oneWay) SetDeadline(time.Time) error      { return nil }
 func (c *oneWay) SetReadDeadline(time.Time) error  { return nil }
 func (c *oneWay) SetWriteDeadline(time.Time) error { return nil }
 
-// split spreads the message of one record over records of size bytes.
+// split splits the message of one record into records of size bytes.
 func split(hello []byte, size int) []byte {
 	var out []byte
 	for part := range slices.Chunk(hello[recordHead:], size) {
@@ -65,14 +65,14 @@ func split(hello []byte, size int) []byte {
 	return out
 }
 
-// clients are those whose ClientHellos are read; want is what they say.
+// clients are the clients whose ClientHellos are parsed; want is the expected result.
 var clients = []struct {
 	config *tls.Config
 	want   Hello
 }{
 	{&tls.Config{ServerName: "Shop.Example.com"}, Hello{ServerName: "shop.example.com"}},
 	{&tls.Config{InsecureSkipVerify: true}, Hello{}},
-	{&tls.Config{ServerName: "127.0.0.1"}, Hello{}}, // an address is no server name
+	{&tls.Config{ServerName: "127.0.0.1"}, Hello{}}, // an IP address is not a server name
 	{
 		&tls.Config{ServerName: "a.example", NextProtos: []string{"h2", "http/1.1"}},
 		Hello{"a.example"},
@@ -108,7 +108,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseBytewise: whatever part has come is the beginning of it.
+// TestParseBytewise: every part of a ClientHello is incomplete.
 func TestParseBytewise(t *testing.T) {
 	for i, c := range clients {
 		hello := helloOf(t, c.config)
@@ -181,8 +181,8 @@ func extended(hello, extension []byte) []byte {
 	return out
 }
 
-// TestSlowHelloIsBounded: a hello in records of one byte, read a byte at a
-// time, is refused at the bound.
+// TestSlowHelloIsBounded: a ClientHello in records of one byte, read byte by byte, is
+// rejected at the bound.
 func TestSlowHelloIsBounded(t *testing.T) {
 	data := []byte{recordHandshake, 3, 1, 0, 4, messageClientHello, 0, 0x3f, 0xfc}
 	for len(data) < MaxHello {
@@ -196,9 +196,8 @@ func TestSlowHelloIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzParse compares with crypto/tls: what that understands is understood, and
-// in the same way. It knows more of what makes a hello wrong, so not all that is
-// read here is read there.
+// FuzzParse compares with crypto/tls: what that accepts is accepted with the same
+// result. It makes more checks, so it does not accept all that we do.
 func FuzzParse(f *testing.F) {
 	for _, c := range clients {
 		hello := helloOf(f, c.config)

@@ -1,35 +1,35 @@
-// Package websocket finds where the frames of a WebSocket begin and end (RFC 6455
-// §5.2), so that a proxy can say goodbye between two of them. It looks at nothing
-// else, and refuses nothing: what peers say to each other is their affair.
+// Package websocket tracks the boundaries of WebSocket frames (RFC 6455 §5.2), so that
+// a proxy can send a Close frame between two of them. It looks at nothing else and
+// rejects nothing: what the peers send is up to them.
 package websocket
 
 import "encoding/binary"
 
-// GoingAway is the Close frame of a server that is going down (RFC 6455 §7.4.1,
-// code 1001).
+// GoingAway is the Close frame of a server that shuts down (RFC 6455 §7.4.1, code
+// 1001).
 var GoingAway = []byte{0x80 | opClose, 2, 1001 >> 8, 1001 & 0xff}
 
 const opClose = 8
 
-// Frames follows what goes one way. Its zero value is at the start. It is not safe
-// for concurrent use.
+// Frames tracks the frames in one direction. The zero value is at the start of a frame.
+// It is not safe for concurrent use.
 type Frames struct {
 	head   [14]byte
-	n      int    // bytes of head
-	left   uint64 // of the payload
-	closes bool   // the frame is a Close
+	n      int    // bytes of the header so far
+	left   uint64 // bytes of the payload
+	closes bool   // the current frame is a Close frame
 	closed bool
 }
 
-// Pass takes note of bytes that go by.
+// Pass tracks bytes that are forwarded.
 func (f *Frames) Pass(p []byte) {
 	for len(p) > 0 {
 		p = p[f.ToEnd(p):]
 	}
 }
 
-// ToEnd takes note of bytes up to the end of the frame that they are of, or of all
-// of them if that is not among them, and returns how many those are.
+// ToEnd tracks bytes up to the end of the current frame, or all of them if it does not
+// end in p. It returns how many bytes those are.
 func (f *Frames) ToEnd(p []byte) (n int) {
 	for f.left == 0 && n < len(p) {
 		f.head[f.n] = p[n]
@@ -49,14 +49,15 @@ func (f *Frames) ToEnd(p []byte) (n int) {
 	return n
 }
 
-// Between reports whether a frame has ended and no other has begun.
+// Between reports whether the position is between two frames.
 func (f *Frames) Between() bool { return f.n == 0 && f.left == 0 }
 
-// Closed reports whether a Close frame has gone by, behind which nothing goes.
+// Closed reports whether a Close frame was forwarded. Nothing may follow it.
 func (f *Frames) Closed() bool { return f.closed }
 
-// headLength is that of a frame's head, of which there is at least one byte; as
-// long as too little of it is there to tell, it is more than there is.
+// headLength returns the length of a frame header, of which at least one byte is
+// present. If too few are present to know the length, the result is more than their
+// number.
 func headLength(head []byte) int {
 	if len(head) < 2 {
 		return 2
@@ -74,7 +75,7 @@ func headLength(head []byte) int {
 	return n
 }
 
-// begin reads a head that is complete.
+// begin parses a complete frame header.
 func (f *Frames) begin() {
 	f.closes = f.head[0]&0x0f == opClose
 	switch short := f.head[1] & 0x7f; short {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The examples of RFC 6455 §5.7, and what is at the edges of the lengths.
+// The examples of RFC 6455 §5.7, and the smallest and largest lengths of each form.
 func TestFrames(t *testing.T) {
 	frames := []struct {
 		name  string
@@ -47,7 +47,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// However the bytes are cut, the frames are the same.
+// The frames do not depend on how the bytes are split.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x88, 0}, uint8(3))
 	f.Add([]byte{0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5}, uint8(1))
